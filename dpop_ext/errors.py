@@ -1,0 +1,222 @@
+"""Every error of the package, and what each one becomes on the wire.
+
+::
+
+    DPoPError                        never raised itself
+    ├── ProofError                   AS 400, RS 401   invalid_dpop_proof
+    │   ├── MalformedProofError      malformed_proof
+    │   ├── UnsupportedKeyError      unsupported_key
+    │   ├── BadSignatureError        bad_signature
+    │   ├── TargetMismatchError      target_mismatch
+    │   ├── TokenMismatchError       token_mismatch
+    │   ├── StaleProofError          stale_proof
+    │   └── ReplayedProofError       replayed_proof
+    ├── NonceRequiredError           AS 400, RS 401   use_dpop_nonce
+    ├── BindingError                 AS 400 invalid_grant, RS 401 invalid_token
+    │   ├── KeyMismatchError         key_mismatch
+    │   └── UnboundTokenError        unbound_token
+    ├── AccessTokenError             RS 401           invalid_token
+    ├── SymmetricKeyError            RS 401, with sym_error
+    │   ├── StaleKeyError            stale_key        invalid_token
+    │   ├── ExpiredKeyError          expired_key      invalid_token
+    │   └── UnknownKeyError          unknown_key      use_dpop_asymmetric
+    ├── SymmetricUnavailableError    AS 400           dpop_sym_unavailable
+    ├── MalformedRequestError        400              invalid_request
+    ├── KeyDeliveryError             raised at the client only
+    └── StoreError                   503, no token used
+    MalformedJOSEError(ValueError)   inside the package: its caller knows whose fault it is
+
+Match on the class or on ``code``: it is stable. ``description`` is constant text
+(a number at most), so it can be logged and sent: it never repeats what a caller
+sent. Arguments that only a programmer can get wrong raise ``ValueError`` or
+``TypeError`` at construction.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DPoPError(Exception):
+    """Base of every error of the package. Never raised itself.
+
+    :param description: constant text that replaces the one of the class.
+    """
+
+    #: Stable name of the reason, for logs, metrics and programs.
+    code: ClassVar[str] = "dpop_error"
+    #: What is wrong, in text that may be shown to anyone.
+    description: str = "The request could not be accepted."
+
+    def __init__(self, description: str | None = None) -> None:
+        if description is not None:
+            self.description = description
+        super().__init__(self.description)
+
+
+class ProofError(DPoPError):
+    """The proof is at fault: ``invalid_dpop_proof`` (:rfc:`9449#section-5`)."""
+
+    code = "invalid_proof"
+    description = "The DPoP proof is invalid."
+
+
+class MalformedProofError(ProofError):
+    """Not one compact JWS of the right type, or a claim is missing or mistyped."""
+
+    code = "malformed_proof"
+    description = "The DPoP proof is malformed."
+
+
+class UnsupportedKeyError(ProofError):
+    """The algorithm is not allowed, or the key does not fit it or is no public key."""
+
+    code = "unsupported_key"
+    description = "The algorithm or the key of the DPoP proof is not supported."
+
+
+class BadSignatureError(ProofError):
+    """The signature, or the MAC of a symmetric proof, does not verify."""
+
+    code = "bad_signature"
+    description = "The signature of the DPoP proof does not verify."
+
+
+class TargetMismatchError(ProofError):
+    """``htm`` or ``htu`` names another request."""
+
+    code = "target_mismatch"
+    description = "The DPoP proof was made for another method or URL."
+
+
+class TokenMismatchError(ProofError):
+    """``ath`` is missing or is not the hash of the access token that was sent."""
+
+    code = "token_mismatch"
+    description = "The DPoP proof was made for another access token."
+
+
+class StaleProofError(ProofError):
+    """``iat``, ``nbf`` or ``exp`` puts the proof outside the accepted time."""
+
+    code = "stale_proof"
+    description = "The DPoP proof is outside its time window; check the clock."
+
+
+class ReplayedProofError(ProofError):
+    """The proof has been used before."""
+
+    code = "replayed_proof"
+    description = "The DPoP proof has been used before."
+
+
+class NonceRequiredError(DPoPError):
+    """The proof lacks a current server nonce: ``use_dpop_nonce``.
+
+    :param nonce: the nonce to use in the next proof.
+    """
+
+    code = "use_dpop_nonce"
+    description = "The DPoP proof must contain the nonce that the server supplied."
+
+    def __init__(self, *, nonce: str) -> None:
+        super().__init__()
+        self.nonce = nonce
+
+
+class BindingError(DPoPError):
+    """The proof is sound, but not by the key that the token or grant is bound to."""
+
+    code = "binding"
+    description = "The key of the DPoP proof does not fit the token or the grant."
+
+
+class KeyMismatchError(BindingError):
+    """The proof is by another key than the token or the grant names."""
+
+    code = "key_mismatch"
+    description = "Invalid DPoP key binding."
+
+
+class UnboundTokenError(BindingError):
+    """The token is bound to no key, so no proof can fit it."""
+
+    code = "unbound_token"
+    description = "The access token is not bound to a DPoP key."
+
+
+class AccessTokenError(DPoPError):
+    """The access token is malformed, expired, revoked, or for another audience."""
+
+    code = "invalid_token"
+    description = "The access token is expired, revoked, malformed or not valid here."
+
+
+class SymmetricKeyError(DPoPError):
+    """The key of a symmetric proof cannot be used; ``code`` goes out as ``sym_error``."""
+
+    code = "symmetric_key"
+    description = "The symmetric key of the proof cannot be used."
+
+
+class StaleKeyError(SymmetricKeyError):
+    """The derivation secret of the key is retired or revoked: get a new token."""
+
+    code = "stale_key"
+    description = "The symmetric key of the proof is retired."
+
+
+class ExpiredKeyError(SymmetricKeyError):
+    """The symmetric key is past its own expiry: get a new token."""
+
+    code = "expired_key"
+    description = "The symmetric key of the proof has expired."
+
+
+class UnknownKeyError(SymmetricKeyError):
+    """The secret is newer than this server knows: use an asymmetric proof meanwhile."""
+
+    code = "unknown_key"
+    description = "The symmetric key of the proof is not known here yet."
+
+
+class SymmetricUnavailableError(DPoPError):
+    """A symmetric key was demanded and cannot be issued: ``dpop_sym_unavailable``."""
+
+    code = "dpop_sym_unavailable"
+    description = "No symmetric key can be issued for this request."
+
+
+class MalformedRequestError(DPoPError):
+    """The request contradicts itself, such as two credentials: ``invalid_request``."""
+
+    code = "invalid_request"
+    description = "The request is malformed."
+
+
+class KeyDeliveryError(DPoPError):
+    """A delivered key could not be unwrapped or is not for us.
+
+    One text for every cause: a reason would be an oracle for whoever sent the key.
+    """
+
+    code = "key_delivery"
+    description = "The delivered symmetric key was not accepted."
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class StoreError(DPoPError):
+    """A store did not answer or is full. Nothing was accepted: fail closed with 503."""
+
+    code = "store_unavailable"
+    description = "A storage backend is not available."
+
+
+class MalformedJOSEError(ValueError):
+    """The strict JSON or JWS parser refused its input.
+
+    Never leaves the package: the caller maps it to :class:`MalformedProofError` or
+    :class:`AccessTokenError`, because it knows whose input it was.
+    """
