@@ -1,0 +1,47 @@
+# Everything here needs Python 3.11 or newer (PYTHON=... names another one), make
+# and a package registry. All packages come from requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV := $(BIN)/uv
+
+.DEFAULT_GOAL := test
+.PHONY: demo test lint format bench lock clean
+
+demo: $(STAMP)
+	$(BIN)/python -m demo_client --start-server
+
+test: lint
+	$(BIN)/python -m pytest --cov
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+# The newest versions that pyproject.toml allows, for every Python and platform.
+lock: $(STAMP)
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 \
+		--extra test --generate-hashes --no-header --no-emit-index-url \
+		--output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
