@@ -1,0 +1,262 @@
+"""Strict JSON and compact JWS: :rfc:`7515#section-7.1`, :rfc:`8725`."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwa import JWSAlgModel
+from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry
+
+from dpop_ext.errors import BadSignatureError, MalformedJOSEError
+
+#: Levels of nested objects and arrays that a JSON text may have.
+MAX_JSON_DEPTH = 16
+#: Characters ``{}[]:,`` that a JSON text may have, inside strings or not.
+MAX_STRUCTURAL = 256
+#: Digits of an integer. All of them fit a double, so that no arithmetic overflows.
+MAX_INTEGER_DIGITS = 308
+
+_STRUCTURAL = b"{}[]:,"
+_REFUSED_HEADERS = ("crit", "b64", "zip", "enc")
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def b64url_encode(data: bytes) -> str:
+    """Encode bytes as base64url without padding (:rfc:`7515#section-2`)."""
+    text = binascii.b2a_base64(data, newline=False)
+    return text.translate(_TO_URLSAFE).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: str) -> bytes:
+    """Decode base64url without padding; only the canonical text of the bytes passes.
+
+    :raises MalformedJOSEError: padding, a foreign character, an impossible length,
+        or bits after the last byte that are not zero.
+    """
+    try:
+        standard = text.encode("ascii").translate(_FROM_URLSAFE)
+        data = binascii.a2b_base64(standard + b"=" * (-len(standard) % 4))
+    except ValueError as error:
+        raise MalformedJOSEError("not base64url") from error
+    # The decoder skips foreign characters and ignores left-over bits. Two texts of
+    # one value would get around whatever compares or remembers the text.
+    if b64url_encode(data) != text:
+        raise MalformedJOSEError("not canonical base64url")
+    return data
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJOSEError("duplicate member")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        raise MalformedJOSEError("integer out of range")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise MalformedJOSEError("number out of range")
+    return number
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise MalformedJOSEError("not a JSON number")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_int=_integer,
+    parse_float=_finite,
+    parse_constant=_refuse_constant,
+)
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise MalformedJOSEError("NUL in a string")
+    text.encode("utf-8")  # A lone surrogate has no encoding.
+
+
+def _check_tree(value: object, depth: int) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict | list):
+        if depth == MAX_JSON_DEPTH:
+            raise MalformedJOSEError("nested too deeply")
+        if isinstance(value, dict):
+            for name in value:
+                _check_text(name)
+            value = list(value.values())
+        for member in value:
+            _check_tree(member, depth + 1)
+
+
+def parse_json_object(
+    raw: bytes, *, max_structural: int = MAX_STRUCTURAL
+) -> dict[str, Any]:
+    """Parse a JSON object that every conforming parser reads in the same way.
+
+    Refuses what :rfc:`8259` allows or leaves open and what parsers disagree on:
+    duplicate member names, ``NaN`` and infinities, numbers beyond a double, a byte
+    order mark, encodings other than UTF-8, lone surrogates, NUL, deep nesting.
+
+    :param raw: the text, in UTF-8.
+    :param max_structural: how many of the characters ``{}[]:,`` it may have. They
+        are counted before anything is built, so hostile input costs little.
+    :raises MalformedJOSEError: the text is refused.
+    """
+    if len(raw) - len(raw.translate(None, _STRUCTURAL)) > max_structural:
+        raise MalformedJOSEError("too many members")
+    try:
+        value = _decoder.decode(raw.decode("utf-8"))
+        # Surrogates and NUL can only be written as escapes, and depth takes brackets:
+        # most texts have neither and need no second look.
+        if b"\\u" in raw or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH:
+            _check_tree(value, 0)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJOSEError("not strict JSON") from error
+    if not isinstance(value, dict):
+        raise MalformedJOSEError("not a JSON object")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CompactJWS:
+    """A JWS that is well-formed; its signature has not been looked at.
+
+    It has no useful ``repr``: a header may hold the private key that its sender should
+    have kept.
+    """
+
+    header: dict[str, Any]
+    payload: dict[str, Any]
+    #: The bytes that the signature covers.
+    signing_input: bytes
+    signature: bytes
+
+
+def parse_compact_jws(
+    text: str, *, max_length: int, max_structural: int = MAX_STRUCTURAL
+) -> CompactJWS:
+    """Split and parse a compact JWS whose payload is a JSON object.
+
+    Nothing is verified. ``crit`` is refused, because no extension is understood
+    (:rfc:`7515#section-4.1.11`), and so are ``b64``, ``zip`` and ``enc``, which change
+    what the payload is.
+
+    :param max_length: characters that *text* may have.
+    :param max_structural: limit of :func:`parse_json_object`, for header and payload
+        each.
+    :raises MalformedJOSEError: not one compact JWS of two JSON objects.
+    """
+    if len(text) > max_length:
+        raise MalformedJOSEError("too long")
+    parts = text.split(".")
+    if len(parts) != 3 or not all(parts):
+        raise MalformedJOSEError("not three parts")
+    if len(parts[0]) > Registry.max_header_length:
+        raise MalformedJOSEError("header too long")
+    protected, content, signature = map(b64url_decode, parts)
+    header = parse_json_object(protected, max_structural=max_structural)
+    if any(name in header for name in _REFUSED_HEADERS):
+        raise MalformedJOSEError("unsupported header member")
+    return CompactJWS(
+        header=header,
+        payload=parse_json_object(content, max_structural=max_structural),
+        signing_input=text[: text.rindex(".")].encode("ascii"),
+        signature=signature,
+    )
+
+
+class Registry(JWSRegistry):
+    """The JWS registry of this package, for calls into joserfc.
+
+    The header may have 2048 bytes: with the 512 of the default, every proof of an RSA
+    key is refused. Unknown header members are ignored, as :rfc:`7515#section-4` says.
+    Asymmetric algorithms only, each of them by name and none by recommendation; the
+    deprecated name ``EdDSA`` gives no warning, because the policy has allowed it.
+
+    :param algorithms: names of the algorithms to allow; all if not given.
+    """
+
+    max_header_length = 2048
+
+    def __init__(self, algorithms: Collection[str] | None = None) -> None:
+        super().__init__(algorithms=algorithms, strict_check_header=False)
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        """Return the model of an asymmetric signature algorithm.
+
+        :raises UnsupportedAlgorithmError: unknown, not allowed, or no asymmetric
+            signature.
+        """
+        model = self.algorithms.get(name)
+        # The models of "none" and of the MACs say "oct", and "none" verifies.
+        if model is None or model.key_type == "oct":
+            raise UnsupportedAlgorithmError("Not an asymmetric signature algorithm")
+        if self.allowed is not None and name not in self.allowed:
+            raise UnsupportedAlgorithmError("Algorithm is not allowed")
+        return model
+
+
+_registry = Registry()
+
+
+def verify_signature(jws: CompactJWS, key: Key, *, algorithm: str) -> None:
+    """Verify the signature of a parsed JWS; nothing is parsed a second time.
+
+    :param key: the public key, and the only one that is tried.
+    :param algorithm: the one algorithm that the caller accepts for this key.
+    :raises BadSignatureError: the signature is not by *key* with *algorithm*.
+    """
+    if jws.header.get("alg") != algorithm:
+        raise BadSignatureError
+    try:
+        model = _registry.get_alg(algorithm)
+        model.check_key(key)
+        good = model.verify(jws.signing_input, jws.signature, key)
+    except Exception as error:
+        # Not JoseError alone: the models and the layers under them also raise
+        # ValueError, TypeError, KeyError and binascii.Error.
+        raise BadSignatureError from error
+    if not good:
+        raise BadSignatureError
+
+
+def _segment(members: Mapping[str, Any]) -> str:
+    text = json.dumps(members, separators=(",", ":"), allow_nan=False)
+    return b64url_encode(text.encode("ascii"))
+
+
+def sign_compact(
+    header: Mapping[str, Any], payload: Mapping[str, Any], key: Key
+) -> str:
+    """Make a compact JWS.
+
+    :param header: protected header; its ``alg`` is an asymmetric algorithm.
+    :param payload: what is signed, as a JSON object.
+    :param key: the private key.
+    :raises ValueError: the key does not fit the algorithm.
+    """
+    signing_input = f"{_segment(header)}.{_segment(payload)}"
+    try:
+        model = _registry.get_alg(header["alg"])
+        model.check_key(key)
+        signature = model.sign(signing_input.encode("ascii"), key)
+    except JoseError as error:
+        raise ValueError("the key does not fit the algorithm") from error
+    return f"{signing_input}.{b64url_encode(signature)}"
