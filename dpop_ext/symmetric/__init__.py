@@ -1,0 +1,1 @@
+"""Symmetric proofs: the DPoP Symmetric Profile, which is not part of RFC 9449."""

@@ -1,0 +1,161 @@
+"""Keys from keys: HKDF-Expand with every identity in it (RFC 5869 section 2.3).
+
+From the secret that an authorization server shares with one resource server, both
+derive the key of each access token. HKDF-Extract is left out, because the secrets are
+uniformly random already (:rfc:`5869#section-3.3`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from dpop_ext.core.key import is_thumbprint
+
+#: The MAC algorithms of symmetric proofs and the length of their keys, in bytes.
+MAC_ALGORITHMS: Final = {"HS256": 32, "HS512": 64}
+#: Length of a derivation secret and of the random value of a token, in bytes.
+SECRET_LENGTH: Final = 32
+#: Versions are JSON numbers, exact in every language up to here.
+MAX_VERSION: Final = 2**53 - 1
+#: Longest issuer, audience or root id, in bytes of UTF-8.
+MAX_IDENTIFIER: Final = 256
+#: Longest client identifier, in bytes of UTF-8.
+MAX_CLIENT_ID: Final = 2048
+
+_HASH_LENGTH = 32
+
+
+def lp(value: bytes) -> bytes:
+    """Return *value* behind its length in two bytes: no field runs into the next."""
+    return len(value).to_bytes(2, "big") + value
+
+
+def u64(value: int) -> bytes:
+    """Return *value* as eight bytes, the highest first."""
+    return value.to_bytes(8, "big")
+
+
+def expand(prk: bytes, info: bytes, length: int) -> bytes:
+    """Return HKDF-Expand with SHA-256 (:rfc:`5869#section-2.3`).
+
+    :param prk: a uniformly random key.
+    :param length: of the result, in bytes, at most 64 in this profile.
+    """
+    # hmac and cryptography's HKDFExpand take the same time, 1.4 and 1.6 microseconds
+    # for 32 bytes; the one of the standard library needs no objects.
+    okm = block = b""
+    for counter in range(1, -(-length // _HASH_LENGTH) + 1):
+        message = block + info + bytes((counter,))
+        block = hmac.new(prk, message, hashlib.sha256).digest()
+        okm += block
+    return okm[:length]
+
+
+def audience_secret(
+    root: bytes, *, issuer: str, audience: str, version: int, root_id: bytes = b""
+) -> bytes:
+    """Derive the secret that *issuer* shares with *audience* from a root secret.
+
+    :param root: 32 random bytes that never leave the authorization server.
+    :param issuer: issuer identifier, exactly as in access tokens.
+    :param audience: the resource server's identifier, exactly as in access tokens.
+    :param version: version of the secret, 1 to 2**53-1.
+    :param root_id: random name of *root*, at most 256 bytes; a root without a name
+        has none in the derivation.
+    :returns: 32 bytes.
+    :raises ValueError: an argument is outside its limits.
+    """
+    info = (
+        b"dpop-sym/1 aud\0"
+        + lp(_text(issuer, MAX_IDENTIFIER))
+        + lp(_text(audience, MAX_IDENTIFIER))
+        + u64(_version(version))
+    )
+    if len(root_id) > MAX_IDENTIFIER:
+        raise ValueError("the root id is too long")
+    if root_id:
+        info += lp(root_id)
+    return expand(_secret(root), info, SECRET_LENGTH)
+
+
+def symmetric_key(
+    secret: bytes,
+    *,
+    algorithm: str,
+    issuer: str,
+    audience: str,
+    client_id: str,
+    jkt: str,
+    version: int,
+    r: bytes,
+) -> bytes:
+    """Derive the key of the symmetric proofs for one access token.
+
+    A resource server passes its own *issuer* and *audience*, never those of a token:
+    then confusion between servers gives a wrong key, not a wrong decision.
+
+    :param secret: the audience's secret of this version, 32 bytes.
+    :param algorithm: a name in :data:`MAC_ALGORITHMS`.
+    :param issuer: issuer identifier, at most 256 bytes.
+    :param audience: the resource server's identifier, at most 256 bytes.
+    :param client_id: at most 2048 bytes.
+    :param jkt: RFC 7638 SHA-256 thumbprint of the client's key, base64url.
+    :param version: version of *secret*, 1 to 2**53-1.
+    :param r: the random value in the token, 32 bytes.
+    :returns: 32 bytes for ``HS256``, 64 for ``HS512``.
+    :raises ValueError: an argument is outside its limits.
+    """
+    if algorithm not in MAC_ALGORITHMS:
+        raise ValueError("not a MAC algorithm of symmetric proofs")
+    if not is_thumbprint(jkt):
+        raise ValueError("jkt is not a SHA-256 thumbprint")
+    if len(r) != SECRET_LENGTH:
+        raise ValueError("r must be 32 bytes")
+    info = (
+        b"dpop-sym/1 sk\0"
+        + lp(algorithm.encode())
+        + lp(_text(issuer, MAX_IDENTIFIER))
+        + lp(_text(audience, MAX_IDENTIFIER))
+        + lp(_text(client_id, MAX_CLIENT_ID))
+        + lp(jkt.encode())
+        + u64(_version(version))
+        + lp(r)
+    )
+    return expand(_secret(secret), info, MAC_ALGORITHMS[algorithm])
+
+
+def nonce_secret(secret: bytes) -> bytes:
+    """Derive a secret for nonces that every node of one resource server knows.
+
+    :param secret: the audience's secret, 32 bytes.
+    :returns: 32 bytes, for :class:`dpop_ext.core.nonce.NonceIssuer`.
+    :raises ValueError: *secret* is not 32 bytes.
+    """
+    return expand(_secret(secret), b"dpop-sym/1 nonce\0", SECRET_LENGTH)
+
+
+def _secret(secret: bytes) -> bytes:
+    if len(secret) != SECRET_LENGTH:
+        raise ValueError("a derivation secret must be 32 bytes")
+    return secret
+
+
+def _version(version: int) -> int:
+    # A bool is an int in Python; True would be version 1.
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise ValueError("a version is an integer from 1 to 2**53-1")
+    return version
+
+
+def _text(value: str, limit: int) -> bytes:
+    try:
+        data = value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("an identifier contains a lone surrogate") from error
+    if not data or len(data) > limit:
+        raise ValueError("an identifier is empty or too long")
+    if b"\0" in data:
+        raise ValueError("an identifier contains NUL")
+    return data
