@@ -1,0 +1,192 @@
+"""Symmetric proofs: a JWT of type dpop-sym+jwt under a MAC (DPoP Symmetric Profile).
+
+Their type is not the one of :rfc:`9449#section-4.2`, so that a verifier that knows
+only that specification refuses them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dpop_ext.core.jose import CompactJWS, b64url_encode
+from dpop_ext.core.proof import access_token_hash
+from dpop_ext.errors import (
+    BadSignatureError,
+    MalformedProofError,
+    UnsupportedKeyError,
+)
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, MAX_VERSION
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+
+SYMMETRIC_PROOF_TYPE: Final = "dpop-sym+jwt"
+#: Longest symmetric proof, in characters. Usual ones have about 300.
+MAX_PROOF_LENGTH: Final = 2048
+#: Longest ``jti``, in characters.
+MAX_JTI_LENGTH: Final = 256
+
+_HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid"})
+_DIGESTS: Final = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}
+_KID: Final = re.compile("[1-9][0-9]{0,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymmetricProof:
+    """A well-formed symmetric proof. Nothing in it is true before :func:`check_mac`."""
+
+    algorithm: str
+    #: Version of the derivation secret, in decimal; it selects nothing.
+    kid: str | None
+    jti: str
+    htm: str
+    htu: str
+    #: In seconds since the epoch.
+    iat: float
+    ath: str
+    #: The raw claim, of any type; None if there is none.
+    nonce: object
+    nbf: float | None
+    exp: float | None
+    claims: Mapping[str, Any] = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    tag: bytes = field(repr=False)
+
+
+def make_symmetric_proof(
+    key: SecretBytes,
+    *,
+    algorithm: str,
+    method: str,
+    url: str,
+    now: int,
+    access_token: str,
+    nonce: str | None = None,
+    jti: str | None = None,
+    version: int | None = None,
+) -> str:
+    """Make the proof for one request with a symmetric key.
+
+    :param key: the delivered key, of the length that *algorithm* demands.
+    :param algorithm: ``HS256`` or ``HS512``, as it was delivered with the key.
+    :param method: of the request.
+    :param url: absolute URL of the request; query and fragment are left out.
+    :param now: seconds since the epoch.
+    :param access_token: the token that the request carries.
+    :param nonce: what the server last supplied.
+    :param jti: unique identifier, 96 random bits by default.
+    :param version: version of the derivation secret, to be sent as ``kid``.
+    :returns: value of the ``DPoP`` header field.
+    :raises ValueError: *key* or *version* does not fit.
+    """
+    if MAC_ALGORITHMS.get(algorithm) != len(key):
+        raise ValueError("the key does not fit the algorithm")
+    header: dict[str, Any] = {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm}
+    if version is not None:
+        if not 1 <= version <= MAX_VERSION:
+            raise ValueError("a version is an integer from 1 to 2**53-1")
+        header["kid"] = str(version)
+    claims: dict[str, Any] = {
+        "jti": secrets.token_urlsafe(12) if jti is None else jti,
+        "htm": method,
+        "htu": re.split("[?#]", url, maxsplit=1)[0],
+        "iat": now,
+        "ath": access_token_hash(access_token),
+    }
+    if nonce is not None:
+        claims["nonce"] = nonce
+    signing_input = f"{_encode(header)}.{_encode(claims)}"
+    tag = _mac(algorithm, key.reveal(), signing_input.encode())
+    return f"{signing_input}.{b64url_encode(tag)}"
+
+
+def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
+    """Check the form of a symmetric proof, whose strict parsing is done.
+
+    The request, the token, nonce and time are compared later, and only after
+    :func:`check_mac`.
+
+    :param jws: whose ``typ`` says that it is a symmetric proof.
+    :raises MalformedProofError: longer than 2048 characters, a header member beside
+        ``typ``, ``alg`` and ``kid``, or a claim that is missing or mistyped.
+    :raises UnsupportedKeyError: ``alg`` is neither ``HS256`` nor ``HS512``.
+    """
+    header, claims = jws.header, jws.payload
+    # Four characters of base64url hold three bytes.
+    length = len(jws.signing_input) + 1 + -(-len(jws.signature) * 4 // 3)
+    if length > MAX_PROOF_LENGTH:
+        raise MalformedProofError("The symmetric proof is too long.")
+    if header.get("typ") != SYMMETRIC_PROOF_TYPE:
+        raise MalformedProofError("The proof is not of the symmetric type.")
+    # A header member that names or holds a key must not be skipped as unknown.
+    if not header.keys() <= _HEADER_MEMBERS:
+        raise MalformedProofError("The symmetric proof has an unknown header member.")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in MAC_ALGORITHMS:
+        raise UnsupportedKeyError
+    return SymmetricProof(
+        algorithm=algorithm,
+        kid=_kid(header),
+        jti=_text(claims, "jti", limit=MAX_JTI_LENGTH),
+        htm=_text(claims, "htm"),
+        htu=_text(claims, "htu"),
+        iat=_number(claims, "iat"),
+        ath=_text(claims, "ath"),
+        nonce=claims.get("nonce"),
+        nbf=_number(claims, "nbf") if "nbf" in claims else None,
+        exp=_number(claims, "exp") if "exp" in claims else None,
+        claims=claims,
+        signing_input=jws.signing_input,
+        tag=jws.signature,
+    )
+
+
+def check_mac(proof: SymmetricProof, key: bytes) -> None:
+    """Verify the MAC of *proof*, in constant time.
+
+    :param key: derived for the algorithm that *proof* names.
+    :raises ValueError: *key* has another length than this algorithm demands.
+    :raises BadSignatureError: the MAC is not by this key, or cut off.
+    """
+    if MAC_ALGORITHMS[proof.algorithm] != len(key):
+        raise ValueError("the key does not fit the algorithm")
+    expected = _mac(proof.algorithm, key, proof.signing_input)
+    if not hmac.compare_digest(expected, proof.tag):
+        raise BadSignatureError
+
+
+def _mac(algorithm: str, key: bytes, message: bytes) -> bytes:
+    return hmac.new(key, message, _DIGESTS[algorithm]).digest()
+
+
+def _encode(value: dict[str, Any]) -> str:
+    return b64url_encode(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _kid(header: Mapping[str, Any]) -> str | None:
+    if "kid" not in header:
+        return None
+    kid = header["kid"]
+    if not isinstance(kid, str) or not _KID.fullmatch(kid):
+        raise MalformedProofError("The kid of the proof is not a version.")
+    return kid
+
+
+def _text(claims: Mapping[str, Any], name: str, *, limit: int | None = None) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value or (limit and len(value) > limit):
+        raise MalformedProofError("A claim of the proof is missing or malformed.")
+    return value
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    # A bool is an int in Python; true is no time.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MalformedProofError("A time of the proof is missing or malformed.")
+    return value
