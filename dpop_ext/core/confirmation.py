@@ -1,0 +1,100 @@
+"""What an access token is bound to: ``cnf`` (RFC 7800, RFC 9449 section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.key import is_b64url_of, is_thumbprint
+from dpop_ext.errors import AccessTokenError
+
+#: The largest integer that every JSON parser reads exactly.
+MAX_VERSION: Final = 2**53 - 1
+
+_ALGORITHMS: Final = ("HS256", "HS512")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedKeyReference:
+    """``cnf.dsk``: how a resource server derives the key of symmetric proofs.
+
+    Nothing in it is secret.
+    """
+
+    algorithm: str
+    #: Version of the derivation secret.
+    version: int
+    #: 32 random bytes, fresh for each token.
+    r: bytes
+    #: End of the key's life, in seconds since the epoch; None: that of the token.
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """The key or keys that prove possession of a token."""
+
+    #: RFC 7638 SHA-256 thumbprint of the client's key, base64url.
+    jkt: str
+    dsk: DerivedKeyReference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """What a proof is compared with. Made from a token that was verified elsewhere."""
+
+    #: None where the server does not say.
+    issuer: str | None
+    audience: tuple[str, ...]
+    client_id: str | None
+    #: In seconds since the epoch.
+    expires_at: int | None
+    #: ``jti`` of the token.
+    token_id: str | None
+    #: None for an unbound token.
+    confirmation: Confirmation | None
+    #: Space-separated.
+    scope: str
+    claims: Mapping[str, Any] = field(repr=False)
+
+
+def parse_confirmation(cnf: object) -> Confirmation:
+    """Read a ``cnf`` that is there; for a token without one, do not call this.
+
+    Every member has to be understood: one that cannot be verified here, such as
+    ``x5t#S256``, makes the token unusable rather than less bound.
+
+    :param cnf: the member as parsed, whatever it is.
+    :raises AccessTokenError: not an object, without a thumbprint of 43 canonical
+        characters, with another member than ``jkt`` and ``dsk``, or with a malformed
+        ``dsk``.
+    """
+    if not isinstance(cnf, Mapping) or not is_thumbprint(cnf.get("jkt")):
+        raise AccessTokenError("The confirmation of the access token is malformed.")
+    if not cnf.keys() <= {"jkt", "dsk"}:
+        raise AccessTokenError("The access token is bound in a way not known here.")
+    dsk = _parse_reference(cnf["dsk"]) if "dsk" in cnf else None
+    return Confirmation(jkt=cnf["jkt"], dsk=dsk)
+
+
+def _parse_reference(dsk: object) -> DerivedKeyReference:
+    if not isinstance(dsk, Mapping):
+        raise AccessTokenError("The confirmation of the access token is malformed.")
+    version, expires_at = dsk.get("v"), dsk.get("exp")
+    if (
+        dsk.get("alg") not in _ALGORITHMS
+        # type(), because True is an int.
+        or type(version) is not int
+        or not 1 <= version <= MAX_VERSION
+        or not is_b64url_of(dsk.get("r"), length=32)
+        or ("exp" in dsk and type(expires_at) is not int)
+    ):
+        raise AccessTokenError("The confirmation of the access token is malformed.")
+    return DerivedKeyReference(
+        algorithm=dsk["alg"],
+        version=version,
+        r=b64url_decode(dsk["r"]),
+        expires_at=expires_at,
+    )

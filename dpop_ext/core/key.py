@@ -1,0 +1,149 @@
+"""The public key in a proof: :rfc:`7517`, :rfc:`7518#section-6`, :rfc:`7638`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
+
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from dpop_ext.core.jose import b64url_decode
+from dpop_ext.errors import (
+    MalformedJOSEError,
+    MalformedProofError,
+    UnsupportedKeyError,
+)
+
+#: The signature algorithms that a policy may allow, with key type and curve.
+ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = {
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "PS256": ("RSA", None),
+    "RS256": ("RSA", None),
+    "Ed25519": ("OKP", "Ed25519"),
+    "EdDSA": ("OKP", "Ed25519"),
+}
+
+_PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
+#: The field of each curve (FIPS 186-4): the import below reduces a coordinate that is
+#: not smaller, which gives the same key.
+_FIELDS = {
+    "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
+    "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
+    "P-521": 2**521 - 1,
+}
+_RSA_BITS = range(2048, 4096 + 1)
+_RSA_EXPONENT_BITS = range(17, 32 + 1)
+
+_P25519 = 2**255 - 19
+_ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+#: The points whose order divides 8, all of them, by their y coordinate. Such a key
+#: verifies signatures that nobody made. With y below p as well, no other encoding of
+#: them is left, and each point has one thumbprint.
+_SMALL_ORDER_Y = frozenset((0, 1, _P25519 - 1, _ORDER_8_Y, _P25519 - _ORDER_8_Y))
+
+
+def import_proof_key(jwk: object, *, algorithm: str) -> Key:
+    """Import the ``jwk`` header of a proof for use with *algorithm*.
+
+    Only a key with one encoding is accepted, because another encoding would be the
+    same key under another thumbprint. Members that are not needed (``kid``, ``x5c``,
+    ``x5u`` and the rest) are ignored.
+
+    :param jwk: the header member, as parsed.
+    :param algorithm: one of :data:`ALGORITHMS`.
+    :raises MalformedProofError: not a JSON object, or a member is missing or mistyped.
+    :raises UnsupportedKeyError: private or symmetric; not meant for signatures or for
+        *algorithm*; of another type, curve or size; or a weak key.
+    """
+    if not isinstance(jwk, dict):
+        raise MalformedProofError("The DPoP proof has no public key.")
+    # By name and before anything is imported: whatever the type and the value say, a
+    # private key must not be made welcome in a header.
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        raise UnsupportedKeyError("The key in the DPoP proof is not a public key.")
+    if algorithm not in ALGORITHMS:
+        raise UnsupportedKeyError
+    kty, crv = ALGORITHMS[algorithm]
+    if jwk.get("kty") != kty or (crv is not None and jwk.get("crv") != crv):
+        raise UnsupportedKeyError
+    _check_purpose(jwk, algorithm)
+    try:
+        if kty == "EC":
+            return _import_ec(jwk, _FIELDS[jwk["crv"]])
+        if kty == "RSA":
+            return _import_rsa(jwk)
+        return _import_ed25519(jwk)
+    except MalformedJOSEError as error:
+        raise MalformedProofError from error
+    except ValueError as error:
+        # Off the curve, or otherwise no key.
+        raise UnsupportedKeyError from error
+
+
+def thumbprint(key: Key) -> str:
+    """Return the :rfc:`7638` SHA-256 thumbprint of *key*, base64url."""
+    # Of the key object: joserfc's function of the same name hashes whatever members
+    # the dict has.
+    return key.thumbprint()
+
+
+def is_thumbprint(value: object) -> TypeGuard[str]:
+    """Tell whether *value* is a SHA-256 thumbprint in canonical base64url."""
+    return is_b64url_of(value, length=32)
+
+
+def is_b64url_of(value: object, *, length: int) -> TypeGuard[str]:
+    """Tell whether *value* is the canonical base64url of *length* bytes."""
+    try:
+        return isinstance(value, str) and len(b64url_decode(value)) == length
+    except MalformedJOSEError:
+        return False
+
+
+def _check_purpose(jwk: dict[str, Any], algorithm: str) -> None:
+    """Check the members that say what the key is for (:rfc:`7517#section-4`)."""
+    if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
+        raise UnsupportedKeyError
+    operations = jwk.get("key_ops", ["verify"])
+    # A string would pass `in` too.
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise UnsupportedKeyError
+
+
+def _octets(jwk: dict[str, Any], name: str) -> bytes:
+    value = jwk.get(name)
+    if not isinstance(value, str):
+        raise MalformedProofError("The key in the DPoP proof lacks a member.")
+    return b64url_decode(value)
+
+
+def _import_ec(jwk: dict[str, Any], field: int) -> ECKey:
+    length = (field.bit_length() + 7) // 8
+    for coordinate in (_octets(jwk, "x"), _octets(jwk, "y")):
+        if len(coordinate) != length or int.from_bytes(coordinate) >= field:
+            raise UnsupportedKeyError
+    return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+
+
+def _import_rsa(jwk: dict[str, Any]) -> RSAKey:
+    n, e = _octets(jwk, "n"), _octets(jwk, "e")
+    modulus, exponent = int.from_bytes(n), int.from_bytes(e)
+    if (
+        n[:1] == b"\0"
+        or e[:1] == b"\0"
+        or modulus.bit_length() not in _RSA_BITS
+        or exponent.bit_length() not in _RSA_EXPONENT_BITS
+        or not modulus & exponent & 1
+    ):
+        raise UnsupportedKeyError
+    return RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
+
+
+def _import_ed25519(jwk: dict[str, Any]) -> OKPKey:
+    x = _octets(jwk, "x")
+    y = int.from_bytes(x, "little") & (2**255 - 1)
+    if len(x) != 32 or y >= _P25519 or y in _SMALL_ORDER_Y:
+        raise UnsupportedKeyError
+    return OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})

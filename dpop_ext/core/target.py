@@ -1,0 +1,122 @@
+"""The target URI of a request, as ``htu`` compares it: :rfc:`9449#section-4.3`."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: Visible ASCII without the backslash. Never ask urllib: it strips control characters.
+_CHARACTERS = re.compile(r"[!-\[\]-~]+")
+_URI = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_AUTHORITY = re.compile(
+    r"(?P<host>\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+,;=-]+)"
+    r"(?::(?P<port>[0-9]*))?"
+)
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+
+
+def normalize_target(url: str) -> str:
+    """Bring a target URI into the form in which two of them are compared, as text.
+
+    Syntax-based and scheme-based normalisation (:rfc:`3986#section-6.2.2` and 6.2.3)
+    and nothing beyond it: the case of scheme and host, the default port, the empty
+    path, dot segments, the case of escapes, escapes of unreserved characters. Query
+    and fragment are dropped. Everything else tells two targets apart: the case of the
+    path, a trailing slash, repeated slashes, an escaped delimiter. IP addresses and
+    internationalised host names are compared as they are written.
+
+    :param url: the claim, or the URL of the request.
+    :raises ValueError: not an absolute ``http`` or ``https`` URI, or one with userinfo.
+    """
+    scheme, authority, path = _split(url)
+    return f"{scheme}://{authority}{_normalize_path(path)}"
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of *url*, normalised; a default port is left out.
+
+    :raises ValueError: as :func:`normalize_target`.
+    """
+    scheme, authority, _ = _split(url)
+    return f"{scheme}://{authority}"
+
+
+def request_url(
+    *, scheme: str, host: str, raw_target: str, public_url: str | None
+) -> str:
+    """Build the absolute URL, without the query, of a request that a server received.
+
+    A target in absolute form contributes its path only: it names a host of the
+    sender's choice (:rfc:`9112#section-3.2.2`).
+
+    :param scheme: of the connection; not used when there is a *public_url*.
+    :param host: the ``Host`` field; not used when there is a *public_url*.
+    :param raw_target: the request target as received, with its escapes as they were.
+        A decoded path would make ``/a%2Fb`` the same as ``/a/b``.
+    :param public_url: what clients call this server, ``https://api.example/prefix``;
+        its path stands before the target that this server received.
+    :raises ValueError: *raw_target* is ``*`` or an authority, or *host* is no host.
+    """
+    if not raw_target.startswith("/"):
+        absolute = _URI.match(raw_target)
+        if absolute is None:
+            raise ValueError("not the target of a resource")
+        raw_target = absolute[3] or "/"
+    path = re.split("[?#]", raw_target, maxsplit=1)[0]
+    if public_url is not None:
+        scheme, authority, prefix = _split(public_url)
+        return f"{scheme}://{authority}{prefix.rstrip('/')}{path}"
+    return f"{scheme}://{_normalize_authority(host, scheme)}{path}"
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Return scheme and authority, both normalised, and the path as it is."""
+    match = _URI.match(url)
+    if match is None or not _CHARACTERS.fullmatch(url):
+        raise ValueError("not an absolute http(s) URI")
+    scheme = match[1].lower()
+    return scheme, _normalize_authority(match[2], scheme), match[3]
+
+
+def _normalize_authority(authority: str, scheme: str) -> str:
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or scheme not in _DEFAULT_PORTS:
+        raise ValueError("not a host with an optional port")
+    if match["ipv6"]:
+        ipaddress.IPv6Address(match["ipv6"])
+    host = match["host"].lower()
+    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    if port > 0xFFFF:
+        raise ValueError("port out of range")
+    return host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+
+
+def _normalize_path(path: str) -> str:
+    if "%" in path:
+        path = _ESCAPE.sub(_normalize_escape, path)
+    if "/." in path:
+        path = _remove_dot_segments(path)
+    return path or "/"
+
+
+def _normalize_escape(escape: re.Match[str]) -> str:
+    if escape[1] is None:
+        raise ValueError("not a percent-encoded octet")
+    character = chr(int(escape[1], 16))
+    return character if _UNRESERVED.match(character) else escape[0].upper()
+
+
+def _remove_dot_segments(path: str) -> str:
+    """Do :rfc:`3986#section-5.2.4`; the path is absolute."""
+    segments = path.split("/")[1:]
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
