@@ -4,6 +4,7 @@
 
     DPoPError                        never raised itself
     ├── ProofError                   AS 400, RS 401   invalid_dpop_proof
+    │   ├── MissingProofError        missing_proof
     │   ├── MalformedProofError      malformed_proof
     │   ├── UnsupportedKeyError      unsupported_key
     │   ├── BadSignatureError        bad_signature
@@ -59,6 +60,13 @@ class ProofError(DPoPError):
 
     code = "invalid_proof"
     description = "The DPoP proof is invalid."
+
+
+class MissingProofError(ProofError):
+    """There is no proof where one is required."""
+
+    code = "missing_proof"
+    description = "A DPoP proof is required."
 
 
 class MalformedProofError(ProofError):

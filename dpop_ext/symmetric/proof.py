@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import CompactJWS, b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import (
@@ -132,14 +133,14 @@ def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
     return SymmetricProof(
         algorithm=algorithm,
         kid=_kid(header),
-        jti=_text(claims, "jti", limit=MAX_JTI_LENGTH),
-        htm=_text(claims, "htm"),
-        htu=_text(claims, "htu"),
-        iat=_number(claims, "iat"),
-        ath=_text(claims, "ath"),
+        jti=text_claim(claims, "jti", limit=MAX_JTI_LENGTH),
+        htm=text_claim(claims, "htm"),
+        htu=text_claim(claims, "htu"),
+        iat=time_claim(claims, "iat"),
+        ath=text_claim(claims, "ath"),
         nonce=claims.get("nonce"),
-        nbf=_number(claims, "nbf") if "nbf" in claims else None,
-        exp=_number(claims, "exp") if "exp" in claims else None,
+        nbf=time_claim(claims, "nbf") if "nbf" in claims else None,
+        exp=time_claim(claims, "exp") if "exp" in claims else None,
         claims=claims,
         signing_input=jws.signing_input,
         tag=jws.signature,
@@ -175,18 +176,3 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise MalformedProofError("The kid of the proof is not a version.")
     return kid
-
-
-def _text(claims: Mapping[str, Any], name: str, *, limit: int | None = None) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not value or (limit and len(value) > limit):
-        raise MalformedProofError("A claim of the proof is missing or malformed.")
-    return value
-
-
-def _number(claims: Mapping[str, Any], name: str) -> float:
-    value = claims.get(name)
-    # A bool is an int in Python; true is no time.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedProofError("A time of the proof is missing or malformed.")
-    return value

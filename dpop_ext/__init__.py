@@ -1,0 +1,1 @@
+"""Proof of possession for OAuth: DPoP (RFC 9449) for Authlib, and a symmetric profile."""

@@ -1,0 +1,54 @@
+"""What the verifier and the authorization server ask of their stores."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dpop_ext.symmetric.secret_ring import SecretRing
+
+
+class ReplayStore(Protocol):
+    """Remembers which proofs were used (:rfc:`9449#section-11.1`)."""
+
+    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Insert *key* if it is absent, in one atomic step.
+
+        :param key: 16 bytes that stand for one proof.
+        :param expires_at: the last second in which the proof could be accepted, in
+            seconds since the epoch. Until then, inclusive, the key must not be lost.
+        :param now: seconds since the epoch.
+        :returns: True for exactly one of all calls with this key up to *expires_at*.
+        :raises StoreError: the store cannot tell, or is full. Never guess.
+        """
+        ...
+
+
+class KeyringSource(Protocol):
+    """Gives a resource server the derivation secrets that it shares with the AS."""
+
+    def load(self) -> SecretRing:
+        """Return the current secrets. Called on every request: keep it a look-up.
+
+        :raises UnknownKeyError: the secrets are too old to be relied on.
+        :raises StoreError: there are none yet.
+        """
+        ...
+
+
+class AudienceSecrets(Protocol):
+    """Gives an authorization server the derivation secrets of its audiences."""
+
+    def load(self, audience: str) -> SecretRing | None:
+        """Return the secrets of *audience*, or None if it takes no symmetric proofs."""
+        ...
+
+
+class NoReplayProtection:
+    """Remembers nothing: whoever sees a proof can use it again within its time.
+
+    Only for a server whose proofs are checked for replay by what stands behind it.
+    """
+
+    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Accept *key*, however often it comes."""
+        return True

@@ -1,0 +1,180 @@
+"""The public key that a symmetric key is encrypted for (DPoP Symmetric Profile).
+
+It comes from whoever sends a token request, before that client is authenticated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.key import is_b64url_of
+from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
+
+#: Longest JWK, in characters of compact JSON.
+MAX_JWK_LENGTH: Final = 4096
+#: Sizes of RSA moduli, in bits.
+MIN_RSA_SIZE: Final = 2048
+MAX_RSA_SIZE: Final = 4096
+#: JWE ``alg`` values for each type of key, the one that every server has first.
+KEY_ALGORITHMS_BY_TYPE: Final = {
+    "EC": ("ECDH-ES", "ECDH-ES+A256KW"),
+    "OKP": ("ECDH-ES", "ECDH-ES+A256KW"),
+    "RSA": ("RSA-OAEP-256",),
+}
+
+#: Length of a coordinate, in bytes. The signature curves of OKP are not among them:
+#: converting such a key into one for key agreement is not done.
+_COORDINATE_LENGTH: Final = {
+    ("EC", "P-256"): 32,
+    ("EC", "P-384"): 48,
+    ("EC", "P-521"): 66,
+    ("OKP", "X25519"): 32,
+    ("OKP", "X448"): 56,
+}
+_PUBLIC_MEMBERS: Final = {
+    "EC": ("kty", "crv", "x", "y"),
+    "OKP": ("kty", "crv", "x"),
+    "RSA": ("kty", "n", "e"),
+}
+_PRIVATE_MEMBERS: Final = frozenset(
+    {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
+)
+_OPERATIONS: Final = frozenset(
+    {"encrypt", "wrapKey", "deriveKey", "deriveBits"}  # RFC 7517 section 4.3
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionKey:
+    """A public key that is known to work for encryption."""
+
+    key: Key
+    #: It is the key that signed the proof, offered as such or once more as its own:
+    #: one key for two purposes, which a server may not want.
+    is_proof_key: bool
+
+
+def import_encryption_key(
+    jwk: object, *, proof_jwk: Mapping[str, Any]
+) -> EncryptionKey | None:
+    """Check the key that a symmetric key is to be encrypted for, and try it.
+
+    Done before the client is authenticated and before anything is spent or saved,
+    because a key that turns out bad later would cost the client its code.
+
+    :param jwk: the ``jwk`` member of the ``dsk`` claim; None: the key of the proof.
+    :param proof_jwk: the verified key of the proof.
+    :returns: None if only the key of the proof is offered and it cannot encrypt.
+    :raises MalformedProofError: *jwk* is not an object of at most 4 KiB.
+    :raises UnsupportedKeyError: it has private members; is not for encryption; is not
+        a canonical key on P-256, P-384, P-521, X25519 or X448, nor RSA of 2048 to
+        4096 bits with an odd exponent of 17 to 32 bits; or an exchange with it fails.
+    """
+    if jwk is None:
+        try:
+            return EncryptionKey(key=_import(dict(proof_jwk)), is_proof_key=True)
+        except UnsupportedKeyError:
+            return None
+    if not isinstance(jwk, dict):
+        raise MalformedProofError("The encryption key is not an object.")
+    key = _import(jwk)
+    members = _PUBLIC_MEMBERS[key.key_type]
+    return EncryptionKey(
+        key=key,
+        is_proof_key=all(jwk[name] == proof_jwk.get(name) for name in members),
+    )
+
+
+def _import(jwk: dict[str, Any]) -> Key:
+    try:
+        if len(json.dumps(jwk, separators=(",", ":"))) > MAX_JWK_LENGTH:
+            raise MalformedProofError("The encryption key is too long.")
+        _check_purpose(jwk)
+        key = _import_public(jwk)
+        _try_exchange(key)
+    except DPoPError:
+        raise
+    except Exception as error:
+        # joserfc and cryptography raise KeyError, TypeError, ValueError,
+        # binascii.Error and more for keys that they do not like.
+        raise UnsupportedKeyError("The encryption key cannot be used.") from error
+    return key
+
+
+def _check_purpose(jwk: Mapping[str, Any]) -> None:
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        raise UnsupportedKeyError("The encryption key has private members.")
+    operations = jwk.get("key_ops", [])
+    # Web Crypto exports a public key for key agreement with an empty list.
+    fits = operations == [] or not _OPERATIONS.isdisjoint(operations)
+    if jwk.get("use", "enc") != "enc" or not fits:
+        raise UnsupportedKeyError("The encryption key is not for encryption.")
+
+
+def _import_public(jwk: Mapping[str, Any]) -> Key:
+    kty = jwk["kty"]
+    public = {name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}
+    if "alg" in jwk:
+        # A key that names its algorithm is used with no other.
+        if jwk["alg"] not in KEY_ALGORITHMS_BY_TYPE[kty]:
+            raise UnsupportedKeyError("The encryption key is not for encryption.")
+        public["alg"] = jwk["alg"]
+    if kty == "RSA":
+        _check_rsa_numbers(public)
+        return RSAKey.import_key(public)
+    # One key, one text: another length would give it a second thumbprint.
+    length = _COORDINATE_LENGTH[kty, public["crv"]]
+    for name in ("x", "y") if kty == "EC" else ("x",):
+        if not is_b64url_of(public[name], length=length):
+            raise UnsupportedKeyError("The encryption key cannot be used.")
+    return (ECKey if kty == "EC" else OKPKey).import_key(public)
+
+
+def _check_rsa_numbers(public: Mapping[str, Any]) -> None:
+    modulus, exponent = b64url_decode(public["n"]), b64url_decode(public["e"])
+    n, e = int.from_bytes(modulus), int.from_bytes(exponent)
+    if (
+        not MIN_RSA_SIZE <= n.bit_length() <= MAX_RSA_SIZE
+        or not 17 <= e.bit_length() <= 32
+        or not n & e & 1
+        or modulus[0] == 0
+        or exponent[0] == 0
+    ):
+        raise UnsupportedKeyError("The RSA key is not of an accepted size.")
+
+
+def _try_exchange(key: Key) -> None:
+    """Use the key once, because some faults show only then.
+
+    A low-order point of X25519, for example, is imported like any other.
+    """
+    if isinstance(key, RSAKey):
+        digest = hashes.SHA256()
+        key.public_key.encrypt(
+            bytes(32), padding.OAEP(padding.MGF1(digest), digest, None)
+        )
+    elif isinstance(key, ECKey):
+        _trial_ec_key(key.curve_name).exchange_derive_key(key)
+    elif isinstance(key, OKPKey):
+        _trial_okp_key(key.curve_name).exchange_derive_key(key)
+
+
+# Made once, because the result of the exchange is thrown away: nothing is ever
+# encrypted with these keys.
+@cache
+def _trial_ec_key(curve: str) -> ECKey:
+    return ECKey.generate_key(curve)
+
+
+@cache
+def _trial_okp_key(curve: Any) -> OKPKey:
+    return OKPKey.generate_key(curve)

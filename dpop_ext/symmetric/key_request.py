@@ -1,0 +1,155 @@
+"""What a client asks for: the dsk claim and the dpop_sym parameter (Symmetric Profile).
+
+The claim stands in the proof of the token request, so it is signed: nobody on the way
+can swap the encryption key or remove the request unnoticed. The form parameter is for
+clients whose DPoP library cannot add claims.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from joserfc.jwk import Key
+
+from dpop_ext.core.key import is_b64url_of
+from dpop_ext.errors import MalformedProofError, MalformedRequestError
+
+#: Longest list of algorithm names.
+MAX_NAMES: Final = 16
+#: Longest JWE with key material from the client, in characters.
+MAX_KEY_MATERIAL: Final = 4096
+#: Content encryption that is offered by a client that names none.
+DEFAULT_ENCODINGS: Final = ("A256GCM",)
+#: Key encryption that is offered by a client that names none: the first that fits.
+DEFAULT_KEY_ALGORITHMS: Final = ("ECDH-ES", "RSA-OAEP-256")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9+._-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRequest:
+    """A well-formed request for a symmetric key."""
+
+    #: MAC algorithms, the preferred one first.
+    algorithms: tuple[str, ...]
+    #: The public key to encrypt for, not checked yet; None: the key of the proof.
+    encryption_jwk: dict[str, Any] | None = field(default=None, repr=False)
+    #: JWE ``alg`` values, the preferred one first.
+    key_algorithms: tuple[str, ...] = DEFAULT_KEY_ALGORITHMS
+    #: JWE ``enc`` values, the preferred one first.
+    encodings: tuple[str, ...] = DEFAULT_ENCODINGS
+    #: Refuse the request rather than issue a token without a key.
+    must: bool = False
+    #: The client contributes key material (``n`` or ``k_jwe``). This version cannot
+    #: mix it in, so such a request gets no key: one made without it would not do.
+    has_key_material: bool = False
+
+
+def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | None:
+    """Read what a token request asks for.
+
+    The encryption key is not looked at here: see
+    :func:`dpop_ext.symmetric.encryption_key.import_encryption_key`.
+
+    :param dsk: the claim of the verified proof; None if there is none.
+    :param dpop_sym: the form parameter; None or empty if there is none.
+    :returns: None if no key is asked for.
+    :raises MalformedProofError: the claim is malformed.
+    :raises MalformedRequestError: the claim has both kinds of key material; the
+        parameter is malformed, or names other algorithms than the claim.
+    """
+    claimed = None if dsk is None else _parse_claim(dsk)
+    if not dpop_sym:
+        return claimed
+    names = tuple(dpop_sym.split(" "))
+    if not _are_names(names):
+        raise MalformedRequestError("The dpop_sym parameter is malformed.")
+    if claimed is None:
+        return KeyRequest(algorithms=names)
+    if claimed.algorithms != names:
+        raise MalformedRequestError("dpop_sym and dsk name different algorithms.")
+    return claimed
+
+
+def key_request_claim(
+    *,
+    algorithms: Sequence[str],
+    encryption_key: Key | None = None,
+    key_algorithms: Sequence[str] = (),
+    encodings: Sequence[str] = (),
+    must: bool = False,
+) -> dict[str, Any]:
+    """Make the ``dsk`` claim of a token request's proof.
+
+    :param algorithms: MAC algorithms, the preferred one first.
+    :param encryption_key: whose public half encrypts the key that is delivered; best
+        a new one for each request. None offers the key of the proof.
+    :param key_algorithms: JWE ``alg`` values; none offers the one that every server
+        has for the type of the key.
+    :param encodings: JWE ``enc`` values; none offers ``A256GCM``.
+    :param must: rather get an error than a token without a key.
+    """
+    claim: dict[str, Any] = {"algs": list(algorithms)}
+    if encryption_key is not None:
+        claim["jwk"] = encryption_key.as_dict(private=False)
+    if key_algorithms:
+        claim["kalgs"] = list(key_algorithms)
+    if encodings:
+        claim["encs"] = list(encodings)
+    if must:
+        claim["must"] = True
+    return claim
+
+
+def _parse_claim(dsk: object) -> KeyRequest:
+    if not isinstance(dsk, dict):
+        raise MalformedProofError("The dsk claim is not an object.")
+    jwk = dsk.get("jwk")
+    if "jwk" in dsk and not isinstance(jwk, dict):
+        raise MalformedProofError("The encryption key is not an object.")
+    must = dsk.get("must", False)
+    if not isinstance(must, bool):
+        raise MalformedProofError("The dsk claim is malformed.")
+    return KeyRequest(
+        algorithms=_names(dsk, "algs", ()),
+        encryption_jwk=jwk,
+        key_algorithms=_names(dsk, "kalgs", DEFAULT_KEY_ALGORITHMS),
+        encodings=_names(dsk, "encs", DEFAULT_ENCODINGS),
+        must=must,
+        has_key_material=_has_key_material(dsk),
+    )
+
+
+def _names(
+    dsk: Mapping[str, Any], member: str, default: tuple[str, ...]
+) -> tuple[str, ...]:
+    value = dsk.get(member, default)
+    if member in dsk and not isinstance(value, list):
+        raise MalformedProofError("The dsk claim is malformed.")
+    if not _are_names(value):
+        raise MalformedProofError("The dsk claim is malformed.")
+    return tuple(value)
+
+
+def _are_names(values: Sequence[object]) -> bool:
+    """Tell whether *values* are algorithm names, known here or not."""
+    return 0 < len(values) <= MAX_NAMES and all(
+        isinstance(value, str) and _NAME.fullmatch(value) for value in values
+    )
+
+
+def _has_key_material(dsk: Mapping[str, Any]) -> bool:
+    if "n" in dsk and "k_jwe" in dsk:
+        raise MalformedRequestError("The dsk claim has both n and k_jwe.")
+    if "n" in dsk and not is_b64url_of(dsk["n"], length=32):
+        raise MalformedProofError("The dsk claim is malformed.")
+    if "k_jwe" in dsk:
+        text = dsk["k_jwe"]
+        if not isinstance(text, str) or len(text) > MAX_KEY_MATERIAL:
+            raise MalformedProofError("The dsk claim is malformed.")
+        if text.count(".") != 4:
+            raise MalformedProofError("The dsk claim is malformed.")
+    return "n" in dsk or "k_jwe" in dsk

@@ -1,0 +1,151 @@
+"""The checks of a symmetric proof around its MAC (DPoP Symmetric Profile 1.0)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dpop_ext.core.confirmation import AccessToken, parse_confirmation
+from dpop_ext.core.jose import parse_compact_jws
+from dpop_ext.core.proof import check_access_token_hash, check_target
+from dpop_ext.errors import (
+    AccessTokenError,
+    ExpiredKeyError,
+    MalformedJOSEError,
+    MalformedProofError,
+    TargetMismatchError,
+)
+from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.proof import SymmetricProof, check_mac
+from dpop_ext.symmetric.secret_ring import SecretRing
+
+#: Longest access token that is looked at, in bytes.
+MAX_TOKEN_LENGTH = 16 * 1024
+#: Longest base64url text of the claims of a token read before its signature.
+MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
+
+
+def peek_access_token(
+    text: str, *, issuer: str, audience: str, now: int
+) -> AccessToken:
+    """Read a JWT access token whose signature has not been verified.
+
+    What it says is used for two things only: as input of the key derivation, where a
+    lie gives a wrong key, and to refuse early. It grants nothing.
+
+    :param text: the access token, at most 16 KiB, with claims of at most 4 KiB.
+    :param issuer: the issuer whose secrets this server holds.
+    :param audience: this server's own identifier.
+    :param now: seconds since the epoch.
+    :raises AccessTokenError: not a JWT within the limits, of another issuer or for
+        another or a second audience, expired, or with a malformed ``cnf``.
+    """
+    payload_length = text.rfind(".") - text.find(".") - 1
+    if payload_length > MAX_PEEKED_PAYLOAD:
+        raise AccessTokenError("The access token is too long.")
+    try:
+        claims = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH).payload
+    except MalformedJOSEError as error:
+        raise AccessTokenError("The access token is malformed.") from error
+    expires_at = claims.get("exp")
+    client_id = claims.get("client_id")
+    if claims.get("iss") != issuer:
+        raise AccessTokenError("The access token is of another issuer.")
+    if claims.get("aud") != audience and claims.get("aud") != [audience]:
+        raise AccessTokenError("The access token is for another audience.")
+    if type(expires_at) is not int or now >= expires_at:
+        raise AccessTokenError("The access token has expired.")
+    if not isinstance(client_id, str) or not client_id:
+        raise AccessTokenError("The access token names no client.")
+    return AccessToken(
+        issuer=issuer,
+        audience=(audience,),
+        client_id=client_id,
+        expires_at=expires_at,
+        token_id=None,
+        confirmation=_confirmation(claims),
+        scope="",
+        claims={},
+    )
+
+
+def verify_mac(
+    proof: SymmetricProof,
+    token: AccessToken,
+    ring: SecretRing,
+    *,
+    now: int,
+) -> None:
+    """Derive the key that *token* refers to and verify the MAC of *proof* with it.
+
+    :param token: peeked at, or verified.
+    :param ring: the current secrets of this server: looked up on every call, so that a
+        revoked version is refused at once. Its issuer and audience go into the
+        derivation, never those of the token.
+    :param now: seconds since the epoch.
+    :raises MalformedProofError: the token has no key, or one of another algorithm.
+    :raises StaleKeyError: the version is retired or revoked.
+    :raises UnknownKeyError: the version is newer than this server knows.
+    :raises AccessTokenError: the version cannot exist, or the identities are too long.
+    :raises BadSignatureError: the MAC does not verify.
+    """
+    confirmation = token.confirmation
+    if confirmation is None or confirmation.dsk is None or token.client_id is None:
+        raise MalformedProofError("The access token has no key for symmetric proofs.")
+    dsk = confirmation.dsk
+    if proof.algorithm != dsk.algorithm:
+        raise MalformedProofError("The proof does not use the algorithm of its key.")
+    secret = ring.find(dsk.version, now=now).secret
+    if secret is None:  # find() returns live entries only, and those hold a secret
+        raise AccessTokenError
+    try:
+        key = symmetric_key(
+            secret.reveal(),
+            algorithm=dsk.algorithm,
+            issuer=ring.issuer,
+            audience=ring.audience,
+            client_id=token.client_id,
+            jkt=confirmation.jkt,
+            version=dsk.version,
+            r=dsk.r,
+        )
+    except ValueError as error:
+        raise AccessTokenError("The access token is malformed.") from error
+    check_mac(proof, key)
+
+
+def check_claims(
+    proof: SymmetricProof,
+    token: AccessToken,
+    *,
+    method: str,
+    url: str,
+    access_token: str,
+    now: int,
+) -> None:
+    """Check what a proof with a good MAC says, but for nonce and time.
+
+    :param token: the verified token.
+    :param url: absolute URL of the request; query and fragment are ignored.
+    :param access_token: the exact text of the token.
+    :raises ExpiredKeyError: the key is past ``cnf.dsk.exp``.
+    :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
+    :raises TokenMismatchError: ``ath`` is of another token.
+    :raises MalformedProofError: ``kid`` is not the version of the key.
+    """
+    dsk = token.confirmation.dsk if token.confirmation else None
+    if dsk is None:
+        raise MalformedProofError("The access token has no key for symmetric proofs.")
+    if dsk.expires_at is not None and now >= dsk.expires_at:
+        raise ExpiredKeyError
+    if proof.htm != method:
+        raise TargetMismatchError
+    check_target(proof.htu, url)
+    check_access_token_hash(proof.ath, access_token)
+    if proof.kid is not None and proof.kid != str(dsk.version):
+        raise MalformedProofError("The proof names another version of the key.")
+
+
+def _confirmation(claims: dict[str, Any]) -> Any:
+    if "cnf" not in claims:
+        return None
+    return parse_confirmation(claims["cnf"])

@@ -1,0 +1,60 @@
+"""What a proof is between the steps of the verifier (RFC 9449 section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from typing import Any, Literal
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.proof import SignedProof
+from dpop_ext.symmetric.proof import SymmetricProof
+
+#: Used by :class:`dpop_ext.ProofVerifier` alone: a value that stands for a checked
+#: proof cannot be made in passing.
+SEAL = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedProof:
+    """A proof that was parsed, and checked as far as it can be without the token.
+
+    It grants nothing. Give it to :meth:`ProofVerifier.verify`.
+    """
+
+    kind: Literal["asymmetric", "symmetric"]
+    method: str
+    url: str
+    access_token: str | None = field(repr=False)
+    proof: SignedProof | SymmetricProof = field(repr=False)
+    #: What the unverified token said when the MAC was verified with it.
+    peeked: AccessToken | None = field(repr=False)
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not SEAL:
+            raise TypeError("only ProofVerifier.open makes an OpenedProof")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedProof:
+    """A proof that passed every check but the one that can succeed only once.
+
+    Only :meth:`ProofVerifier.verify` can make one.
+    """
+
+    #: RFC 7638 SHA-256 thumbprint of the client's key, base64url.
+    jkt: str
+    jti: str
+    kind: Literal["asymmetric", "symmetric"]
+    claims: Mapping[str, Any] = field(repr=False)
+    #: Value for a ``DPoP-Nonce`` field of the answer, when the client needs a new one.
+    next_nonce: str | None
+    replay_key: bytes = field(repr=False)
+    #: Until when a second use must be refused, in seconds since the epoch.
+    replay_expires_at: int
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not SEAL:
+            raise TypeError("only ProofVerifier.verify makes a VerifiedProof")

@@ -1,0 +1,303 @@
+"""The proof verifier of both servers: open, verify, spend (RFC 9449 section 4.3)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.core.policy import RFC9449, ProofPolicy
+from dpop_ext.core.proof import parse_proof, proof_type, verify_proof
+from dpop_ext.errors import (
+    AccessTokenError,
+    DPoPError,
+    KeyMismatchError,
+    MalformedProofError,
+    ReplayedProofError,
+    StoreError,
+    UnboundTokenError,
+)
+from dpop_ext.stores.base import KeyringSource, ReplayStore
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.proof import (
+    SYMMETRIC_PROOF_TYPE,
+    SymmetricProof,
+    parse_symmetric_proof,
+)
+from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.verification import (
+    check_claims,
+    peek_access_token,
+    verify_mac,
+)
+from dpop_ext.verified_proof import SEAL, OpenedProof, VerifiedProof
+
+Purpose = Literal["as", "rs"]
+
+
+class ProofVerifier:
+    """Verify DPoP proofs, at an authorization server or at a resource server.
+
+    Three steps, because the access token is verified between the first two, and
+    because only the last one leaves a trace::
+
+        opened = verifier.open(proof, method=..., url=..., access_token=...)
+        verified = verifier.verify(opened, token=...)
+        verifier.spend(verified)
+
+    The first two may be repeated, by a gateway for example. :meth:`spend` succeeds
+    once for a proof.
+
+    :param replay_store: remembers the proofs that were used. To do without, say so:
+        :class:`dpop_ext.stores.base.NoReplayProtection`.
+    :param policy: algorithms, times and limits.
+    :param nonces: demand server-provided nonces; None does not.
+    :param keyring: this resource server's derivation secrets, to accept symmetric
+        proofs; None is plain :rfc:`9449`.
+    :param issuer: with *keyring*: identifier of the authorization server, exactly as
+        in its tokens.
+    :param audience: with *keyring*: this resource server's own identifier.
+    :param token_form: with *keyring*: whether *issuer* issues JWTs, so that a bad MAC
+        is refused before the token's signature is looked at, or opaque tokens.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        replay_store: ReplayStore,
+        *,
+        policy: ProofPolicy = RFC9449,
+        nonces: NonceIssuer | None = None,
+        keyring: KeyringSource | None = None,
+        issuer: str | None = None,
+        audience: str | None = None,
+        token_form: Literal["jwt", "opaque"] = "jwt",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if keyring is not None and not (issuer and audience):
+            raise ValueError("keyring needs issuer and audience")
+        if token_form not in ("jwt", "opaque"):
+            raise ValueError("token_form is 'jwt' or 'opaque'")
+        self.policy = policy
+        self.nonces = nonces
+        self.issuer = issuer
+        self.audience = audience
+        self.clock = clock
+        self._replay_store = replay_store
+        self._keyring = keyring
+        self._token_form = token_form
+
+    @property
+    def symmetric_algorithms(self) -> tuple[str, ...]:
+        """The MAC algorithms accepted in proofs; empty without a keyring."""
+        return tuple(MAC_ALGORITHMS) if self._keyring is not None else ()
+
+    def fresh_nonce(self, purpose: Purpose) -> str | None:
+        """Return the current nonce for a challenge, or None when nonces are off."""
+        if self.nonces is None:
+            return None
+        return self.nonces.issue(purpose=purpose, now=self._now())
+
+    def open(
+        self,
+        proof: str,
+        *,
+        method: str,
+        url: str,
+        access_token: str | None = None,
+    ) -> OpenedProof:
+        """Check *proof* as far as possible without I/O and without trusting the token.
+
+        An asymmetric proof: items 2 to 9 and 12a of :rfc:`9449#section-4.3`. A
+        symmetric proof for a JWT: its MAC. That there is one ``DPoP`` field (item 1)
+        is for the caller to check.
+
+        :param proof: value of the ``DPoP`` field, as received.
+        :param method: the request method, as received.
+        :param url: absolute URL of the request, built from the raw request target;
+            query and fragment are ignored.
+        :param access_token: the exact text of the token of a resource request; None
+            at an authorization server, where only asymmetric proofs are accepted.
+        :raises ProofError: the proof is at fault; the subclass says how.
+        :raises AccessTokenError: a symmetric proof came with a token that cannot be
+            one for this server.
+        :raises SymmetricKeyError: the key of a symmetric proof is retired or not known.
+        :raises StoreError: the keyring did not answer.
+        """
+        jws = parse_proof(proof, max_length=self.policy.max_length)
+        if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
+            signed = verify_proof(
+                jws,
+                method=method,
+                url=url,
+                policy=self.policy,
+                access_token=access_token,
+            )
+            return OpenedProof(
+                kind="asymmetric",
+                method=method,
+                url=url,
+                access_token=access_token,
+                proof=signed,
+                peeked=None,
+                seal=SEAL,
+            )
+        if self._keyring is None or access_token is None:
+            raise MalformedProofError("Symmetric proofs are not accepted here.")
+        symmetric = parse_symmetric_proof(jws)
+        peeked = None
+        if self._token_form == "jwt":
+            ring = self._load_ring(self._keyring)
+            now = self._now()
+            peeked = peek_access_token(
+                access_token, issuer=ring.issuer, audience=ring.audience, now=now
+            )
+            verify_mac(symmetric, peeked, ring, now=now)
+        return OpenedProof(
+            kind="symmetric",
+            method=method,
+            url=url,
+            access_token=access_token,
+            proof=symmetric,
+            peeked=peeked,
+            seal=SEAL,
+        )
+
+    def verify(
+        self,
+        opened: OpenedProof,
+        *,
+        token: AccessToken | None = None,
+        policy: ProofPolicy | None = None,
+    ) -> VerifiedProof:
+        """Complete the checks that leave no trace: items 10, 11 and 12b.
+
+        :param opened: from :meth:`open`.
+        :param token: the verified access token; None at an authorization server, which
+            compares the key with its grant itself.
+        :param policy: times for this client, in place of the verifier's.
+        :raises ProofError: a claim, or the time.
+        :raises NonceRequiredError: the nonce is missing or no longer good.
+        :raises BindingError: the token is bound to another key, or to none.
+        :raises AccessTokenError: the token does not fit a symmetric proof.
+        :raises SymmetricKeyError: the key of a symmetric proof is retired, expired or
+            not known.
+        :raises StoreError: the keyring did not answer.
+        """
+        policy = policy or self.policy
+        now = self._now()
+        proof = opened.proof
+        if isinstance(proof, SymmetricProof):
+            jkt = self._verify_symmetric(opened, proof, token, now)
+            next_nonce = self._check_nonce(proof.nonce, "rs", now)
+            policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
+        else:
+            jkt = proof.jkt
+            purpose: Purpose = "as" if token is None else "rs"
+            next_nonce = self._check_nonce(proof.nonce, purpose, now)
+            policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
+            if token is not None:
+                _check_binding(token, jkt)
+        digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
+        return VerifiedProof(
+            jkt=jkt,
+            jti=proof.jti,
+            kind=opened.kind,
+            claims=proof.claims,
+            next_nonce=next_nonce,
+            replay_key=digest[:16],
+            replay_expires_at=max(now, math.ceil(proof.iat)) + policy.window + 1,
+            seal=SEAL,
+        )
+
+    def spend(self, verified: VerifiedProof) -> None:
+        """Use *verified* up. The last step before the request is served.
+
+        :raises ReplayedProofError: it has been used before (:rfc:`9449#section-11.1`).
+        :raises StoreError: the replay store did not answer.
+        """
+        try:
+            added = self._replay_store.add(
+                verified.replay_key,
+                expires_at=verified.replay_expires_at,
+                now=self._now(),
+            )
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+        if not added:
+            raise ReplayedProofError
+
+    def _verify_symmetric(
+        self,
+        opened: OpenedProof,
+        proof: SymmetricProof,
+        token: AccessToken | None,
+        now: int,
+    ) -> str:
+        """Return the thumbprint of the client's key once MAC and claims hold."""
+        if self._keyring is None or token is None or opened.access_token is None:
+            raise MalformedProofError("Symmetric proofs are not accepted here.")
+        ring = self._load_ring(self._keyring)
+        if token.issuer != ring.issuer or token.audience != (ring.audience,):
+            raise AccessTokenError
+        confirmation = token.confirmation
+        if token.client_id is None or token.expires_at is None or confirmation is None:
+            raise AccessTokenError
+        if opened.peeked is None:
+            verify_mac(proof, token, ring, now=now)
+        elif confirmation.dsk is None or not _same_key(opened.peeked, token):
+            raise AccessTokenError
+        else:
+            # The MAC stands; its secret may have been revoked since.
+            ring.find(confirmation.dsk.version, now=now)
+        check_claims(
+            proof,
+            token,
+            method=opened.method,
+            url=opened.url,
+            access_token=opened.access_token,
+            now=now,
+        )
+        return confirmation.jkt
+
+    def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
+        if self.nonces is None:
+            return None
+        age = self.nonces.verify(nonce, purpose=purpose, now=now)
+        return self.nonces.issue(purpose=purpose, now=now) if age else None
+
+    def _load_ring(self, keyring: KeyringSource) -> SecretRing:
+        try:
+            ring = keyring.load()
+        except DPoPError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+        if ring.issuer != self.issuer or ring.audience != self.audience:
+            raise StoreError("The keyring is for another issuer or audience.")
+        return ring
+
+    def _now(self) -> int:
+        return int(self.clock())
+
+
+def _same_key(peeked: AccessToken, token: AccessToken) -> bool:
+    """Tell whether both name the same inputs of the key derivation."""
+    return (
+        peeked.client_id == token.client_id
+        and peeked.confirmation == token.confirmation
+    )
+
+
+def _check_binding(token: AccessToken, jkt: str) -> None:
+    if token.confirmation is None:
+        raise UnboundTokenError
+    # Thumbprints are public: there is nothing to learn from the time this takes.
+    if token.confirmation.jkt != jkt:
+        raise KeyMismatchError
