@@ -1,0 +1,1 @@
+"""What sender-constrained tokens cost, as ratios to the primitives underneath."""
