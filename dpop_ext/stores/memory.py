@@ -57,7 +57,8 @@ class _Shard:
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         with self._lock:
             # A clock that is set back brings proofs to life whose entries are gone.
-            if expires_at <= self._dropped_until:
+            # Not expires_at: the second use of such a proof has a later one.
+            if now <= self._dropped_until:
                 raise StoreError("The replay store cannot look back so far.")
             for generation in self._generations.values():
                 expiry = generation.get(key)
@@ -74,7 +75,9 @@ class _Shard:
             return True
 
     def _drop_expired(self, now: int) -> None:
-        for number in [n for n in self._generations if (n + 1) * GENERATION <= now]:
+        # One generation later than they could be: a thread may have read the clock
+        # before another one that was here first, and clocks are set back a little.
+        for number in [n for n in self._generations if (n + 2) * GENERATION <= now]:
             self.count -= len(self._generations.pop(number))
             last = (number + 1) * GENERATION - 1
             self._dropped_until = max(self._dropped_until, last)
