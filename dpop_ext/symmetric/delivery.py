@@ -12,10 +12,11 @@ from joserfc import jwe
 from joserfc.jwk import Key
 from joserfc.registry import HeaderParameter
 
+from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, MAX_VERSION
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 

@@ -11,14 +11,13 @@ import hashlib
 import hmac
 from typing import Final
 
+from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.key import is_thumbprint
 
 #: The MAC algorithms of symmetric proofs and the length of their keys, in bytes.
 MAC_ALGORITHMS: Final = {"HS256": 32, "HS512": 64}
 #: Length of a derivation secret and of the random value of a token, in bytes.
 SECRET_LENGTH: Final = 32
-#: Versions are JSON numbers, exact in every language up to here.
-MAX_VERSION: Final = 2**53 - 1
 #: Longest issuer, audience or root id, in bytes of UTF-8.
 MAX_IDENTIFIER: Final = 256
 #: Longest client identifier, in bytes of UTF-8.

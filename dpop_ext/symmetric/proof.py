@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dpop_ext.core.claims import text_claim, time_claim
+from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import CompactJWS, b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import (
@@ -23,7 +24,7 @@ from dpop_ext.errors import (
     MalformedProofError,
     UnsupportedKeyError,
 )
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, MAX_VERSION
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 SYMMETRIC_PROOF_TYPE: Final = "dpop-sym+jwt"

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.errors import (
     AccessTokenError,
     StaleKeyError,
     SymmetricUnavailableError,
     UnknownKeyError,
 )
-from dpop_ext.symmetric.derivation import MAX_VERSION, SECRET_LENGTH
+from dpop_ext.symmetric.derivation import SECRET_LENGTH
 from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 

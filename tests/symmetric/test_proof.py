@@ -23,7 +23,6 @@ from dpop_ext.errors import (
     ProofError,
     UnsupportedKeyError,
 )
-from dpop_ext.symmetric import proof as proof_module
 from dpop_ext.symmetric.proof import (
     MAX_PROOF_LENGTH,
     SymmetricProof,
@@ -455,7 +454,7 @@ def test_macs_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
         compared.append((first, second))
         return True
 
-    monkeypatch.setattr(proof_module.hmac, "compare_digest", compare_digest)
+    monkeypatch.setattr(hmac, "compare_digest", compare_digest)
     proof = parse(sign(key=os.urandom(32)))
     check_mac(proof, KEY)
     expected = hmac.new(KEY, proof.signing_input, hashlib.sha256).digest()

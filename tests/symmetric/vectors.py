@@ -11,3 +11,5 @@ FOLDER: Final = Path(__file__).parent.parent / "vectors"
 PUBLISHED: Final[dict[str, Any]] = json.loads(
     (FOLDER / "dpop-sym-1.json").read_text("utf-8")
 )
+
+OURS: Final[dict[str, Any]] = json.loads((FOLDER / "symmetric.json").read_text("utf-8"))
