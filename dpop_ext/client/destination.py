@@ -1,0 +1,53 @@
+"""Where a client may send a token and a proof: :rfc:`9449#section-2`, section 11.3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dpop_ext.core.target import normalize_target, origin
+
+#: The hosts that plain http may reach: the request never leaves the machine
+#: (:rfc:`8252#section-7.3`).
+LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
+
+_USERINFO = re.compile(r"^([A-Za-z]+://)[^/?#]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """The target of a request, for which a proof may be made."""
+
+    #: Scheme, host and port, normalised; a default port is left out.
+    origin: str
+    #: The ``htu`` of the proof. Its path is the one on the wire, escapes and all, for
+    #: servers that compare without normalising.
+    htu: str
+
+    @classmethod
+    def of(cls, url: str) -> Destination:
+        """Check the final URL of a request.
+
+        :param url: as it will go out; userinfo, query and fragment are left out.
+        :raises ValueError: not an absolute URL, or plain http beyond this machine:
+            whoever listens there would have the token.
+        """
+        url = _USERINFO.sub(r"\1", url)
+        place = origin(url)
+        scheme, _, host = place.partition("://")
+        if scheme == "http" and re.sub(r":\d+$", "", host) not in LOOPBACK_HOSTS:
+            raise ValueError("DPoP needs https; plain http is for loopback only.")
+        path = re.split("[?#]", url.split("://", 1)[1], maxsplit=1)[0].partition("/")
+        return cls(origin=place, htu=f"{place}/{path[2]}")
+
+    def is_within(self, bases: Sequence[str]) -> bool:
+        """Tell whether the target is at or below one of *bases*, on the same origin.
+
+        :param bases: URLs; one without a path stands for its whole origin.
+        """
+        target = normalize_target(self.htu)
+        return any(
+            target.startswith(base.rstrip("/") + "/") or target == base
+            for base in map(normalize_target, bases)
+        )
