@@ -53,6 +53,9 @@ class VerifiedProof:
     replay_key: bytes = field(repr=False)
     #: Until when a second use must be refused, in seconds since the epoch.
     replay_expires_at: int
+    #: The last second in which it can be spent: earlier than the entry of any other
+    #: use of the proof is forgotten.
+    spend_until: int
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:

@@ -18,6 +18,7 @@ from dpop_ext.errors import (
     KeyMismatchError,
     MalformedProofError,
     ReplayedProofError,
+    StaleProofError,
     StoreError,
     UnboundTokenError,
 )
@@ -203,6 +204,7 @@ class ProofVerifier:
             if token is not None:
                 _check_binding(token, jkt)
         digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
+        issued_at = math.ceil(proof.iat)
         return VerifiedProof(
             jkt=jkt,
             jti=proof.jti,
@@ -210,21 +212,25 @@ class ProofVerifier:
             claims=proof.claims,
             next_nonce=next_nonce,
             replay_key=digest[:16],
-            replay_expires_at=max(now, math.ceil(proof.iat)) + policy.window + 1,
+            replay_expires_at=max(now, issued_at) + policy.window + 1,
+            spend_until=issued_at + policy.window,
             seal=SEAL,
         )
 
     def spend(self, verified: VerifiedProof) -> None:
         """Use *verified* up. The last step before the request is served.
 
+        :raises StaleProofError: its time ran out since it was verified. The store may
+            have forgotten an earlier use by now.
         :raises ReplayedProofError: it has been used before (:rfc:`9449#section-11.1`).
         :raises StoreError: the replay store did not answer.
         """
+        now = self._now()
+        if now > verified.spend_until:
+            raise StaleProofError
         try:
             added = self._replay_store.add(
-                verified.replay_key,
-                expires_at=verified.replay_expires_at,
-                now=self._now(),
+                verified.replay_key, expires_at=verified.replay_expires_at, now=now
             )
         except StoreError:
             raise

@@ -276,6 +276,20 @@ def test_a_proof_is_remembered_for_as_long_as_it_is_acceptable(
         clock.advance(1)
 
 
+@pytest.mark.requirement("X-14", "X-15")
+def test_a_proof_that_waited_too_long_is_not_spent(
+    client: Asymmetric, clock: Any
+) -> None:
+    proof = client.proof()
+    client.verifier.spend(client.verify(proof, bound(client.jkt)))
+    clock.advance(65)
+    replayed = client.verify(proof, bound(client.jkt))
+    # The server is slow, and the entry of the first use expires.
+    clock.advance(2)
+    with pytest.raises(StaleProofError):
+        client.verifier.spend(replayed)
+
+
 def test_a_store_that_breaks_is_not_an_unused_proof(ec_key: Any, clock: Any) -> None:
     class Broken:
         def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
@@ -378,6 +392,7 @@ def test_no_other_code_makes_a_verified_proof() -> None:
             next_nonce=None,
             replay_key=b"",
             replay_expires_at=0,
+            spend_until=0,
             seal=None,
         )
     with pytest.raises(TypeError, match=r"only ProofVerifier\.open"):
