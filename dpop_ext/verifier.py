@@ -188,7 +188,11 @@ class ProofVerifier:
         :raises SymmetricKeyError: the key of a symmetric proof is retired, expired or
             not known.
         :raises StoreError: the keyring did not answer.
+        :raises ValueError: *token* was given here and its text not to :meth:`open`, or
+            the other way: hash or binding would go unchecked.
         """
+        if (token is None) != (opened.access_token is None):
+            raise ValueError("open and verify both need the access token, or neither")
         policy = policy or self.policy
         now = self._now()
         proof = opened.proof

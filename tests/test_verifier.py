@@ -382,6 +382,19 @@ def test_a_slow_clock_is_told_the_nonce_before_the_time(
         client.verify(client.proof(now=clock.now - 3600), bound(client.jkt))
 
 
+@pytest.mark.requirement("P-3")
+def test_the_token_is_given_to_both_steps_or_to_none(client: Asymmetric) -> None:
+    def opened(token: str | None) -> OpenedProof:
+        return client.verifier.open(
+            client.proof(), method="GET", url=URL, access_token=token
+        )
+
+    with pytest.raises(ValueError, match="access token"):
+        client.verifier.verify(opened(TOKEN))
+    with pytest.raises(ValueError, match="access token"):
+        client.verifier.verify(opened(None), token=bound(client.jkt))
+
+
 def test_no_other_code_makes_a_verified_proof() -> None:
     with pytest.raises(TypeError, match=r"only ProofVerifier\.verify"):
         VerifiedProof(
