@@ -1,0 +1,37 @@
+"""DPoP for authorization servers that are built with Authlib (RFC 9449)."""
+
+from dpop_ext.authorization_server.errors import (
+    InvalidDPoPProofError,
+    InvalidTargetError,
+    SymmetricKeyUnavailableError,
+    TemporarilyUnavailableError,
+    UseDPoPNonceError,
+)
+from dpop_ext.authorization_server.extension import DPoP
+from dpop_ext.authorization_server.introspection import IntrospectionConfirmation
+from dpop_ext.authorization_server.issuance import dpop_columns
+from dpop_ext.authorization_server.metadata import (
+    AuthorizationServerMetadata,
+    ClientMetadataClaims,
+)
+from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
+from dpop_ext.authorization_server.token_generator import (
+    AccessTokenGenerator,
+    ConfirmationClaim,
+)
+
+__all__ = [
+    "AccessTokenGenerator",
+    "AuthorizationServerMetadata",
+    "ClientMetadataClaims",
+    "ConfirmationClaim",
+    "DPoP",
+    "IntrospectionConfirmation",
+    "InvalidDPoPProofError",
+    "InvalidTargetError",
+    "SymmetricKeyUnavailableError",
+    "SymmetricKeys",
+    "TemporarilyUnavailableError",
+    "UseDPoPNonceError",
+    "dpop_columns",
+]

@@ -1,0 +1,70 @@
+"""The ``dpop_jkt`` parameter of an authorization request (RFC 9449 section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from authlib.oauth2.rfc6749 import (
+    InvalidRequestError,
+    OAuth2Error,
+    UnauthorizedClientError,
+)
+
+from dpop_ext.core.key import is_thumbprint
+
+
+def check_authorization_request(extension: Any, grant: Any, redirect_uri: str) -> None:
+    """Check a validated authorization request and keep what the code must carry.
+
+    Runs each time that Authlib validates the request: before the consent page, and
+    again when the decision comes back. The application stores ``request.dpop_jkt`` and
+    ``request.audience`` in ``save_authorization_code``.
+
+    :param extension: the :class:`DPoP`, for its accessors.
+    :param redirect_uri: of the client, verified: errors go there.
+    :raises UnauthorizedClientError: the client must use DPoP, and the response would
+        contain an access token, which nothing can bind here.
+    :raises InvalidRequestError: ``dpop_jkt`` is no thumbprint, is repeated, or is apart
+        from the other parameters.
+    :raises InvalidTargetError: see :meth:`AudienceSelection.get_audience`.
+    """
+    try:
+        _check(extension, grant.request)
+    except OAuth2Error as error:
+        error.redirect_uri = redirect_uri
+        error.redirect_fragment = grant.ERROR_RESPONSE_FRAGMENT
+        raise
+
+
+def _check(extension: Any, request: Any) -> None:
+    client = request.client
+    if "token" in request.payload.response_type.split() and (
+        extension.get_policy(request).required or extension.is_required(client)
+    ):
+        raise UnauthorizedClientError(
+            "The client must not get an access token from the authorization endpoint."
+        )
+    request.dpop_jkt = _thumbprint(_values(request, "dpop_jkt"))
+    resources = _values(request, "resource")
+    request.audience = extension.get_audience(request, client, resources)
+
+
+def _thumbprint(values: Sequence[Any]) -> str | None:
+    if len(values) > 1:
+        raise InvalidRequestError("The dpop_jkt parameter is repeated.")
+    if not values:
+        return None
+    if not is_thumbprint(values[0]):
+        raise InvalidRequestError("The dpop_jkt parameter is not a thumbprint.")
+    return values[0]
+
+
+def _values(request: Any, name: str) -> Sequence[Any]:
+    # Authlib's payload is query and form in one. A form that comes back from a consent
+    # page must not add to the request that the user has seen.
+    if "response_type" in request.args and name in request.form:
+        raise InvalidRequestError("The parameters are not in one place.")
+    # Of the payload nevertheless, because pushed and signed requests replace it.
+    values: Sequence[Any] = request.payload.datalist.get(name, [])
+    return values

@@ -1,0 +1,126 @@
+"""The key that a code or a refresh token is bound to (RFC 9449 sections 5 and 10)."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.errors import KeyMismatchError, MissingProofError
+
+
+class KeyBinding:
+    """Compares the key of a proof with what was bound earlier.
+
+    What is stored decides, not what the client is registered as today: that may have
+    changed since.
+    """
+
+    def check_binding(self, grant: Any, jkt: str | None, *, required: bool) -> None:
+        """Check a validated token request. Uses up nothing, but for a stolen code.
+
+        :param jkt: thumbprint of the proof's key; None when there is no proof.
+        :param required: the policy demands a proof of every client.
+        :raises MissingProofError: no proof, from a client that must send one or for a
+            code or token that is bound.
+        :raises KeyMismatchError: the proof is by another key.
+        """
+        request = grant.request
+        if jkt is None and (required or self.is_required(request.client)):
+            raise MissingProofError
+        if request.authorization_code is not None:
+            self._check_code(grant, request.authorization_code, jkt)
+        if request.refresh_token is not None:
+            self._check_refresh_token(grant, request.refresh_token, jkt)
+
+    def is_required(self, client: Any) -> bool:
+        """Tell whether the client must use DPoP (:rfc:`9449#section-5.2`).
+
+        Developers MAY re-implement this method; it reads ``dpop_bound_access_tokens``,
+        an attribute of the client or a member of its metadata.
+        """
+        key = "dpop_bound_access_tokens"
+        return bool(getattr(client, key, None) or metadata_of(client).get(key))
+
+    def get_authorization_code_dpop_jkt(self, authorization_code: Any) -> str | None:
+        """Return the ``dpop_jkt`` that was stored with the code.
+
+        Developers MAY re-implement this method, the default logic::
+
+            def get_authorization_code_dpop_jkt(self, authorization_code):
+                return authorization_code.dpop_jkt
+        """
+        jkt: str | None = authorization_code.dpop_jkt
+        return jkt
+
+    def get_refresh_token_dpop_jkt(self, refresh_token: Any) -> str | None:
+        """Return the key that the refresh token is bound to, if any.
+
+        Developers MAY re-implement this method, the default logic::
+
+            def get_refresh_token_dpop_jkt(self, refresh_token):
+                return refresh_token.refresh_dpop_jkt
+        """
+        jkt: str | None = refresh_token.refresh_dpop_jkt
+        return jkt
+
+    def get_access_token_dpop_jkt(self, token: Any) -> str | None:
+        """Return the key that the access token stored with a refresh token is bound to.
+
+        Developers MAY re-implement this method, the default logic::
+
+            def get_access_token_dpop_jkt(self, token):
+                return token.dpop_jkt
+        """
+        jkt: str | None = token.dpop_jkt
+        return jkt
+
+    def bind_refresh_token(self, refresh_token: Any, jkt: str) -> None:
+        """Bind a refresh token that was issued without a proof and is not rotated.
+
+        Called before ``save_token``, so that its commit stores both. Developers MAY
+        re-implement this method, the default logic::
+
+            def bind_refresh_token(self, refresh_token, jkt):
+                refresh_token.refresh_dpop_jkt = jkt
+        """
+        refresh_token.refresh_dpop_jkt = jkt
+
+    def on_code_key_mismatch(self, grant: Any, authorization_code: Any) -> None:
+        """Use up a code that came with another key: someone has stolen it.
+
+        Developers MAY re-implement this method.
+        """
+        grant.delete_authorization_code(authorization_code)
+
+    def on_refresh_token_key_mismatch(self, grant: Any, refresh_token: Any) -> None:
+        """React to a bound refresh token that came with another key.
+
+        Does nothing, since a token that is useless without its key can stay with its
+        owner. Developers MAY re-implement this method to revoke all that was issued
+        from the same grant.
+        """
+
+    def _check_code(self, grant: Any, code: Any, jkt: str | None) -> None:
+        bound = self.get_authorization_code_dpop_jkt(code)
+        if bound is None:
+            return
+        if jkt is None:
+            raise MissingProofError
+        if not _same(bound, jkt):
+            self.on_code_key_mismatch(grant, code)
+            raise KeyMismatchError("The authorization code is bound to another key.")
+
+    def _check_refresh_token(self, grant: Any, token: Any, jkt: str | None) -> None:
+        bound = self.get_refresh_token_dpop_jkt(token)
+        if jkt is None:
+            # A client that once had a bound access token does not get a lesser one.
+            if bound is not None or self.get_access_token_dpop_jkt(token) is not None:
+                raise MissingProofError
+        elif bound is not None and not _same(bound, jkt):
+            self.on_refresh_token_key_mismatch(grant, token)
+            raise KeyMismatchError("The refresh token is bound to another key.")
+
+
+def _same(bound: str, jkt: str) -> bool:
+    return hmac.compare_digest(bound.encode(), jkt.encode())

@@ -1,0 +1,269 @@
+"""DPoP for an authorization server of Authlib (RFC 9449 sections 5 to 8 and 10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from authlib.common.security import is_secure_transport
+from authlib.consts import version as authlib_version
+from authlib.oauth2.rfc6749 import (
+    BaseGrant,
+    InsecureTransportError,
+    OAuth2Error,
+    UnsupportedResponseTypeError,
+)
+
+from dpop_ext.authorization_server.audience import AudienceSelection
+from dpop_ext.authorization_server.authorization_request import (
+    check_authorization_request,
+)
+from dpop_ext.authorization_server.binding import KeyBinding
+from dpop_ext.authorization_server.http_request import (
+    ReceivedProof,
+    full_url,
+    is_loopback,
+    raw_target,
+    read_proof,
+)
+from dpop_ext.authorization_server.metadata import KEY_DERIVATIONS
+from dpop_ext.authorization_server.refusal import (
+    PARSER_ERRORS,
+    log,
+    log_fault,
+    log_refusal,
+    run_grant_validation,
+)
+from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
+from dpop_ext.authorization_server.token_request import TokenRequest
+from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.target import normalize_target
+from dpop_ext.errors import DPoPError, MalformedProofError
+from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.proof import SymmetricProof
+from dpop_ext.verifier import ProofVerifier
+
+#: Without nonces a stolen proof made ahead of time works for as long as the token.
+LONG_LIFETIME = 3600  # seconds
+
+
+class DPoP(KeyBinding, AudienceSelection):
+    """Bind tokens to the key of the client's proofs.
+
+    For every grant of the server::
+
+        server.register_extension(DPoP(verifier))
+
+    or for one, in the older way of Authlib; both at once are harmless::
+
+        server.register_grant(AuthorizationCodeGrant, [DPoP(verifier)])
+
+    The application stores ``request.dpop_jkt`` with an authorization code and
+    :func:`dpop_columns` with a token. What it calls these columns, and which clients
+    must use DPoP, is said by small methods that a subclass may re-implement.
+
+    :param verifier: policy, nonces, replay store and clock.
+    :param symmetric: issue symmetric keys too; None is plain :rfc:`9449`.
+    :param public_url: base URL that clients use, such as ``https://as.example``. Set
+        it: without it the ``Host`` field of a request decides what its proof must
+        name. A path in it is put before the path that this server sees.
+    :raises RuntimeError: this version of Authlib is not one that was tested.
+    :raises ValueError: *public_url* is not an https URL.
+    """
+
+    def __init__(
+        self,
+        verifier: ProofVerifier,
+        *,
+        symmetric: SymmetricKeys | None = None,
+        public_url: str | None = None,
+    ) -> None:
+        _check_authlib_version(authlib_version)
+        if public_url is not None:
+            normalize_target(public_url)
+            if not is_secure_transport(public_url):
+                raise ValueError("public_url must be an https URL")
+        self.verifier = verifier
+        self.symmetric = symmetric
+        self.public_url = public_url
+        self._warned: set[str] = set()
+
+    def __call__(self, target: Any) -> None:
+        """Extend a server or a grant; called by Authlib."""
+        if isinstance(target, BaseGrant):
+            self.extend_grant(target)
+        else:
+            self._extend_server(target)
+
+    def extend_grant(self, grant: Any) -> None:
+        """Replace methods of a grant instance. A second extension does nothing."""
+        if getattr(grant, "dpop_extension", None) is not None:
+            return
+        grant.dpop_extension = self
+        if hasattr(grant, "check_token_endpoint"):
+            TokenRequest(self, grant)
+        if hasattr(grant, "check_authorization_endpoint"):
+            self._extend_authorization(grant)
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the members for the metadata of the server (:rfc:`9449#section-5.1`).
+
+        They are what is enforced.
+        """
+        metadata: dict[str, Any] = {
+            "dpop_signing_alg_values_supported": list(self.verifier.policy.algorithms)
+        }
+        if self.symmetric is not None:
+            metadata |= {
+                "dpop_symmetric_alg_values_supported": list(MAC_ALGORITHMS),
+                "dpop_symmetric_key_encryption_alg_values_supported": list(
+                    KEY_ALGORITHMS
+                ),
+                "dpop_symmetric_key_encryption_enc_values_supported": list(ENCODINGS),
+                "dpop_symmetric_kdf_values_supported": list(KEY_DERIVATIONS),
+                "dpop_symmetric_same_key_allowed": True,
+            }
+        return metadata
+
+    def get_policy(self, request: Any) -> ProofPolicy:
+        """Return times for the proof of a request, and whether it must have one.
+
+        Developers MAY re-implement this method. The client is not authenticated yet
+        when the proof is checked, so ``request.client`` may be None.
+        """
+        return self.verifier.policy
+
+    def get_raw_target(self, request: Any) -> str | None:
+        """Return the request target as received, or None if it is not known.
+
+        Developers MAY re-implement this method for another framework than Flask.
+        """
+        return raw_target(request)
+
+    def verify_proof(self, request: Any) -> ReceivedProof | None:
+        """Verify the proof of a request, without using it up.
+
+        :returns: None when the request has no ``DPoP`` field.
+        :raises ProofError: the proof is at fault.
+        :raises NonceRequiredError: it lacks a current nonce.
+        """
+        proof = read_proof(request.headers)
+        if proof is None:
+            return None
+        try:
+            opened = self.verifier.open(
+                proof, method=request.method, url=self._url_of(request)
+            )
+            verified = self.verifier.verify(opened, policy=self.get_policy(request))
+        except DPoPError:
+            raise
+        except Exception as error:
+            log_fault(error)
+            raise MalformedProofError from error
+        if isinstance(opened.proof, SymmetricProof):
+            # The private key is the root of the grant: no key derived from it will do.
+            raise MalformedProofError("Symmetric proofs are not accepted here.")
+        return ReceivedProof(verified=verified, jwk=opened.proof.jwk)
+
+    def check_lifetime(self, token: dict[str, Any]) -> None:
+        """Warn of long-lived tokens without nonces (:rfc:`9449#section-11.2`)."""
+        if (
+            self.verifier.nonces is None
+            and (token.get("expires_in") or 0) > LONG_LIFETIME
+        ):
+            self._warn_once(
+                "Access tokens live longer than an hour and nonces are off: set "
+                "expires_generator, or give ProofVerifier nonces."
+            )
+
+    def _extend_server(self, server: Any) -> None:
+        get_token_grant = server.get_token_grant
+        get_authorization_grant = server.get_authorization_grant
+
+        def get_extended_token_grant(request: Any) -> Any:
+            try:
+                grant = get_token_grant(request)
+            except OAuth2Error as error:
+                log_refusal(request, "token", error.error)
+                raise
+            self.extend_grant(grant)
+            return grant
+
+        def get_extended_authorization_grant(request: Any) -> Any:
+            try:
+                grant = get_authorization_grant(request)
+            except PARSER_ERRORS as error:
+                # Authlib puts an unknown response type into its error, which refuses
+                # quotes and what is not ASCII.
+                log_fault(error)
+                raise UnsupportedResponseTypeError(None) from error
+            self.extend_grant(grant)
+            return grant
+
+        # On the instance: Authlib has no hook around the first of the two, and does
+        # not run the hooks around the second one in any order.
+        server.get_token_grant = get_extended_token_grant
+        server.get_authorization_grant = get_extended_authorization_grant
+        for name in (
+            "create_token_response",
+            "create_authorization_response",
+            "create_endpoint_response",
+        ):
+            setattr(server, name, _answer_insecure(server, getattr(server, name)))
+
+    def _extend_authorization(self, grant: Any) -> None:
+        validate = grant.validate_authorization_request
+
+        def validate_with_dpop() -> Any:
+            try:
+                redirect_uri = run_grant_validation(validate)
+                check_authorization_request(self, grant, redirect_uri)
+            except OAuth2Error as error:
+                log_refusal(grant.request, "authorization", error.error)
+                raise
+            return redirect_uri
+
+        grant.validate_authorization_request = validate_with_dpop
+
+    def _url_of(self, request: Any) -> str:
+        if self.public_url is None and not is_loopback(request):
+            self._warn_once(
+                "The Host field decides what a proof must name: set "
+                "DPoP(public_url=...) to the base URL that clients use."
+            )
+        return full_url(
+            request, target=self.get_raw_target(request), public_url=self.public_url
+        )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            log.warning(message)
+
+
+def _answer_insecure(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer requests over plain http, or to a host that is none, with an error.
+
+    Authlib looks at the URL outside of its own error handling.
+    """
+
+    def respond_with_error(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return respond(*args, **kwargs)
+        except InsecureTransportError as error:
+            return server.handle_error_response(None, error)
+
+    return respond_with_error
+
+
+def _check_authlib_version(version: str) -> None:
+    """Refuse versions whose methods may not be what is wrapped here."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    found = tuple(map(int, numbers.groups())) if numbers else ()
+    if not (1, 9, 9) <= found < (1, 10):
+        raise RuntimeError(
+            f"dpop_ext works with Authlib 1.9.9 to 1.9.x, not {version}: "
+            'install "authlib>=1.9.9,<1.10", or a newer dpop_ext.'
+        )

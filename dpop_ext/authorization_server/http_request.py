@@ -1,0 +1,127 @@
+"""The DPoP field, the URL and the parameters of a request, as they were received."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
+
+from dpop_ext.core.target import request_url
+from dpop_ext.errors import MalformedProofError, MalformedRequestError
+from dpop_ext.verified_proof import VerifiedProof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedProof:
+    """The verified proof of a request, and the key that made it."""
+
+    verified: VerifiedProof
+    jwk: Mapping[str, Any] = field(repr=False)
+
+
+def read_proof(headers: Any) -> str | None:
+    """Return the value of the one ``DPoP`` field (:rfc:`9449#section-4.3`, item 1).
+
+    :param headers: header fields of the request; a proof in the body, the query or a
+        cookie is none.
+    :returns: None when there is no such field.
+    :raises MalformedProofError: the field is there twice, or is empty. An empty field
+        must not pass for an absent one: the answer would be a Bearer token.
+    """
+    values = _field_values(headers, "DPoP")
+    if not values:
+        return None
+    # A WSGI server joins two fields of one name with a comma, which is in no proof.
+    if len(values) > 1 or "," in values[0]:
+        raise MalformedProofError("There is more than one DPoP header field.")
+    if not values[0]:
+        raise MalformedProofError("The DPoP header field is empty.")
+    return values[0]
+
+
+def raw_target(request: Any) -> str | None:
+    """Return the request target as the client sent it, or None if it is not known.
+
+    The decoded path will not do: WSGI turns ``%2F`` into a slash.
+
+    :param request: an OAuth2Request. Authlib keeps the Flask request in ``_request``.
+    """
+    http_request = getattr(request, "_request", None)
+    environ: Mapping[str, str] = getattr(http_request, "environ", {})
+    return environ.get("RAW_URI") or environ.get("REQUEST_URI") or None
+
+
+def full_url(request: Any, *, target: str | None, public_url: str | None) -> str:
+    """Return the absolute URL of the request, for comparison with ``htu``.
+
+    :param target: raw request target. Without one the path of the framework stands in:
+        it is quoted anew, so a claim with an escape that decoding loses does not match.
+    :param public_url: base URL that the clients use; None trusts scheme and host of
+        the framework, which a forged ``Host`` field can change.
+    :returns: the URL without its query, which no proof names.
+    :raises ValueError: they do not make a URL.
+    """
+    seen = urlsplit(request.uri)
+    return request_url(
+        scheme=seen.scheme,
+        host=seen.netloc,
+        raw_target=seen.path if target is None else target,
+        public_url=public_url,
+    )
+
+
+def is_loopback(request: Any) -> bool:
+    """Tell whether the request was sent to a loopback host."""
+    try:
+        host = urlsplit(request.uri).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def form_value(request: Any, name: str) -> str | None:
+    """Return a parameter of the form, which must be there once at most.
+
+    Authlib's ``request.payload`` also takes it from the query, where parameters of
+    token requests have no business to be.
+
+    :raises MalformedRequestError: it is repeated.
+    """
+    values = form_values(request, name)
+    if len(values) > 1:
+        raise MalformedRequestError("A parameter is repeated.")
+    return values[0] if values else None
+
+
+def form_values(request: Any, name: str) -> list[str]:
+    """Return every value of a parameter of the form."""
+    form = request.form
+    if hasattr(form, "getlist"):
+        return list(form.getlist(name))
+    return [form[name]] if name in form else []
+
+
+def claimed_client_id(request: Any) -> str:
+    """Return the client id for a log line, whether the client is authenticated or not.
+
+    It is quoted and cut, for it may be anything that anybody sent.
+    """
+    client = getattr(request, "client", None)
+    if client is not None:
+        return ascii(client.get_client_id())
+    try:
+        claimed = extract_basic_authorization(request.headers)[0]
+    except ValueError:  # Authlib decodes the credentials, but not with care
+        claimed = None
+    claimed = claimed or request.payload.data.get("client_id")
+    return ascii(claimed[:64]) if isinstance(claimed, str) else "-"
+
+
+def _field_values(headers: Any, name: str) -> list[str]:
+    if hasattr(headers, "getlist"):
+        return list(headers.getlist(name))
+    return [value for key, value in headers.items() if key.lower() == name.lower()]

@@ -1,0 +1,134 @@
+"""What introspection says about a bound token (RFC 9449 section 6.2, RFC 7662)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from authlib.common.errors import AuthlibBaseError, ContinueIteration
+from authlib.consts import default_json_headers
+
+from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log_fault
+
+_caller: ContextVar[Any] = ContextVar("dpop_ext_introspection", default=None)
+
+#: What a resource server needs beside ``cnf.dsk`` in order to derive the key.
+_NEEDED = ("iss", "aud", "client_id", "exp")
+
+
+class IntrospectionConfirmation:
+    """Mixin for the introspection endpoints of Authlib, for opaque tokens and JWTs.
+
+    ::
+
+        class Introspection(IntrospectionConfirmation, IntrospectionEndpoint):
+            issuer = "https://as.example"
+            def query_token(self, token_string, token_type_hint): ...
+
+    A bound token gets ``token_type`` DPoP and ``cnf``. Without the mixin a JWT would be
+    reported as Bearer, and an RS would take it as such.
+    """
+
+    #: Identifier of the authorization server, for tokens with a symmetric key.
+    issuer: str | None = None
+
+    def create_endpoint_response(self, request: Any) -> Any:
+        """Answer; hostile input is an inactive token and never a server error."""
+        endpoint: Any = super()
+        reset = _caller.set(request)
+        try:
+            return endpoint.create_endpoint_response(request)
+        except ContinueIteration:
+            # Not a JWT. Authlib asks the next endpoint; after the last one there would
+            # be no answer at all.
+            if self._has_successor():
+                raise
+            return 200, {"active": False}, [*default_json_headers]
+        except AuthlibBaseError:
+            raise
+        except PARSER_ERRORS as error:
+            log_fault(error)
+            return 200, {"active": False}, [*default_json_headers]
+        finally:
+            _caller.reset(reset)
+
+    def create_introspection_payload(self, token: Any) -> dict[str, Any]:
+        """Add ``cnf`` and ``token_type`` to the answer for a bound token."""
+        endpoint: Any = super()
+        payload: dict[str, Any] = endpoint.create_introspection_payload(token)
+        if payload.get("active") is not True:
+            return payload
+        cnf = self.get_confirmation(token)
+        if cnf is None:
+            return payload
+        if "jkt" not in cnf:  # bound by other means, which are not ours to judge
+            return {**payload, "cnf": cnf}
+        payload = {**payload, "token_type": "DPoP"}
+        dsk = cnf.get("dsk")
+        if dsk is not None:
+            dsk = dict(dsk)
+            audience = dsk.pop("aud", payload.get("aud"))
+            if self._serves(audience):
+                return self._with_key(payload, token, cnf["jkt"], dsk, audience)
+        shown = {name: value for name, value in cnf.items() if name != "dsk"}
+        return {**payload, "cnf": shown}
+
+    def get_confirmation(self, token: Any) -> dict[str, Any] | None:
+        """Return the ``cnf`` of a token, or None if it is not bound.
+
+        Developers MAY re-implement this method. It reads ``cnf`` of a JWT, else the
+        columns ``dpop_jkt`` and ``dpop_dsk`` of the stored token.
+        """
+        if isinstance(token, dict):
+            return token.get("cnf")
+        if token.dpop_jkt is None:
+            return None
+        cnf: dict[str, Any] = {"jkt": token.dpop_jkt}
+        if token.dpop_dsk is not None:
+            cnf["dsk"] = json.loads(token.dpop_dsk)
+        return cnf
+
+    def get_served_audiences(self, client: Any) -> Sequence[str]:
+        """Return the audiences that the calling client is the resource server of.
+
+        Developers MAY re-implement this method; it reads the member
+        ``resource_server_audiences`` of the client metadata, which the server assigns.
+        """
+        audiences: Sequence[str] = metadata_of(client).get(
+            "resource_server_audiences", ()
+        )
+        return audiences
+
+    def _has_successor(self) -> bool:
+        this: Any = self
+        endpoints = this.server._endpoints[this.ENDPOINT_NAME]  # noqa: SLF001
+        return this is not endpoints[-1]
+
+    def _serves(self, audience: object) -> bool:
+        """Tell whether the caller is a resource server of the token's audience."""
+        request = _caller.get()
+        client = getattr(request, "client", None)
+        return client is not None and audience in self.get_served_audiences(client)
+
+    def _with_key(
+        self,
+        payload: dict[str, Any],
+        token: Any,
+        jkt: str,
+        dsk: dict[str, Any],
+        audience: object,
+    ) -> dict[str, Any]:
+        payload = {"iss": self.issuer, "client_id": None, "exp": None, **payload}
+        payload |= {"aud": audience, "cnf": {"jkt": jkt, "dsk": dsk}}
+        if not isinstance(token, dict):
+            payload["client_id"] = payload["client_id"] or token.client_id
+        missing = [name for name in _NEEDED if payload[name] is None]
+        if missing:
+            raise RuntimeError(
+                "Introspection of a token with a symmetric key must answer "
+                f"{' and '.join(missing)}: see introspect_token."
+            )
+        return payload

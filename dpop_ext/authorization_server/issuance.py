@@ -1,0 +1,112 @@
+"""What one token request leads to: the bridge from the request to the token generator.
+
+Authlib's token generators see the client, the grant type, the user and the scope, but
+never the request. The key and the audience reach them through a context variable, set
+for the one call that makes the token and reset after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from dpop_ext.authorization_server.key_plan import KeyPlan
+
+_current: ContextVar[Issuance | None] = ContextVar("dpop_ext_issuance", default=None)
+
+
+@dataclass(slots=True, kw_only=True)
+class Issuance:
+    """A token request that passed every check, while its token is being made."""
+
+    #: Thumbprint of the key to bind to; None makes a Bearer token.
+    jkt: str | None
+    #: The one resource server that the token is for, or None when nobody said.
+    audience: str | None
+    #: Key that the refresh token is bound to: for public clients only.
+    refresh_jkt: str | None
+    #: The symmetric key to issue along, if any.
+    plan: KeyPlan | None
+    #: ``cnf.dsk`` of the token, once the time of issue is fixed.
+    dsk: dict[str, Any] | None = None
+    #: The value for the ``dpop_dsk`` column: of opaque tokens only.
+    dsk_column: str | None = None
+    #: Whether the application has asked for the columns, in order to save them.
+    columns_read: bool = False
+
+    def confirmation(self, *, now: int, expires_at: int) -> dict[str, Any] | None:
+        """Return the ``cnf`` of the access token (:rfc:`9449#section-6.1`).
+
+        Call it once for a token, with the clock reading that also gives its ``exp``:
+        two readings are one second apart now and then.
+
+        :param now: seconds since the epoch.
+        :param expires_at: expiry of the access token, in seconds since the epoch.
+        :returns: None for a Bearer token.
+        """
+        if self.jkt is None:
+            return None
+        if self.plan is None:
+            return {"jkt": self.jkt}
+        self.dsk = self.plan.reference(now=now, expires_at=expires_at)
+        return {"jkt": self.jkt, "dsk": self.dsk}
+
+    def columns(self) -> dict[str, str | None]:
+        """Return what the application stores with the token."""
+        self.columns_read = True
+        return {
+            "dpop_jkt": self.jkt,
+            "refresh_dpop_jkt": self.refresh_jkt,
+            "dpop_dsk": self.dsk_column,
+        }
+
+    def keep_with_token(self, *, now: int, expires_at: int) -> None:
+        """Fix ``cnf.dsk`` of an opaque token and prepare its column.
+
+        :param now: seconds since the epoch.
+        :param expires_at: expiry of the access token, in seconds since the epoch.
+        """
+        self.confirmation(now=now, expires_at=expires_at)
+        if self.dsk is not None:
+            self.dsk_column = json.dumps({**self.dsk, "aud": self.audience})
+
+
+@contextmanager
+def issuing(issuance: Issuance) -> Iterator[None]:
+    """Make *issuance* the current one for the token generators that run inside."""
+    # Reset in any case: after an error the thread serves somebody else's request.
+    reset = _current.set(issuance)
+    try:
+        yield
+    finally:
+        _current.reset(reset)
+
+
+def current_issuance() -> Issuance | None:
+    """Return what the token being made is for; None outside a token request."""
+    return _current.get()
+
+
+def dpop_columns(request: Any) -> dict[str, str | None]:
+    """Return the three values to store with a token, for ``save_token``.
+
+    ::
+
+        Token(client_id=request.client.client_id, **dpop_columns(request), **token)
+
+    All are None for a Bearer token. ``dpop_jkt`` is the thumbprint of the key that
+    the access token is bound to. ``refresh_dpop_jkt`` is the one that the refresh token
+    is bound to: only for clients that do not authenticate, and from then on with every
+    token that the first one is exchanged for (:rfc:`9449#section-5`). ``dpop_dsk`` is
+    JSON: what a resource server needs to derive the symmetric key of an opaque token.
+
+    :param request: the OAuth2Request that ``save_token`` is called with.
+    """
+    issuance: Issuance | None = getattr(request, "dpop_issuance", None)
+    if issuance is None:
+        return {"dpop_jkt": None, "refresh_dpop_jkt": None, "dpop_dsk": None}
+    return issuance.columns()

@@ -1,0 +1,123 @@
+"""Metadata of servers and clients (RFC 9449 sections 5.1 and 5.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib.oauth2.claims import BaseClaims
+from joserfc.errors import InvalidClaimError
+
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+
+#: The one key derivation of the DPoP Symmetric Profile 1.0.
+KEY_DERIVATIONS = ("dpop-sym/1",)
+#: When a client gets a symmetric key with its access token.
+KEY_CHOICES = ("never", "on_request", "always")
+
+
+class AuthorizationServerMetadata(dict[str, Any]):
+    """Members of the authorization server metadata for DPoP (:rfc:`9449#section-5.1`).
+
+    Usage, as with Authlib's own extensions::
+
+        metadata = rfc8414.AuthorizationServerMetadata(data)
+        metadata.validate(metadata_classes=[AuthorizationServerMetadata])
+
+    :meth:`dpop_ext.authorization_server.DPoP.get_metadata` has the values.
+    """
+
+    REGISTRY_KEYS = (
+        "dpop_signing_alg_values_supported",
+        "dpop_symmetric_alg_values_supported",
+        "dpop_symmetric_key_encryption_alg_values_supported",
+        "dpop_symmetric_key_encryption_enc_values_supported",
+        "dpop_symmetric_kdf_values_supported",
+        "dpop_symmetric_same_key_allowed",
+    )
+
+    def validate_dpop_signing_alg_values_supported(self) -> None:
+        """Signature algorithms accepted in proofs: asymmetric, and never ``none``."""
+        self._validate_names("dpop_signing_alg_values_supported", ALGORITHMS)
+
+    def validate_dpop_symmetric_alg_values_supported(self) -> None:
+        """MAC algorithms that symmetric keys are issued for."""
+        self._validate_names("dpop_symmetric_alg_values_supported", MAC_ALGORITHMS)
+
+    def validate_dpop_symmetric_key_encryption_alg_values_supported(self) -> None:
+        """JWE ``alg`` values that symmetric keys are delivered with."""
+        self._validate_names(
+            "dpop_symmetric_key_encryption_alg_values_supported", KEY_ALGORITHMS
+        )
+
+    def validate_dpop_symmetric_key_encryption_enc_values_supported(self) -> None:
+        """JWE ``enc`` values that symmetric keys are delivered with."""
+        self._validate_names(
+            "dpop_symmetric_key_encryption_enc_values_supported", ENCODINGS
+        )
+
+    def validate_dpop_symmetric_kdf_values_supported(self) -> None:
+        """Key derivations shared with resource servers."""
+        self._validate_names("dpop_symmetric_kdf_values_supported", KEY_DERIVATIONS)
+
+    def validate_dpop_symmetric_same_key_allowed(self) -> None:
+        """Whether a symmetric key may be encrypted for the key that signs proofs."""
+        key = "dpop_symmetric_same_key_allowed"
+        if key in self and not isinstance(self[key], bool):
+            raise ValueError(f'"{key}" MUST be boolean')
+
+    def _validate_names(self, key: str, known: Any) -> None:
+        if key not in self:
+            return
+        values = self[key]
+        if not isinstance(values, list) or not values:
+            raise ValueError(f'"{key}" MUST be a JSON array')
+        if not all(isinstance(value, str) and value in known for value in values):
+            raise ValueError(f'"{key}" has an unknown value')
+
+
+class ClientMetadataClaims(BaseClaims):
+    """Members of the client metadata for DPoP (:rfc:`9449#section-5.2`, :rfc:`7591`).
+
+    Pass it beside Authlib's own to ``ClientRegistrationEndpoint(claims_classes=...)``.
+    The audiences that a client may ask for are not among them: the server assigns
+    those, a client does not choose them for itself.
+    """
+
+    REGISTERED_CLAIMS = (
+        "dpop_bound_access_tokens",
+        "dpop_symmetric_key",
+        "dpop_symmetric_alg_values",
+    )
+
+    def validate(self, now: int | None = None, leeway: int = 0) -> None:
+        """Check every member; a faulty one is ``invalid_client_metadata``."""
+        super().validate(now, leeway)
+        self.validate_dpop_bound_access_tokens()
+        self.validate_dpop_symmetric_key()
+        self.validate_dpop_symmetric_alg_values()
+
+    def validate_dpop_bound_access_tokens(self) -> None:
+        """Whether the client always uses DPoP. A JSON boolean, false when absent."""
+        key = "dpop_bound_access_tokens"
+        # isinstance(1, bool) is False, and so is it for "true" and null.
+        if key in self and not isinstance(self[key], bool):
+            raise InvalidClaimError(key)
+
+    def validate_dpop_symmetric_key(self) -> None:
+        """When the client gets a symmetric key; ``on_request`` when absent."""
+        key = "dpop_symmetric_key"
+        if key in self and self[key] not in KEY_CHOICES:
+            raise InvalidClaimError(key)
+
+    def validate_dpop_symmetric_alg_values(self) -> None:
+        """MAC algorithms for a client that does not name them in its requests."""
+        key = "dpop_symmetric_alg_values"
+        if key not in self:
+            return
+        values = self[key]
+        if not isinstance(values, list) or not values:
+            raise InvalidClaimError(key)
+        if not all(isinstance(v, str) and v in MAC_ALGORITHMS for v in values):
+            raise InvalidClaimError(key)

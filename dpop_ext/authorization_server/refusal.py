@@ -1,0 +1,56 @@
+"""One log line for each refusal: who, where and why, and nothing that is secret."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
+
+from dpop_ext.authorization_server.http_request import claimed_client_id
+
+log = logging.getLogger("dpop_ext.authorization_server")
+
+#: What the parsers underneath raise for hostile input, beside their own errors. Other
+#: exceptions are the fault of the application or of its database, and stay one.
+PARSER_ERRORS = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+
+#: Reasons that someone should look at: they do not come of a clock or of a restart.
+_ALARMING = {"key_mismatch": logging.WARNING, "store_unavailable": logging.ERROR}
+
+
+def log_refusal(request: Any, endpoint: str, reason: str) -> None:
+    """Log that a request was refused."""
+    log.log(
+        _ALARMING.get(reason, logging.INFO),
+        "refused: %s, client %s, %s endpoint",
+        reason,
+        claimed_client_id(request),
+        endpoint,
+    )
+
+
+def log_fault(error: Exception) -> None:
+    """Log an exception that a parser should not have raised.
+
+    By its class and place: its message may repeat what the caller sent.
+    """
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "unexpected %s at %s:%d", type(error).__name__, frame.filename, frame.lineno
+    )
+
+
+def run_grant_validation(validate: Callable[[], Any]) -> Any:
+    """Call a validation of Authlib's, which must end in a result or an OAuth2Error.
+
+    :raises InvalidRequestError: a parser fell over credentials, an assertion or a
+        parameter that is not what it should be.
+    """
+    try:
+        return validate()
+    except PARSER_ERRORS as error:
+        log_fault(error)
+        raise InvalidRequestError("The request is malformed.") from error

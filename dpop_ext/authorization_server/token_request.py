@@ -1,0 +1,237 @@
+"""One token request, from the proof to the answer (RFC 9449 section 5).
+
+The order is the design: a proof that has to be made again, for want of a nonce, must
+not have cost the client its code; and what can be used once is used last.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+
+from dpop_ext.authorization_server.errors import Header, nonce_fields, to_response
+from dpop_ext.authorization_server.http_request import (
+    ReceivedProof,
+    form_value,
+    form_values,
+)
+from dpop_ext.authorization_server.issuance import Issuance, issuing
+from dpop_ext.authorization_server.key_plan import KeyPlan
+from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
+from dpop_ext.authorization_server.symmetric_key import KeyOffer
+from dpop_ext.errors import DPoPError
+
+if TYPE_CHECKING:
+    from dpop_ext.authorization_server.extension import DPoP
+
+ENDPOINT = "token"
+
+
+class TokenRequest:
+    """Wraps three methods of a grant, which lives for one request.
+
+    The reason for wrapping is that Authlib's hooks reach neither all grants nor the
+    time before a grant looks at the request.
+
+    :param extension: the :class:`DPoP`.
+    :param grant: the grant; its methods are replaced on the instance.
+    """
+
+    def __init__(self, extension: DPoP, grant: Any) -> None:
+        self._extension = extension
+        self._grant = grant
+        self._validate_grant = grant.validate_token_request
+        self._generate = grant.generate_token
+        self._respond = grant.create_token_response
+        self._issuance: Issuance | None = None
+        self._next_nonce: str | None = None
+        self._key_jwe: str | None = None
+        self._is_bound = False
+        grant.validate_token_request = self.validate
+        grant.generate_token = self.generate
+        grant.create_token_response = self.respond
+
+    def validate(self) -> None:
+        """Check everything about the request, and use the proof up at the end."""
+        request = self._grant.request
+        try:
+            self._check()
+        except DPoPError as error:
+            log_refusal(request, ENDPOINT, error.code)
+            raise to_response(error, request) from error
+        except OAuth2Error as error:
+            log_refusal(request, ENDPOINT, error.error)
+            raise
+
+    def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Make the token, bound to the key of the proof."""
+        issuance = self._issuance
+        if issuance is None:
+            # A token from the authorization endpoint: there is no proof there.
+            token: dict[str, Any] = self._generate(*args, **kwargs)
+            return token
+        with issuing(issuance):
+            token = self._generate(*args, **kwargs)
+        self._extension.check_lifetime(token)
+        if issuance.jkt is None:
+            return token
+        claims = _jwt_claims(token["access_token"])
+        if claims is None:
+            self._complete_opaque(issuance, token)
+        else:
+            _check_claims(issuance, claims)
+        if issuance.plan is not None and issuance.dsk is not None:
+            self._key_jwe = issuance.plan.deliver(
+                access_token=token["access_token"], expires_at=issuance.dsk["exp"]
+            )
+        if issuance.refresh_jkt and "refresh_token" not in token:
+            self._bind_in_place(issuance.refresh_jkt)
+        self._is_bound = True
+        return {**token, "token_type": "DPoP"}
+
+    def respond(self) -> tuple[int, dict[str, Any], list[Header]]:
+        """Save the token, then add what must not be saved."""
+        try:
+            status, body, headers = self._respond()
+        except DPoPError as error:
+            log_refusal(self._grant.request, ENDPOINT, error.code)
+            raise to_response(error, self._grant.request) from error
+        except OAuth2Error as error:
+            log_refusal(self._grant.request, ENDPOINT, error.error)
+            raise
+        issuance = self._issuance
+        if issuance is not None and issuance.jkt is not None:
+            if not self._is_bound:
+                raise RuntimeError(
+                    "The grant made its token without generate_token, so it is not "
+                    "bound to the key of the proof."
+                )
+            if issuance.dsk_column is not None and not issuance.columns_read:
+                raise RuntimeError(
+                    "Store dpop_columns(request) with the token: without its dpop_dsk "
+                    "nobody can derive the symmetric key of an opaque token."
+                )
+        if issuance is not None and self._key_jwe is not None:
+            body = {**body, "cnf": {"jkt": issuance.jkt, "jwe": self._key_jwe}}
+        # Never append: this list belongs to every response of the process.
+        return status, body, [*headers, *self._nonce_fields()]
+
+    def _check(self) -> None:
+        grant, extension = self._grant, self._extension
+        request = grant.request
+        proof = extension.verify_proof(request)
+        offer = self._read_offer(proof) if proof else None
+        run_grant_validation(self._validate_grant)
+        jkt = proof.verified.jkt if proof else None
+        required = extension.get_policy(request).required
+        extension.check_binding(grant, jkt, required=required)
+        audience = extension.get_audience(
+            request, request.client, form_values(request, "resource")
+        )
+        plan = self._decide(offer, audience, jkt)
+        if proof is not None:
+            extension.verifier.spend(proof.verified)
+            self._next_nonce = proof.verified.next_nonce
+        self._issuance = Issuance(
+            jkt=jkt,
+            audience=audience,
+            refresh_jkt=jkt if self._binds_refresh_token() else None,
+            plan=plan,
+        )
+        request.dpop_jkt = jkt
+        request.audience = audience
+        request.dpop_issuance = self._issuance
+
+    def _read_offer(self, proof: ReceivedProof) -> KeyOffer | None:
+        symmetric = self._extension.symmetric
+        if symmetric is None:
+            return None
+        return symmetric.read_offer(
+            proof.verified.claims,
+            dpop_sym=form_value(self._grant.request, "dpop_sym"),
+            proof_jwk=proof.jwk,
+        )
+
+    def _decide(
+        self, offer: KeyOffer | None, audience: str | None, jkt: str | None
+    ) -> KeyPlan | None:
+        extension, request = self._extension, self._grant.request
+        if extension.symmetric is None or offer is None or jkt is None:
+            return None
+        return extension.symmetric.decide(
+            offer,
+            client=request.client,
+            audience=audience,
+            jkt=jkt,
+            public=request.auth_method == "none",
+            now=int(extension.verifier.clock()),
+        )
+
+    def _binds_refresh_token(self) -> bool:
+        """Tell whether refresh tokens of this grant are bound to the key.
+
+        Those of clients that do not authenticate; and what comes of a bound one, even
+        if the client has been given a secret since.
+        """
+        request = self._grant.request
+        if request.auth_method == "none":
+            return True
+        old = request.refresh_token
+        return old is not None and bool(self._extension.get_refresh_token_dpop_jkt(old))
+
+    def _bind_in_place(self, jkt: str) -> None:
+        old = self._grant.request.refresh_token
+        if old is not None and self._extension.get_refresh_token_dpop_jkt(old) is None:
+            self._extension.bind_refresh_token(old, jkt)
+
+    def _complete_opaque(self, issuance: Issuance, token: dict[str, Any]) -> None:
+        if issuance.plan is None:
+            return
+        lifetime = token.get("expires_in")
+        if not lifetime:
+            raise RuntimeError("A token with a symmetric key needs a lifetime.")
+        now = int(self._extension.verifier.clock())
+        issuance.keep_with_token(now=now, expires_at=now + lifetime)
+
+    def _nonce_fields(self) -> list[Header]:
+        if self._next_nonce is None:
+            return []
+        return nonce_fields(self._next_nonce, self._grant.request)
+
+
+def _check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
+    """Check that a JWT says what binds it: nobody looks anything up for a JWT."""
+    cnf = claims.get("cnf")
+    if not isinstance(cnf, dict) or cnf.get("jkt") != issuance.jkt:
+        raise RuntimeError(
+            "The token generator made a JWT that is not bound to the key of the proof: "
+            "use AccessTokenGenerator, or the mixin ConfirmationClaim."
+        )
+    plan = issuance.plan
+    if plan is None:
+        return
+    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk")
+    if said != (plan.issuer, plan.audience, issuance.dsk) or issuance.dsk is None:
+        raise RuntimeError(
+            "The JWT of the token generator does not fit its symmetric key: iss must "
+            "be that of SymmetricKeys, aud and cnf those of ConfirmationClaim."
+        )
+
+
+def _jwt_claims(access_token: str) -> dict[str, Any] | None:
+    """Return the claims of our own token, or None if it is opaque."""
+    parts = access_token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        header, payload = (
+            json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+            for part in parts[:2]
+        )
+    except ValueError:
+        return None
+    is_jwt = isinstance(header, dict) and "alg" in header and isinstance(payload, dict)
+    return payload if is_jwt else None
