@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from joserfc import jwe
 from joserfc.jwk import Key
 from joserfc.registry import HeaderParameter
 
-from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.key import thumbprint
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
+from dpop_ext.symmetric.key_jwe import (
+    CONTENT_TYPE,
+    KEY_JWE_TYPE,
+    check_claims,
+    check_header,
+    parse_header,
+    read_key,
+)
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
-KEY_JWE_TYPE: Final = "dpop-sym+jwe"
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256")
 ENCODINGS: Final = ("A256GCM", "A128GCM")
-#: Longest JWE, in characters. Usual ones have about 750.
-MAX_JWE_LENGTH: Final = 4096
-
-_CONTENT_TYPE: Final = "jwk+json"
-_HEADER_MEMBERS: Final = frozenset({"typ", "cty", "alg", "enc", "kid", "dsk", "epk"})
-#: Members of ``dsk`` that answer key material from the client, which sends none.
-_UNASKED: Final = ("n", "r_as", "r")
 
 
 class _Registry(jwe.JWERegistry):
@@ -115,10 +114,10 @@ def wrap_key(
         raise ValueError("the recipient does not fit the algorithm")
     header = {
         "typ": KEY_JWE_TYPE,
-        "cty": _CONTENT_TYPE,
+        "cty": CONTENT_TYPE,
         "alg": algorithm,
         "enc": encoding,
-        "kid": recipient.thumbprint(),
+        "kid": thumbprint(recipient),
         "dsk": {
             "iss": issuer,
             "aud": audience,
@@ -173,14 +172,15 @@ def unwrap_key(
         the client: told to a peer, it would be an oracle.
     """
     try:
-        header = _parse_header(text)
-        _check_header(
+        header = parse_header(text)
+        # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
+        check_header(
             header,
-            recipient=private_key,
-            key_algorithms=key_algorithms,
-            encodings=encodings,
+            kid=thumbprint(private_key),
+            key_algorithms=[n for n in key_algorithms if _fits(n, private_key)],
+            encodings=[name for name in encodings if name in ENCODINGS],
         )
-        dsk = _check_claims(
+        dsk = check_claims(
             header["dsk"],
             issuer=issuer,
             audience=audience,
@@ -191,7 +191,7 @@ def unwrap_key(
         decrypted = jwe.decrypt_compact(text, private_key, registry=registry)
     except Exception as error:
         raise KeyDeliveryError from error
-    key = _read_key(decrypted.plaintext, algorithms=algorithms, version=dsk["v"])
+    key = read_key(decrypted.plaintext, algorithms=algorithms, version=dsk["v"])
     if key is None:
         # No cause: the exception of a parser holds what it parsed.
         raise KeyDeliveryError
@@ -210,74 +210,3 @@ def _fits(algorithm: str, key: Key) -> bool:
     if key.alg is not None and key.alg != algorithm:
         return False
     return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())
-
-
-def _parse_header(text: str) -> dict[str, Any]:
-    if len(text) > MAX_JWE_LENGTH:
-        raise ValueError("the JWE is too long")
-    segments = text.split(".")
-    if len(segments) != 5:
-        raise ValueError("not a compact JWE")
-    # What parses here is read in the same way by the library, which parses once more.
-    return parse_json_object(b64url_decode(segments[0]))
-
-
-def _check_header(
-    header: Mapping[str, Any],
-    *,
-    recipient: Key,
-    key_algorithms: Collection[str],
-    encodings: Collection[str],
-) -> None:
-    # zip and crit among others: nothing is understood that is not checked.
-    if not header.keys() <= _HEADER_MEMBERS:
-        raise ValueError("unknown header member")
-    if header["typ"] != KEY_JWE_TYPE or header["cty"] != _CONTENT_TYPE:
-        raise ValueError("not a JWE with a symmetric key")
-    # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
-    if header["alg"] not in key_algorithms or not _fits(header["alg"], recipient):
-        raise ValueError("alg was not offered")
-    if header["enc"] not in encodings or header["enc"] not in ENCODINGS:
-        raise ValueError("enc was not offered")
-    if header["kid"] != recipient.thumbprint():
-        raise ValueError("not for this key")
-
-
-def _check_claims(
-    dsk: dict[str, Any], *, issuer: str, audience: str, access_token: str, now: int
-) -> dict[str, Any]:
-    ath = dsk["ath"].encode()
-    if not hmac.compare_digest(ath, access_token_hash(access_token).encode()):
-        raise ValueError("for another access token")
-    if dsk["iss"] != issuer or dsk["aud"] != audience:
-        raise ValueError("from another issuer or for another audience")
-    if type(dsk["exp"]) is not int or dsk["exp"] <= now:
-        raise ValueError("expired")
-    if type(dsk["v"]) is not int or not 1 <= dsk["v"] <= MAX_VERSION:
-        raise ValueError("not a version")
-    if any(name in dsk for name in _UNASKED):
-        raise ValueError("answers key material that was not sent")
-    return dsk
-
-
-def _read_key(
-    plaintext: bytes | None, *, algorithms: Collection[str], version: int
-) -> tuple[str, SecretBytes] | None:
-    """Return the MAC algorithm and the key, or None for anything but one good JWK."""
-    try:
-        jwk = parse_json_object(plaintext or b"")
-        algorithm = jwk["alg"]
-        if (
-            jwk["kty"] != "oct"
-            or jwk["use"] != "sig"
-            or jwk["key_ops"] != ["sign"]
-            or jwk["kid"] != str(version)
-            or algorithm not in algorithms
-        ):
-            return None
-        value = b64url_decode(jwk["k"])
-        if len(value) != MAC_ALGORITHMS[algorithm]:
-            return None
-    except Exception:  # noqa: BLE001 - whatever a hostile JWK makes Python raise
-        return None
-    return algorithm, SecretBytes(value)

@@ -135,6 +135,14 @@ def nonce_secret(secret: bytes) -> bytes:
     return expand(_secret(secret), b"dpop-sym/1 nonce\0", SECRET_LENGTH)
 
 
+def check_identifier(value: str) -> None:
+    """Check an issuer or an audience before it is configured somewhere.
+
+    :raises ValueError: it cannot be part of a derivation.
+    """
+    _text(value, MAX_IDENTIFIER)
+
+
 def _secret(secret: bytes) -> bytes:
     if len(secret) != SECRET_LENGTH:
         raise ValueError("a derivation secret must be 32 bytes")

@@ -120,7 +120,7 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
         raise UnsupportedKeyError("The encryption key is not for encryption.")
 
 
-def _import_public(jwk: Mapping[str, Any]) -> Key:
+def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
     kty = jwk["kty"]
     public = {name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}
     if "alg" in jwk:
@@ -152,7 +152,7 @@ def _check_rsa_numbers(public: Mapping[str, Any]) -> None:
         raise UnsupportedKeyError("The RSA key is not of an accepted size.")
 
 
-def _try_exchange(key: Key) -> None:
+def _try_exchange(key: RSAKey | ECKey | OKPKey) -> None:
     """Use the key once, because some faults show only then.
 
     A low-order point of X25519, for example, is imported like any other.
@@ -164,7 +164,7 @@ def _try_exchange(key: Key) -> None:
         )
     elif isinstance(key, ECKey):
         _trial_ec_key(key.curve_name).exchange_derive_key(key)
-    elif isinstance(key, OKPKey):
+    else:
         _trial_okp_key(key.curve_name).exchange_derive_key(key)
 
 

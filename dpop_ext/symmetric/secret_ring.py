@@ -18,7 +18,7 @@ from dpop_ext.errors import (
     SymmetricUnavailableError,
     UnknownKeyError,
 )
-from dpop_ext.symmetric.derivation import SECRET_LENGTH
+from dpop_ext.symmetric.derivation import SECRET_LENGTH, check_identifier
 from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -36,7 +36,7 @@ _ENDED: Final = ("retired", "revoked")
 class AudienceSecret:
     """One version of a derivation secret.
 
-    :raises TypeError: a number is not an integer.
+    :raises TypeError: a number is not an integer, or the secret not wrapped.
     :raises ValueError: a value is outside its limits; or the secret of a live version
         is missing, of another length than 32 bytes, not random, or published; or a
         version that has ended still has a secret.
@@ -68,6 +68,8 @@ class AudienceSecret:
                 raise ValueError("a version that has ended must not keep its secret")
         elif self.secret is None:
             raise ValueError("a live version needs its secret")
+        elif not isinstance(self.secret, SecretBytes):
+            raise TypeError("a secret is wrapped in SecretBytes")
         else:
             _check_quality(self.secret.reveal())
 
@@ -85,7 +87,8 @@ class SecretRing:
         it is known how far the versions have come.
     :param issuer: identifier of the authorization server, as in its tokens.
     :param audience: identifier of the resource server, as in the tokens for it.
-    :raises ValueError: a version, or a secret, is in it twice, or two are active.
+    :raises ValueError: *issuer* or *audience* is empty, longer than 256 bytes or
+        contains NUL; a version, or a secret, is in it twice; or two are active.
     """
 
     __slots__ = ("_by_version", "audience", "highest_version", "issuer")
@@ -93,6 +96,8 @@ class SecretRing:
     def __init__(
         self, secrets: Iterable[AudienceSecret], *, issuer: str, audience: str
     ) -> None:
+        check_identifier(issuer)
+        check_identifier(audience)
         entries = sorted(secrets, key=lambda entry: entry.version)
         by_version = {entry.version: entry for entry in entries}
         if len(by_version) != len(entries):

@@ -19,12 +19,12 @@ from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import (
     ENCODINGS,
     KEY_ALGORITHMS,
-    MAX_JWE_LENGTH,
     DeliveredKey,
     choose,
     unwrap_key,
     wrap_key,
 )
+from dpop_ext.symmetric.key_jwe import MAX_JWE_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
 from tests.symmetric.test_encryption_key import LOW_ORDER_X25519

@@ -221,6 +221,7 @@ def test_a_live_version_needs_a_secret(state: SecretState) -> None:
         ({"not_before": -1}, ValueError),
         ({"expires_at": NOW - 100}, ValueError),
         ({"state": "ACTIVE"}, ValueError),
+        ({"secret": os.urandom(32)}, TypeError),
     ],
     ids=repr,
 )
@@ -242,6 +243,14 @@ def test_repr_shows_no_secret() -> None:
         "<SecretRing of 'https://api.example.com': 4 retired, 5 revoked,"
         " 6 verify_only, 7 active, 8 pending>"
     )
+
+
+@pytest.mark.parametrize("name", ["", "n" * 257, "a\0", "\ud800"])
+def test_an_identifier_that_cannot_be_derived_with_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="identifier"):
+        SecretRing([], issuer=name, audience="https://api.example.com")
+    with pytest.raises(ValueError, match="identifier"):
+        SecretRing([], issuer="https://as.example.com", audience=name)
 
 
 def test_every_state_is_covered_here() -> None:
