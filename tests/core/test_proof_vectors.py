@@ -14,7 +14,7 @@ import pytest
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.errors import DPoPError
+from dpop_ext.errors import DPoPError, ProofError
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
@@ -114,6 +114,19 @@ def test_a_bad_proof_is_refused_for_its_one_fault(vector: Vector) -> None:
 
     assert refusal.value.code == vector["code"]
     assert WIRE[refusal.value.code] == vector["result"]
+
+
+@pytest.mark.requirement("C-6", "H-2")
+@pytest.mark.parametrize("name", ["valid ES256", "valid Ed25519", "valid PS256"])
+def test_a_proof_with_any_one_character_changed_is_refused(name: str) -> None:
+    vector = next(DEFAULTS | vector for vector in VECTORS if vector["name"] == name)
+    server, proof = Server(vector), vector["proof"]
+
+    for position, character in enumerate(proof):
+        other = "B" if character == "A" else "A"
+        changed = proof[:position] + other + proof[position + 1 :]
+        with pytest.raises(ProofError):
+            server.receive(changed, jkt=vector["jkt"])
 
 
 def test_the_file_is_what_the_generator_makes() -> None:
