@@ -46,7 +46,7 @@ def test_the_path_stays_as_it_is_on_the_wire() -> None:
     ],
 )
 def test_plain_http_and_what_is_no_url_get_no_proof(url: str) -> None:
-    with pytest.raises(ValueError, match="https|URI"):
+    with pytest.raises(ValueError, match=r"https|URI"):
         Destination.of(url)
 
 

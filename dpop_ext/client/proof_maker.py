@@ -1,0 +1,94 @@
+"""Makes the proofs of a client, of both kinds: :rfc:`9449#section-4.2`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from dpop_ext.core.key import ALGORITHMS, import_proof_key, thumbprint
+from dpop_ext.core.proof import make_proof
+from dpop_ext.errors import DPoPError
+from dpop_ext.symmetric.delivery import DeliveredKey
+from dpop_ext.symmetric.proof import make_symmetric_proof
+
+
+class ProofMaker:
+    """A private key, its algorithm and a clock.
+
+    :param key: the private key.
+    :param algorithm: the one to sign with; by default the usual one for the key.
+    :param clock: returns seconds since the epoch.
+    :raises ValueError: no private key, or one that the algorithm is not for.
+    """
+
+    def __init__(
+        self, key: Key, *, algorithm: str | None, clock: Callable[[], float]
+    ) -> None:
+        if not isinstance(key, ECKey | OKPKey | RSAKey) or not key.is_private:
+            raise ValueError("A proof is signed with an asymmetric private key.")
+        public = key.as_dict(private=False)
+        shape = (public["kty"], public.get("crv"))
+        # The first that fits is the usual one: PS256 for RSA, Ed25519 for its curve.
+        fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
+        algorithm = algorithm or next(iter(fitting), "")
+        try:
+            import_proof_key(public, algorithm=algorithm)
+        except DPoPError as error:
+            raise ValueError("No server accepts this key with this use.") from error
+        self._key = key
+        self._clock = clock
+        self.algorithm = algorithm
+        self.jkt = thumbprint(key)
+
+    def now(self) -> int:
+        """Return the present time, in whole seconds since the epoch."""
+        return int(self._clock())
+
+    def asymmetric(
+        self,
+        *,
+        method: str,
+        url: str,
+        access_token: str | None = None,
+        nonce: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Make an :rfc:`9449` proof for a request that goes out now."""
+        return make_proof(
+            self._key,
+            algorithm=self.algorithm,
+            method=method,
+            url=url,
+            now=self.now(),
+            access_token=access_token,
+            nonce=nonce,
+            claims=claims,
+        )
+
+    def symmetric(
+        self,
+        delivered: DeliveredKey,
+        *,
+        method: str,
+        url: str,
+        access_token: str,
+        nonce: str | None = None,
+    ) -> str:
+        """Make a symmetric proof for a request that goes out now."""
+        return make_symmetric_proof(
+            delivered.key,
+            algorithm=delivered.algorithm,
+            method=method,
+            url=url,
+            now=self.now(),
+            access_token=access_token,
+            nonce=nonce,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.algorithm} {self.jkt}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key is not pickled; keep it in a key file")

@@ -1,0 +1,133 @@
+"""A request with a bound access token, :rfc:`9449#section-7`, and its kind of proof."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Attempt, Flow, Outcome
+from dpop_ext.client.key_ring import KeyRing
+from dpop_ext.client.nonces import NonceCache
+from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.refusal import Refusal, pause_until, read_refusal
+from dpop_ext.symmetric.delivery import DeliveredKey
+
+#: Methods that may be repeated when it is not known what the first request did
+#: (:rfc:`9110#section-9.2.2`).
+IDEMPOTENT = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"))
+
+_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+class ResourceRequest:
+    """One request to a resource server, and how often and in which form it goes out.
+
+    Beside the first attempt, at most one for a nonce, one with a new symmetric proof
+    and one with an asymmetric proof.
+
+    :param replayable: whether the body can be sent again. If not, a refusal is the
+        answer: an attempt with an empty body would be another request.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        method: str,
+        access_token: str,
+        replayable: bool,
+        proofs: ProofMaker,
+        nonces: NonceCache,
+        keys: KeyRing,
+    ) -> None:
+        if not _TOKEN68.fullmatch(access_token):
+            raise ValueError("The access token has characters that no header takes.")
+        self._destination = destination
+        self._method = method
+        self._token = access_token
+        self._replayable = replayable
+        self._proofs = proofs
+        self._nonces = nonces
+        self._keys = keys
+        self._key: DeliveredKey | None = None
+        self._refused_once = False
+        self._refresh_due = False
+
+    def flow(self) -> Flow:
+        """Send, look, and send again where that can help."""
+        self._key = self._keys.find(
+            self._token, self._destination, now=self._proofs.now()
+        )
+        nonce_asked = False
+        while True:
+            attempt = Attempt(
+                self._destination,
+                "rs",
+                nonces=self._nonces,
+                sign=partial(self._headers, self._key),
+            )
+            reply = yield attempt
+            nonce_is_new = attempt.learn(reply)
+            refusal = read_refusal(reply)
+            if refusal.error == "use_dpop_nonce":
+                again = nonce_is_new and not nonce_asked
+                nonce_asked = True
+            elif self._key is None:
+                again = False
+            else:
+                again = self._reconsider_key(refusal, retry_after=reply.retry_after)
+            if not (again and self._replayable):
+                return Outcome(refresh_due=self._refresh_due)
+
+    def _headers(self, key: DeliveredKey | None, nonce: str | None) -> dict[str, str]:
+        make: Callable[..., str] = self._proofs.asymmetric
+        if key is not None:
+            make = partial(self._proofs.symmetric, key)
+        proof = make(
+            method=self._method,
+            url=self._destination.htu,
+            access_token=self._token,
+            nonce=nonce,
+        )
+        return {"Authorization": f"DPoP {self._token}", "DPoP": proof}
+
+    def _reconsider_key(self, refusal: Refusal, *, retry_after: str | None) -> bool:
+        """Draw the conclusions from the refusal of a symmetric proof.
+
+        :returns: whether to send the request again.
+        """
+        match refusal:
+            case Refusal(error="use_dpop_asymmetric", sym_error="policy"):
+                self._keys.demand_asymmetric(self._destination)
+            case Refusal(error="use_dpop_asymmetric"):
+                # The server does not know the secret yet. A refresh would bring the
+                # same version, so the key stays, for later.
+                until = pause_until(retry_after, now=self._proofs.now())
+                self._keys.pause(self._token, until=until)
+            case Refusal(error="invalid_token", sym_error="stale_key"):
+                self._keys.drop_stale(self._token)
+                self._refresh_due = True
+            case Refusal(error="invalid_token", sym_error="expired_key"):
+                self._keys.drop(self._token)
+                self._refresh_due = True
+            case Refusal(error="invalid_dpop_proof"):
+                return self._reconsider_proof()
+            case _:
+                return False
+        self._key = None
+        return True
+
+    def _reconsider_proof(self) -> bool:
+        """Decide after ``invalid_dpop_proof``, which leaves the outcome unknown.
+
+        A proof that was seen twice gets this answer, also when the first use of it
+        did the work and only the response was lost.
+        """
+        if self._method in IDEMPOTENT and not self._refused_once:
+            self._refused_once = True
+            return True
+        self._keys.drop(self._token)
+        self._key = None
+        return self._method in IDEMPOTENT

@@ -1,0 +1,172 @@
+"""The one object of a client: key, nonces, symmetric keys (:rfc:`9449#section-4`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NoReturn
+
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Flow
+from dpop_ext.client.key_ring import KeyRing
+from dpop_ext.client.nonces import NonceCache
+from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.resource_flow import ResourceRequest
+from dpop_ext.client.token_flow import TokenRequest
+from dpop_ext.client.token_response import delivered_jwe
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.errors import KeyDeliveryError, SymmetricUnavailableError
+
+SymmetricMode = Literal["prefer", "must", "never"]
+
+_RSA_SIZE = 3072  # bits
+_GENERATE: Mapping[str, Callable[..., Key]] = {
+    "EC": ECKey.generate_key,
+    "OKP": OKPKey.generate_key,
+    "RSA": RSAKey.generate_key,
+}
+
+
+class ProofSigner:
+    """Signs the requests of a client, and remembers what servers answered.
+
+    The reason for this being one object is that the key, the nonces by server and the
+    symmetric keys by token belong together, whatever number of sessions and threads
+    use them. Callers hand it to an adapter and see neither proofs nor nonces.
+
+    A public client keeps the key as long as its refresh token, which is bound to it:
+    see :mod:`dpop_ext.client.keyfile`. Symmetric keys live in memory only.
+
+    :param key: the private key.
+    :param algorithm: to sign with; by default ``ES256``, ``ES384`` or ``ES512`` for
+        the curve, ``Ed25519``, or ``PS256``.
+    :param symmetric: whether token requests ask for a symmetric key, where issuer and
+        resource are known: ``prefer`` goes on with asymmetric proofs if there is none,
+        ``must`` refuses the token, ``never`` does not ask. A server that demands
+        asymmetric proofs gets them in any case: they prove more, not less.
+    :param clock: returns seconds since the epoch.
+    :raises ValueError: no private key, or one that the algorithm is not for.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        *,
+        algorithm: str | None = None,
+        symmetric: SymmetricMode = "prefer",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if symmetric not in {"prefer", "must", "never"}:
+            raise ValueError("symmetric is one of 'prefer', 'must' and 'never'")
+        self._proofs = ProofMaker(key, algorithm=algorithm, clock=clock)
+        self._nonces = NonceCache()
+        self._keys = KeyRing()
+        self._symmetric = symmetric
+
+    @classmethod
+    def generate(
+        cls,
+        algorithm: str = "ES256",
+        *,
+        symmetric: SymmetricMode = "prefer",
+        clock: Callable[[], float] = time.time,
+    ) -> ProofSigner:
+        """Make a signer with a new key.
+
+        :param algorithm: ``ES256``, ``ES384``, ``ES512``, ``Ed25519``, ``EdDSA``,
+            ``PS256`` or ``RS256``.
+        :raises ValueError: another algorithm.
+        """
+        if algorithm not in ALGORITHMS:
+            raise ValueError("not a signature algorithm of DPoP")
+        key_type, curve = ALGORITHMS[algorithm]
+        key = _GENERATE[key_type](_RSA_SIZE if curve is None else curve)
+        return cls(key, algorithm=algorithm, symmetric=symmetric, clock=clock)
+
+    @property
+    def jkt(self) -> str:
+        """Thumbprint of the public key: the ``dpop_jkt`` of authorization requests."""
+        return self._proofs.jkt
+
+    @property
+    def algorithm(self) -> str:
+        """The signature algorithm of the asymmetric proofs."""
+        return self._proofs.algorithm
+
+    @property
+    def symmetric(self) -> SymmetricMode:
+        """Whether token requests ask for a symmetric key."""
+        return self._symmetric
+
+    def resource_request(
+        self, *, method: str, url: str, access_token: str, replayable: bool = True
+    ) -> Flow:
+        """Begin a request with a bound access token.
+
+        :param method: as it goes out.
+        :param url: the final URL.
+        :param replayable: whether the body, if any, can be sent a second time.
+        :raises ValueError: the URL is plain http beyond this machine, or the token
+            has characters that no header takes.
+        """
+        return ResourceRequest(
+            Destination.of(url),
+            method=method,
+            access_token=access_token,
+            replayable=replayable,
+            proofs=self._proofs,
+            nonces=self._nonces,
+            keys=self._keys,
+        ).flow()
+
+    def token_request(
+        self, *, method: str, url: str, audience: Audience | None = None
+    ) -> Flow:
+        """Begin a request to the token endpoint, of any grant.
+
+        :param method: as it goes out.
+        :param url: the final URL.
+        :param audience: what a symmetric key would be for; None asks for none.
+        :raises ValueError: the URL is plain http beyond this machine.
+        """
+        return TokenRequest(
+            Destination.of(url),
+            method=method,
+            audience=None if self._symmetric == "never" else audience,
+            must=self._symmetric == "must",
+            proofs=self._proofs,
+            nonces=self._nonces,
+            keys=self._keys,
+        ).flow()
+
+    def has_symmetric_key(self, access_token: str) -> bool:
+        """Tell whether a symmetric key is held for *access_token*."""
+        return access_token in self._keys
+
+    def require_symmetric_key(self, token: Mapping[str, Any]) -> None:
+        """Refuse a token without a symmetric key, if this signer must have one.
+
+        Keep the refresh token of the response before: the one it replaces may be spent.
+
+        :param token: the JSON object of a successful token response.
+        :raises KeyDeliveryError: a key came, but was not accepted.
+        :raises SymmetricUnavailableError: no key came.
+        """
+        if self._symmetric != "must" or self.has_symmetric_key(token["access_token"]):
+            return
+        if delivered_jwe(token) is not None:
+            raise KeyDeliveryError
+        raise SymmetricUnavailableError("The response has no symmetric key.")
+
+    def forget(self, access_token: str) -> None:
+        """Drop the symmetric key of a token that is replaced."""
+        self._keys.drop(access_token)
+
+    def __repr__(self) -> str:
+        return f"<ProofSigner {self.algorithm} {self.jkt}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer is not pickled; keep its key in a key file")

@@ -1,0 +1,111 @@
+"""A request to the token endpoint, :rfc:`9449#section-5`, and the key it may bring."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from joserfc.jwk import OKPKey
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+from dpop_ext.client.key_ring import KeyRing
+from dpop_ext.client.nonces import NonceCache
+from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.refusal import is_nonce_demand, read_json
+from dpop_ext.client.token_response import delivered_jwe, is_bound
+from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric.delivery import unwrap_key
+from dpop_ext.symmetric.key_request import key_request_claim
+
+_ALGORITHMS = ("HS256",)
+_KEY_ALGORITHMS = ("ECDH-ES",)
+_ENCODINGS = ("A256GCM",)
+
+_log = logging.getLogger("dpop_ext.client")
+
+
+class TokenRequest:
+    """One request to the token endpoint, sent once more if the server wants a nonce.
+
+    :param audience: of the symmetric key to ask for; None asks for none.
+    :param must: rather get an error than a token without a key.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        method: str,
+        audience: Audience | None,
+        must: bool,
+        proofs: ProofMaker,
+        nonces: NonceCache,
+        keys: KeyRing,
+    ) -> None:
+        self._destination = destination
+        self._method = method
+        self._audience = audience
+        self._must = must
+        self._proofs = proofs
+        self._nonces = nonces
+        self._keys = keys
+        self._private_key: OKPKey | None = None
+
+    def flow(self) -> Flow:
+        """Send, send again for a nonce, and keep the key that was delivered."""
+        attempt = Attempt(
+            self._destination, "as", nonces=self._nonces, sign=self._headers
+        )
+        reply = yield attempt
+        if attempt.learn(reply) and is_nonce_demand(reply):
+            reply = yield attempt
+            attempt.learn(reply)
+        self._keep_key(reply)
+        return Outcome()
+
+    def _headers(self, nonce: str | None) -> dict[str, str]:
+        make = partial(
+            self._proofs.asymmetric,
+            method=self._method,
+            url=self._destination.htu,
+            nonce=nonce,
+        )
+        if self._audience is None:
+            return {"DPoP": make()}
+        # A new key for each proof, lost with this request: whoever gets hold of the
+        # proof key later cannot decrypt the keys that were delivered before.
+        self._private_key = OKPKey.generate_key("X25519")
+        claim = key_request_claim(
+            algorithms=_ALGORITHMS,
+            encryption_key=self._private_key,
+            key_algorithms=_KEY_ALGORITHMS,
+            encodings=_ENCODINGS,
+            must=self._must,
+        )
+        return {"DPoP": make(claims={"dsk": claim})}
+
+    def _keep_key(self, reply: Reply) -> None:
+        if self._audience is None or self._private_key is None or reply.status != 200:
+            return
+        token = read_json(reply.body)
+        encrypted = delivered_jwe(token)
+        if encrypted is None or not is_bound(token):
+            return
+        try:
+            delivered = unwrap_key(
+                encrypted,
+                private_key=self._private_key,
+                algorithms=_ALGORITHMS,
+                key_algorithms=_KEY_ALGORITHMS,
+                encodings=_ENCODINGS,
+                issuer=self._audience.issuer,
+                audience=self._audience.resource,
+                access_token=token["access_token"],
+                now=self._proofs.now(),
+            )
+        except KeyDeliveryError as error:
+            _log.warning("symmetric key not used: %s", error.description)
+            return
+        self._keys.add(token["access_token"], delivered, bases=self._audience.bases)
