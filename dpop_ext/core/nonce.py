@@ -63,7 +63,7 @@ class NonceIssuer:
         :returns: its age in steps: 0 for the one that :meth:`issue` returns now.
         :raises NonceRequiredError: it is missing, or not one that is good now.
         """
-        if isinstance(nonce, str):
+        if isinstance(nonce, str) and nonce.isascii():
             given = nonce.encode()
             for age in range(PREVIOUS_STEPS + 1):
                 for secret in reversed(self._secrets):

@@ -49,7 +49,9 @@ class ProofPolicy:
     def check_time(
         self, *, iat: float, nbf: float | None, exp: float | None, now: int
     ) -> None:
-        """Check that a proof was made about now. All limits are inclusive.
+        """Check that a proof was made about now.
+
+        The limits of ``iat`` are inclusive. ``nbf`` and ``exp`` can only tighten them.
 
         :param iat: when the client says it was made, in seconds since the epoch.
         :param nbf: not good before, in seconds since the epoch; None if it has none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +21,9 @@ from dpop_ext.core.jose import (
 )
 from dpop_ext.core.key import import_proof_key, thumbprint
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.target import normalize_target
+from dpop_ext.core.target import normalize_target, proof_target
 from dpop_ext.errors import (
     DPoPError,
-    MalformedJOSEError,
     MalformedProofError,
     TargetMismatchError,
     TokenMismatchError,
@@ -33,6 +31,8 @@ from dpop_ext.errors import (
 )
 
 PROOF_TYPE: Final = "dpop+jwt"
+
+_CLAIMS = frozenset(("jti", "htm", "htu", "iat", "ath", "nonce"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,27 +79,31 @@ def make_proof(
     :param key: the private key.
     :param algorithm: JWS algorithm that fits *key*.
     :param method: of the request, as it goes out.
-    :param url: absolute URL of the request, as it goes out; query and fragment are
-        left out.
+    :param url: absolute URL of the request, as it goes out; userinfo, query, fragment
+        and a default port are left out.
     :param now: seconds since the epoch.
     :param access_token: the token that the request carries; None at a token endpoint,
         where a proof has no ``ath``.
     :param nonce: what this server last supplied.
     :param jti: unique identifier, 96 random bits by default.
-    :param claims: further claims.
+    :param claims: further claims, none of those above.
     :returns: value of the ``DPoP`` header field.
-    :raises ValueError: *key* does not fit *algorithm*.
+    :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
+        http(s) URL, or *key* does not fit *algorithm*.
     """
+    claims = claims or {}
+    if not _CLAIMS.isdisjoint(claims):
+        raise ValueError("claims of RFC 9449 have arguments of their own")
     header = {
         "typ": PROOF_TYPE,
         "alg": algorithm,
         "jwk": _public_members(key),
     }
     payload: dict[str, Any] = {
-        **(claims or {}),
+        **claims,
         "jti": secrets.token_urlsafe(12) if jti is None else jti,
         "htm": method,
-        "htu": re.split("[?#]", url, maxsplit=1)[0],
+        "htu": proof_target(url),
         "iat": now,
     }
     if access_token is not None:
@@ -119,9 +123,8 @@ def parse_proof(proof: str, *, max_length: int) -> CompactJWS:
     """
     try:
         return parse_compact_jws(proof, max_length=max_length)
-    except MalformedJOSEError as error:
-        raise MalformedProofError from error
     except Exception as error:
+        # Whatever a hostile header provokes is a bad proof, not a fault of the server.
         raise MalformedProofError from error
 
 
@@ -151,8 +154,8 @@ def verify_proof(
     :param policy: algorithms and limits.
     :param access_token: the exact text of the token of a resource request; None at an
         authorization server, which ignores ``ath``.
-    :raises MalformedProofError: ``typ``; or, after the signature, a claim that is
-        missing, mistyped or too long.
+    :raises MalformedProofError: ``typ`` is another, or ``jwk`` is no JWK; and, after
+        the signature, a claim that is missing, mistyped or too long.
     :raises UnsupportedKeyError: ``alg`` is not allowed, or ``jwk`` does not fit it.
     :raises BadSignatureError: the signature is not by ``jwk``.
     :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
@@ -163,8 +166,7 @@ def verify_proof(
     except DPoPError:
         raise
     except Exception as error:
-        # Whatever else a hostile proof provokes is still a bad proof, not a failure
-        # of the server.
+        # As in parse_proof: never a failure of the server, and never a pass.
         raise MalformedProofError from error
 
 
@@ -185,6 +187,7 @@ def _verify(
     key = import_proof_key(header.get("jwk"), algorithm=algorithm)
     # The key of the header and no other: kid, jku, x5u and x5c are never looked at.
     verify_signature(jws, key, algorithm=algorithm)
+    htm, htu = text_claim(claims, "htm"), text_claim(claims, "htu")
     proof = SignedProof(
         jkt=thumbprint(key),
         jwk=header["jwk"],
@@ -196,9 +199,10 @@ def _verify(
         exp=time_claim(claims, "exp") if "exp" in claims else None,
         claims=claims,
     )
-    if text_claim(claims, "htm") != method:
+    # Methods are case-sensitive, and HEAD is not GET.
+    if htm != method:
         raise TargetMismatchError
-    check_target(text_claim(claims, "htu"), url)
+    check_target(htu, url)
     if access_token is not None:
         check_access_token_hash(claims.get("ath"), access_token)
     return proof

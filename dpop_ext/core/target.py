@@ -9,6 +9,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Visible ASCII without the backslash. Never ask urllib: it strips control characters.
 _CHARACTERS = re.compile(r"[!-\[\]-~]+")
 _URI = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_USERINFO = re.compile(r"^([A-Za-z]+://)[^/?#]*@")
 _AUTHORITY = re.compile(
     r"(?P<host>\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+,;=-]+)"
     r"(?::(?P<port>[0-9]*))?"
@@ -32,6 +33,20 @@ def normalize_target(url: str) -> str:
     """
     scheme, authority, path = _split(url)
     return f"{scheme}://{authority}{_normalize_path(path)}"
+
+
+def proof_target(url: str) -> str:
+    """Return the ``htu`` that a client puts into the proof of a request to *url*.
+
+    Userinfo, default port, query and fragment are left out, as they are on the wire
+    or in the comparison. The path keeps its spelling: there are servers that compare
+    it without normalising.
+
+    :param url: absolute URL of the request, as it goes out.
+    :raises ValueError: as :func:`normalize_target`, but userinfo is no error.
+    """
+    scheme, authority, path = _split(_USERINFO.sub(r"\1", url))
+    return f"{scheme}://{authority}{path or '/'}"
 
 
 def origin(url: str) -> str:

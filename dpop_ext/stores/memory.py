@@ -8,79 +8,101 @@ from typing import Final
 from dpop_ext.errors import StoreError
 from dpop_ext.symmetric.secret_ring import SecretRing
 
-#: Entries are dropped together with all that expire in the same so many seconds.
-GENERATION: Final = 16
-#: Parts that a key belongs to by its first byte, each with a lock and tables of its
-#: own: neither growing nor dropping a table is long enough to stall a request.
-SHARDS: Final = 64
+#: Seconds that an expired entry is kept for, while there is room: the times of two
+#: threads, and of a clock that is corrected, do not come in order.
+GRACE: Final = 10
+#: Entries for which a part of the store is made. Growing or dropping tables of this
+#: size takes well under a millisecond.
+PART_SIZE: Final = 4096
 
 
 class MemoryReplayStore:
     """Remember used proofs in this process; other processes do not see them.
 
-    :param max_entries: about so many live entries and no more: when they are reached,
-        requests are refused rather than proofs forgotten that can still be used.
+    The entries are spread over parts by the hash of the key, each with its own lock.
+    In a part they are grouped by the time at which they expire, and a group is dropped
+    as a whole when all of it has: nothing is ever searched for old entries. Groups
+    span at most a quarter of the life of their entries, so that there are few to look
+    into, however long that life is.
+
+    :param max_entries: entries that are kept at most. A large store can be full with
+        a few percent less, because the parts do not fill evenly. A full store refuses
+        all requests rather than forget a proof that can still be used.
     """
 
     def __init__(self, max_entries: int = 1_000_000) -> None:
-        if max_entries <= 0:
+        if max_entries < 1:
             raise ValueError("max_entries must be positive")
-        limit = -(-max_entries // SHARDS)
-        self._shards = tuple(_Shard(limit) for _ in range(SHARDS))
+        parts = max(1, min(256, max_entries // PART_SIZE))
+        self._parts = tuple(_Part(max_entries // parts) for _ in range(parts))
 
     def __len__(self) -> int:
         """Count the entries; some may have expired without having been dropped yet."""
-        return sum(shard.count for shard in self._shards)
+        return sum(part.size for part in self._parts)
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
 
-        :raises StoreError: the store is full; or the clock went back so far that it
-            may have forgotten *key*.
+        :raises StoreError: the clock went back to a time whose entries have been
+            dropped, or the store is full.
         """
-        shard = self._shards[key[0] % SHARDS]
-        return shard.add(key, expires_at=expires_at, now=now)
+        # Never by a byte of the key: the hash is salted, so that nobody can aim at
+        # one part.
+        part = self._parts[hash(key) % len(self._parts)]
+        with part.lock:
+            return part.add(key, expires_at=expires_at, now=now)
 
 
-class _Shard:
-    __slots__ = ("_dropped_until", "_generations", "_limit", "_lock", "count")
+class _Part:
+    """A part of a replay store. Whoever holds its lock may use it."""
 
-    def __init__(self, limit: int) -> None:
-        self.count = 0
-        self._limit = limit
-        self._lock = threading.Lock()
-        #: Expiry of each key, by the generation that it falls into.
-        self._generations: dict[int, dict[bytes, int]] = {}
-        #: The last second of the newest generation that was dropped.
+    __slots__ = ("_capacity", "_dropped_until", "_groups", "_next_drop", "lock", "size")
+
+    def __init__(self, capacity: int) -> None:
+        self.lock = threading.Lock()
+        self.size = 0
+        self._capacity = capacity
+        #: Expiry of each key, by the last second in which any key of the group lives.
+        self._groups: dict[int, dict[bytes, int]] = {}
+        #: The earliest of those seconds. Nothing can be dropped up to it.
+        self._next_drop = 0
+        #: The latest of those seconds that was dropped.
         self._dropped_until = -1
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
-        with self._lock:
-            # A clock that is set back brings proofs to life whose entries are gone.
-            # Not expires_at: the second use of such a proof has a later one.
-            if now <= self._dropped_until:
-                raise StoreError("The replay store cannot look back so far.")
-            for generation in self._generations.values():
-                expiry = generation.get(key)
-                if expiry is not None and now <= expiry:
-                    return False
-            self._drop_expired(now)
-            if self.count >= self._limit:
+        if expires_at < now:
+            return False
+        if self._next_drop < now - GRACE:
+            self._drop(now - GRACE)
+        if now <= self._dropped_until:
+            raise StoreError("The replay store cannot look back so far.")
+        # In every group: the same proof may come with another expiry.
+        for group in self._groups.values():
+            if group.get(key, -1) >= now:
+                return False
+        if self.size >= self._capacity:
+            self._drop(now)
+            if self.size >= self._capacity:
                 raise StoreError("The replay store is full.")
-            # A key that expired is overwritten only in its own generation, and counted
-            # twice otherwise, until that one is dropped.
-            generation = self._generations.setdefault(expires_at // GENERATION, {})
-            self.count += key not in generation
-            generation[key] = expires_at
-            return True
+        self._insert(key, expires_at, lifetime=expires_at - now)
+        return True
 
-    def _drop_expired(self, now: int) -> None:
-        # One generation later than they could be: a thread may have read the clock
-        # before another one that was here first, and clocks are set back a little.
-        for number in [n for n in self._generations if (n + 2) * GENERATION <= now]:
-            self.count -= len(self._generations.pop(number))
-            last = (number + 1) * GENERATION - 1
-            self._dropped_until = max(self._dropped_until, last)
+    def _insert(self, key: bytes, expires_at: int, *, lifetime: int) -> None:
+        span = 1 << max(lifetime.bit_length() - 3, 0)
+        end = expires_at | (span - 1)
+        group = self._groups.get(end)
+        if group is None:
+            group = self._groups[end] = {}
+            self._next_drop = min(self._groups)
+        self.size += key not in group
+        group[key] = expires_at
+
+    def _drop(self, before: int) -> None:
+        """Drop the groups in which every entry has expired before *before*."""
+        for end in [end for end in self._groups if end < before]:
+            self.size -= len(self._groups.pop(end))
+            self._dropped_until = max(self._dropped_until, end)
+        self._next_drop = min(self._groups, default=before)
 
 
 class MemoryKeyring:
