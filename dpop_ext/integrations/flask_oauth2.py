@@ -1,0 +1,192 @@
+"""The resource protector of Authlib for Flask, with DPoP: :rfc:`9449#section-7`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import ResourceProtector as _ResourceProtector
+from flask import Response, after_this_request, g
+from flask import request as flask_request
+from werkzeug.datastructures import Headers
+from werkzeug.local import LocalProxy
+
+from dpop_ext.errors import AccessTokenError
+from dpop_ext.integrations.wsgi import (
+    MAX_FORM,
+    raw_target,
+    resource_request,
+    with_nonce,
+)
+from dpop_ext.resource_server.bound_token import read_confirmation
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.credentials import parse_credentials
+from dpop_ext.resource_server.oauth2_error import (
+    MissingCredentialsError,
+    as_oauth2_error,
+)
+from dpop_ext.resource_server.refusal import (
+    AccessRefusedError,
+    Refusal,
+    Scheme,
+    bearer_refused,
+    bound_token_as_bearer,
+    log_refusal,
+    no_credentials,
+)
+from dpop_ext.resource_server.translation import translating
+from dpop_ext.resource_server.validator import DPoPTokenValidator
+from dpop_ext.verified_proof import VerifiedProof
+
+
+class ResourceProtector(_ResourceProtector):
+    """Protect views of Flask by a DPoP proof, as Authlib's protector does by a token.
+
+    ::
+
+        require_oauth = ResourceProtector()
+        require_oauth.register_token_validator(
+            DPoPTokenValidator(MyTokenValidator(), verifier)
+        )
+
+        @app.route("/accounts")
+        @require_oauth("accounts")
+        def accounts(): ...
+
+    A validator for Bearer may be registered beside it; then unbound tokens are accepted
+    under Bearer too, and bound ones are refused there.
+
+    Every refusal carries the challenges of :rfc:`9449#section-7.1` and is logged in one
+    line. In the view, :data:`current_proof` is the verified proof, and Authlib's
+    ``current_token`` is what the validator returned.
+    """
+
+    def register_token_validator(self, validator: Any) -> None:
+        """Register a validator for DPoP or for Bearer, one of each.
+
+        :raises TypeError: it is for DPoP, but no :class:`DPoPTokenValidator`.
+        :raises ValueError: it is for another scheme, or the second for the same.
+            Authlib ignores both without a word.
+        """
+        scheme = validator.TOKEN_TYPE
+        if scheme not in ("dpop", "bearer") or scheme in self._token_validators:
+            raise ValueError("one validator with TOKEN_TYPE dpop, one with bearer")
+        if scheme == "dpop" and not isinstance(validator, DPoPTokenValidator):
+            raise TypeError("a validator for DPoP is a DPoPTokenValidator")
+        super().register_token_validator(validator)
+
+    def parse_request_authorization(self, request: Any) -> tuple[Any, str]:
+        """Return the validator and the access token.
+
+        :raises AccessRefusedError: no credentials, several, or malformed ones.
+        """
+        # Not Authlib's: it splits at any white space, so that two fields that were
+        # joined with a comma become one token.
+        credentials = parse_credentials(request.resource_request)
+        if credentials is None:
+            raise AccessRefusedError(no_credentials())
+        validator = self._token_validators.get(credentials.scheme)
+        if validator is None:
+            raise AccessRefusedError(bearer_refused())
+        return validator, credentials.token
+
+    def validate_request(self, scopes: Any, request: Any, **kwargs: Any) -> Any:
+        """Return the token of a request that may be served.
+
+        :raises RefusedRequestError: it may not.
+        """
+        challenges = self._challenges()
+        request.resource_request = resource_request(
+            flask_request.environ, token_in_form=_has_token_in_form()
+        )
+        token = None
+        try:
+            validator, text = self.parse_request_authorization(request)
+            scheme: Scheme = validator.TOKEN_TYPE
+            with translating(scheme=scheme, scopes=scopes):
+                validator.validate_request(request)
+                token = validator.authenticate_token(text)
+                if scheme == "bearer":
+                    _refuse_bound(validator, token)
+                validator.validate_token(token, scopes, request, **kwargs)
+        except AccessRefusedError as error:
+            refused = as_oauth2_error(error.refusal, challenges)
+            if not isinstance(refused, MissingCredentialsError):
+                _log(error.refusal, client_id=_client_id(token))
+            raise refused from error
+        _admit(getattr(request, "dpop_proof", None))
+        return token
+
+    def raise_error_response(self, error: Any) -> None:
+        """Refuse the request."""
+        # Only now: with optional=True a request without credentials is not refused.
+        if isinstance(error, MissingCredentialsError):
+            _log(error.refusal, client_id=None)
+        super().raise_error_response(error)
+
+    def _challenges(self) -> Challenges:
+        if "dpop" not in self._token_validators:
+            raise RuntimeError("register a DPoPTokenValidator")
+        validator: DPoPTokenValidator = self._token_validators["dpop"]
+        accept_bearer = "bearer" in self._token_validators
+        return replace(validator.challenges, accept_bearer=accept_bearer)
+
+
+def _refuse_bound(validator: Any, token: Any) -> None:
+    """Refuse a bound token under Bearer, whatever kind of validator accepts it."""
+    if token is None:
+        raise AccessTokenError
+    read = getattr(validator, "get_confirmation", read_confirmation)
+    if read(token) is not None:
+        raise AccessRefusedError(bound_token_as_bearer())
+
+
+def _admit(proof: VerifiedProof | None) -> None:
+    """Tell the view about the proof, and the client about the next nonce."""
+    g.dpop_proof = proof
+    nonce = proof.next_nonce if proof is not None else None
+    if nonce is None:
+        return
+
+    @after_this_request
+    def add_nonce(response: Response) -> Response:
+        response.headers = Headers(with_nonce(list(response.headers), nonce))
+        return response
+
+
+def _has_token_in_form() -> bool:
+    """Tell whether a form names an access token; the view can still read the body."""
+    length = flask_request.content_length or 0
+    if flask_request.mimetype != "application/x-www-form-urlencoded":
+        return False
+    if not 0 < length <= MAX_FORM:
+        return False
+    # Kept first, because parsing a form uses the body up.
+    flask_request.get_data(cache=True)
+    return "access_token" in flask_request.form
+
+
+def _log(refusal: Refusal, *, client_id: str | None) -> None:
+    log_refusal(
+        refusal, endpoint=raw_target(flask_request.environ), client_id=client_id
+    )
+
+
+def _client_id(token: Any) -> str | None:
+    """Return the client of a token that was found, for the log."""
+    if isinstance(token, Mapping):
+        client_id = token.get("client_id")
+    else:
+        client_id = getattr(token, "client_id", None)
+    return client_id if isinstance(client_id, str) else None
+
+
+def _current_proof() -> VerifiedProof | None:
+    proof: VerifiedProof | None = g.get("dpop_proof")
+    return proof
+
+
+#: The verified proof of the request that is being served; its ``kind`` says whether it
+#: was asymmetric or symmetric. None for an unbound Bearer token.
+current_proof: VerifiedProof | None = LocalProxy(_current_proof)  # type: ignore[assignment]

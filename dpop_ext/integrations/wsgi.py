@@ -1,0 +1,189 @@
+"""DPoP for any WSGI application: :rfc:`9449#section-7`, :pep:`3333`."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.gate import FindToken, Gate
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.verifier import ProofVerifier
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+#: Bytes of the longest form that is searched for an access token.
+MAX_FORM = 64 * 1024
+
+_STATUS = {
+    400: "400 Bad Request",
+    401: "401 Unauthorized",
+    403: "403 Forbidden",
+    503: "503 Service Unavailable",
+}
+#: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
+_PATH = "/:@!$&'()*+,;=-._~"
+
+
+class DPoPMiddleware:
+    """Let requests through to *app* that a :class:`Gate` lets through.
+
+    ::
+
+        app = DPoPMiddleware(app, verifier=verifier, find_token=validator)
+
+    The application finds the :class:`AccessToken` in ``environ["dpop_ext.token"]`` and
+    the :class:`VerifiedProof` in ``environ["dpop_ext.proof"]``, which is None for an
+    unbound Bearer token. Everything below this middleware is protected, so mount public
+    pages beside it.
+
+    The server must hand on the request target as it came, as ``RAW_URI`` or
+    ``REQUEST_URI`` (gunicorn, waitress, uWSGI and Werkzeug do). Without it the decoded
+    path is quoted anew, and a proof is refused whose ``htu`` has an escape that
+    decoding loses, such as ``%2F``.
+
+    :param app: a WSGI application.
+    :param scopes: alternatives, of which one is enough, or a function from the environ
+        to them; each is one or more scope values, separated by spaces.
+
+    The other arguments are those of :class:`Gate`.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        verifier: ProofVerifier,
+        find_token: FindToken,
+        scopes: Iterable[str] | Callable[[Environ], Iterable[str]] = (),
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+    ) -> None:
+        self._app = app
+        self._scopes = scopes if callable(scopes) else tuple(scopes)
+        self._gate = Gate(
+            verifier,
+            find_token,
+            public_url=public_url,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    def __call__(
+        self, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Serve the request, or refuse it."""
+        scopes = self._scopes(environ) if callable(self._scopes) else self._scopes
+        try:
+            verified = self._gate.check(
+                resource_request(environ, token_in_form=_has_token_in_form(environ)),
+                scopes=scopes,
+            )
+        except AccessRefusedError as error:
+            return self._refuse(error.refusal, environ, start_response)
+        environ["dpop_ext.token"] = verified.token
+        environ["dpop_ext.proof"] = verified.proof
+        nonce = verified.proof.next_nonce if verified.proof is not None else None
+        if nonce is None:
+            return self._app(environ, start_response)
+
+        def start_with_nonce(
+            status: str, headers: Headers, *exc_info: Any
+        ) -> Callable[[bytes], Any]:
+            write: Callable[[bytes], Any] = start_response(
+                status, with_nonce(headers, nonce), *exc_info
+            )
+            return write
+
+        return self._app(environ, start_with_nonce)
+
+    def _refuse(
+        self, refusal: Refusal, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
+        headers = self._gate.challenges.headers(refusal)
+        headers.append(("Content-Length", str(len(body))))
+        start_response(_STATUS[refusal.status], headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def resource_request(environ: Environ, *, token_in_form: bool) -> ResourceRequest:
+    """Return what the decision needs of a request.
+
+    WSGI joins the lines of a repeated field with a comma, so each value is one line.
+
+    :param token_in_form: the body is a form with an access token.
+    """
+    return ResourceRequest(
+        method=environ["REQUEST_METHOD"],
+        scheme=environ["wsgi.url_scheme"],
+        host=_host(environ),
+        raw_target=raw_target(environ),
+        authorization=_field(environ, "HTTP_AUTHORIZATION"),
+        proofs=_field(environ, "HTTP_DPOP"),
+        token_elsewhere=token_in_form
+        or names_access_token(environ.get("QUERY_STRING", "")),
+        spent=environ.setdefault("dpop_ext.spent", set()),
+    )
+
+
+def raw_target(environ: Environ) -> str:
+    """Return the request target as it was sent, or the decoded path, quoted anew."""
+    target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if target:
+        return target
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return quote(path.encode("latin-1"), safe=_PATH) or "/"
+
+
+def with_nonce(headers: Headers, nonce: str) -> Headers:
+    """Return the fields of an answer with ``DPoP-Nonce``, which makes it uncacheable.
+
+    One that the application has set stays the only one, and so does what it said about
+    caching if that is as strict (:rfc:`9449#section-8.2`).
+    """
+    names = {name.lower() for name, _ in headers}
+    if "dpop-nonce" in names:
+        return headers
+    directives = [value for name, value in headers if name.lower() == "cache-control"]
+    if any("no-store" in value.lower() for value in directives):
+        return [*headers, ("DPoP-Nonce", nonce)]
+    others = [
+        (name, value) for name, value in headers if name.lower() != "cache-control"
+    ]
+    cache_control = ", ".join([*directives, "no-store"])
+    return [*others, ("Cache-Control", cache_control), ("DPoP-Nonce", nonce)]
+
+
+def _field(environ: Environ, name: str) -> tuple[str, ...]:
+    """Return the value of a field; an empty one is there, and is not nothing."""
+    return (environ[name],) if name in environ else ()
+
+
+def _host(environ: Environ) -> str:
+    host: str | None = environ.get("HTTP_HOST")
+    if host is not None:
+        return host
+    name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def _has_token_in_form(environ: Environ) -> bool:
+    """Tell whether a form names an access token; the application can still read it."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if kind != "application/x-www-form-urlencoded" or len(length) > 6:
+        return False
+    if not length.isdecimal() or not 0 < int(length) <= MAX_FORM:
+        return False
+    body = environ["wsgi.input"].read(int(length))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return names_access_token(body.decode("latin-1"))

@@ -1,0 +1,31 @@
+"""DPoP at a resource server: :rfc:`9449#section-7`, with Authlib or without."""
+
+from __future__ import annotations
+
+from dpop_ext.resource_server.access_token import AccessTokenValidator
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.credentials import ResourceRequest
+from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.introspection import IntrospectionTokenValidator
+from dpop_ext.resource_server.jwks import KeySource, RemoteKeys, StaticKeys
+from dpop_ext.resource_server.metadata import protected_resource_metadata
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
+
+__all__ = [
+    "AccessRefusedError",
+    "AccessTokenValidator",
+    "Challenges",
+    "DPoPTokenValidator",
+    "FindToken",
+    "Gate",
+    "IntrospectionTokenValidator",
+    "KeySource",
+    "Refusal",
+    "RejectBoundTokens",
+    "RemoteKeys",
+    "ResourceRequest",
+    "StaticKeys",
+    "VerifiedRequest",
+    "protected_resource_metadata",
+]

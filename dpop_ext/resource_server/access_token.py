@@ -1,0 +1,128 @@
+"""Access tokens that are JWTs: :rfc:`9068#section-4`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from dpop_ext.core.confirmation import AccessToken, parse_confirmation
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws, verify_signature
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.resource_server.claims import (
+    check_times,
+    one_of,
+    optional_text,
+    required_text,
+)
+from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
+from dpop_ext.resource_server.jwks import KeySource, RemoteKeys, StaticKeys
+from dpop_ext.resource_server.token_finder import TokenFinder
+
+#: The signature algorithms that are accepted unless others are named.
+DEFAULT_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
+
+_TYPES = ("at+jwt", "application/at+jwt")
+
+
+class AccessTokenValidator(TokenFinder):
+    """Verify the access tokens of one issuer, which are JWTs.
+
+    Each token has typ ``at+jwt``, an asymmetric algorithm from the list, a signature by
+    a key of the issuer, and the claims that :rfc:`9068#section-2.2` requires. It is
+    parsed once, as strictly as a proof, and nothing is used but what was parsed.
+    Revocation cannot be seen in a JWT: keep their lifetime short, or introspect.
+
+    :param issuer: identifier of the authorization server, exactly as in ``iss``.
+    :param audience: this resource server's own identifier, which must be in ``aud``.
+    :param jwks: the issuer's public keys, as a JWK Set or from a source of your own.
+    :param jwks_uri: where the issuer publishes them, in place of *jwks*.
+    :param algorithms: accepted signature algorithms, asymmetric ones by their names.
+    :param clock: seconds since the epoch.
+    :raises TypeError: *jwks* is neither.
+    :raises ValueError: not exactly one of *jwks* and *jwks_uri*, or an algorithm that
+        is unknown, ``none`` or a MAC.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        jwks: KeySource | Mapping[str, Any] | None = None,
+        jwks_uri: str | None = None,
+        algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self.audience = audience
+        self.algorithms = tuple(algorithms)
+        if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
+            raise ValueError("algorithms: asymmetric signature algorithms, by name")
+        self._keys = _key_source(jwks, jwks_uri, clock)
+        self._clock = clock
+
+    def __call__(self, text: str) -> AccessToken:
+        """Return the verified token.
+
+        :param text: as received, at most 16 KiB.
+        :raises AccessTokenError: malformed, of another type, algorithm or issuer, not
+            signed by the issuer, not for this server, outside its time, or bound in a
+            way that cannot be verified.
+        :raises StoreError: the issuer's keys are not available.
+        """
+        try:
+            jws = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH)
+            self._verify_signature(jws)
+            return self._read_claims(jws.payload)
+        except (AccessTokenError, StoreError):
+            raise
+        except Exception as error:
+            # Also what a parser below did not foresee: never a fault of the server.
+            raise AccessTokenError from error
+
+    def _verify_signature(self, jws: CompactJWS) -> None:
+        kind, algorithm = jws.header.get("typ"), jws.header.get("alg")
+        if not isinstance(kind, str) or kind.lower() not in _TYPES:
+            raise AccessTokenError
+        # The list comes before any key: neither "none" nor a MAC gets further.
+        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
+            raise AccessTokenError
+        key = self._keys.find(optional_text(jws.header, "kid"), algorithm=algorithm)
+        verify_signature(jws, key, algorithm=algorithm)
+
+    def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
+        if required_text(claims, "iss") != self.issuer:
+            raise AccessTokenError
+        audience = one_of(claims, "aud", self.audience)
+        expires_at = check_times(
+            claims, now=int(self._clock()), required=("exp", "iat")
+        )
+        required_text(claims, "sub")
+        return AccessToken(
+            issuer=self.issuer,
+            audience=audience,
+            client_id=required_text(claims, "client_id"),
+            expires_at=expires_at,
+            token_id=required_text(claims, "jti"),
+            confirmation=parse_confirmation(claims["cnf"]) if "cnf" in claims else None,
+            scope=optional_text(claims, "scope") or "",
+            claims=claims,
+        )
+
+
+def _key_source(
+    jwks: KeySource | Mapping[str, Any] | None,
+    jwks_uri: str | None,
+    clock: Callable[[], float],
+) -> KeySource:
+    if jwks is None and jwks_uri is not None:
+        return RemoteKeys(jwks_uri, clock=clock)
+    if jwks is None or jwks_uri is not None:
+        raise ValueError("give jwks or jwks_uri")
+    if isinstance(jwks, Mapping):
+        return StaticKeys(jwks)
+    if not hasattr(jwks, "find"):
+        raise TypeError("jwks is a JWK Set or a KeySource")
+    return jwks

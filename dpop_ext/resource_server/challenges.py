@@ -1,0 +1,107 @@
+"""The answer to a refused request: ``WWW-Authenticate`` and what goes with it.
+
+:rfc:`9449#section-7.1`, :rfc:`6750#section-3`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dpop_ext.core.challenge import format_challenge
+from dpop_ext.resource_server.refusal import Refusal, Scheme
+from dpop_ext.resource_server.transport import require_secure_url
+from dpop_ext.verifier import ProofVerifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenges:
+    """What every challenge of a resource server says.
+
+    Each scheme gets a ``WWW-Authenticate`` field of its own, Bearer first. An error is
+    named in the challenge of the scheme that was used, and in no other.
+
+    :param algorithms: the signature algorithms accepted in proofs.
+    :param symmetric_algorithms: the MAC algorithms accepted in proofs, if any.
+    :param realm: a name for the protected space.
+    :param resource_metadata: absolute https URL of the :rfc:`9728` document.
+    :param accept_bearer: unbound tokens are accepted under Bearer, so that it is
+        challenged for too.
+    :raises ValueError: *realm* or *resource_metadata* cannot be sent.
+    """
+
+    algorithms: tuple[str, ...]
+    symmetric_algorithms: tuple[str, ...] = ()
+    realm: str | None = None
+    resource_metadata: str | None = None
+    accept_bearer: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        verifier: ProofVerifier,
+        *,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+    ) -> Challenges:
+        """Name the algorithms that *verifier* accepts."""
+        return cls(
+            algorithms=verifier.policy.algorithms,
+            symmetric_algorithms=verifier.symmetric_algorithms,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    def __post_init__(self) -> None:
+        if self.resource_metadata is not None:
+            require_secure_url(self.resource_metadata)
+        self.headers(Refusal(status=401, reason=""))  # raises on a character
+
+    def headers(self, refusal: Refusal) -> list[tuple[str, str]]:
+        """Return the header fields of the answer to *refusal*."""
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        if refusal.status != 503:
+            headers += [
+                ("WWW-Authenticate", self._challenge(scheme, refusal))
+                for scheme in self._schemes
+            ]
+        if refusal.nonce is not None:
+            headers.append(("DPoP-Nonce", refusal.nonce))
+        if refusal.retry_after is not None:
+            headers.append(("Retry-After", str(refusal.retry_after)))
+        return headers
+
+    def body(self, refusal: Refusal) -> dict[str, str]:
+        """Return the JSON body; it is empty when no credentials were sent."""
+        return _present(
+            error=refusal.error,
+            error_description=refusal.description,
+            scope=refusal.scope,
+        )
+
+    @property
+    def _schemes(self) -> tuple[Scheme, ...]:
+        return ("bearer", "dpop") if self.accept_bearer else ("dpop",)
+
+    def _challenge(self, scheme: Scheme, refusal: Refusal) -> str:
+        params = _present(realm=self.realm)
+        # A server that takes DPoP alone has no Bearer challenge to put an error in.
+        if scheme in refusal.schemes or (refusal.schemes and not self.accept_bearer):
+            params |= _present(
+                error=refusal.error,
+                error_description=refusal.description,
+                scope=refusal.scope,
+            )
+        if scheme == "dpop":
+            params |= _present(
+                algs=" ".join(self.algorithms),
+                sym_algs=" ".join(self.symmetric_algorithms) or None,
+                sym_error=refusal.sym_error,
+            )
+        params |= _present(resource_metadata=self.resource_metadata)
+        return format_challenge("DPoP" if scheme == "dpop" else "Bearer", params)
+
+
+def _present(**params: str | None) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value is not None}

@@ -1,0 +1,82 @@
+"""Claims of access tokens, checked one by one: :rfc:`7519#section-4.1`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from dpop_ext.errors import AccessTokenError
+
+#: Seconds that ``nbf`` and ``iat`` of a token may lie ahead of this server's clock.
+#: For ``exp`` there is no leeway.
+FUTURE = 60
+#: Characters of the longest text that is believed.
+MAX_TEXT = 2048
+
+
+def required_text(claims: Mapping[str, Any], name: str) -> str:
+    """Return a claim that must be a string and not empty.
+
+    :raises AccessTokenError: it is not.
+    """
+    value = optional_text(claims, name)
+    if not value:
+        raise AccessTokenError
+    return value
+
+
+def optional_text(claims: Mapping[str, Any], name: str) -> str | None:
+    """Return a claim that must be a string, if it is there at all.
+
+    :raises AccessTokenError: it is something else, or too long.
+    """
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise AccessTokenError
+    return value
+
+
+def one_of(claims: Mapping[str, Any], name: str, expected: str) -> tuple[str, ...]:
+    """Return a claim that is a string or an array of them, with *expected* among them.
+
+    :raises AccessTokenError: it is not.
+    """
+    value = claims.get(name)
+    entries = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, str) for entry in entries) or expected not in entries:
+        raise AccessTokenError
+    return tuple(entries)
+
+
+def check_times(
+    claims: Mapping[str, Any], *, now: int, required: Collection[str]
+) -> int | None:
+    """Check ``exp``, ``nbf`` and ``iat``.
+
+    :param now: seconds since the epoch.
+    :param required: those of the three that must be there.
+    :returns: ``exp`` in whole seconds since the epoch, None if it is absent.
+    :raises AccessTokenError: expired, not valid yet, or no time at all.
+    """
+    times = {name: _time(claims, name) for name in ("exp", "nbf", "iat")}
+    if any(times[name] is None for name in required):
+        raise AccessTokenError
+    expires_at = times.pop("exp")
+    if expires_at is not None and now >= expires_at:
+        raise AccessTokenError
+    if any(start is not None and start > now + FUTURE for start in times.values()):
+        raise AccessTokenError
+    return None if expires_at is None else math.floor(expires_at)
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    # bool is an int in Python; JSON says otherwise.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise AccessTokenError
+    return value

@@ -1,0 +1,125 @@
+"""The credentials of a request: one scheme, one token, one proof.
+
+:rfc:`9449#section-7.1` and :rfc:`9110#section-11.4`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
+
+from dpop_ext.errors import AccessTokenError, MalformedProofError
+from dpop_ext.resource_server.refusal import (
+    AccessRefusedError,
+    Scheme,
+    malformed_request,
+    refuse,
+    unsupported_scheme,
+)
+
+#: Characters of the longest access token that is looked at.
+MAX_TOKEN_LENGTH = 16 * 1024
+
+_AUTHORIZATION = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?", re.DOTALL)
+_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_SCHEMES: dict[str, Scheme] = {"dpop": "dpop", "bearer": "bearer"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequest:
+    """What the decision needs of a request, as the server received it.
+
+    The lists have one entry for each header field line. A server that joins lines with
+    a comma gives one entry with that comma.
+    """
+
+    method: str
+    #: ``http`` or ``https``, as the server itself saw it.
+    scheme: str
+    #: Host and port, as the server itself saw them.
+    host: str
+    #: The request target as it was sent, with its escapes.
+    raw_target: str = field(repr=False)
+    authorization: tuple[str, ...] = field(repr=False)
+    proofs: tuple[str, ...] = field(repr=False)
+    #: The query or a form names an access token.
+    token_elsewhere: bool = False
+    #: The proofs that this request has spent already, by verifier, because another
+    #: layer of the same application decided about it too.
+    spent: set[tuple[int, bytes]] = field(default_factory=set, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """One access token, and under the DPoP scheme its proof."""
+
+    scheme: Scheme
+    token: str = field(repr=False)
+    #: None under Bearer, where a ``DPoP`` field is ignored.
+    proof: str | None = field(repr=False)
+
+
+def parse_credentials(request: ResourceRequest) -> Credentials | None:
+    """Return the credentials of *request*, or None when it has none at all.
+
+    :raises AccessRefusedError: several credentials, or malformed ones; a scheme that
+        is neither DPoP nor Bearer; an access token that is too long; under DPoP, no
+        proof or more than one.
+    """
+    if request.token_elsewhere:
+        raise AccessRefusedError(
+            malformed_request("An access token goes into the Authorization header.")
+        )
+    if not request.authorization:
+        return None
+    if len(request.authorization) > 1 or "," in request.authorization[0]:
+        raise AccessRefusedError(
+            malformed_request("There must be one Authorization header.")
+        )
+    scheme, token = _parse_authorization(request.authorization[0].strip(" \t"))
+    if len(token) > MAX_TOKEN_LENGTH:
+        error = AccessTokenError("The access token is too long.")
+        raise AccessRefusedError(refuse(error, schemes=(scheme,)))
+    proof = _only_proof(request.proofs) if scheme == "dpop" else None
+    return Credentials(scheme=scheme, token=token, proof=proof)
+
+
+def names_access_token(urlencoded: str) -> bool:
+    """Tell whether a query or form has a parameter ``access_token``."""
+    return any(
+        unquote_plus(pair.partition("=")[0]) == "access_token"
+        for pair in urlencoded.split("&")
+    )
+
+
+def _parse_authorization(value: str) -> tuple[Scheme, str]:
+    match = _AUTHORIZATION.fullmatch(value)
+    if match is None:
+        raise AccessRefusedError(
+            malformed_request("The Authorization header is malformed.")
+        )
+    # In any case for dispatch and thereby for enforcement: "dpop" is not a lesser DPoP.
+    scheme = _SCHEMES.get(match[1].lower())
+    if scheme is None:
+        raise AccessRefusedError(unsupported_scheme())
+    if match[2] is None or not _TOKEN68.fullmatch(match[2]):
+        raise AccessRefusedError(
+            malformed_request(
+                "The Authorization header is malformed.", schemes=(scheme,)
+            )
+        )
+    return scheme, match[2]
+
+
+def _only_proof(proofs: tuple[str, ...]) -> str:
+    """Return the one value of the ``DPoP`` field, which may be empty and then fails."""
+    if not proofs:
+        raise AccessRefusedError(
+            refuse(MalformedProofError("The DPoP proof is missing."))
+        )
+    if len(proofs) > 1:
+        raise AccessRefusedError(
+            refuse(MalformedProofError("There must be one DPoP header."))
+        )
+    return proofs[0]

@@ -1,0 +1,183 @@
+"""The steps of the decision about a request, in order (:rfc:`9449#section-7.1`).
+
+:class:`~dpop_ext.resource_server.gate.Gate` runs them in one call, and
+:class:`~dpop_ext.resource_server.validator.DPoPTokenValidator` in the three calls of
+Authlib. Each step raises :class:`AccessRefusedError` or lets the request pass on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.proof import parse_proof, proof_type
+from dpop_ext.core.target import request_url
+from dpop_ext.errors import (
+    DPoPError,
+    MalformedProofError,
+    MalformedRequestError,
+)
+from dpop_ext.resource_server.credentials import (
+    Credentials,
+    ResourceRequest,
+    parse_credentials,
+)
+from dpop_ext.resource_server.refusal import (
+    AccessRefusedError,
+    bound_token_as_bearer,
+    insufficient_scope,
+    no_credentials,
+    refusing,
+)
+from dpop_ext.resource_server.transport import is_secure, require_secure_url
+from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
+from dpop_ext.verified_proof import OpenedProof, VerifiedProof
+from dpop_ext.verifier import ProofVerifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRequest:
+    """A request whose proof was opened. It grants nothing."""
+
+    request: ResourceRequest = field(repr=False)
+    credentials: Credentials
+    #: None under the Bearer scheme.
+    proof: OpenedProof | None
+
+
+def check_public_url(public_url: str | None) -> str | None:
+    """Return the configured *public_url*, if it can be one.
+
+    :raises ValueError: it is not https, loopback excepted, or has a user name in it.
+    """
+    if public_url is not None:
+        require_secure_url(public_url)
+        request_url(scheme="", host="", raw_target="/", public_url=public_url)
+    return public_url
+
+
+def open_request(
+    request: ResourceRequest, *, verifier: ProofVerifier, public_url: str | None
+) -> OpenedRequest:
+    """Parse the credentials and check the proof as far as possible without the token.
+
+    :param public_url: what clients call this server; None believes the request.
+    """
+    credentials = parse_credentials(request)
+    if credentials is None:
+        raise AccessRefusedError(no_credentials())
+    with refusing(MalformedRequestError, scheme=credentials.scheme):
+        url = _url_of(request, public_url)
+    proof = credentials.proof
+    if proof is None:
+        return OpenedRequest(request=request, credentials=credentials, proof=None)
+    with refusing(
+        MalformedProofError,
+        one_proof_text=lambda: _is_symmetric(proof, verifier),
+    ):
+        opened = verifier.open(
+            proof,
+            method=request.method,
+            url=url,
+            access_token=credentials.token,
+        )
+    return OpenedRequest(request=request, credentials=credentials, proof=opened)
+
+
+def verify_request(
+    opened: OpenedRequest, token: AccessToken, *, verifier: ProofVerifier
+) -> VerifiedProof | None:
+    """Check that *token*, which is valid, was sent by whom it is bound to.
+
+    :returns: None for an unbound token under Bearer.
+    """
+    if opened.proof is None:
+        if token.confirmation is not None:
+            raise AccessRefusedError(bound_token_as_bearer())
+        return None
+    proof = opened.proof
+    with refusing(
+        MalformedProofError, one_proof_text=lambda: proof.kind == "symmetric"
+    ):
+        return verifier.verify(proof, token=token)
+
+
+def require_scope(
+    token: AccessToken,
+    scopes: Iterable[str],
+    *,
+    opened: OpenedRequest,
+    verified: VerifiedProof | None,
+) -> None:
+    """Check what the token may do, once it is known to be in the right hands.
+
+    :param scopes: alternatives, of which one is enough; each is one or more scope
+        values, separated by spaces, all of which are needed. None at all asks nothing.
+    """
+    alternatives = list(scopes)
+    granted = set(token.scope.split())
+    if alternatives and not any(
+        granted.issuperset(alternative.split()) for alternative in alternatives
+    ):
+        raise AccessRefusedError(
+            insufficient_scope(
+                # One that would do; which of them the caller wants is not known.
+                alternatives[0],
+                scheme=opened.credentials.scheme,
+                nonce=next_nonce(verified),
+            )
+        )
+
+
+def next_nonce(verified: VerifiedProof | None) -> str | None:
+    """Return the nonce that goes out with the answer, now that the proof is good."""
+    return verified.next_nonce if verified is not None else None
+
+
+def spend_proof(
+    opened: OpenedRequest, verified: VerifiedProof | None, *, verifier: ProofVerifier
+) -> None:
+    """Use the proof up: the last step, once for a request however often it is decided.
+
+    Layers of one application may each decide about a request, a middleware and a view
+    for example. They check everything again, but the second sees no replay.
+    """
+    if verified is None:
+        return
+    mark = (id(verifier), verified.replay_key)
+    if mark in opened.request.spent:
+        return
+    with refusing(
+        DPoPError,
+        one_proof_text=lambda: verified.kind == "symmetric",
+        nonce=next_nonce(verified),
+    ):
+        verifier.spend(verified)
+    opened.request.spent.add(mark)
+
+
+def _url_of(request: ResourceRequest, public_url: str | None) -> str:
+    try:
+        url = request_url(
+            scheme=request.scheme,
+            host=request.host,
+            raw_target=request.raw_target,
+            public_url=public_url,
+        )
+    except ValueError as error:
+        raise MalformedRequestError("The request target is malformed.") from error
+    if not is_secure(url):
+        raise MalformedRequestError("An access token must not be sent without TLS.")
+    return url
+
+
+def _is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
+    """Tell by the type that it claims, where such proofs are accepted at all."""
+    if not verifier.symmetric_algorithms:
+        return False
+    try:
+        jws = parse_proof(proof, max_length=verifier.policy.max_length)
+    except DPoPError:
+        return False
+    return proof_type(jws) == SYMMETRIC_PROOF_TYPE

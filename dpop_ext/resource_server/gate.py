@@ -1,0 +1,122 @@
+"""The decision of a resource server, for any framework (:rfc:`9449#section-7.1`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.errors import AccessTokenError
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.credentials import ResourceRequest
+from dpop_ext.resource_server.decision import (
+    OpenedRequest,
+    check_public_url,
+    open_request,
+    require_scope,
+    spend_proof,
+    verify_request,
+)
+from dpop_ext.resource_server.refusal import (
+    AccessRefusedError,
+    bearer_refused,
+    log_refusal,
+    refusing,
+)
+from dpop_ext.verified_proof import VerifiedProof
+from dpop_ext.verifier import ProofVerifier
+
+#: Verifies the text of an access token: signature or look-up, issuer, audience, times.
+#: Returns None, or raises AccessTokenError, for one that is not valid here.
+FindToken = Callable[[str], AccessToken | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRequest:
+    """A request that may be served."""
+
+    token: AccessToken
+    #: None for an unbound token that was sent as Bearer.
+    proof: VerifiedProof | None
+
+
+class Gate:
+    """Decide whether a request may be served, without any framework.
+
+    The order is fixed: credentials, proof, token, binding, scope, and last the one step
+    that uses the proof up. So the thief of a token learns nothing about its scope, and
+    a refusal uses nothing up.
+
+    :param verifier: shared by all requests.
+    :param find_token: returns the verified access token; an
+        :class:`~dpop_ext.resource_server.access_token.AccessTokenValidator` for
+        example.
+    :param public_url: what clients call this server, such as
+        ``https://api.example/prefix``. Set it: without it the expected URL comes from
+        the ``Host`` field, which is the sender's to choose.
+    :param realm: goes into every challenge.
+    :param resource_metadata: absolute https URL of the :rfc:`9728` document, goes into
+        every challenge.
+    :param accept_bearer: also accept tokens that are bound to no key, as Bearer. A
+        bound token is refused there.
+    :raises ValueError: *public_url* is not https, loopback excepted, or *realm* or
+        *resource_metadata* cannot be sent.
+    """
+
+    def __init__(
+        self,
+        verifier: ProofVerifier,
+        find_token: FindToken,
+        *,
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+    ) -> None:
+        self._verifier = verifier
+        self._find_token = find_token
+        self._public_url = check_public_url(public_url)
+        self.challenges = Challenges.of(
+            verifier,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    def check(
+        self, request: ResourceRequest, *, scopes: Iterable[str] = ()
+    ) -> VerifiedRequest:
+        """Return the token and the proof of *request*, which may be served now.
+
+        :param scopes: alternatives, of which one is enough; each is one or more scope
+            values, separated by spaces, all of which are needed.
+        :raises AccessRefusedError: it may not; :attr:`challenges` makes the answer. One
+            line about it is in the log.
+        """
+        token: AccessToken | None = None
+        try:
+            opened = open_request(
+                request, verifier=self._verifier, public_url=self._public_url
+            )
+            token = self._find(opened)
+            verified = verify_request(opened, token, verifier=self._verifier)
+            require_scope(token, scopes, opened=opened, verified=verified)
+            spend_proof(opened, verified, verifier=self._verifier)
+        except AccessRefusedError as error:
+            log_refusal(
+                error.refusal,
+                endpoint=request.raw_target,
+                client_id=token.client_id if token is not None else None,
+            )
+            raise
+        return VerifiedRequest(token=token, proof=verified)
+
+    def _find(self, opened: OpenedRequest) -> AccessToken:
+        scheme = opened.credentials.scheme
+        if scheme == "bearer" and not self.challenges.accept_bearer:
+            raise AccessRefusedError(bearer_refused())
+        with refusing(AccessTokenError, scheme=scheme):
+            token = self._find_token(opened.credentials.token)
+            if not isinstance(token, AccessToken):
+                raise AccessTokenError
+            return token

@@ -1,0 +1,133 @@
+"""Access tokens that the authorization server explains: :rfc:`7662#section-2`."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote_plus, urlencode
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.jose import parse_json_object
+from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.resource_server.bound_token import read_confirmation
+from dpop_ext.resource_server.claims import (
+    check_times,
+    one_of,
+    optional_text,
+    required_text,
+)
+from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
+from dpop_ext.resource_server.token_finder import TokenFinder
+from dpop_ext.resource_server.transport import fetch, require_secure_url
+
+#: Characters ``{}[]:,`` that an answer may have.
+_MAX_STRUCTURAL = 1024
+
+
+class Post(Protocol):
+    """Send a form and return the body of an answer with status 200."""
+
+    def __call__(self, url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        """Bound time and size, follow no redirect, raise any exception on failure."""
+        ...
+
+
+class IntrospectionTokenValidator(TokenFinder):
+    """Ask the authorization server about each access token.
+
+    This server authenticates as itself; neither the client's proof nor anything else of
+    the request goes along. Every request asks anew: an answer is not kept, so a revoked
+    token is refused at once. Give the verifier ``token_form="opaque"`` if symmetric
+    keys are on.
+
+    :param endpoint: the introspection endpoint: https, or http to a loopback address.
+    :param client_id: of this resource server at the authorization server.
+    :param client_secret: sent by HTTP Basic authentication.
+    :param issuer: identifier of the authorization server. An answer that names another
+        is refused.
+    :param audience: this resource server's own identifier, which must be in ``aud``.
+    :param post: sends the request.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *endpoint* is plain http.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        issuer: str,
+        audience: str,
+        post: Post = fetch,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.endpoint = require_secure_url(endpoint)
+        self.issuer = issuer
+        self.audience = audience
+        self._headers = {
+            "Authorization": _basic(client_id, client_secret),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        self._post = post
+        self._clock = clock
+
+    def __call__(self, text: str) -> AccessToken:
+        """Return the token as the authorization server explains it.
+
+        :param text: as received, at most 16 KiB.
+        :raises AccessTokenError: not active, of another issuer, not for this server,
+            outside its time, or bound in a way that cannot be verified.
+        :raises StoreError: the authorization server did not answer.
+        """
+        if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
+            raise AccessTokenError
+        try:
+            claims = self._introspect(text)
+        except Exception as error:
+            raise StoreError("The authorization server did not answer.") from error
+        # Exactly true: the string "true" is an answer that nobody should rely on.
+        if claims.get("active") is not True:
+            raise AccessTokenError
+        return self._read_claims(claims)
+
+    def _introspect(self, text: str) -> dict[str, Any]:
+        form = urlencode({"token": text, "token_type_hint": "access_token"})
+        answer = self._post(
+            self.endpoint, data=form.encode("ascii"), headers=self._headers
+        )
+        return parse_json_object(answer, max_structural=_MAX_STRUCTURAL)
+
+    def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
+        issuer = optional_text(claims, "iss")
+        if issuer not in (None, self.issuer):
+            raise AccessTokenError
+        audience = one_of(claims, "aud", self.audience)
+        confirmation = read_confirmation(claims)
+        symmetric = confirmation is not None and confirmation.dsk is not None
+        if symmetric:
+            # They go into the derivation of the key, so they must have been said.
+            required_text(claims, "iss")
+            required_text(claims, "client_id")
+        return AccessToken(
+            issuer=self.issuer,
+            audience=audience,
+            client_id=optional_text(claims, "client_id"),
+            expires_at=check_times(
+                claims,
+                now=int(self._clock()),
+                required=("exp",) if symmetric else (),
+            ),
+            token_id=optional_text(claims, "jti"),
+            confirmation=confirmation,
+            scope=optional_text(claims, "scope") or "",
+            claims=claims,
+        )
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    """Encode the credentials twice, as :rfc:`6749#section-2.3.1` has it."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")

@@ -1,0 +1,227 @@
+"""Why a request is refused, and the answer (:rfc:`9449#section-7.1`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dpop_ext.errors import (
+    AccessTokenError,
+    BindingError,
+    DPoPError,
+    MalformedRequestError,
+    NonceRequiredError,
+    ProofError,
+    StoreError,
+    SymmetricKeyError,
+    UnknownKeyError,
+)
+
+Scheme = Literal["dpop", "bearer"]
+
+#: The scheme could not be told, or there were several: every challenge has the error.
+AMBIGUOUS: tuple[Scheme, ...] = ("bearer", "dpop")
+
+#: The one refusal that a view may choose to overlook.
+NO_CREDENTIALS = "no_credentials"
+
+#: Seconds after which to try again when a store did not answer.
+STORE_RETRY_AFTER = 5
+#: Seconds after which a key that is newer than this server may be known here.
+KEY_RETRY_AFTER = 30
+
+#: Characters of a client identifier or a path that go into the log.
+_LOGGED = 200
+
+_logger = logging.getLogger("dpop_ext.resource_server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What is wrong with a request, in the terms of the answer.
+
+    :class:`~dpop_ext.resource_server.challenges.Challenges` turns it into header
+    fields and a body. Nothing in it repeats what the caller sent.
+    """
+
+    status: int
+    #: Stable name of the cause, for logs.
+    reason: str
+    #: The error code on the wire; None when no credentials were sent.
+    error: str | None = None
+    description: str | None = None
+    #: The schemes whose challenges name the error.
+    schemes: tuple[Scheme, ...] = ("dpop",)
+    #: The scope that would do, with ``insufficient_scope``.
+    scope: str | None = None
+    sym_error: str | None = None
+    #: Value of the ``DPoP-Nonce`` field.
+    nonce: str | None = None
+    #: In seconds.
+    retry_after: int | None = None
+    #: Class of the exception behind it, for logs.
+    cause: str | None = None
+
+
+class AccessRefusedError(Exception):
+    """The request is not served.
+
+    :param refusal: what to answer.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+#: The status and error code of each error; the first class that fits counts.
+_ANSWERS: tuple[tuple[type[DPoPError], int, str], ...] = (
+    (NonceRequiredError, 401, "use_dpop_nonce"),
+    (ProofError, 401, "invalid_dpop_proof"),
+    (BindingError, 401, "invalid_token"),
+    (AccessTokenError, 401, "invalid_token"),
+    (UnknownKeyError, 401, "use_dpop_asymmetric"),
+    (SymmetricKeyError, 401, "invalid_token"),
+    (MalformedRequestError, 400, "invalid_request"),
+    (StoreError, 503, "temporarily_unavailable"),
+    (DPoPError, 401, "invalid_token"),
+)
+
+
+def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refusal:
+    """Return the answer of a resource server to *error*."""
+    status, code = next(
+        (status, code) for kind, status, code in _ANSWERS if isinstance(error, kind)
+    )
+    retry_after = None
+    if isinstance(error, StoreError):
+        retry_after = STORE_RETRY_AFTER
+    elif isinstance(error, UnknownKeyError):
+        retry_after = KEY_RETRY_AFTER
+    return Refusal(
+        status=status,
+        reason=error.code,
+        error=code,
+        description=error.description,
+        schemes=schemes,
+        sym_error=error.code if isinstance(error, SymmetricKeyError) else None,
+        nonce=error.nonce if isinstance(error, NonceRequiredError) else None,
+        retry_after=retry_after,
+        cause=type(error.__cause__).__name__ if error.__cause__ else None,
+    )
+
+
+def no_credentials() -> Refusal:
+    """Return the answer to a request without credentials: no challenge has an error."""
+    return Refusal(status=401, reason=NO_CREDENTIALS, schemes=())
+
+
+def unsupported_scheme() -> Refusal:
+    """Return the answer to a scheme that is neither DPoP nor Bearer."""
+    return Refusal(status=401, reason="unsupported_scheme", schemes=())
+
+
+def malformed_request(
+    description: str, *, schemes: tuple[Scheme, ...] = AMBIGUOUS
+) -> Refusal:
+    """Return the answer to credentials that are malformed or contradict themselves."""
+    return refuse(MalformedRequestError(description), schemes=schemes)
+
+
+def bearer_refused() -> Refusal:
+    """Return the answer to a Bearer token where only DPoP is accepted."""
+    return Refusal(
+        status=401,
+        reason="bearer_refused",
+        error="invalid_token",
+        description="An access token is accepted with a DPoP proof only.",
+        schemes=("bearer",),
+    )
+
+
+def bound_token_as_bearer() -> Refusal:
+    """Return the answer to a bound token under Bearer (:rfc:`9449#section-7.2`)."""
+    return Refusal(
+        status=401,
+        reason="bound_token_as_bearer",
+        error="invalid_token",
+        description="The access token is bound to a DPoP key.",
+        schemes=("bearer",),
+    )
+
+
+def insufficient_scope(
+    scope: str | None, *, scheme: Scheme, nonce: str | None = None
+) -> Refusal:
+    """Return the answer to a good token that may not do this (:rfc:`6750#section-3.1`).
+
+    :param scope: the scope that would do.
+    :param nonce: for the next proof.
+    """
+    return Refusal(
+        status=403,
+        reason="insufficient_scope",
+        error="insufficient_scope",
+        description="The access token does not have the scope that this needs.",
+        schemes=(scheme,),
+        scope=scope,
+        nonce=nonce,
+    )
+
+
+@contextmanager
+def refusing(
+    unexpected: type[DPoPError],
+    *,
+    scheme: Scheme = "dpop",
+    one_proof_text: Callable[[], bool] = lambda: False,
+    nonce: str | None = None,
+) -> Iterator[None]:
+    """Turn whatever goes wrong inside into :class:`AccessRefusedError`.
+
+    :param unexpected: what an exception counts as that no layer below announces: bad
+        input must be answered, never become a 500 and never pass.
+    :param one_proof_text: tells, after a fault of the proof, whether every such fault
+        is described with the same text, so that a forger does not learn which check he
+        passed.
+    :param nonce: goes out with the answer, unless the error brings one.
+    """
+    try:
+        yield
+    except AccessRefusedError:
+        raise
+    except Exception as error:
+        if isinstance(error, DPoPError):
+            refusal = refuse(error, schemes=(scheme,))
+        else:
+            cause = type(error).__name__
+            refusal = replace(refuse(unexpected(), schemes=(scheme,)), cause=cause)
+        if refusal.error == "invalid_dpop_proof" and one_proof_text():
+            refusal = replace(refusal, description=ProofError.description)
+        raise AccessRefusedError(
+            replace(refusal, nonce=refusal.nonce or nonce)
+        ) from error
+
+
+def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> None:
+    """Log one line: why, who, where. Neither token nor proof nor key is in it.
+
+    :param endpoint: the request target, of which the path is logged.
+    :param client_id: the client, once the access token was verified.
+    """
+    path = endpoint.partition("?")[0].partition("#")[0]
+    if not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    _logger.log(
+        logging.WARNING if refusal.status == 503 else logging.INFO,
+        "refused: status=%d reason=%s cause=%s client=%s endpoint=%s",
+        refusal.status,
+        refusal.reason,
+        refusal.cause or "-",
+        ascii(client_id[:_LOGGED]) if client_id else "-",
+        # ascii() leaves no character that could forge a line of the log.
+        ascii(path[:_LOGGED]),
+    )

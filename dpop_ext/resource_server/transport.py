@@ -1,0 +1,99 @@
+"""https, or plain http that stays on the machine, and a bounded request over it.
+
+:rfc:`9449#section-2`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+#: Bytes of the largest answer that is read.
+MAX_ANSWER = 64 * 1024
+#: Seconds that a request may take.
+TIMEOUT = 5.0
+
+
+def is_secure(url: str) -> bool:
+    """Tell whether *url* is https, or http to a loopback address."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.scheme not in ("http", "https"):
+        return False
+    if parts.scheme == "https" or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_secure_url(url: str) -> str:
+    """Return *url* if it is absolute and :func:`is_secure`.
+
+    :raises ValueError: it is not.
+    """
+    if not is_secure(url):
+        raise ValueError("an absolute https URL is needed (http for loopback only)")
+    return url
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would leave the one URL that was configured, for any other."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow none: the answer becomes an ``HTTPError``."""
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def fetch(
+    url: str,
+    *,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return the body of the answer to a GET, or to a POST of *data*.
+
+    No redirect is followed. A request takes :data:`TIMEOUT` seconds to connect, as
+    many to answer, and the answer has :data:`MAX_ANSWER` bytes at most.
+
+    :raises OSError: no answer in time, too long a one, or a status other than 200.
+    """
+    require_secure_url(url)
+    request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+        url, data=data, headers={"Accept": "application/json"} | dict(headers or {})
+    )
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        with _opener.open(request, timeout=TIMEOUT) as answer:
+            if answer.status != 200:
+                raise OSError("the answer is not 200")
+            return _read(answer, deadline)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise OSError("the answer is not 200") from error
+    except http.client.HTTPException as error:
+        raise OSError("the answer is not HTTP") from error
+
+
+def _read(answer: Any, deadline: float) -> bytes:
+    """Read the body piece by piece: the time-out of a socket is for one read only."""
+    body = b""
+    while piece := answer.read1(MAX_ANSWER):
+        body += piece
+        if len(body) > MAX_ANSWER:
+            raise OSError("the answer is too long")
+        if time.monotonic() > deadline:
+            raise OSError("the answer took too long")
+    return body

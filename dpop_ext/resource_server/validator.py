@@ -1,0 +1,200 @@
+"""DPoP for the resource protector of Authlib (:rfc:`9449#section-7`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from authlib.oauth2.rfc6749 import TokenValidator
+from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
+
+from dpop_ext.core.confirmation import AccessToken, Confirmation
+from dpop_ext.errors import AccessTokenError, MalformedProofError, StoreError
+from dpop_ext.resource_server.authlib_request import resource_request
+from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.decision import (
+    check_public_url,
+    next_nonce,
+    open_request,
+    spend_proof,
+    verify_request,
+)
+from dpop_ext.resource_server.oauth2_error import (
+    RefusedRequestError,
+    as_oauth2_error,
+)
+from dpop_ext.resource_server.refusal import (
+    AccessRefusedError,
+    refuse,
+)
+from dpop_ext.resource_server.translation import translating
+from dpop_ext.verifier import ProofVerifier
+
+
+class DPoPTokenValidator(TokenValidator):
+    """Accept the tokens that *inner* accepts, from whom they are bound to.
+
+    Register it with :class:`dpop_ext.integrations.flask_oauth2.ResourceProtector`::
+
+        require_oauth.register_token_validator(
+            DPoPTokenValidator(MyTokenValidator(), verifier)
+        )
+
+    *inner* is the validator that the application has: it finds the token and decides
+    whether it is valid. Its ``validate_token`` is called twice, first without scopes,
+    and with them once the proof was found good: the thief of a token must not learn
+    what the token may do. The verified proof is left in ``request.dpop_proof``.
+
+    One object serves all threads: what is known about a request is kept with it.
+
+    :param inner: a validator of Authlib, or
+        :class:`~dpop_ext.resource_server.access_token.AccessTokenValidator`.
+    :param verifier: shared by all requests.
+    :param public_url: what clients call this server, such as
+        ``https://api.example/prefix``; without it the ``Host`` field is believed.
+    :param realm: goes into every challenge.
+    :param resource_metadata: absolute https URL of the :rfc:`9728` document, goes into
+        every challenge.
+    :raises ValueError: *public_url* is not https, loopback excepted, or *realm* or
+        *resource_metadata* cannot be sent.
+    """
+
+    #: In lower case, because that is how Authlib looks it up.
+    TOKEN_TYPE = "dpop"
+
+    def __init__(
+        self,
+        inner: Any,
+        verifier: ProofVerifier,
+        *,
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+    ) -> None:
+        super().__init__(realm)
+        self.inner = inner
+        self.verifier = verifier
+        self.public_url = check_public_url(public_url)
+        self.challenges = Challenges.of(
+            verifier, realm=realm, resource_metadata=resource_metadata
+        )
+
+    def get_confirmation(self, token: Any) -> Confirmation | None:
+        """Return the key that *token* is bound to, or None. Override for other tokens.
+
+        :param token: what the inner validator returned.
+        :raises AccessTokenError: bound, but in a way that cannot be verified.
+        """
+        return read_confirmation(token)
+
+    def get_access_token(self, token: Any) -> AccessToken:
+        """Return what is needed of *token*. Override for other tokens."""
+        return read_access_token(
+            token, self.get_confirmation(token), issuer=self.verifier.issuer
+        )
+
+    def validate_request(self, request: Any) -> None:
+        """Open the proof, before the token is looked at."""
+        with self._oauth2_errors():
+            request.dpop_opened = open_request(
+                resource_request(request),
+                verifier=self.verifier,
+                public_url=self.public_url,
+            )
+            with translating():
+                self.inner.validate_request(request)
+
+    def authenticate_token(self, token_string: str) -> Any:
+        """Let the inner validator find the token."""
+        with self._oauth2_errors(), translating():
+            token = self.inner.authenticate_token(token_string)
+            if token is None:
+                raise AccessTokenError
+            return token
+
+    def validate_token(
+        self, token: Any, scopes: Any, request: Any, **kwargs: Any
+    ) -> None:
+        """Check the token, then that the proof is by its key, then its scope."""
+        with self._oauth2_errors():
+            opened = getattr(request, "dpop_opened", None)
+            if opened is None or opened.proof is None:
+                raise AccessRefusedError(refuse(MalformedProofError()))
+            with translating():
+                self._validate_inner(token, request)
+                access_token = self.get_access_token(token)
+            verified = verify_request(opened, access_token, verifier=self.verifier)
+            nonce = next_nonce(verified)
+            with translating(scopes=scopes, nonce=nonce):
+                self.inner.validate_token(token, scopes, request, **kwargs)
+            spend_proof(opened, verified, verifier=self.verifier)
+            request.dpop_proof = verified
+
+    def _validate_inner(self, token: Any, request: Any) -> None:
+        try:
+            self.inner.validate_token(token, None, request)
+        except InsufficientScopeError:
+            # It asks for a scope of its own. The second call says so again, once the
+            # proof is good.
+            return
+
+    @contextmanager
+    def _oauth2_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except AccessRefusedError as error:
+            raise as_oauth2_error(error.refusal, self.challenges) from error
+
+
+class RejectBoundTokens:
+    """Make a Bearer validator of Authlib refuse bound tokens (:rfc:`9449#section-7.2`).
+
+    ::
+
+        class MyBearer(RejectBoundTokens, MyTokenValidator): ...
+
+    Without it, whoever stole a bound token can use it as Bearer: the validators of
+    Authlib do not look at ``cnf``. A token of which it cannot be told whether it is
+    bound is refused too.
+    """
+
+    TOKEN_TYPE = "bearer"
+    realm: str | None = None
+    extra_attributes: Any = None
+
+    def get_confirmation(self, token: Any) -> Confirmation | None:
+        """Return the key that *token* is bound to, or None. Override for other tokens.
+
+        :raises AccessTokenError: bound, but in a way that cannot be verified.
+        """
+        return read_confirmation(token)
+
+    def authenticate_token(self, token_string: str) -> Any:
+        """Let the validator find the token; one of ours raises no error of Authlib."""
+        try:
+            return super().authenticate_token(token_string)  # type: ignore[misc]
+        except AccessTokenError as error:
+            raise self._invalid_token() from error
+        except StoreError as error:
+            # The answer to that has no challenge.
+            unused = Challenges(algorithms=())
+            raise RefusedRequestError(refuse(error), unused) from error
+
+    def validate_token(
+        self, token: Any, scopes: Any, request: Any, **kwargs: Any
+    ) -> None:
+        """Refuse *token* if it is bound, else let the validator decide."""
+        try:
+            bound = token is not None and self.get_confirmation(token) is not None
+        except Exception as error:
+            raise self._invalid_token() from error
+        if bound:
+            raise self._invalid_token()
+        super().validate_token(token, scopes, request, **kwargs)  # type: ignore[misc]
+
+    def _invalid_token(self) -> InvalidTokenError:
+        return InvalidTokenError(
+            realm=self.realm, extra_attributes=self.extra_attributes
+        )

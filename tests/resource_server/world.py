@@ -1,0 +1,344 @@
+"""An issuer, a client and a resource server, with one clock and no network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from authlib.integrations.flask_oauth2 import current_token
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
+from flask import Flask, jsonify
+from joserfc.jwk import ECKey
+from werkzeug.test import run_wsgi_app
+
+from dpop_ext.core.challenge import Challenge, parse_challenges
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
+from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
+from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.proof import make_symmetric_proof
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.verifier import ProofVerifier
+
+ISSUER = "https://as.example.com"
+AUDIENCE = "https://api.example.com"
+CLIENT = "client-1"
+R = bytes(range(100, 132))
+VERSION = 7
+
+Field = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """An answer, with its header fields as they were sent."""
+
+    status: int
+    headers: list[Field]
+    body: bytes
+
+    def values(self, name: str) -> list[str]:
+        return [v for n, v in self.headers if n.lower() == name.lower()]
+
+    def only(self, name: str) -> str:
+        (value,) = self.values(name)
+        return value
+
+    @property
+    def challenges(self) -> dict[str, Challenge]:
+        found = parse_challenges(self.values("WWW-Authenticate"))
+        by_scheme = {challenge.scheme: challenge for challenge in found}
+        assert len(by_scheme) == len(found)
+        return by_scheme
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What goes over the wire, before a server makes an environ of it."""
+
+    headers: list[Field]
+    method: str = "GET"
+    target: str = "/accounts"
+    host: str = "api.example.com"
+    scheme: str = "https"
+    body: bytes = b""
+
+    def environ(self, **changes: Any) -> dict[str, Any]:
+        """Return the environ that gunicorn makes of it."""
+        path, _, query = self.target.partition("?")
+        if "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, encoding="latin-1"),
+            "QUERY_STRING": query,
+            "RAW_URI": self.target,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": self.host,
+            "wsgi.url_scheme": self.scheme,
+            "wsgi.version": (1, 0),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.errors": None,
+            "wsgi.input": Body(self.body),
+        }
+        if self.body:
+            environ["CONTENT_LENGTH"] = str(len(self.body))
+        for name, value in self.headers:
+            key = name.upper().replace("-", "_")
+            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                key = "HTTP_" + key
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
+        return environ | changes
+
+
+class Body:
+    """The input of a WSGI server: it can be read once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self, size: int = -1) -> bytes:
+        size = len(self._content) if size < 0 else size
+        piece, self._content = self._content[:size], self._content[size:]
+        return piece
+
+
+class Rows(BearerTokenValidator):
+    """A validator for Bearer as applications have it: it knows nothing of DPoP."""
+
+    def __init__(self, find: Any) -> None:
+        super().__init__()
+        self._find = find
+
+    def authenticate_token(self, token_string: str) -> Any:
+        return self._find(token_string)
+
+    def validate_token(self, token: Any, scopes: Any, request: Any) -> None:
+        if self.scope_insufficient(token.scope, scopes):
+            raise InsufficientScopeError
+
+
+@dataclass(kw_only=True)
+class World:
+    """The three parties. Change a field before the first request."""
+
+    clock: Any
+    key: ECKey
+    issuer_key: ECKey
+    other_key: ECKey
+    accept_bearer: bool = False
+    use_nonces: bool = False
+    symmetric: bool = False
+    public_url: str | None = AUDIENCE
+    realm: str | None = None
+    resource_metadata: str | None = None
+    scope: str = "accounts"
+    store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
+    #: How often the protected code ran.
+    served: int = 0
+    #: Header fields of the protected code's answer.
+    answer_headers: list[Field] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keyring = MemoryKeyring(ring(secret(VERSION)))
+        self.nonces = NonceIssuer([bytes(range(32))])
+        self.jkt: str = self.key.thumbprint()
+        self.validator = AccessTokenValidator(
+            ISSUER,
+            AUDIENCE,
+            jwks={"keys": [self.issuer_key.as_dict(private=False)]},
+            clock=self.clock,
+        )
+        self._verifier: ProofVerifier | None = None
+
+    @property
+    def verifier(self) -> ProofVerifier:
+        if self._verifier is None:
+            symmetric: dict[str, Any] = {
+                "keyring": self.keyring,
+                "issuer": ISSUER,
+                "audience": AUDIENCE,
+            }
+            self._verifier = ProofVerifier(
+                self.store,
+                nonces=self.nonces if self.use_nonces else None,
+                clock=self.clock,
+                **(symmetric if self.symmetric else {}),
+            )
+        return self._verifier
+
+    # --- what the issuer makes
+
+    def token(self, *, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Make an access token that is bound to the client's key."""
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "alice",
+            "client_id": CLIENT,
+            "iat": self.clock.now,
+            "exp": self.clock.now + 300,
+            "jti": "token-1",
+            "scope": "accounts transfers",
+            "cnf": {"jkt": self.jkt},
+        } | changes
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return sign_compact(
+            {"typ": "at+jwt", "alg": "ES256"} | (header or {}), claims, self.issuer_key
+        )
+
+    def unbound_token(self, **changes: Any) -> str:
+        return self.token(cnf=None, **changes)
+
+    def symmetric_token(self, *, version: int = VERSION, **changes: Any) -> str:
+        """Make an access token with a key for symmetric proofs."""
+        dsk = {"alg": "HS256", "v": version, "r": b64url_encode(R)} | changes
+        return self.token(cnf={"jkt": self.jkt, "dsk": dsk})
+
+    # --- what the client makes
+
+    def proof(
+        self, token: str | None, *, key: ECKey | None = None, **changes: Any
+    ) -> str:
+        values: dict[str, Any] = {
+            "algorithm": "ES256",
+            "method": "GET",
+            "url": AUDIENCE + "/accounts",
+            "now": self.clock.now,
+            "access_token": token,
+            "nonce": self.nonce() if self.use_nonces else None,
+        }
+        return make_proof(key or self.key, **(values | changes))
+
+    def symmetric_proof(
+        self, token: str, *, version: int = VERSION, **changes: Any
+    ) -> str:
+        values: dict[str, Any] = {
+            "algorithm": "HS256",
+            "method": "GET",
+            "url": AUDIENCE + "/accounts",
+            "now": self.clock.now,
+            "access_token": token,
+            "nonce": self.nonce() if self.use_nonces else None,
+        }
+        key = symmetric_key(
+            secret(version).secret.reveal(),
+            algorithm="HS256",
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            client_id=CLIENT,
+            jkt=self.jkt,
+            version=version,
+            r=R,
+        )
+        return make_symmetric_proof(SecretBytes(key), **(values | changes))
+
+    def nonce(self, *, age: int = 0) -> str:
+        """Return the nonce of *age* steps ago."""
+        return self.nonces.issue(purpose="rs", now=self.clock.now - 60 * age)
+
+    # --- the resource server
+
+    def wsgi_app(self) -> Any:
+        """Return an application behind the WSGI middleware."""
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            self.served += 1
+            proof = environ["dpop_ext.proof"]
+            token = environ["dpop_ext.token"]
+            assert isinstance(token, AccessToken)
+            body = json.dumps(
+                {"kind": proof and proof.kind, "client": token.client_id}
+            ).encode()
+            headers = [("Content-Type", "application/json"), *self.answer_headers]
+            start_response("200 OK", headers)
+            return [body]
+
+        return DPoPMiddleware(
+            app,
+            verifier=self.verifier,
+            find_token=self.validator,
+            scopes=[self.scope],
+            public_url=self.public_url,
+            realm=self.realm,
+            resource_metadata=self.resource_metadata,
+            accept_bearer=self.accept_bearer,
+        )
+
+    def protector(self) -> ResourceProtector:
+        protector = ResourceProtector()
+        protector.register_token_validator(
+            DPoPTokenValidator(
+                self.validator,
+                self.verifier,
+                public_url=self.public_url,
+                realm=self.realm,
+                resource_metadata=self.resource_metadata,
+            )
+        )
+        if self.accept_bearer:
+            protector.register_token_validator(Rows(self.validator))
+        return protector
+
+    def flask_app(self) -> Any:
+        """Return a Flask application with one protected view for everything."""
+        app = Flask("resource-server")
+        require_oauth = self.protector()
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+        @app.route("/", defaults={"path": ""}, methods=methods)
+        @app.route("/<path:path>", methods=methods)
+        @require_oauth(self.scope)  # type: ignore[untyped-decorator]
+        def view(path: str) -> Any:
+            self.served += 1
+            kind = current_proof.kind if current_proof else None
+            response = jsonify(kind=kind, client=current_token.client_id)
+            for name, value in self.answer_headers:
+                response.headers[name] = value
+            return response
+
+        return app
+
+    def app(self, adapter: str) -> Any:
+        return self.flask_app() if adapter == "flask" else self.wsgi_app()
+
+
+def send(app: Any, environ: dict[str, Any]) -> Response:
+    """Run *app* as a server would, and read the whole answer."""
+    body, status, headers = run_wsgi_app(app, environ, buffered=True)
+    return Response(
+        status=int(status.split()[0]), headers=list(headers), body=b"".join(body)
+    )
+
+
+def secret(version: int, state: Any = "active") -> Any:
+    """Make a derivation secret; one that has ended is a tombstone."""
+    value = bytes((version * 37 + i * 11) % 256 for i in range(32))
+    return AudienceSecret(
+        version=version,
+        state=state,
+        not_before=0,
+        expires_at=1_790_009_000,
+        secret=None if state in ("retired", "revoked") else SecretBytes(value),
+    )
+
+
+def ring(*secrets: Any) -> SecretRing:
+    return SecretRing(secrets, issuer=ISSUER, audience=AUDIENCE)
