@@ -165,7 +165,7 @@ def resource_server(verifier: ProofVerifier, jwks: Mapping[str, Any]) -> None:
     require_oauth = ResourceProtector()
     require_oauth.register_token_validator(DPoPTokenValidator(tokens, verifier))
     require_oauth.register_token_validator(Accounts(ISSUER, API, jwks=jwks))
-    assert_type(current_proof, VerifiedProof)
+    assert_type(current_proof, VerifiedProof | None)
     assert_type(protected_resource_metadata(verifier, resource=API), dict[str, Any])
 
 
