@@ -1,0 +1,95 @@
+"""Run the demo: ``python -m demo_client --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from demo_client import attacks, journey, rotation
+from demo_client.browser import DemoError, fill_forms, open_browser
+from demo_client.report import Report
+from demo_client.servers import discover
+from demo_server.settings import SettingsError
+from demo_server.supervisor import DemoServer, ServerError
+
+_DESCRIPTION = """\
+Show DPoP at work: log in, get a token that is bound to a key, call an API with both
+kinds of proof, then try what a thief would try, and rotate the secrets. Each step is
+shown with what goes over the wire. The exit code is 0 if all went as expected.
+"""
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    options = _parse()
+    try:
+        with _servers(options) as (as_url, rs_url, environment):
+            report = _run(as_url, rs_url, environment, browser=options.browser)
+    except (DemoError, ServerError, SettingsError) as error:
+        print(f"demo_client: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{report.table()}")
+    return 0 if report.is_good else 1
+
+
+def _run(
+    as_url: str, rs_url: str, environment: Mapping[str, str], *, browser: bool
+) -> Report:
+    report = Report()
+    servers = discover(as_url, rs_url, environment)
+    agree = open_browser if browser else fill_forms
+    client = journey.get_token(servers, report, agree=agree)
+    captured = journey.call_api(client, servers, report)
+    attacks.run(client, servers, report, captured=captured)
+    if servers.has_symmetric_keys:
+        rotation.run(client, servers, report)
+    return report
+
+
+@contextmanager
+def _servers(
+    options: argparse.Namespace,
+) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    if not options.start_server:
+        yield options.as_url, options.rs_url, os.environ
+        return
+    print("starting the servers ...", flush=True)
+    with DemoServer() as server:
+        print(f"authorization server  {server.as_url}")
+        print(f"resource server       {server.rs_url}", flush=True)
+        yield server.as_url, server.rs_url, server.environment
+    print("\nthe servers have stopped")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo_client", description=_DESCRIPTION
+    )
+    parser.add_argument(
+        "--as-url",
+        default="http://127.0.0.1:9000",
+        help="the authorization server (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rs-url",
+        default="http://127.0.0.1:9001",
+        help="the resource server (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--start-server",
+        action="store_true",
+        help="start both servers with a temporary database, and stop them at the end",
+    )
+    parser.add_argument(
+        "--browser",
+        action="store_true",
+        help="log in with a browser instead of letting the demo fill in the forms",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What was expected, what came, and whether that is the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from requests import Response
+
+from dpop_ext.core.challenge import parse_challenges
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the table."""
+
+    step: str
+    expected: str
+    got: str
+
+    @property
+    def matches(self) -> bool:
+        """Whether it went as it should."""
+        return self.expected == self.got
+
+
+@dataclass(slots=True)
+class Report:
+    """All checks of a run, in order."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    def add(self, step: str, *, expected: str, got: str) -> None:
+        """Note how a step went, and say so if it went wrong."""
+        check = Check(step, expected, got)
+        self.checks.append(check)
+        if not check.matches:
+            print(f"    UNEXPECTED: {got}, expected {expected}", flush=True)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there were checks and all went as they should."""
+        return bool(self.checks) and all(check.matches for check in self.checks)
+
+    def table(self) -> str:
+        """Return the table as text."""
+        rows = [("step", "expected", "got", "")]
+        rows += [
+            (check.step, check.expected, check.got, "ok" if check.matches else "FAILED")
+            for check in self.checks
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+            )
+            for row in rows
+        ]
+        rule = "-" * len(lines[0])
+        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:]])
+
+
+def outcome(response: Response) -> str:
+    """Return the statuses and error codes of a response and of what led to it."""
+    return ", ".join(_one(one) for one in [*response.history, response])
+
+
+def _one(response: Response) -> str:
+    codes = [str(response.status_code)]
+    if response.status_code >= 400:
+        codes += _error_codes(response)
+    return " ".join(codes)
+
+
+def _error_codes(response: Response) -> list[str]:
+    challenges = parse_challenges(response.raw.headers.getlist("WWW-Authenticate"))
+    for challenge in challenges:
+        names = ("error", "sym_error")
+        found = [code for name in names if (code := challenge.get(name))]
+        if found:
+            return found
+    if response.headers.get("Content-Type", "").startswith("application/json"):
+        return [str(response.json().get("error"))]
+    return []

@@ -1,0 +1,97 @@
+"""The demo as its user runs it, and its table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from demo_client.report import Report
+from demo_client.transcript import describe_proof
+from demo_server.settings import Settings
+from demo_server.supervisor import DemoServer
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_demo(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "demo_client", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.requirement("R1602", "T2")
+def test_the_demo_goes_as_expected_in_one_command() -> None:
+    result = run_demo("--start-server")
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
+    assert len(rows) == 17
+    assert "FAILED" not in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_the_demo_goes_as_expected_without_nonces_and_symmetric_keys(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(
+        as_port=0,
+        rs_port=0,
+        database=f"sqlite:///{tmp_path}/demo.sqlite3",
+        nonce="off",
+        symmetric="off",
+        log_level="warning",
+    )
+    with DemoServer(dataclasses.replace(settings)) as server:
+        result = run_demo(
+            "--as-url",
+            server.as_url,
+            "--rs-url",
+            server.rs_url,
+            environment=server.environment,
+        )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "use_dpop_nonce" not in result.stdout
+    assert "stale_key" not in result.stdout
+
+
+def test_without_servers_one_line_says_what_to_do() -> None:
+    result = run_demo(
+        "--as-url", "http://127.0.0.1:9", "--rs-url", "http://127.0.0.1:9"
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "start the servers with python -m demo_server" in result.stderr
+
+
+def test_a_row_that_does_not_match_fails_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = Report()
+    report.add("one", expected="200", got="200")
+    assert report.is_good
+    report.add("two", expected="401", got="200")
+    assert not report.is_good
+    assert "FAILED" in report.table()
+    assert "UNEXPECTED: 200, expected 401" in capsys.readouterr().out
+
+
+def test_a_run_without_a_check_is_not_a_good_one() -> None:
+    assert not Report().is_good
+
+
+@pytest.mark.parametrize("proof", ["", "a.b", "%.%.%"])
+def test_what_is_no_proof_is_called_that(proof: str) -> None:
+    assert describe_proof(proof) == "not a proof"
