@@ -1,0 +1,1 @@
+"""A runnable authorization server and resource server that show the package at work."""

@@ -1,0 +1,108 @@
+"""The authorization server as a Flask app."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+from demo_server import json_errors
+from demo_server.authorization_server import (
+    browser_session,
+    consent_pages,
+    html_page,
+    login_pages,
+    protocol,
+    security_headers,
+)
+from demo_server.authorization_server.client_authentication import (
+    PrivateKeyJWT,
+    authenticate_client_secret_basic,
+)
+from demo_server.authorization_server.grants import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    RefreshTokenGrant,
+)
+from demo_server.authorization_server.pkce import S256CodeChallenge
+from demo_server.authorization_server.server import Server
+from demo_server.database import Database
+from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.public_url import PublicURL
+from demo_server.row_encryption import load_row_encryption
+from demo_server.settings import Settings
+from dpop_ext import NonceIssuer, ProofVerifier
+from dpop_ext.authorization_server import DPoP, SymmetricKeys
+from dpop_ext.stores.memory import MemoryReplayStore
+
+
+def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
+    """Make the app, for a database that :func:`demo_server.first_start.prepare` saw.
+
+    :param settings: what the operator chose; the ports are known by now.
+    :param clock: seconds since the epoch.
+    :raises PrivateFileError: a key file cannot be read or trusted.
+    """
+    app = Flask(__name__)
+    # No form of ours is larger, and no honest request.
+    app.config.update(MAX_CONTENT_LENGTH=65_536, MAX_FORM_MEMORY_SIZE=65_536)
+    browser_session.configure(app, secure=settings.issuer_url.startswith("https:"))
+    database = Database(settings.database)
+    app.teardown_appcontext(database.release)
+
+    server = Server(settings, database, clock=clock)
+    replay_store = MemoryReplayStore()
+    server.register_client_auth_method(
+        "client_secret_basic", authenticate_client_secret_basic
+    )
+    server.register_client_auth_method(
+        "private_key_jwt",
+        PrivateKeyJWT(
+            audiences=(server.issuer, f"{server.issuer}/token"),
+            replay_store=replay_store,
+            clock=clock,
+        ),
+    )
+    server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge(required=True)])
+    server.register_grant(RefreshTokenGrant)
+    server.register_grant(ClientCredentialsGrant)
+    # A new secret with each start: it also makes the proofs void that the memory of
+    # the process before this one knew to be used.
+    nonces = NonceIssuer([secrets.token_bytes(32)])
+    dpop = DPoP(
+        ProofVerifier(
+            replay_store,
+            nonces=nonces if settings.nonce == "required" else None,
+            clock=clock,
+        ),
+        symmetric=create_symmetric_keys(settings, database, clock=clock),
+        public_url=server.issuer,
+    )
+    server.register_extension(dpop)
+
+    app.register_blueprint(login_pages.create_blueprint(server))
+    app.register_blueprint(consent_pages.create_blueprint(server))
+    app.register_blueprint(protocol.create_blueprint(server, dpop))
+    security_headers.register(app)
+    json_errors.register(
+        app, html_for=html_page.error_page, html_endpoints=("login.", "authorization.")
+    )
+    app.wsgi_app = PublicURL(app.wsgi_app, server.issuer)  # type: ignore[method-assign]
+    return app
+
+
+def create_symmetric_keys(
+    settings: Settings, database: Database, *, clock: Callable[[], float]
+) -> SymmetricKeys | None:
+    """Return what issues keys for symmetric proofs; None if that is off."""
+    if settings.symmetric == "off":
+        return None
+    derivation_secrets = DerivationSecrets(
+        database.engine,
+        load_row_encryption(settings.keys_directory),
+        issuer=settings.issuer_url,
+        clock=clock,
+    )
+    return SymmetricKeys(derivation_secrets, issuer=settings.issuer_url)

@@ -1,0 +1,123 @@
+"""The authorization endpoint: what a person allows a client (RFC 6749 section 4.1)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc9207 import IssuerParameter
+from flask import Blueprint, redirect, request, url_for
+from werkzeug import Response
+
+from demo_server import demo_data
+from demo_server.authorization_server import browser_session
+from demo_server.authorization_server.html_page import error_page, page
+from demo_server.authorization_server.login_pages import is_target
+from demo_server.authorization_server.server import AUTHORIZATION_PATH, Server
+from demo_server.models import User
+
+#: What an error that has nowhere to go tells the person before the screen.
+_EXPLANATIONS = {
+    "invalid_client": "The application that sent you here is not known to this server.",
+    "unauthorized_client": "The application that sent you here may not do this.",
+}
+_EXPLANATION = "The application that sent you here made a faulty request."
+
+
+class Issuer(IssuerParameter):
+    """Name the issuer in authorization responses, errors included (:rfc:`9207`).
+
+    :param issuer: issuer identifier.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+
+    def get_issuer(self) -> str:
+        """Return the issuer identifier."""
+        return self._issuer
+
+
+def create_blueprint(server: Server) -> Blueprint:
+    """Return the endpoint.
+
+    The request is validated three times: before the log-in, before the question, and
+    when the answer comes back. What it says is read from its URL each time, so nothing
+    can be lost or changed in between.
+    """
+    pages = Blueprint("authorization", __name__)
+    issuer = Issuer(server.issuer)
+
+    def refuse(error: OAuth2Error) -> Response:
+        """Tell the client, if it is clear who that is; else the person."""
+        if not error.redirect_uri:
+            return error_page(400, _EXPLANATIONS.get(error.error, _EXPLANATION))
+        response = server.handle_error_response(None, error)
+        issuer.add_issuer_parameter(server, response)
+        return response
+
+    @pages.get(AUTHORIZATION_PATH)
+    def ask() -> Response:
+        try:
+            grant = server.get_consent_grant()
+        except OAuth2Error as error:
+            return refuse(error)
+        target = f"{AUTHORIZATION_PATH}?{request.query_string.decode('latin-1')}"
+        if not is_target(target):
+            return error_page(400, _EXPLANATION)
+        user = _signed_in(server)
+        if user is None:
+            return redirect(url_for("login.form", next=target), 303)
+        response = page(
+            "consent.html",
+            user=user,
+            client=grant.client,
+            scopes=[demo_data.SCOPES[name] for name in grant.request.scope.split()],
+            audience=grant.request.audience,
+            returns_to=_origin(grant.redirect_uri),
+            target=target,
+        )
+        # Browsers apply form-action to the redirections that follow a form.
+        source = _source(grant.redirect_uri)
+        response.content_security_policy.form_action = f"'self' {source}"
+        return response
+
+    @pages.post(AUTHORIZATION_PATH)
+    def decide() -> Response:
+        user = _signed_in(server)
+        if user is None or not browser_session.is_csrf_token_valid():
+            return error_page(400, "This page was too old. Please start once more.")
+        decision = request.form.get("decision")
+        if decision not in ("allow", "deny"):
+            return error_page(400, "Please choose to allow or to deny.")
+        try:
+            grant = server.get_consent_grant(end_user=user)
+        except OAuth2Error as error:
+            return refuse(error)
+        response: Response = server.create_authorization_response(
+            grant_user=user if decision == "allow" else None, grant=grant
+        )
+        issuer.add_issuer_parameter(server, response)
+        response.headers["Cache-Control"] = "no-store"
+        response.status_code = HTTPStatus.SEE_OTHER
+        return response
+
+    return pages
+
+
+def _signed_in(server: Server) -> User | None:
+    name = browser_session.username()
+    return server.database.session.get(User, name) if name else None
+
+
+def _origin(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
+
+
+def _source(uri: str) -> str:
+    """Return the source expression of a content security policy for *uri*."""
+    origin = _origin(uri)
+    # There is none for an IPv6 address, only for its scheme.
+    return "http:" if "[" in origin else origin

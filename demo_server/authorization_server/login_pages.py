@@ -1,0 +1,73 @@
+"""Where people sign in, and out again."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, redirect, request, url_for
+from werkzeug import Response
+
+from demo_server.authorization_server import browser_session, login_limit
+from demo_server.authorization_server.html_page import error_page, page
+from demo_server.authorization_server.server import AUTHORIZATION_PATH, Server
+from demo_server.models import User
+from demo_server.passwords import check_password
+
+#: Where a log-in may lead: back to an authorization request, and nowhere else.
+_TARGET = re.compile(re.escape(AUTHORIZATION_PATH) + r"\?[\x21-\x7e]{1,8000}")
+
+
+def create_blueprint(server: Server) -> Blueprint:
+    """Return the pages."""
+    pages = Blueprint("login", __name__)
+
+    @pages.get("/")
+    def index() -> Response:
+        return page("index.html", issuer=server.issuer)
+
+    @pages.get("/login")
+    def form() -> Response:
+        return _form(request.args.get("next", ""))
+
+    @pages.post("/login")
+    def submit() -> Response:
+        target = request.form.get("next", "")
+        if not browser_session.is_csrf_token_valid():
+            return _form(target, "This page was too old. Please try again.", 400)
+        name = request.form.get("username", "")
+        if not login_limit.may_try(server, name):
+            minutes = login_limit.WINDOW // 60
+            text = f"Too many attempts for this name. Please wait {minutes} minutes."
+            response = _form(target, text, 429)
+            response.headers["Retry-After"] = str(login_limit.WINDOW)
+            return response
+        user = _find(server, name, request.form.get("password", ""))
+        if user is None:
+            return _form(target, "Name or password are not right.", 401)
+        login_limit.forget(server, name)
+        browser_session.sign_in(user)
+        return redirect(target if is_target(target) else url_for(".index"), 303)
+
+    @pages.post("/logout")
+    def logout() -> Response:
+        if not browser_session.is_csrf_token_valid():
+            return error_page(400, "This page was too old.")
+        browser_session.sign_out()
+        return redirect(url_for(".form", next=request.form.get("next", "")), 303)
+
+    return pages
+
+
+def is_target(target: str) -> bool:
+    """Whether a log-in may lead to *target*: an authorization request to us."""
+    return _TARGET.fullmatch(target) is not None
+
+
+def _form(target: str, message: str = "", status: int = 200) -> Response:
+    return page("login.html", status, target=target, message=message)
+
+
+def _find(server: Server, name: str, password: str) -> User | None:
+    user = server.database.session.get(User, name)
+    stored = user.password_hash if user is not None else None
+    return user if check_password(stored, password) else None

@@ -1,0 +1,148 @@
+"""The authorization server of Authlib, on our database and with our errors."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.integrations.flask_oauth2.requests import (
+    FlaskOAuth2Payload,
+    FlaskOAuth2Request,
+)
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import (
+    OAuth2Request,
+    UnsupportedGrantTypeError,
+    UnsupportedResponseTypeError,
+)
+from flask import Response
+from flask import request as flask_request
+from sqlalchemy import select
+
+from demo_server import demo_data
+from demo_server.database import Database
+from demo_server.models import Client, Token
+from demo_server.settings import Settings
+from demo_server.signing_keys import ALGORITHM, SIGNING_KEYS_FILE, SigningKeys
+from demo_server.token_hash import token_hash
+from dpop_ext.authorization_server import AccessTokenGenerator, dpop_columns
+
+#: How long a refresh token can be exchanged, in seconds.
+REFRESH_TOKEN_LIFETIME = 14 * 86_400
+
+AUTHORIZATION_PATH = "/authorize"
+
+log = logging.getLogger(__name__)
+
+
+class Server(AuthorizationServer):
+    """What the grants, endpoints and pages share.
+
+    :param settings: what the operator chose.
+    :param database: clients, codes, tokens.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.database = database
+        self.clock = clock
+        self.issuer = settings.issuer_url
+        self.scopes_supported = list(demo_data.SCOPES)
+        self.signing_keys = SigningKeys(
+            settings.keys_directory / SIGNING_KEYS_FILE, clock=clock
+        )
+        self.register_token_generator(
+            "default",
+            AccessTokenGenerator(
+                self.issuer,
+                self.signing_keys.signing_key,
+                alg=ALGORITHM,
+                refresh_token_generator=lambda **_: secrets.token_urlsafe(32),
+                expires_generator=settings.access_token_lifetime,
+                clock=clock,
+            ),
+        )
+
+    @property
+    def now(self) -> int:
+        """Seconds since the epoch."""
+        return int(self.clock())
+
+    def query_client(self, client_id: str) -> Client | None:
+        """Return the client, unless it is not registered any more."""
+        query = select(Client).where(Client.client_id == client_id, Client.enabled)
+        return self.database.session.scalar(query)
+
+    def save_token(self, token: dict[str, Any], request: Any) -> None:
+        """Store hashes of what was issued, with the keys that it is bound to."""
+        grant = request.authorization_code or request.refresh_token
+        refresh_token = token.get("refresh_token")
+        row = Token(
+            access_token_hash=token_hash(token["access_token"]),
+            refresh_token_hash=refresh_token and token_hash(refresh_token),
+            client_id=request.client.client_id,
+            consent_id=grant.consent_id if grant else None,
+            audience=request.audience,
+            scope=token.get("scope", ""),
+            issued_at=self.now,
+            access_token_expires_at=self.now + token["expires_in"],
+            refresh_token_expires_at=self.now + REFRESH_TOKEN_LIFETIME,
+            **dpop_columns(request),
+        )
+        self.database.session.add(row)
+        self.database.session.commit()
+
+    def create_oauth2_request(self, request: Any) -> OAuth2Request:
+        """Take parameters from where they belong, and from nowhere else.
+
+        Authlib reads query and form as one. But a code or a secret in the query is in
+        every log on the way, and a consent form must not add to what was consented to.
+        """
+        oauth2_request = FlaskOAuth2Request(flask_request)
+        if flask_request.path == AUTHORIZATION_PATH:
+            oauth2_request.payload = _Payload(flask_request.args)
+        else:
+            oauth2_request.payload = _Payload(flask_request.form)
+        return oauth2_request
+
+    def handle_error_response(self, request: Any, error: OAuth2Error) -> Response:
+        """Answer with an error that repeats nothing of the request."""
+        response: Response = super().handle_error_response(request, constant(error))
+        return response
+
+
+class _Payload(FlaskOAuth2Payload):
+    def __init__(self, parameters: Any) -> None:
+        self._parameters = parameters
+
+    @property
+    def data(self) -> Any:
+        return self._parameters
+
+
+def constant(error: OAuth2Error) -> OAuth2Error:
+    """Return *error* without the words of the caller that Authlib puts into some."""
+    if isinstance(error, UnsupportedResponseTypeError):
+        description = "The only response type is code."
+    elif isinstance(error, UnsupportedGrantTypeError):
+        description = "The grant type is not supported."
+    else:
+        return error
+    return OAuth2Error(
+        error=error.error,
+        description=description,
+        state=error.state,
+        redirect_uri=error.redirect_uri,
+    )

@@ -1,0 +1,211 @@
+"""The command line, and the same options from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, get_args, get_type_hints
+
+from demo_server import logs
+from demo_server.settings import (
+    DEFAULT_DATABASE,
+    ENVIRONMENT_PREFIX,
+    Settings,
+    SettingsError,
+)
+
+_DESCRIPTION = """\
+An OAuth authorization server and a resource server that use DPoP (RFC 9449).
+
+Without a command both start, each in a process of its own. They listen on 127.0.0.1;
+to publish them, put a TLS-terminating proxy in front and set --issuer and --resource.
+"""
+
+_EPILOG = f"""\
+Each option is also an environment variable: --as-port is {ENVIRONMENT_PREFIX}AS_PORT,
+--bearer is {ENVIRONMENT_PREFIX}BEARER=on. An option on the command line wins.
+{ENVIRONMENT_PREFIX}DATABASE_KEY, 32 bytes in base64url, replaces the file database.key.
+"""
+
+_ON = ("on", "1", "true", "yes")
+_OFF = ("off", "0", "false", "no")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving, so that the message can name a variable."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+def parse(
+    arguments: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> tuple[argparse.Namespace, Settings]:
+    """Return the command, and the settings for it.
+
+    :param arguments: without the name of the program.
+    :raises SettingsError: an option has an impossible value.
+    :raises SystemExit: help was asked for, or the command line cannot be parsed.
+    """
+    parser = _build()
+    values: dict[str, object] = {}
+    for variable, options in _from_environment(environ):
+        try:
+            values.update(vars(_options().parse_args(options)))
+        except argparse.ArgumentError as error:
+            raise SettingsError(variable, str(error)) from error
+    try:
+        command = parser.parse_args(arguments)
+    except argparse.ArgumentError as error:
+        parser.print_usage(sys.stderr)
+        sys.exit(f"{parser.prog}: {error}")
+    given = {name for name in vars(command) if name in get_type_hints(Settings)}
+    values.update({name: getattr(command, name) for name in given})
+    return command, Settings(**values)  # type: ignore[arg-type]
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    found = []
+    for name in get_type_hints(Settings):
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        text = environ.get(variable)
+        if text is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if name != "bearer":
+            found.append((variable, [option, text]))
+        elif text.lower() in _ON:
+            found.append((variable, [option]))
+        elif text.lower() not in _OFF:
+            raise SettingsError(variable, "must be on or off")
+    return found
+
+
+def _options() -> _Parser:
+    """Return the options that every command has."""
+    # Absent options stay absent: a default here would hide what was given before the
+    # name of the command.
+    parser = _Parser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    network = parser.add_argument_group("where the servers are")
+    network.add_argument(
+        "--as-port", type=int, metavar="PORT", help="default 9000; 0 picks a free one"
+    )
+    network.add_argument(
+        "--rs-port", type=int, metavar="PORT", help="default 9001; 0 picks a free one"
+    )
+    network.add_argument(
+        "--issuer",
+        metavar="URL",
+        help="public base URL of the authorization server, https unless loopback",
+    )
+    network.add_argument(
+        "--resource",
+        metavar="URL",
+        help="public base URL of the resource server, the audience of its tokens",
+    )
+    tokens = parser.add_argument_group("what they demand")
+    tokens.add_argument(
+        "--nonce",
+        choices=get_args(get_type_hints(Settings)["nonce"]),
+        help="whether proofs must carry a server's nonce (default: required)",
+    )
+    tokens.add_argument(
+        "--access-token-lifetime", type=int, metavar="SECONDS", help="default 300"
+    )
+    tokens.add_argument(
+        "--bearer",
+        action=argparse.BooleanOptionalAction,
+        help="the resource server also takes Bearer tokens that are bound to no key",
+    )
+    tokens.add_argument(
+        "--symmetric",
+        choices=get_args(get_type_hints(Settings)["symmetric"]),
+        help="issue and accept keys for symmetric proofs (default: on)",
+    )
+    tokens.add_argument(
+        "--introspection-endpoint",
+        metavar="URL",
+        help="the resource server asks there about tokens (RFC 7662), instead of "
+        "verifying them as JWTs (RFC 9068)",
+    )
+    storage = parser.add_argument_group("what they keep")
+    storage.add_argument(
+        "--database",
+        metavar="URL",
+        help=f"SQLAlchemy URL, shared by both servers (default: {DEFAULT_DATABASE})",
+    )
+    storage.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="directory of the private keys (default: beside the database)",
+    )
+    storage.add_argument(
+        "--clients",
+        type=Path,
+        metavar="FILE",
+        help="JSON list of client metadata (RFC 7591) with client_id and "
+        "client_secret or jwks, in addition to the built-in clients",
+    )
+    running = parser.add_argument_group("how they run")
+    running.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="1; more are refused until servers can share the memory of used proofs",
+    )
+    running.add_argument("--log-level", choices=logs.LEVELS, help="default: info")
+    return parser
+
+
+def _build() -> _Parser:
+    shared = _options()
+    parser = _Parser(
+        prog="python -m demo_server",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+    )
+    for name, text in (
+        ("as", "start the authorization server alone"),
+        ("rs", "start the resource server alone"),
+    ):
+        commands.add_parser(
+            name, help=text, description=text, parents=[shared], allow_abbrev=False
+        )
+    keys = commands.add_parser("keys", help="the keys that sign access tokens")
+    keys_commands = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "sign with a new key; the old one stays public until its tokens expire"
+    keys_commands.add_parser(
+        "rotate", help=text, description=text, parents=[shared], allow_abbrev=False
+    )
+    secrets = commands.add_parser(
+        "secrets", help="the derivation secrets of symmetric keys (their 'salt')"
+    )
+    secrets_commands = secrets.add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    text = "show the versions and their states, never the secrets"
+    secrets_commands.add_parser(
+        "list", help=text, description=text, parents=[shared], allow_abbrev=False
+    )
+    text = "derive new keys from a new version; the old one is good for another day"
+    rotate = secrets_commands.add_parser(
+        "rotate", help=text, description=text, parents=[shared], allow_abbrev=False
+    )
+    rotate.add_argument(
+        "--retire-old",
+        action="store_true",
+        help="erase the older versions now: keys derived from them are refused",
+    )
+    return parser

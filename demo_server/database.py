@@ -1,0 +1,70 @@
+"""The database that both servers share: engine, sessions, schema."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from demo_server.models import Base
+
+#: How long a connection waits for another one that writes, in milliseconds.
+BUSY_TIMEOUT = 5_000
+
+
+class Database:
+    """An engine, and one session for each thread.
+
+    A request takes ``database.session``; :meth:`release` ends it.
+
+    :param url: SQLAlchemy URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine: Engine = create_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        # Rows stay readable after a commit: a request commits as soon as it has
+        # claimed a code, and goes on to read what the code was for.
+        factory = sessionmaker(self.engine, expire_on_commit=False)
+        self.session: scoped_session[Session] = scoped_session(factory)
+
+    def create_schema(self) -> None:
+        """Create what is missing. Both servers may do so at the same moment."""
+        for attempt in range(50):
+            try:
+                with self.engine.begin() as connection:
+                    for table in Base.metadata.sorted_tables:
+                        connection.execute(CreateTable(table, if_not_exists=True))
+                        for index in table.indexes:
+                            connection.execute(CreateIndex(index, if_not_exists=True))
+                return
+            except OperationalError:
+                # SQLite does not wait for the lock when two connections switch a
+                # new file to write-ahead logging at once.
+                if attempt == 49:
+                    raise
+                time.sleep(0.02)
+
+    def release(self, _: object = None) -> None:
+        """End the session of this thread; what was not committed is undone."""
+        self.session.remove()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.session.remove()
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    # Readers, such as the resource server, and the one writer do not wait for
+    # each other.
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()

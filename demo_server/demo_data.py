@@ -1,0 +1,68 @@
+"""What the demo starts with: two clients, one user, one resource server. All public."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: The scopes, and how the consent page explains them.
+SCOPES = {
+    "accounts": "See your accounts and their balances",
+    "transfers": "Make transfers from your accounts",
+    "profile": "See your name",
+}
+
+#: What a native application listens on while it waits for the browser, at any port.
+LOOPBACK_CALLBACKS = ["http://127.0.0.1/callback", "http://[::1]/callback"]
+
+USERNAME = "alice"
+PASSWORD = "wonderland"
+DISPLAY_NAME = "Alice Liddell"
+
+CONFIDENTIAL_SECRET = "demo-confidential-secret"
+
+#: As which client the resource server asks about tokens.
+RESOURCE_SERVER_ID = "demo-resource-server"
+RESOURCE_SERVER_SECRET = "demo-resource-server-secret"
+
+
+def clients(resource: str) -> list[dict[str, Any]]:
+    """Return the metadata of the built-in clients (:rfc:`7591#section-2`).
+
+    :param resource: the one audience of the demo.
+    """
+    return [
+        {
+            "client_id": "demo-public",
+            "client_name": "Demo application",
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "redirect_uris": LOOPBACK_CALLBACKS,
+            "scope": " ".join(SCOPES),
+            "audiences": [resource],
+        },
+        {
+            "client_id": "demo-confidential",
+            "client_secret": CONFIDENTIAL_SECRET,
+            "client_name": "Demo web service",
+            "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": [
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+            ],
+            "response_types": ["code"],
+            "redirect_uris": LOOPBACK_CALLBACKS,
+            "scope": " ".join(SCOPES),
+            "audiences": [resource],
+        },
+        {
+            "client_id": RESOURCE_SERVER_ID,
+            "client_secret": RESOURCE_SERVER_SECRET,
+            "client_name": "Demo resource server",
+            "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": [],
+            "response_types": [],
+            "resource_server_audiences": [resource],
+        },
+    ]

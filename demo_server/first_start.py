@@ -1,0 +1,92 @@
+"""What must be there before the authorization server starts; may be done again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from demo_server import client_file, demo_data
+from demo_server.client_file import ClientFileError
+from demo_server.database import Database
+from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.models import Client, User
+from demo_server.passwords import check_password, hash_password
+from demo_server.row_encryption import load_row_encryption
+from demo_server.settings import Settings, is_loopback
+from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
+
+log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """Something that the servers need is missing or faulty."""
+
+
+def prepare(settings: Settings) -> None:
+    """Create tables, keys and secrets that are missing, and register the clients.
+
+    :raises StartError: the file of clients is faulty.
+    :raises PrivateFileError: a key file cannot be read, written or trusted.
+    :raises StoreError: derivation secrets cannot be read with the key that there is.
+    """
+    resource = settings.resource_url
+    clients = demo_data.clients(resource)
+    if settings.clients is not None:
+        try:
+            clients += client_file.load(settings.clients, resource=resource)
+        except ClientFileError as error:
+            raise StartError(f"--clients: {error}") from error
+    SigningKeys(settings.keys_directory / SIGNING_KEYS_FILE).signing_key()
+    database = Database(settings.database)
+    try:
+        database.create_schema()
+        with Session(database.engine) as session, session.begin():
+            _register_clients(session, clients)
+            _register_user(session)
+        if settings.symmetric == "on":
+            secrets = DerivationSecrets(
+                database.engine,
+                load_row_encryption(settings.keys_directory),
+                issuer=settings.issuer_url,
+            )
+            for audience in sorted(
+                {a for c in clients for a in c.get("audiences", ())}
+            ):
+                secrets.register(audience)
+    finally:
+        database.close()
+    if not is_loopback(urlsplit(settings.issuer_url).hostname or ""):
+        log.warning("the built-in user and client secrets are public: for a demo only")
+
+
+def _register_clients(session: Session, clients: list[dict[str, Any]]) -> None:
+    """Make these the clients there are. Others stay for their tokens, disabled."""
+    session.execute(update(Client).values(enabled=False))
+    for entry in clients:
+        metadata = dict(entry)
+        secret = metadata.pop("client_secret", None)
+        client = session.get(Client, entry["client_id"])
+        if client is None:
+            client = Client(client_id=entry["client_id"], secret_hash=None)
+            session.add(client)
+        if secret is None:
+            client.secret_hash = None
+        elif not check_password(client.secret_hash, secret):
+            client.secret_hash = hash_password(secret)
+        client.client_metadata = metadata
+        client.enabled = True
+
+
+def _register_user(session: Session) -> None:
+    if session.get(User, demo_data.USERNAME) is None:
+        session.add(
+            User(
+                username=demo_data.USERNAME,
+                password_hash=hash_password(demo_data.PASSWORD),
+                display_name=demo_data.DISPLAY_NAME,
+            )
+        )

@@ -1,0 +1,141 @@
+"""The resource server as a Flask app."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+from demo_server import demo_data, json_errors
+from demo_server.database import Database
+from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.polled_keyring import PolledKeyring
+from demo_server.public_url import PublicURL
+from demo_server.resource_server import api
+from demo_server.row_encryption import load_row_encryption
+from demo_server.settings import Settings
+from dpop_ext import NonceIssuer, ProofVerifier
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.resource_server import (
+    AccessTokenValidator,
+    DPoPTokenValidator,
+    IntrospectionTokenValidator,
+    RejectBoundTokens,
+    RemoteKeys,
+)
+from dpop_ext.resource_server.token_finder import TokenFinder
+from dpop_ext.resource_server.transport import fetch
+from dpop_ext.stores.memory import MemoryReplayStore
+
+#: How often, at most, the keys of the authorization server are fetched for the sake of
+#: a token with an unknown one, in seconds.
+KEYS_INTERVAL = 1
+
+
+def create_app(
+    settings: Settings,
+    *,
+    fetch: Callable[..., bytes] = fetch,
+    clock: Callable[[], float] = time.time,
+) -> Flask:
+    """Make the app.
+
+    :param settings: what the operator chose; the ports are known by now.
+    :param fetch: asks the authorization server.
+    :param clock: seconds since the epoch.
+    :raises PrivateFileError: a key file cannot be read or trusted.
+    """
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=65_536, MAX_FORM_MEMORY_SIZE=65_536)
+    # A new secret with each start: it also makes the proofs void that the memory of
+    # the process before this one knew to be used.
+    nonces = NonceIssuer([secrets.token_bytes(32)])
+    verifier = ProofVerifier(
+        MemoryReplayStore(),
+        nonces=nonces if settings.nonce == "required" else None,
+        keyring=create_keyring(settings, clock=clock),
+        issuer=settings.issuer_url,
+        audience=settings.resource_url,
+        token_form="opaque" if settings.introspection_endpoint else "jwt",
+        clock=clock,
+    )
+    tokens = create_token_finder(settings, fetch=fetch, clock=clock)
+    protector = ResourceProtector()
+    protector.register_token_validator(
+        DPoPTokenValidator(
+            tokens,
+            verifier,
+            public_url=settings.resource_url,
+            resource_metadata=settings.resource_url + api.METADATA_PATH,
+        )
+    )
+    if settings.bearer:
+        protector.register_token_validator(UnboundTokens(tokens))
+    app.register_blueprint(api.create_blueprint(settings, verifier, protector))
+    api.add_echo(app, protector)
+    json_errors.register(app)
+    app.wsgi_app = PublicURL(  # type: ignore[method-assign]
+        app.wsgi_app, settings.resource_url
+    )
+    return app
+
+
+class UnboundTokens(RejectBoundTokens, TokenFinder):
+    """Takes Bearer tokens, unless they are bound to a key.
+
+    :param tokens: finds and verifies them.
+    """
+
+    def __init__(self, tokens: TokenFinder) -> None:
+        self._tokens = tokens
+
+    def __call__(self, text: str) -> AccessToken:
+        """Return the verified token, bound or not."""
+        return self._tokens(text)
+
+
+def create_token_finder(
+    settings: Settings, *, fetch: Callable[..., bytes], clock: Callable[[], float]
+) -> TokenFinder:
+    """Return what finds an access token good: its signature, or its issuer."""
+    if settings.introspection_endpoint:
+        return IntrospectionTokenValidator(
+            settings.introspection_endpoint,
+            client_id=demo_data.RESOURCE_SERVER_ID,
+            client_secret=demo_data.RESOURCE_SERVER_SECRET,
+            issuer=settings.issuer_url,
+            audience=settings.resource_url,
+            post=fetch,
+            clock=clock,
+        )
+    keys = RemoteKeys(
+        f"{settings.issuer_url}/jwks",
+        min_interval=KEYS_INTERVAL,
+        fetch=fetch,
+        clock=clock,
+    )
+    return AccessTokenValidator(
+        settings.issuer_url, settings.resource_url, jwks=keys, clock=clock
+    )
+
+
+def create_keyring(
+    settings: Settings, *, clock: Callable[[], float]
+) -> PolledKeyring | None:
+    """Return the derivation secrets of this server; None if they are off."""
+    if settings.symmetric == "off":
+        return None
+    database = Database(settings.database)
+    database.create_schema()
+    derivation_secrets = DerivationSecrets(
+        database.engine,
+        load_row_encryption(settings.keys_directory),
+        issuer=settings.issuer_url,
+        clock=clock,
+    )
+    return PolledKeyring(
+        derivation_secrets, audience=settings.resource_url, clock=clock
+    )

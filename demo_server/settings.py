@@ -1,0 +1,180 @@
+"""What the operator chose, checked once, and nothing that a request can change."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+#: Every option is also an environment variable with this prefix.
+ENVIRONMENT_PREFIX = "DPOP_DEMO_"
+
+#: The longest access token, in seconds. A version of a derivation secret stays
+#: readable for a day after its successor took over, so tokens end well before.
+MAX_ACCESS_TOKEN_LIFETIME = 43_200
+
+DEFAULT_DATABASE = "sqlite:///dpop-demo.sqlite3"
+
+
+class SettingsError(ValueError):
+    """An option has a value that the server must not start with."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"{option}: {reason}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of the command line; both servers get the same.
+
+    :param as_port: TCP port of the authorization server; 0 is any free one.
+    :param rs_port: TCP port of the resource server; 0 is any free one.
+    :param issuer: public base URL of the authorization server, its issuer
+        identifier; derived from ``as_port`` when absent.
+    :param resource: public base URL of the resource server, the audience of its
+        tokens; derived from ``rs_port`` when absent.
+    :param nonce: whether proofs must carry a nonce of the server.
+    :param database: SQLAlchemy URL, shared by both servers.
+    :param keys: directory of the private key files.
+    :param clients: JSON file with further clients.
+    :param access_token_lifetime: in seconds.
+    :param bearer: whether the resource server also takes unbound Bearer tokens.
+    :param symmetric: whether keys for symmetric proofs are issued and accepted.
+    :param workers: worker processes of each server.
+    :param introspection_endpoint: where the resource server checks tokens, if it
+        does not verify them as JWTs itself.
+    :param log_level: name of the least severe level that is logged.
+    """
+
+    as_port: int = 9000
+    rs_port: int = 9001
+    issuer: str | None = None
+    resource: str | None = None
+    nonce: Literal["off", "required"] = "required"
+    database: str = DEFAULT_DATABASE
+    keys: Path | None = None
+    clients: Path | None = None
+    access_token_lifetime: int = 300
+    bearer: bool = False
+    symmetric: Literal["on", "off"] = "on"
+    workers: int = 1
+    introspection_endpoint: str | None = None
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        for option, port in ("--as-port", self.as_port), ("--rs-port", self.rs_port):
+            if not 0 <= port <= 65_535:
+                raise SettingsError(option, "a port is a number from 0 to 65535")
+        if self.as_port and self.as_port == self.rs_port:
+            raise SettingsError("--rs-port", "the servers need two different ports")
+        for option, url in ("--issuer", self.issuer), ("--resource", self.resource):
+            if url is not None:
+                check_base_url(option, url)
+        if self.introspection_endpoint is not None:
+            check_url("--introspection-endpoint", self.introspection_endpoint)
+        if not 1 <= self.access_token_lifetime <= MAX_ACCESS_TOKEN_LIFETIME:
+            raise SettingsError(
+                "--access-token-lifetime",
+                f"must be 1 to {MAX_ACCESS_TOKEN_LIFETIME} seconds",
+            )
+        if self.workers != 1:
+            raise SettingsError(
+                "--workers",
+                "only 1 is possible: used proofs are remembered in the memory of one "
+                "process, so a second worker would accept a replayed proof",
+            )
+        check_database(self.database)
+
+    @property
+    def issuer_url(self) -> str:
+        """The issuer identifier, once the port is known."""
+        return self.issuer or f"http://127.0.0.1:{self.as_port}"
+
+    @property
+    def resource_url(self) -> str:
+        """The audience of the resource server, once the port is known."""
+        return self.resource or f"http://127.0.0.1:{self.rs_port}"
+
+    @property
+    def keys_directory(self) -> Path:
+        """Where the key files are: beside an SQLite file, else where we run."""
+        if self.keys is not None:
+            return self.keys
+        url = make_url(self.database)
+        if url.get_backend_name() == "sqlite" and url.database:
+            return Path(url.database).with_suffix(".keys")
+        return Path("dpop-demo.keys")
+
+    def to_environment(self) -> dict[str, str]:
+        """The same options as environment variables, for another process."""
+        values: dict[str, str] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                text = ("off", "on")[value] if isinstance(value, bool) else str(value)
+                values[ENVIRONMENT_PREFIX + field.name.upper()] = text
+        return values
+
+
+def check_url(option: str, url: str) -> None:
+    """Refuse what is no URL to run an OAuth server at.
+
+    :raises SettingsError: not an absolute http(s) URL, or plain http for a host
+        that is not this machine (:rfc:`9449#section-2`).
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(option, "not a URL") from error
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise SettingsError(option, "an absolute http or https URL is needed")
+    if parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        raise SettingsError(option, "a fragment or an unusual character in the URL")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise SettingsError(
+            option, "plain http is accepted for loopback addresses only; use https"
+        )
+
+
+def check_base_url(option: str, url: str) -> None:
+    """Refuse what is not an origin: paths are appended to it as they are.
+
+    :raises SettingsError: as :func:`check_url`, or there is a path or a query.
+    """
+    check_url(option, url)
+    parts = urlsplit(url)
+    if parts.path or parts.query or url != url.lower():
+        raise SettingsError(
+            option, "scheme, host and port only, in lower case, without a final slash"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_database(database: str) -> None:
+    """Refuse a database that two processes cannot share.
+
+    :raises SettingsError: not an SQLAlchemy URL, or SQLite in memory.
+    """
+    try:
+        url = make_url(database)
+    except ArgumentError as error:
+        # The URL may hold a password: it stays out of the message.
+        raise SettingsError("--database", "not a database URL") from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise SettingsError("--database", "both servers need it, so it must be a file")

@@ -1,0 +1,230 @@
+"""Both servers at once: two processes that start, answer and stop together."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import requests
+
+from demo_server.first_start import prepare
+from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
+
+Role = Literal["as", "rs"]
+
+#: Tell a server which socket is its own and which process it must not outlive.
+LISTENER_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}LISTENER"
+PARENT_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}PARENT"
+
+#: A server that does not answer by then has failed, in seconds.
+START_TIMEOUT = 30
+
+#: A server that has not ended by then is killed, in seconds.
+STOP_TIMEOUT = 10
+
+#: The source tree, for a process that may run elsewhere.
+_ROOT = Path(__file__).parent.parent
+
+
+class ServerError(Exception):
+    """A server did not start, or ended by itself."""
+
+
+class DemoServer:
+    """The two servers as a context manager.
+
+    ::
+
+        with DemoServer() as server:
+            requests.get(f"{server.rs_url}/api/accounts", ...)
+
+    :param settings: None takes free ports and a temporary database, and logs warnings
+        only.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._exit = ExitStack()
+        self._processes: dict[Role, subprocess.Popen[bytes]] = {}
+        self._stopping = False
+        if settings is None:
+            directory = self._exit.enter_context(
+                tempfile.TemporaryDirectory(prefix="dpop-demo-")
+            )
+            settings = Settings(
+                as_port=0,
+                rs_port=0,
+                database=f"sqlite:///{directory}/demo.sqlite3",
+                log_level="warning",
+            )
+        #: With the ports that were found, once the servers have started.
+        self.settings = settings
+
+    @property
+    def as_url(self) -> str:
+        """Base URL of the authorization server, where it listens."""
+        return f"http://127.0.0.1:{self.settings.as_port}"
+
+    @property
+    def rs_url(self) -> str:
+        """Base URL of the resource server, where it listens."""
+        return f"http://127.0.0.1:{self.settings.rs_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which another command finds these servers."""
+        return {**os.environ, **self.settings.to_environment()}
+
+    def __enter__(self) -> Self:
+        """Start both servers and wait until both answer.
+
+        :raises SettingsError: an option cannot be used; the message names it.
+        :raises ServerError: a server did not start.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop both servers."""
+        self.stop()
+
+    def wait(self) -> None:
+        """Wait until :meth:`interrupt` is called.
+
+        :raises ServerError: a server ended by itself.
+        """
+        while not self._stopping:
+            self._check_processes()
+            time.sleep(0.1)
+
+    def interrupt(self) -> None:
+        """End the waiting; may be called by a signal handler."""
+        self._stopping = True
+
+    def stop(self) -> None:
+        """Stop both servers, all of their processes, and remove what is temporary."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for process in self._processes.values():
+            try:
+                process.wait(max(0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._processes.clear()
+        self._exit.close()
+
+    def _start(self) -> None:
+        listeners: dict[Role, socket.socket] = {}
+        with ExitStack() as sockets:
+            # Held from here to the end: a free port cannot be lost to somebody else.
+            for role in ("as", "rs"):
+                listeners[role] = sockets.enter_context(bind(role, self.settings))
+            self.settings = dataclasses.replace(
+                self.settings,
+                as_port=listeners["as"].getsockname()[1],
+                rs_port=listeners["rs"].getsockname()[1],
+            )
+            prepare(self.settings)
+            for role, listener in listeners.items():
+                self._processes[role] = self._spawn(role, listener)
+        self._wait_for(f"{self.as_url}/.well-known/oauth-authorization-server")
+        self._wait_for(f"{self.rs_url}/.well-known/oauth-protected-resource")
+
+    def _spawn(self, role: Role, listener: socket.socket) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        return subprocess.Popen(
+            [sys.executable, "-m", "demo_server", role],
+            env={
+                **self.environment,
+                "PYTHONPATH": path,
+                LISTENER_VARIABLE: str(listener.fileno()),
+                PARENT_VARIABLE: str(os.getpid()),
+            },
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            # Ctrl-C is for the supervisor, which then stops both in good order.
+            start_new_session=True,
+        )
+
+    def _wait_for(self, url: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._stopping:
+            self._check_processes()
+            try:
+                if requests.get(url, timeout=1).ok:
+                    return
+            except requests.RequestException:
+                pass
+            if time.monotonic() > deadline:
+                raise ServerError(f"no answer from {url}")
+            time.sleep(0.05)
+
+    def _check_processes(self) -> None:
+        for role, process in self._processes.items():
+            if process.poll() is not None:
+                raise ServerError(
+                    f"the server {role!r} ended with code {process.returncode}"
+                )
+
+
+def bind(role: Role, settings: Settings) -> socket.socket:
+    """Listen on the loopback address, at the port of *role*.
+
+    :raises SettingsError: the port is taken or not allowed; names the option.
+    """
+    port = settings.as_port if role == "as" else settings.rs_port
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is taken" if taken else "cannot be used"
+        raise SettingsError(
+            f"--{role}-port", f"port {port} {reason}; 0 picks a free one"
+        ) from error
+    return listener
+
+
+def run(settings: Settings) -> None:
+    """Run both servers until a signal says stop.
+
+    :raises SettingsError: an option cannot be used; the message names it.
+    :raises ServerError: a server did not start, or ended by itself.
+    """
+    server = DemoServer(settings)
+    stop_on_signals(server.interrupt)
+    with server:
+        print(f"authorization server  {server.settings.issuer_url}")
+        print(f"resource server       {server.settings.resource_url}", flush=True)
+        server.wait()
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call *stop* when this process is told to end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop())

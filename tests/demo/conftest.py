@@ -1,0 +1,33 @@
+"""The demo servers: as apps on a clock of the test, and as processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from joserfc.jwk import ECKey
+
+from demo_server import passwords
+from demo_server.supervisor import DemoServer
+from tests.conftest import Clock
+from tests.demo.parties import Parties
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is slow on purpose is not what these tests are about."""
+    monkeypatch.setattr(passwords, "METHOD", "scrypt:128:8:1")
+    passwords._hash_of_nobody.cache_clear()
+
+
+@pytest.fixture
+def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
+    return Parties.start(tmp_path, clock, ec_key)
+
+
+@pytest.fixture(scope="session")
+def demo_server() -> Iterator[DemoServer]:
+    """Both servers as processes of their own, shared by all tests."""
+    with DemoServer() as server:
+        yield server
