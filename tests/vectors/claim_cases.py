@@ -174,6 +174,7 @@ def times(corpus: Corpus) -> None:
         ("infinite", "Infinity"),
         ("minus infinite", "-Infinity"),
         ("beyond a double", "1e400"),
+        ("of 309 digits", "9" * 309),
         ("of 5000 digits", "9" * 5000),
         ("with a leading zero", f"0{NOW}"),
         ("in hex", "0x6ab13d80"),
@@ -186,6 +187,10 @@ def times(corpus: Corpus) -> None:
         )
     corpus.add("iat missing", "S-8 C-3", "malformed_proof", claims={"iat": ABSENT})
     corpus.add("nbf and exp around now", "S-13", claims={"nbf": NOW, "exp": NOW + 300})
+    corpus.add("nbf 30 s ahead", "S-13", claims={"nbf": NOW + 30})
+    corpus.add("nbf 31 s ahead", "S-13", "stale_proof", claims={"nbf": NOW + 31})
+    corpus.add("exp 4 s ago", "S-13", claims={"exp": NOW - 4})
+    corpus.add("exp 5 s ago", "S-13", "stale_proof", claims={"exp": NOW - 5})
     corpus.add("exp in the past", "S-13", "stale_proof", claims={"exp": NOW - 60})
     corpus.add("nbf in the future", "S-13", "stale_proof", claims={"nbf": NOW + 60})
     corpus.add(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tests.vectors.corpus import Corpus, header
-from tests.vectors.hand_made import KEYS, b64, dump, jkt, pss, public, signer
+from tests.vectors.hand_made import KEYS, b64, compact, dump, jkt, pss, public, signer
 
 
 def good(corpus: Corpus) -> None:
@@ -90,12 +91,26 @@ def shapes(corpus: Corpus) -> None:
         ),
     ):
         corpus.add(f"shape: {name}", ids, "malformed_proof", proof=proof)
+    corpus.add("shape: 8192 characters", "C-2", proof=_of_length(corpus, 8192))
     corpus.add(
         "shape: 8193 characters",
         "C-2",
         "malformed_proof",
-        claims={"pad": "x" * 6000},
+        proof=_of_length(corpus, 8193),
     )
+
+
+def _of_length(corpus: Corpus, length: int) -> str:
+    """A good proof of *length* characters."""
+    sign = signer("ec", "ES256")
+    for head, more in itertools.product(range(3), range(3)):
+        claims = corpus.claims(pad="x" * (length * 3 // 4 - 512 + more))
+        proof = compact(dump(header(pad="x" * head)), dump(claims), sign)
+        claims["pad"] += "x" * ((length - len(proof)) * 3 // 4)
+        proof = compact(dump(header(pad="x" * head)), dump(claims), sign)
+        if len(proof) == length:
+            return proof
+    raise AssertionError
 
 
 def signatures(corpus: Corpus) -> None:
