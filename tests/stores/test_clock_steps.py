@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.memory import GENERATION, MemoryReplayStore
+from dpop_ext.stores.memory import GRACE, PART_SIZE, MemoryReplayStore
 
 WINDOW = 66
 START = 1_790_000_000
-KEY = b"a" * 16
-#: Kept beside KEY.
-NEIGHBOUR = b"a" * 15 + b"b"
+KEY, SECOND, THIRD = (bytes([number]) * 16 for number in range(3))
+
+
+@pytest.fixture
+def store() -> MemoryReplayStore:
+    """A store of one part, so that every key drops the expired ones of the others."""
+    return MemoryReplayStore(PART_SIZE)
 
 
 def use(store: MemoryReplayStore, key: bytes, now: int) -> bool:
@@ -20,14 +24,13 @@ def use(store: MemoryReplayStore, key: bytes, now: int) -> bool:
 
 
 @pytest.mark.requirement("X-15")
-@pytest.mark.parametrize("ahead", [1, GENERATION, WINDOW, 2 * WINDOW, 3600])
+@pytest.mark.parametrize("ahead", [1, GRACE, WINDOW, 2 * WINDOW, 3600])
 @pytest.mark.parametrize("later", [0, 1, WINDOW // 2, WINDOW - 1])
 def test_a_used_proof_stays_used_after_the_clock_went_ahead_and_back(
-    ahead: int, later: int
+    store: MemoryReplayStore, ahead: int, later: int
 ) -> None:
-    store = MemoryReplayStore()
     assert use(store, KEY, START)
-    assert use(store, NEIGHBOUR, START + ahead)
+    assert use(store, SECOND, START + ahead)
 
     try:
         again = use(store, KEY, START + later)
@@ -37,22 +40,24 @@ def test_a_used_proof_stays_used_after_the_clock_went_ahead_and_back(
     assert not again
 
 
-def test_a_store_that_forgot_refuses_only_until_the_time_is_caught_up() -> None:
-    store = MemoryReplayStore()
+def test_a_store_that_forgot_refuses_only_until_the_time_is_caught_up(
+    store: MemoryReplayStore,
+) -> None:
     assert use(store, KEY, START)
-    assert use(store, NEIGHBOUR, START + 3600)
+    assert use(store, SECOND, START + 3600)
     with pytest.raises(StoreError):
-        use(store, b"a" * 15 + b"c", START)
+        use(store, THIRD, START)
 
-    assert use(store, b"a" * 15 + b"c", START + WINDOW + GENERATION)
+    assert use(store, THIRD, START + 2 * WINDOW)
 
 
-@pytest.mark.parametrize("back", range(1, GENERATION))
-def test_a_clock_that_is_a_few_seconds_behind_is_served(back: int) -> None:
-    store = MemoryReplayStore()
+@pytest.mark.parametrize("back", range(1, GRACE + 1))
+def test_a_clock_that_is_a_few_seconds_behind_is_served(
+    store: MemoryReplayStore, back: int
+) -> None:
     assert use(store, KEY, START)
 
-    for second in range(10 * GENERATION):
+    for second in range(2 * WINDOW):
         now = START + second
-        assert use(store, b"a" + now.to_bytes(15), now)
-        assert use(store, b"a" + (now * 2).to_bytes(15), now - back)
+        assert use(store, now.to_bytes(16), now)
+        assert use(store, (now * 2).to_bytes(16), now - back)
