@@ -199,6 +199,7 @@ def keys(corpus: Corpus) -> None:
         ("for use null", {"use": None}),
         ("for signing", {"key_ops": ["sign"]}),
         ("for no operation", {"key_ops": []}),
+        ("for verifying, twice", {"key_ops": ["verify", "verify"]}),
         ("with key_ops as a string", {"key_ops": "verify"}),
     ):
         refused(name, "C-5c", "unsupported_key", {**ec, **changes})
