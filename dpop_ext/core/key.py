@@ -107,8 +107,8 @@ def _check_purpose(jwk: dict[str, Any], algorithm: str) -> None:
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         raise UnsupportedKeyError
     operations = jwk.get("key_ops", ["verify"])
-    # A string would pass `in` too.
-    if not isinstance(operations, list) or "verify" not in operations:
+    # A string would pass `in` too, and no operation may be listed twice.
+    if not isinstance(operations, list) or operations.count("verify") != 1:
         raise UnsupportedKeyError
 
 

@@ -78,24 +78,22 @@ class _Part:
             raise StoreError("The replay store cannot look back so far.")
         # In every group: the same proof may come with another expiry.
         for group in self._groups.values():
-            if group.get(key, -1) >= now:
+            if key in group and group[key] >= now:
                 return False
         if self.size >= self._capacity:
             self._drop(now)
             if self.size >= self._capacity:
                 raise StoreError("The replay store is full.")
-        self._insert(key, expires_at, lifetime=expires_at - now)
-        return True
-
-    def _insert(self, key: bytes, expires_at: int, *, lifetime: int) -> None:
+        lifetime = expires_at - now
         span = 1 << max(lifetime.bit_length() - 3, 0)
         end = expires_at | (span - 1)
-        group = self._groups.get(end)
-        if group is None:
-            group = self._groups[end] = {}
+        if end not in self._groups:
+            self._groups[end] = {}
             self._next_drop = min(self._groups)
+        group = self._groups[end]
         self.size += key not in group
         group[key] = expires_at
+        return True
 
     def _drop(self, before: int) -> None:
         """Drop the groups in which every entry has expired before *before*."""
