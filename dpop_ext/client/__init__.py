@@ -1,1 +1,17 @@
 """The client's side of DPoP, :rfc:`9449`, without an HTTP library."""
+
+from __future__ import annotations
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.keyfile import load_key, save_key
+from dpop_ext.client.renewal import in_background, in_foreground
+from dpop_ext.client.signer import ProofSigner
+
+__all__ = [
+    "Audience",
+    "ProofSigner",
+    "in_background",
+    "in_foreground",
+    "load_key",
+    "save_key",
+]

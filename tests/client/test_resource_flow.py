@@ -26,6 +26,7 @@ from tests.client.driving import (
     drive,
     rs_nonce,
 )
+from tests.client.reading import read
 from tests.client.token_server import SYMMETRIC_KEY
 from tests.conftest import Clock
 
@@ -270,6 +271,21 @@ def test_a_stale_key_means_the_same_request_asymmetrically_and_one_refresh(
     following = drive(start(signer, method=method), OK)
     assert following.kinds == "a"
     assert following.outcome == Outcome(refresh_due=False)
+
+
+@pytest.mark.parametrize("second", [STALE_KEY, EXPIRED_KEY, UNKNOWN_KEY])
+def test_requests_that_were_under_way_when_a_key_went_stale_are_mastered(
+    signer: ProofSigner, fetch: Fetch, second: Reply
+) -> None:
+    fetch()
+    flows = [start(signer), start(signer)]
+    for flow in flows:
+        assert read(next(flow).headers()["DPoP"]).is_symmetric
+    for flow, refusal in zip(flows, [STALE_KEY, second], strict=True):
+        assert not read(flow.send(refusal).headers()["DPoP"]).is_symmetric
+        with pytest.raises(StopIteration) as end:
+            flow.send(OK)
+        assert end.value.value == Outcome(refresh_due=refusal is not UNKNOWN_KEY)
 
 
 def test_a_stale_key_and_a_nonce_are_both_mastered(

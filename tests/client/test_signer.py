@@ -29,12 +29,11 @@ def test_a_new_key_fits_the_algorithm(algorithm: str) -> None:
     flow = signer.token_request(method="POST", url=TOKEN_ENDPOINT)
     (proof,) = drive(flow).proofs
     assert proof.header["alg"] == signer.algorithm == algorithm
-    assert proof.header["jwk"]["kty"], (
-        proof.header["jwk"]["crv"] == ALGORITHMS[algorithm]
-    )
+    jwk = proof.header["jwk"]
+    assert (jwk["kty"], jwk["crv"]) == ALGORITHMS[algorithm]
 
 
-def test_a_new_rsa_key_has_3072_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_rsa_key_has_3072_bits() -> None:
     signer = ProofSigner.generate("PS256")
     flow = signer.token_request(method="POST", url=TOKEN_ENDPOINT)
     (proof,) = drive(flow).proofs

@@ -1,0 +1,11 @@
+"""DPoP for requests and for Authlib's requests client: :rfc:`9449`.
+
+Importing it needs the extra ``requests``.
+"""
+
+from __future__ import annotations
+
+from dpop_ext.integrations.requests_client.auth import DPoPAuth, DPoPTokenAuth
+from dpop_ext.integrations.requests_client.session import OAuth2Auth, OAuth2Session
+
+__all__ = ["DPoPAuth", "DPoPTokenAuth", "OAuth2Auth", "OAuth2Session"]

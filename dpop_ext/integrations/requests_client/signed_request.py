@@ -1,0 +1,243 @@
+"""One signed request in requests: a proof for each time it is written to a connection.
+
+A request goes out again for three reasons (:rfc:`9449#section-4` wants a new proof each
+time): urllib3 repeats it by its ``Retry``, requests follows a redirect, and the server
+wants a nonce or another kind of proof. An ``auth`` of requests is called once, above
+all of them. So the proof is made when urllib3 writes the header fields, below all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+import requests
+from requests.cookies import extract_cookies_to_jar
+from requests.models import PreparedRequest, Response
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPHeaderDict
+
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+
+#: Starts a flow for a method, a URL, and a body that can or cannot be sent again.
+Begin: TypeAlias = Callable[[str, str, bool], Flow]
+Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
+
+_CREDENTIALS = ("Authorization", "DPoP")
+
+
+class SignedHeaders(CaseInsensitiveDict[str]):
+    """Header fields that get a new proof each time they are written.
+
+    urllib3 copies them once for a request and calls :meth:`items` once for each
+    attempt. A proof that stands here is one that has been sent, for whoever looks at
+    ``response.request``: it is never sent again.
+    """
+
+    def __init__(self, fields: Mapping[str, str], exchange: Exchange) -> None:
+        super().__init__(fields)
+        self.exchange = exchange
+
+    def items(self) -> ItemsView[str, str]:
+        """Return the fields for one attempt, with token and proof."""
+        return self.exchange.write(self).items()
+
+    def copy(self) -> SignedHeaders:
+        """Return fields that are signed like these."""
+        return SignedHeaders(self, self.exchange)
+
+    def __repr__(self) -> str:
+        # Not the one of the base class: it would make a proof, and show the token.
+        return f"<SignedHeaders {', '.join(self)}>"
+
+
+class Exchange:
+    """One request, from the first attempt to the response that the caller gets.
+
+    :param request: complete but for its credentials.
+    :param begin: starts the flow, here and for a redirect on the same origin.
+    :param authenticate: adds client authentication, anew for each attempt: the
+        assertion of ``private_key_jwt`` is good for one. It marks a request to the
+        token endpoint, of which a redirect is never signed.
+    :param finish: told how the exchange ended.
+    """
+
+    def __init__(
+        self,
+        request: PreparedRequest,
+        begin: Begin,
+        *,
+        authenticate: Authenticate | None = None,
+        finish: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._begin = begin
+        self._authenticate = authenticate
+        self._finish = finish
+        self._method = str(request.method)
+        self._url = str(request.url)
+        self._body = request.body
+        self._rewind = _rewinder(request.body)
+        self._attempt: Attempt | None = self._start()
+
+    def _start(self) -> Attempt:
+        replayable = self._rewind is not None or isinstance(
+            self._body, str | bytes | None
+        )
+        self._flow = self._begin(self._method, self._url, replayable)
+        self._sent: CaseInsensitiveDict[str] | None = None
+        self._original: PreparedRequest | None = None
+        return next(self._flow)
+
+    def prepare(self, request: PreparedRequest) -> None:
+        """Make *request* one that is signed when it is written."""
+        if self._authenticate is not None:
+            request.url, request.body = self._url, self._body
+            self._authenticate(request)
+            request.prepare_content_length(request.body)
+        request.headers = SignedHeaders(request.headers, self)
+        if follow not in request.hooks["response"]:
+            request.hooks["response"].append(follow)
+
+    def write(self, fields: Mapping[str, str]) -> CaseInsensitiveDict[str]:
+        """Add token and proof for one attempt."""
+        # None: the caller kept the prepared request, and sends it once more.
+        self._attempt = self._attempt or self._start()
+        self._sent = CaseInsensitiveDict[str](fields)
+        self._sent.update(self._attempt.headers())
+        return self._sent
+
+    def proceed(self, response: Response, **kwargs: Any) -> Response | None:
+        """Look at a response, and send the request again if that can help.
+
+        :returns: the next response; None if *response* is the one for the caller.
+        """
+        fields = CaseInsensitiveDict[str](response.request.headers)
+        # The request that the session has in hand, and copies for a redirect.
+        self._original = self._original or response.request
+        if self._sent is not None:
+            response.request.headers = SignedHeaders(self._sent, self)
+        at_token_endpoint = self._authenticate is not None
+        try:
+            reply = _reply(response, with_body=at_token_endpoint)
+            self._attempt = self._flow.send(reply)
+        except StopIteration as end:
+            self._attempt = None
+            if response.is_redirect:
+                self._hand_over(response, fields)
+            if self._finish is not None and end.value is not None:
+                self._finish(end.value)
+            return None
+        return self._resend(response, fields, **kwargs)
+
+    def _resend(
+        self, response: Response, fields: CaseInsensitiveDict[str], **kwargs: Any
+    ) -> Response:
+        # Read to its end, so that the connection can be used again.
+        _ = response.content
+        response.close()
+        request = response.request.copy()
+        request.headers = fields
+        if self._rewind is not None:
+            self._rewind()
+        if response.cookies:
+            # Private, but the only way to the jar: HTTPDigestAuth does the same.
+            jar = getattr(request, "_cookies", None)
+            extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+            request.headers.pop("Cookie", None)
+            request.prepare_cookies(jar)
+        self.prepare(request)
+        again: Response = response.connection.send(request, **kwargs)
+        # The session takes the cookies of the history, too.
+        again.history = [*response.history, response]
+        again.request = request
+        return again
+
+    def _hand_over(self, response: Response, fields: CaseInsensitiveDict[str]) -> None:
+        """Leave a redirect to requests, with credentials for the same origin only.
+
+        requests copies the fields of the request that was redirected. For another
+        host it drops ``Authorization``, and would keep ``DPoP``.
+        """
+        original = self._original or response.request
+        for name in _CREDENTIALS:
+            fields.pop(name, None)
+        response.request.headers = fields
+        target = _redirect_target(response)
+        if self._authenticate is not None:
+            # Nor does the grant go anywhere else, or a client secret beside it.
+            fields.pop("Content-Length", None)
+            original.body = None
+        elif target is not None and _same_origin(str(target.url), str(original.url)):
+            successor = Exchange(target, self._begin, finish=self._finish)
+            fields = SignedHeaders(fields, successor)
+        original.headers = fields
+
+
+def follow(response: Response, **kwargs: Any) -> Response:
+    """Take the response of a signed request to its end; a response hook of requests.
+
+    It has no state, and knows a signed request by its headers: requests also calls it
+    for the redirects of a request that it was registered for.
+    """
+    while isinstance(response.request.headers, SignedHeaders):
+        exchange = response.request.headers.exchange
+        again = exchange.proceed(response, **kwargs)
+        if again is None:
+            break
+        response = again
+    return response
+
+
+def _reply(response: Response, *, with_body: bool) -> Reply:
+    return Reply(
+        status=response.status_code,
+        nonces=_lines(response, "DPoP-Nonce"),
+        challenges=_lines(response, "WWW-Authenticate"),
+        retry_after=response.headers.get("Retry-After"),
+        body=response.content if with_body else b"",
+    )
+
+
+def _lines(response: Response, name: str) -> tuple[str, ...]:
+    """Return each field line by itself: requests joins them, and two are not one."""
+    fields = getattr(response.raw, "headers", None)
+    if isinstance(fields, HTTPHeaderDict):
+        return tuple(fields.getlist(name))
+    # Of an adapter that is not built on urllib3. A joined value has a space, which no
+    # nonce has.
+    value = response.headers.get(name)
+    return () if value is None else (value,)
+
+
+def _rewinder(body: Any) -> Callable[[], object] | None:
+    """Return what takes a file back to where it stands now, if anything can."""
+    try:
+        return partial(body.seek, body.tell())
+    except (AttributeError, OSError):
+        return None
+
+
+def _redirect_target(response: Response) -> PreparedRequest | None:
+    """Return the request that requests would make of a redirect, or None."""
+    history = response.history
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            targets = session.resolve_redirects(
+                response, response.request, yield_requests=True
+            )
+            return next(targets, None)
+        except (requests.RequestException, ValueError):
+            # requests will meet the same fault, if it follows redirects at all.
+            return None
+        finally:
+            response.history = history
+
+
+def _same_origin(one: str, other: str) -> bool:
+    try:
+        return Destination.of(one).origin == Destination.of(other).origin
+    except ValueError:
+        return False
