@@ -67,7 +67,10 @@ class DPoPMiddleware:
         accept_bearer: bool = False,
     ) -> None:
         self._app = app
-        self._scopes = scopes if callable(scopes) else tuple(scopes)
+        # A copy: an iterator would be used up by the first request.
+        self._scopes = (
+            scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
+        )
         self._gate = Gate(
             verifier,
             find_token,

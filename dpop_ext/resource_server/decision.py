@@ -115,7 +115,8 @@ def require_scope(
     :param scopes: alternatives, of which one is enough; each is one or more scope
         values, separated by spaces, all of which are needed. None at all asks nothing.
     """
-    alternatives = list(scopes)
+    # A string is an iterable of strings too, and its letters are no scopes.
+    alternatives = [scopes] if isinstance(scopes, str) else list(scopes)
     granted = set(token.scope.split())
     if alternatives and not any(
         granted.issuperset(alternative.split()) for alternative in alternatives

@@ -1,0 +1,263 @@
+"""IntrospectionTokenValidator: what is believed of an answer, and what is sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.resource_server import IntrospectionTokenValidator
+from dpop_ext.verifier import ProofVerifier
+from tests.resource_server.world import (
+    AUDIENCE,
+    CLIENT,
+    ISSUER,
+    R,
+    Request,
+    World,
+    send,
+)
+
+ENDPOINT = "https://as.example.com/introspect"
+
+
+class Server:
+    """Answers introspection requests and remembers them."""
+
+    def __init__(self, world: World) -> None:
+        self.answer: Any = {
+            "active": True,
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "client_id": CLIENT,
+            "exp": world.clock.now + 300,
+            "scope": "accounts",
+            "token_type": "DPoP",
+            "cnf": {"jkt": world.jkt},
+        }
+        self.failure: Exception | None = None
+        self.requests: list[tuple[str, bytes, Mapping[str, str]]] = []
+
+    def __call__(self, url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        self.requests.append((url, data, headers))
+        if self.failure:
+            raise self.failure
+        if isinstance(self.answer, bytes):
+            return self.answer
+        present = {n: v for n, v in self.answer.items() if v is not ...}
+        return json.dumps(present).encode()
+
+
+@pytest.fixture
+def server(world: World) -> Server:
+    return Server(world)
+
+
+@pytest.fixture
+def introspect(world: World, server: Server) -> IntrospectionTokenValidator:
+    return IntrospectionTokenValidator(
+        ENDPOINT,
+        client_id="api:1",
+        client_secret="s/e c",
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        post=server,
+        clock=world.clock,
+    )
+
+
+@pytest.mark.requirement("B-7", "J-4")
+def test_an_active_token_is_read(
+    world: World, introspect: IntrospectionTokenValidator
+) -> None:
+    token = introspect("opaque")
+    assert token.confirmation is not None
+    assert token.confirmation.jkt == world.jkt
+    assert (token.issuer, token.client_id, token.scope) == (ISSUER, CLIENT, "accounts")
+
+
+@pytest.mark.requirement("J-4")
+def test_the_server_authenticates_as_itself_and_sends_the_token_alone(
+    server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    introspect("opaque+/=")
+    ((url, data, headers),) = server.requests
+    assert url == ENDPOINT
+    assert parse_qs(data.decode()) == {
+        "token": ["opaque+/="],
+        "token_type_hint": ["access_token"],
+    }
+    scheme, _, credentials = headers["Authorization"].partition(" ")
+    assert scheme == "Basic"
+    assert base64.b64decode(credentials) == b"api%3A1:s%2Fe+c"
+    assert "DPoP" not in headers
+
+
+@pytest.mark.requirement("J-4", "F-11")
+def test_a_revoked_token_is_refused_at_once(
+    server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    introspect("opaque")
+    server.answer = {"active": False}
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+
+
+@pytest.mark.requirement("J-4", "B-8", "B-1")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"active": "true"},
+        {"active": 1},
+        {"active": None},
+        {"active": ...},
+        {"active": [True]},
+        {"iss": "https://other.example"},
+        {"iss": 1},
+        {"aud": "https://other.example"},
+        {"aud": ...},
+        {"exp": "soon"},
+        {"exp": 1_790_000_000},
+        {"nbf": 1_790_000_061},
+        {"scope": ["accounts"]},
+        {"client_id": 1},
+        {"cnf": ...},
+        {"cnf": None},
+        {"cnf": {}},
+        {"cnf": {"jkt": "x"}},
+        {"cnf": {"x5t#S256": "a" * 43}},
+        {"cnf": ..., "token_type": "dpop"},
+    ],
+)
+def test_what_cannot_be_relied_on_is_refused(
+    server: Server, introspect: IntrospectionTokenValidator, changes: dict[str, Any]
+) -> None:
+    server.answer |= changes
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+
+
+@pytest.mark.requirement("B-1")
+def test_an_unbound_token_is_known_to_be_unbound(
+    server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    server.answer |= {"cnf": ..., "token_type": "Bearer"}
+    assert introspect("opaque").confirmation is None
+
+
+@pytest.mark.parametrize("member", ["iss", "client_id", "exp"])
+@pytest.mark.requirement("R1501")
+def test_a_symmetric_key_needs_all_that_goes_into_it(
+    world: World,
+    server: Server,
+    introspect: IntrospectionTokenValidator,
+    member: str,
+) -> None:
+    server.answer[member] = ...
+    introspect("opaque")
+    dsk = {"alg": "HS256", "v": 7, "r": b64url_encode(R)}
+    server.answer["cnf"] = {"jkt": world.jkt, "dsk": dsk}
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"null", b"[]", b'{"active":true,"active":true}', b"\xff", b"{"]
+)
+@pytest.mark.requirement("X-15")
+def test_an_answer_that_is_none_decides_nothing(
+    server: Server, introspect: IntrospectionTokenValidator, answer: bytes
+) -> None:
+    server.answer = answer
+    with pytest.raises(StoreError):
+        introspect("opaque")
+
+
+@pytest.mark.parametrize("failure", [OSError(), TimeoutError(), RuntimeError()])
+@pytest.mark.requirement("X-15")
+def test_when_the_server_is_down_nothing_is_decided(
+    server: Server, introspect: IntrospectionTokenValidator, failure: Exception
+) -> None:
+    server.failure = failure
+    with pytest.raises(StoreError):
+        introspect("opaque")
+
+
+@pytest.mark.parametrize("text", ["a" * (16 * 1024 + 1), "t\xf6ken", "\ud800"])
+def test_what_cannot_be_a_token_is_not_asked_about(
+    server: Server, introspect: IntrospectionTokenValidator, text: str
+) -> None:
+    with pytest.raises(AccessTokenError):
+        introspect(text)
+    assert not server.requests
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize("endpoint", ["http://as.example.com/introspect", "/x", ""])
+def test_the_endpoint_is_https(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="https"):
+        IntrospectionTokenValidator(
+            endpoint, client_id="a", client_secret="b", issuer=ISSUER, audience=AUDIENCE
+        )
+
+
+def test_the_secret_is_not_shown(introspect: IntrospectionTokenValidator) -> None:
+    assert "s/e" not in repr(introspect)
+
+
+@pytest.mark.requirement("B-7", "R1501")
+def test_an_opaque_token_works_with_both_kinds_of_proof(
+    world: World, server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    dsk = {"alg": "HS256", "v": 7, "r": b64url_encode(R)}
+    server.answer["cnf"] = {"jkt": world.jkt, "dsk": dsk}
+    verifier = ProofVerifier(
+        world.store,
+        keyring=world.keyring,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        token_form="opaque",
+        clock=world.clock,
+    )
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["dpop_ext.proof"].kind.encode()]
+
+    protected = DPoPMiddleware(
+        app, verifier=verifier, find_token=introspect, public_url=AUDIENCE
+    )
+
+    def call(proof: str) -> Any:
+        headers = [("Authorization", "DPoP opaque"), ("DPoP", proof)]
+        return send(protected, Request(headers=headers).environ())
+
+    assert call(world.proof("opaque")).body == b"asymmetric"
+    assert call(world.symmetric_proof("opaque")).body == b"symmetric"
+    head, _, tag = world.symmetric_proof("opaque").rpartition(".")
+    forged = f"{head}.{'A' if tag[0] != 'A' else 'B'}{tag[1:]}"
+    assert call(forged).challenges["DPoP"].get("error") == "invalid_dpop_proof"
+    server.failure = OSError()
+    assert call(world.proof("opaque")).status == 503
+
+
+@pytest.mark.requirement("J-4")
+def test_a_request_with_a_bad_proof_causes_no_introspection(
+    world: World, server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    protected = DPoPMiddleware(
+        lambda environ, start: [],
+        verifier=world.verifier,
+        find_token=introspect,
+        public_url=AUDIENCE,
+    )
+    headers = [("Authorization", "DPoP opaque"), ("DPoP", world.proof("other"))]
+    assert send(protected, Request(headers=headers).environ()).status == 401
+    assert not server.requests

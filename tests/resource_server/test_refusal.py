@@ -1,0 +1,102 @@
+"""What is written in the log about a refusal, and what is not."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from dpop_ext import errors
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.refusal import Refusal, log_refusal, refuse
+from tests.resource_server.cases import CASES, Case, with_proof
+from tests.resource_server.test_conformance import ADAPTERS, arrange
+from tests.resource_server.world import CLIENT, World, send
+
+LOGGER = "dpop_ext.resource_server"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.requirement("T20")
+def test_a_refusal_is_one_line_without_a_token_or_a_proof(
+    case: Case, adapter: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    world = arrange(world, **case.setting)
+    request = case.request(world)
+    status = send(world.app(adapter), request.environ()).status
+    lines = [r.getMessage() for r in caplog.records if r.name == LOGGER]
+    assert len(lines) == (0 if status == 200 else 1)
+    for line in lines:
+        assert "reason=" in line
+        assert "endpoint='/accounts'" in line
+        assert line.isascii()
+        assert line.isprintable()
+    for _, value in request.headers:
+        for word in value.split():
+            assert len(word) < 16 or word not in caplog.text
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_client_is_named_once_its_token_is_known_to_be_good(
+    adapter: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    app = world.app(adapter)
+    forged = with_proof(lambda w: w.token()[:-4] + "AAAA")
+    send(app, forged(world).environ())
+    assert "client=- " in caplog.text
+    caplog.clear()
+    other = with_proof(World.token, proof=lambda w, t: w.proof(t, key=w.other_key))
+    send(app, other(world).environ())
+    assert f"client={CLIENT!r} " in caplog.text
+    assert "reason=key_mismatch" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("/a?access_token=secret", "'/a'"),
+        ("/a#secret", "'/a'"),
+        ("https://u:secret@h/a/b?c", "'/a/b'"),
+        ("*", "'/'"),
+        ("", "'/'"),
+        ("/a\r\nforged", "'/a\\r\\nforged'"),
+        ("/caf\xe9\u2028", "'/caf\\xe9\\u2028'"),
+        ("/" + "a" * 500, "'/" + "a" * 199 + "'"),
+    ],
+)
+def test_the_endpoint_is_a_path_that_cannot_forge_a_line(
+    endpoint: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    log_refusal(Refusal(status=401, reason="r"), endpoint=endpoint, client_id=None)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f"endpoint={shown}")
+
+
+def test_an_outage_is_logged_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    log_refusal(refuse(errors.StoreError()), endpoint="/", client_id="c")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def every_error() -> list[errors.DPoPError]:
+    found: list[errors.DPoPError] = []
+    kinds: list[Any] = [errors.DPoPError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        arguments = {"nonce": "n"} if kind is errors.NonceRequiredError else {}
+        found.append(kind(**arguments))
+    return found
+
+
+@pytest.mark.requirement("P-16", "J-14", "P-12")
+@pytest.mark.parametrize("error", every_error(), ids=lambda e: type(e).__name__)
+def test_every_error_has_an_answer_that_can_be_sent(error: errors.DPoPError) -> None:
+    refusal = refuse(error)
+    assert refusal.status in {400, 401, 503}
+    challenges = Challenges(algorithms=("ES256",), symmetric_algorithms=("HS256",))
+    assert challenges.headers(refusal)
+    assert challenges.body(refusal)["error"] == refusal.error

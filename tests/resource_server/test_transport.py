@@ -1,0 +1,133 @@
+"""A fetch over loopback: bounded in time and size, and to the one URL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from dpop_ext.resource_server import transport
+from dpop_ext.resource_server.transport import MAX_ANSWER, fetch, is_secure
+
+
+class Answers(BaseHTTPRequestHandler):
+    """What a misbehaving authorization server may say."""
+
+    def do_GET(self) -> None:
+        if self.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", "/ok")
+            self.end_headers()
+        elif self.path == "/error":
+            self.send_error(500)
+        elif self.path == "/created":
+            self.send_response(201)
+            self.end_headers()
+        elif self.path == "/garbage":
+            self.wfile.write(b"garbage\r\n\r\n")
+        elif self.path == "/silent":
+            self.server.let_go.wait(10)  # type: ignore[attr-defined]
+        else:
+            size = MAX_ANSWER + 1 if self.path == "/long" else 2
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"x" * size)
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.rfile.read(length) + self.headers["X"].encode())
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def base() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    server.let_go = threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.let_go.set()  # type: ignore[attr-defined]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_body_of_an_answer_is_returned(base: str) -> None:
+    assert fetch(base + "/ok") == b"xx"
+    assert fetch(base + "/", data=b"a=b", headers={"X": "y"}) == b"a=by"
+
+
+@pytest.mark.parametrize(
+    "path", ["/redirect", "/error", "/created", "/garbage", "/long"]
+)
+def test_any_other_answer_is_none(base: str, path: str) -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - of any kind
+        fetch(base + path)
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUT", 0.05)
+    with pytest.raises(OSError):  # noqa: PT011 - of any kind
+        fetch(base + "/silent")
+
+
+def test_an_answer_that_trickles_in_is_given_up() -> None:
+    class Trickle:
+        def read1(self, size: int) -> bytes:
+            return b"x"
+
+    with pytest.raises(OSError, match="too long"):
+        transport._read(Trickle(), deadline=0)
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - of any kind
+        fetch("http://127.0.0.1:1/")
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com",
+        "https://127.0.0.1/",
+        "http://localhost:9000/x",
+        "http://127.0.0.1:9000",
+        "http://127.9.9.9",
+        "http://[::1]:9000",
+    ],
+)
+def test_https_and_loopback_are_secure(url: str) -> None:
+    assert is_secure(url)
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://localhost.example.com",
+        "http://10.0.0.1",
+        "http://127.0.0.1@evil.example",
+        "ftp://localhost",
+        "file:///localhost",
+        "localhost",
+        "//localhost",
+        "https://",
+        "http://[::1",
+        "",
+    ],
+)
+def test_everything_else_is_not(url: str) -> None:
+    assert not is_secure(url)
+    with pytest.raises(ValueError, match="https"):
+        fetch(url)
