@@ -24,14 +24,17 @@ def read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise PrivateFileError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # Of the open file: its name may be given to another one meanwhile.
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             raise PrivateFileError(f"{path}: must be a regular file that we own")
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise PrivateFileError(f"{path}: others have access; chmod 600 it")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -55,7 +55,7 @@ def create_blueprint(server: Server) -> Blueprint:
             return error_page(400, _EXPLANATIONS.get(error.error, _EXPLANATION))
         response = server.handle_error_response(None, error)
         issuer.add_issuer_parameter(server, response)
-        return response
+        return _see_other(response)
 
     @pages.get(AUTHORIZATION_PATH)
     def ask() -> Response:
@@ -99,11 +99,16 @@ def create_blueprint(server: Server) -> Blueprint:
             grant_user=user if decision == "allow" else None, grant=grant
         )
         issuer.add_issuer_parameter(server, response)
-        response.headers["Cache-Control"] = "no-store"
-        response.status_code = HTTPStatus.SEE_OTHER
-        return response
+        return _see_other(response)
 
     return pages
+
+
+def _see_other(response: Response) -> Response:
+    """Make a redirection to the client one that repeats no form and is not kept."""
+    response.headers["Cache-Control"] = "no-store"
+    response.status_code = HTTPStatus.SEE_OTHER
+    return response
 
 
 def _signed_in(server: Server) -> User | None:

@@ -1,0 +1,262 @@
+"""Columns for keys, and the one use of codes and refresh tokens, on SQLAlchemy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from authlib.integrations.sqla_oauth2 import (
+    OAuth2AuthorizationCodeMixin,
+    OAuth2TokenMixin,
+)
+from authlib.oauth2.rfc6749 import InvalidGrantError, grants
+from authlib.oauth2.rfc8628 import DeviceCodeGrant
+from sqlalchemy import ForeignKey, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from dpop_ext.authorization_server.issuance import Issuance
+from dpop_ext.integrations.sqla_oauth2 import (
+    OAuth2DPoPCodeMixin,
+    OAuth2DPoPTokenMixin,
+    OAuth2RedeemableMixin,
+    RedeemOnce,
+    claim,
+    create_save_token_func,
+)
+
+NOW = 1_790_000_000
+JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Code(Base, OAuth2AuthorizationCodeMixin, OAuth2DPoPCodeMixin):
+    __tablename__ = "codes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Device(Base, OAuth2RedeemableMixin):
+    __tablename__ = "devices"
+    # A key of two columns: every part of it must be in the condition.
+    tenant: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Token(Base, OAuth2TokenMixin, OAuth2DPoPTokenMixin):
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/test.sqlite3"
+
+
+@pytest.fixture
+def session(url: str) -> Iterator[Session]:
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def add(session: Session, row: Any) -> Any:
+    session.add(row)
+    session.commit()
+    return row
+
+
+def test_a_row_is_claimed_once(session: Session) -> None:
+    code = add(session, Code(code="c", client_id="x"))
+    assert code.redeemed_at == 0
+    assert claim(session, code, "redeemed_at", now=NOW)
+    assert code.redeemed_at == NOW
+    assert not claim(session, code, "redeemed_at", now=NOW + 1)
+    assert code.redeemed_at == NOW
+
+
+def test_claiming_a_row_leaves_others_alone(session: Session) -> None:
+    rows = [add(session, Device(tenant=t, number=n)) for t in (1, 2) for n in (1, 2)]
+    assert claim(session, rows[1], "redeemed_at", now=NOW)
+    assert [row.redeemed_at for row in rows] == [0, NOW, 0, 0]
+
+
+def test_a_row_that_was_read_before_the_claim_cannot_be_claimed_again(
+    session: Session, url: str
+) -> None:
+    add(session, Code(code="c", client_id="x"))
+    engine = create_engine(url)
+    with Session(engine) as other:
+        mine = session.scalars(select(Code)).one()
+        theirs = other.scalars(select(Code)).one()
+        assert mine.redeemed_at == theirs.redeemed_at == 0
+        session.rollback()
+        other.rollback()
+        assert claim(other, theirs, "redeemed_at", now=NOW)
+        assert not claim(session, mine, "redeemed_at", now=NOW)
+    engine.dispose()
+
+
+class FakeGrant:
+    """Stands in for a grant of Authlib: it issues, whatever comes."""
+
+    GRANT_TYPE = "authorization_code"
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+    def create_token_response(self) -> str:
+        return "issued"
+
+
+def make_grant(base: type, session: Session, grant_type: str, row: Any) -> Any:
+    class Grant(RedeemOnce, base):
+        GRANT_TYPE = grant_type
+        clock = staticmethod(lambda: NOW + 0.5)
+        second_uses: list[Any] = []
+
+        def get_session(self) -> Session:
+            return session
+
+        def on_second_use(self, credential: Any) -> None:
+            self.second_uses.append(credential)
+
+    attribute, _ = RedeemOnce.REDEEMED[grant_type]
+    return Grant(SimpleNamespace(**{attribute: row}))
+
+
+def test_names_of_grants_are_those_of_authlib() -> None:
+    assert set(RedeemOnce.REDEEMED) == {
+        grants.AuthorizationCodeGrant.GRANT_TYPE,
+        grants.RefreshTokenGrant.GRANT_TYPE,
+        DeviceCodeGrant.GRANT_TYPE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("grant_type", "row"),
+    [
+        ("authorization_code", Code(code="c")),
+        ("refresh_token", Token(access_token="a", refresh_token="r")),
+        (DeviceCodeGrant.GRANT_TYPE, Device(tenant=1, number=1)),
+    ],
+)
+def test_a_second_use_gets_nothing_and_is_reported(
+    session: Session, grant_type: str, row: Any
+) -> None:
+    grant = make_grant(FakeGrant, session, grant_type, add(session, row))
+    assert grant.create_token_response() == "issued"
+    assert grant.second_uses == []
+    with pytest.raises(InvalidGrantError):
+        grant.create_token_response()
+    assert grant.second_uses == [row]
+
+
+def test_a_refresh_token_that_is_not_rotated_can_be_used_again(
+    session: Session,
+) -> None:
+    row = add(session, Token(access_token="a", refresh_token="r"))
+    grant = make_grant(FakeGrant, session, "refresh_token", row)
+    grant.INCLUDE_NEW_REFRESH_TOKEN = False
+    assert grant.create_token_response() == "issued"
+    assert grant.create_token_response() == "issued"
+    assert row.refresh_token_revoked_at == 0
+
+
+def test_a_session_must_be_given(session: Session) -> None:
+    class Grant(RedeemOnce, FakeGrant):
+        pass
+
+    row = add(session, Code(code="c"))
+    with pytest.raises(NotImplementedError):
+        Grant(SimpleNamespace(authorization_code=row)).create_token_response()
+    assert row.redeemed_at == 0
+
+
+def test_nothing_happens_at_a_second_use_unless_somebody_says_so(
+    session: Session,
+) -> None:
+    class Grant(RedeemOnce, FakeGrant):
+        def get_session(self) -> Session:
+            return session
+
+    row = add(session, Code(code="c"))
+    grant = Grant(SimpleNamespace(authorization_code=row))
+    assert grant.create_token_response() == "issued"
+    with pytest.raises(InvalidGrantError):
+        grant.create_token_response()
+
+
+@pytest.mark.parametrize(
+    ("grant_type", "model", "values"),
+    [
+        ("authorization_code", Code, {"code": "c"}),
+        ("refresh_token", Token, {"access_token": "a", "refresh_token": "r"}),
+        (DeviceCodeGrant.GRANT_TYPE, Device, {"tenant": 1, "number": 1}),
+    ],
+)
+def test_of_parallel_redemptions_exactly_one_succeeds(
+    session: Session, url: str, grant_type: str, model: type[Any], values: Any
+) -> None:
+    add(session, model(**values))
+    engine = create_engine(url)
+    outcomes: list[str] = []
+    # All have read the row as unused before one of them redeems it.
+    everybody_has_read = threading.Barrier(4)
+
+    def redeem() -> None:
+        with Session(engine) as mine:
+            row = mine.scalars(select(model)).one()
+            grant = make_grant(FakeGrant, mine, grant_type, row)
+            everybody_has_read.wait(timeout=10)
+            try:
+                outcomes.append(grant.create_token_response())
+            except InvalidGrantError:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=redeem) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+    assert sorted(outcomes) == ["issued", "refused", "refused", "refused"]
+
+
+def token_request(**changes: Any) -> Any:
+    client = SimpleNamespace(client_id="client")
+    return SimpleNamespace(client=client, user=None, **changes)
+
+
+def test_save_token_stores_the_keys_that_a_token_is_bound_to(session: Session) -> None:
+    save_token = create_save_token_func(session, Token)
+    issuance = Issuance(jkt=JKT, audience=None, refresh_jkt=JKT, plan=None)
+    token = {"access_token": "a", "refresh_token": "r", "token_type": "DPoP"}
+    save_token(token, token_request(dpop_issuance=issuance))
+    row = session.scalars(select(Token)).one()
+    assert row.client_id == "client"
+    assert row.user_id is None
+    assert (row.dpop_jkt, row.refresh_dpop_jkt, row.dpop_dsk) == (JKT, JKT, None)
+
+
+def test_save_token_stores_a_bearer_token_without_keys(session: Session) -> None:
+    save_token = create_save_token_func(session, Token)
+    request = token_request()
+    request.user = SimpleNamespace(get_user_id=lambda: 7)
+    save_token({"access_token": "a", "token_type": "Bearer"}, request)
+    row = session.scalars(select(Token)).one()
+    assert row.user_id == 7
+    assert (row.dpop_jkt, row.refresh_dpop_jkt, row.dpop_dsk) == (None, None, None)
