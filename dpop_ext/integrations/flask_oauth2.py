@@ -112,18 +112,13 @@ class ResourceProtector(_ResourceProtector):
                 validator.validate_token(token, scopes, request, **kwargs)
         except AccessRefusedError as error:
             refused = as_oauth2_error(error.refusal, challenges)
-            if not isinstance(refused, MissingCredentialsError):
+            if isinstance(refused, MissingCredentialsError):
+                _log_unless_served(error.refusal)
+            else:
                 _log(error.refusal, client_id=_client_id(token))
             raise refused from error
         _admit(getattr(request, "dpop_proof", None))
         return token
-
-    def raise_error_response(self, error: Any) -> None:
-        """Refuse the request."""
-        # Only now: with optional=True a request without credentials is not refused.
-        if isinstance(error, MissingCredentialsError):
-            _log(error.refusal, client_id=None)
-        super().raise_error_response(error)
 
     def _challenges(self) -> Challenges:
         if "dpop" not in self._token_validators:
@@ -165,6 +160,16 @@ def _has_token_in_form() -> bool:
     # Kept first, because parsing a form uses the body up.
     flask_request.get_data(cache=True)
     return "access_token" in flask_request.form
+
+
+def _log_unless_served(refusal: Refusal) -> None:
+    """Log later: with ``optional=True`` the view serves the request nevertheless."""
+
+    @after_this_request
+    def log(response: Response) -> Response:
+        if response.status_code == refusal.status:
+            _log(refusal, client_id=None)
+        return response
 
 
 def _log(refusal: Refusal, *, client_id: str | None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from authlib.integrations.flask_oauth2 import current_token
+from authlib.integrations.flask_oauth2 import AuthorizationServer, current_token
 from authlib.oauth2.rfc6749 import TokenValidator
 from authlib.oauth2.rfc6750 import BearerTokenValidator
+from authlib.oidc.core import UserInfoEndpoint
 from flask import Flask, request
 from joserfc.jwk import ECKey
 
@@ -247,6 +248,61 @@ def test_an_error_of_the_view_carries_the_nonce_once(world: World) -> None:
     answer = send(app, old(world).environ())
     assert answer.status == 404
     assert answer.only("DPoP-Nonce") == world.nonce()
+
+
+@pytest.mark.requirement("Q-13", "P-9", "P-3")
+def test_userinfo_is_a_resource_server(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
+    world = replace(world, use_nonces=True)
+
+    class User:
+        scope = "openid"
+        client_metadata: ClassVar[dict[str, Any]] = {}
+
+        def get_client(self) -> Any:
+            return self
+
+        get_user = get_client
+
+    class Tokens(DPoPTokenValidator):
+        def authenticate_token(self, token_string: str) -> Any:
+            super().authenticate_token(token_string)
+            return User()
+
+        def get_access_token(self, token: Any) -> Any:
+            return world.validator(world.token())
+
+    class UserInfo(UserInfoEndpoint):
+        def generate_user_info(self, user: Any, scope: str) -> Any:
+            return {"sub": "alice"}
+
+    protector = ResourceProtector()
+    protector.register_token_validator(
+        Tokens(Rows(world.validator), world.verifier, public_url=AUDIENCE)
+    )
+    app = Flask("userinfo")
+    server = AuthorizationServer(app, query_client=None, save_token=None)
+    server.register_endpoint(UserInfo(resource_protector=protector))
+    app.add_url_rule(
+        "/accounts", view_func=lambda: server.create_endpoint_response("userinfo")
+    )
+    assert send(app, with_proof(World.token)(world).environ()).json["sub"] == "alice"
+    assert not caplog.records
+    for sent, error in [
+        (Request(headers=[]), None),
+        (
+            with_proof(World.token, proof=proof_with(nonce=None))(world),
+            "use_dpop_nonce",
+        ),
+    ]:
+        caplog.clear()
+        refused = send(app, sent.environ())
+        assert refused.status == 401
+        assert refused.challenges["DPoP"].get("error") == error
+        assert len(refused.values("DPoP-Nonce")) == bool(error)
+        assert len(caplog.records) == 1
 
 
 @pytest.mark.requirement("P-2")
