@@ -33,6 +33,14 @@ def test_the_server_that_was_used_longest_ago_is_forgotten_first() -> None:
     assert cache.get("https://b.example", "rs") is None
 
 
+def test_a_server_that_supplies_a_nonce_is_in_use() -> None:
+    cache = NonceCache(max_servers=2)
+    for host in "abac":
+        cache.put(f"https://{host}.example", "rs", host)
+    assert cache.get("https://a.example", "rs") == "a"
+    assert cache.get("https://b.example", "rs") is None
+
+
 @pytest.mark.parametrize(
     "nonce", ["a", "!#[]~", "eyJ7S_zG.eyJH0-Z.HX4w-7v", "x" * MAX_NONCE_LENGTH]
 )

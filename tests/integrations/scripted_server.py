@@ -105,6 +105,8 @@ def running_server() -> Iterator[ScriptedServer]:
         protocol_version = "HTTP/1.1"
         # A small answer in two segments waits for an acknowledgement otherwise.
         wbufsize = -1
+        # Seconds to wait for a body that does not come.
+        timeout = 5
 
         def handle_any(self) -> None:
             answer = scripted.answer(

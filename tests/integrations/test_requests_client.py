@@ -347,7 +347,8 @@ def test_a_redirect_to_another_origin_takes_no_credentials_along(
     elsewhere = other_server.url.replace("127.0.0.1", host)
     answers = [demand("n1")] if nonce_first else []
     server.play(*answers, redirect(f"{elsewhere}/x", 302))
-    assert session.get(server.url, auth=auth).status_code == 200
+    headers = {"DPoP": "of the caller"}
+    assert session.get(server.url, auth=auth, headers=headers).status_code == 200
     assert len(server.received) == 1 + nonce_first
     (request,) = other_server.received
     assert request.all("Authorization") == []
