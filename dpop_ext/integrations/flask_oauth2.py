@@ -22,6 +22,7 @@ from dpop_ext.integrations.wsgi import (
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials
+from dpop_ext.resource_server.decision import open_request
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
     as_oauth2_error,
@@ -105,6 +106,8 @@ class ResourceProtector(_ResourceProtector):
             validator, text = self.parse_request_authorization(request)
             scheme: Scheme = validator.TOKEN_TYPE
             with translating(scheme=scheme, scopes=scopes):
+                if scheme == "bearer":
+                    self._check_transport(request)
                 validator.validate_request(request)
                 token = validator.authenticate_token(text)
                 if scheme == "bearer":
@@ -120,10 +123,23 @@ class ResourceProtector(_ResourceProtector):
         _admit(getattr(request, "dpop_proof", None))
         return token
 
-    def _challenges(self) -> Challenges:
+    def _check_transport(self, request: Any) -> None:
+        """Open a Bearer request too: it has no proof, but needs TLS all the same."""
+        validator = self._dpop_validator()
+        open_request(
+            request.resource_request,
+            verifier=validator.verifier,
+            public_url=validator.public_url,
+        )
+
+    def _dpop_validator(self) -> DPoPTokenValidator:
         if "dpop" not in self._token_validators:
             raise RuntimeError("register a DPoPTokenValidator")
         validator: DPoPTokenValidator = self._token_validators["dpop"]
+        return validator
+
+    def _challenges(self) -> Challenges:
+        validator = self._dpop_validator()
         accept_bearer = "bearer" in self._token_validators
         return replace(validator.challenges, accept_bearer=accept_bearer)
 

@@ -319,6 +319,20 @@ def test_plain_http_is_served_on_loopback_only(adapter: str, world: World) -> No
 
 
 @adapters
+@pytest.mark.requirement("G-1")
+def test_a_bearer_token_over_plain_http_is_refused_too(
+    adapter: str, world: World
+) -> None:
+    world = arrange(world, public_url=None, accept_bearer=True)
+    app = world.app(adapter)
+    headers = [("Authorization", f"Bearer {world.unbound_token()}")]
+    for scheme, status in [("https", 200), ("http", 400)]:
+        environ = Request(headers=headers, scheme=scheme).environ()
+        assert send(app, environ).status == status
+    assert world.served == 1
+
+
+@adapters
 @pytest.mark.requirement("C-9")
 @pytest.mark.parametrize(
     "changes",
