@@ -25,7 +25,7 @@
     ├── MalformedRequestError        400              invalid_request
     ├── KeyDeliveryError             raised at the client only
     └── StoreError                   503, no token used
-    MalformedJOSEError(ValueError)   inside the package: its caller knows whose fault it is
+    MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
 Match on the class or on ``code``: it is stable. ``description`` is constant text
 (a number at most), so it can be logged and sent: it never repeats what a caller
@@ -161,7 +161,7 @@ class AccessTokenError(DPoPError):
 
 
 class SymmetricKeyError(DPoPError):
-    """The key of a symmetric proof cannot be used; ``code`` goes out as ``sym_error``."""
+    """The key of a symmetric proof cannot be used; ``code`` is the ``sym_error``."""
 
     code = "symmetric_key"
     description = "The symmetric key of the proof cannot be used."
