@@ -5,7 +5,11 @@ Importing it needs the extra ``requests``.
 
 from __future__ import annotations
 
-from dpop_ext.integrations.requests_client.auth import DPoPAuth, DPoPTokenAuth
-from dpop_ext.integrations.requests_client.session import OAuth2Auth, OAuth2Session
+from dpop_ext.integrations.requests_client.auth import (
+    DPoPAuth,
+    DPoPTokenAuth,
+    OAuth2Auth,
+)
+from dpop_ext.integrations.requests_client.session import OAuth2Session
 
 __all__ = ["DPoPAuth", "DPoPTokenAuth", "OAuth2Auth", "OAuth2Session"]

@@ -9,19 +9,15 @@ from functools import partial
 from typing import Any, Literal
 
 from authlib.common.security import generate_token
-from authlib.integrations.base_client import UnsupportedTokenTypeError
-from authlib.integrations.requests_client import OAuth2Auth as AuthlibAuth
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from authlib.oauth2.rfc6749 import OAuth2Token
-from requests.models import PreparedRequest
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.renewal import Schedule, in_background, in_foreground
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.client.token_response import is_bound, require_bound
 from dpop_ext.errors import DPoPError, UnboundTokenError
-from dpop_ext.integrations.requests_client.auth import DPoPAuth, DPoPTokenAuth
+from dpop_ext.integrations.requests_client.auth import DPoPTokenAuth, OAuth2Auth
 
 _SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "background": in_background,
@@ -32,43 +28,6 @@ _SCHEDULES: dict[str, Callable[[], Schedule]] = {
 TOKEN_TIMEOUT = 30
 
 _log = logging.getLogger("dpop_ext.client")
-
-
-class OAuth2Auth(AuthlibAuth):
-    """Signs the requests of an :class:`OAuth2Session`.
-
-    The method of the base class for this looks the token type up in a dict that all
-    sessions of the process share, and is not told the HTTP method.
-    """
-
-    def set_token(self, token: dict[str, Any] | None) -> None:
-        """Use *token* from now on.
-
-        :raises UnboundTokenError: it is not of the type ``DPoP``; the one before
-            stays.
-        """
-        if token is not None:
-            require_bound(token)
-        before = self.token
-        super().set_token(token)
-        if before and before.get("access_token") != (token or {}).get("access_token"):
-            self.client.dpop.forget(before.get("access_token", ""))
-
-    def __call__(self, req: PreparedRequest) -> PreparedRequest:
-        """Refresh an expired token, then sign.
-
-        :raises UnsupportedTokenTypeError: the token is not of the type ``DPoP``.
-        """
-        self.ensure_active_token()
-        token = self.token
-        if not token or not is_bound(token):
-            # Never as Bearer: whoever sees it there can use it.
-            raise UnsupportedTokenTypeError(description="The token is not bound.")
-        for hook in self.hooks:
-            req.url, req.headers, req.body = hook(req.url, req.headers, req.body)
-        access_token = token["access_token"]
-        finish = partial(self.client.react, access_token)
-        return DPoPAuth(self.client.dpop, access_token, finish=finish)(req)
 
 
 class OAuth2Session(AuthlibSession):
