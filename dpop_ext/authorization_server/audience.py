@@ -19,15 +19,14 @@ class AudienceSelection:
     so that a later token is for the same resource server.
     """
 
-    def get_audience(
-        self, request: Any, client: Any, requested: Sequence[str]
-    ) -> str | None:
+    def get_audience(self, request: Any, client: Any) -> str | None:
         """Choose the audience of the token. Developers MAY re-implement this method.
 
         In this order: what the request asks for, what the code or the refresh token was
         issued for, the default of the client, the only audience of the client.
 
-        :param requested: values of ``resource`` in the request.
+        :param request: the OAuth2Request; ``request.resource`` lists what the client
+            asks for.
         :returns: None for a client whose registration names no audiences: then
             ``resource`` is ignored, and there are no symmetric keys.
         :raises InvalidTargetError: more than one resource server was asked for; one
@@ -37,6 +36,7 @@ class AudienceSelection:
         allowed = self.get_client_audiences(client)
         if allowed is None:
             return None
+        requested: Sequence[str] = request.resource
         granted = self.get_granted_audience(request)
         if len(requested) > 1:
             raise InvalidTargetError("Only one resource can be requested at a time.")

@@ -46,8 +46,8 @@ def _check(extension: Any, request: Any) -> None:
             "The client must not get an access token from the authorization endpoint."
         )
     request.dpop_jkt = _thumbprint(_values(request, "dpop_jkt"))
-    resources = _values(request, "resource")
-    request.audience = extension.get_audience(request, client, resources)
+    request.resource = _values(request, "resource")
+    request.audience = extension.get_audience(request, client)
 
 
 def _thumbprint(values: Sequence[Any]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from authlib.common.security import is_secure_transport
 from authlib.consts import version as authlib_version
@@ -38,11 +38,11 @@ from dpop_ext.authorization_server.refusal import (
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError
 from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
-from dpop_ext.symmetric.proof import SymmetricProof
 from dpop_ext.verifier import ProofVerifier
 
 #: Without nonces a stolen proof made ahead of time works for as long as the token.
@@ -157,15 +157,15 @@ class DPoP(KeyBinding, AudienceSelection):
                 proof, method=request.method, url=self._url_of(request)
             )
             verified = self.verifier.verify(opened, policy=self.get_policy(request))
+            # Without an access token there are no symmetric proofs: the private key
+            # stays the root of every grant.
+            signed = cast("SignedProof", opened.proof)
+            return ReceivedProof(verified=verified, jwk=signed.jwk)
         except DPoPError:
             raise
         except Exception as error:
             log_fault(error)
             raise MalformedProofError from error
-        if isinstance(opened.proof, SymmetricProof):
-            # The private key is the root of the grant: no key derived from it will do.
-            raise MalformedProofError("Symmetric proofs are not accepted here.")
-        return ReceivedProof(verified=verified, jwk=opened.proof.jwk)
 
     def check_lifetime(self, token: dict[str, Any]) -> None:
         """Warn of long-lived tokens without nonces (:rfc:`9449#section-11.2`)."""

@@ -64,15 +64,14 @@ class Issuance:
             "dpop_dsk": self.dsk_column,
         }
 
-    def keep_with_token(self, *, now: int, expires_at: int) -> None:
-        """Fix ``cnf.dsk`` of an opaque token and prepare its column.
+    def keep_with_token(self, plan: KeyPlan, *, now: int, expires_at: int) -> None:
+        """Fix ``cnf.dsk`` of an opaque token, for its column.
 
         :param now: seconds since the epoch.
         :param expires_at: expiry of the access token, in seconds since the epoch.
         """
-        self.confirmation(now=now, expires_at=expires_at)
-        if self.dsk is not None:
-            self.dsk_column = json.dumps({**self.dsk, "aud": self.audience})
+        self.dsk = plan.reference(now=now, expires_at=expires_at)
+        self.dsk_column = json.dumps({**self.dsk, "aud": plan.audience})
 
 
 @contextmanager

@@ -75,9 +75,9 @@ class TokenRequest:
             return token
         with issuing(issuance):
             token = self._generate(*args, **kwargs)
-        self._extension.check_lifetime(token)
         if issuance.jkt is None:
             return token
+        self._extension.check_lifetime(token)
         claims = _jwt_claims(token["access_token"])
         if claims is None:
             self._complete_opaque(issuance, token)
@@ -103,7 +103,7 @@ class TokenRequest:
             log_refusal(self._grant.request, ENDPOINT, error.error)
             raise
         issuance = self._issuance
-        if issuance is not None and issuance.jkt is not None:
+        if status == 200 and issuance is not None and issuance.jkt is not None:
             if not self._is_bound:
                 raise RuntimeError(
                     "The grant made its token without generate_token, so it is not "
@@ -128,9 +128,8 @@ class TokenRequest:
         jkt = proof.verified.jkt if proof else None
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
-        audience = extension.get_audience(
-            request, request.client, form_values(request, "resource")
-        )
+        request.resource = form_values(request, "resource")
+        audience = extension.get_audience(request, request.client)
         plan = self._decide(offer, audience, jkt)
         if proof is not None:
             extension.verifier.spend(proof.verified)
@@ -194,7 +193,8 @@ class TokenRequest:
         if not lifetime:
             raise RuntimeError("A token with a symmetric key needs a lifetime.")
         now = int(self._extension.verifier.clock())
-        issuance.keep_with_token(now=now, expires_at=now + lifetime)
+        plan = issuance.plan
+        issuance.keep_with_token(plan, now=now, expires_at=now + lifetime)
 
     def _nonce_fields(self) -> list[Header]:
         if self._next_nonce is None:

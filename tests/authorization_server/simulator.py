@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,6 +207,7 @@ class Simulator:
         self.tokens: list[Token] = []
         self.device_credentials: dict[str, DeviceCredential] = {}
         self.used_assertions: set[str] = set()
+        self.lock = threading.Lock()
         self.clients = {
             "confidential": Client("confidential", "secret"),
             "public": Client("public", None),
@@ -397,7 +399,14 @@ def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
             return found if found and found.client_id == client.client_id else None
 
         def delete_authorization_code(self, authorization_code: Code) -> None:
-            del sim.codes[authorization_code.code]
+            sim.codes.pop(authorization_code.code, None)
+
+        def save_token(self, token: Any) -> None:
+            # Trap: Authlib reads, saves, then deletes, so two requests at once would
+            # both succeed. The one that takes the code out gets the token.
+            if sim.codes.pop(self.request.authorization_code.code, None) is None:
+                raise InvalidGrantError
+            super().save_token(token)
 
         def authenticate_user(self, authorization_code: Code) -> User:
             return User()
@@ -412,8 +421,16 @@ def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
         def authenticate_user(self, refresh_token: Token) -> User:
             return User()
 
+        def save_token(self, token: Any) -> None:
+            old = self.request.refresh_token
+            with sim.lock:
+                if old.revoked:
+                    raise InvalidGrantError
+                old.revoked = rotate
+            super().save_token(token)
+
         def revoke_old_credential(self, refresh_token: Token) -> None:
-            refresh_token.revoked = rotate
+            pass
 
     class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
         TOKEN_ENDPOINT_AUTH_METHODS = METHODS
@@ -432,7 +449,9 @@ def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
             return False
 
         def save_token(self, token: Any) -> None:
-            del sim.device_credentials[self.request.credential.device_code]
+            device_code = self.request.credential.device_code
+            if sim.device_credentials.pop(device_code, None) is None:
+                raise InvalidGrantError
             super().save_token(token)
 
     class AssertionGrant(JWTBearerGrant):

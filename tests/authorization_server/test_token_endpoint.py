@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc6749 import InvalidGrantError
+from authlib.oauth2.rfc6750 import BearerTokenGenerator
+from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dpop_ext.authorization_server import DPoP
+from dpop_ext.authorization_server.http_request import (
+    form_value,
+    raw_target,
+    read_proof,
+)
 from dpop_ext.core.policy import FAPI2, ProofPolicy
+from dpop_ext.errors import (
+    MalformedProofError,
+    MalformedRequestError,
+    StoreError,
+)
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.authorization_server.simulator import (
     JWT_BEARER,
@@ -322,6 +340,48 @@ def test_the_nonce_is_checked_before_the_time(
     assert error_of(sim.token(CLIENT_CREDENTIALS, old)) == (400, "invalid_dpop_proof")
 
 
+@pytest.mark.parametrize(
+    "grant", ["authorization_code", "refresh_token", DEVICE_CODE_GRANT_TYPE]
+)
+@pytest.mark.parametrize("same_key", [True, False])
+def test_of_two_redemptions_at_once_one_succeeds(
+    make_sim: Any, prove: Any, prove_other: Any, grant: str, *, same_key: bool
+) -> None:
+    """Trap: two requests with two good proofs would both redeem one code."""
+    barrier = threading.Barrier(2, timeout=10)
+
+    def meet(**_: Any) -> str:
+        barrier.wait()
+        return secrets.token_hex(8)
+
+    sim = make_sim(generator=BearerTokenGenerator(meet, meet, 300))
+    request = sim.grant(grant)
+    proofs = [prove(), prove() if same_key else prove_other()]
+    before = len(sim.tokens)
+    with ThreadPoolExecutor(2) as pool:
+        responses = list(pool.map(partial(sim.token, request), proofs))
+    assert sorted(r.status_code for r in responses) == [200, 400]
+    (loser,) = [r for r in responses if r.status_code == 400]
+    assert error_of(loser) == (400, "invalid_grant")
+    assert len(sim.tokens) == before + 1
+
+
+@pytest.mark.parametrize("error", [StoreError(), InvalidGrantError()])
+def test_an_error_while_saving_is_a_documented_one(
+    sim: Any, prove: Any, caplog: Any, error: Any
+) -> None:
+    def broken(token: Any, request: Any) -> None:
+        raise error
+
+    caplog.set_level(logging.INFO)
+    sim.server._save_token = broken
+    response = sim.token(CLIENT_CREDENTIALS, prove())
+    expected = {"StoreError": (503, "temporarily_unavailable")}
+    got = error_of(response)
+    assert got == expected.get(type(error).__name__, (400, "invalid_grant"))
+    assert len([r for r in caplog.records if "refused" in r.getMessage()]) == 1
+
+
 # --- nonces
 
 
@@ -553,3 +613,32 @@ def test_every_default_algorithm_works_and_others_do_not(
         assert sim.token(CLIENT_CREDENTIALS, proof).status_code == 200
     refused = sim.token(CLIENT_CREDENTIALS, Prover(rsa_key, clock, "RS256")())
     assert error_of(refused) == (400, "invalid_dpop_proof")
+
+
+# --- requests of other frameworks
+
+
+def test_header_fields_may_be_any_mapping() -> None:
+    """Of a framework whose fields are no multi-dict, or of a test."""
+    assert read_proof({"Content-Type": "x"}) is None
+    assert read_proof({"dpop": "p"}) == "p"
+    for fields in ({"DPoP": ""}, {"DPoP": "p,q"}, {"DPoP": "p", "dpop": "q"}):
+        with pytest.raises(MalformedProofError):
+            read_proof(fields)
+
+
+def test_a_form_may_be_any_mapping() -> None:
+    request = SimpleNamespace(form={"a": "1"})
+    assert (form_value(request, "a"), form_value(request, "b")) == ("1", None)
+
+
+def test_a_repeated_parameter_has_no_value(sim: Any) -> None:
+    with sim.app.test_request_context("/", method="POST", data={"a": ["1", "1"]}):
+        request = sim.server.create_oauth2_request(None)
+        with pytest.raises(MalformedRequestError):
+            form_value(request, "a")
+
+
+def test_a_framework_without_an_environ_has_no_raw_target() -> None:
+    assert raw_target(SimpleNamespace()) is None
+    assert raw_target(SimpleNamespace(_request=SimpleNamespace())) is None

@@ -1,0 +1,213 @@
+"""Introspection of bound tokens, opaque and JWT."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from authlib.oauth2.rfc9068 import JWTIntrospectionEndpoint
+
+from dpop_ext.authorization_server import IntrospectionConfirmation, SymmetricKeys
+from tests.authorization_server.simulator import AUDIENCE, ISSUER, basic, dsk_column
+from tests.authorization_server.symmetric_parts import Secrets, ask
+
+CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
+
+
+@pytest.fixture
+def symmetric_sim(make_sim: Any, clock: Any) -> Any:
+    return make_sim(symmetric=SymmetricKeys(Secrets(clock), issuer=ISSUER))
+
+
+def issue(sim: Any, *proof: str) -> str:
+    text: str = sim.token(CLIENT_CREDENTIALS, *proof).get_json()["access_token"]
+    return text
+
+
+@pytest.mark.requirement("B-5", "B-6", "J-4")
+def test_a_bound_token_is_reported_with_its_key(sim: Any, prove: Any) -> None:
+    answer = sim.introspect(issue(sim, prove()))
+    assert answer == {
+        "active": True,
+        "token_type": "DPoP",
+        "client_id": "confidential",
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "exp": sim.clock.now + 300,
+        "cnf": {"jkt": prove.jkt},
+    }
+
+
+@pytest.mark.requirement("B-6")
+def test_dpop_is_said_whatever_the_application_says(sim: Any, prove: Any) -> None:
+    text = issue(sim, prove())
+    sim.tokens[-1].token_type = "Bearer"
+    assert sim.introspect(text)["token_type"] == "DPoP"
+
+
+@pytest.mark.requirement("B-1")
+def test_an_unbound_token_is_reported_without_a_key(sim: Any) -> None:
+    answer = sim.introspect(issue(sim))
+    assert answer["token_type"] == "Bearer"
+    assert "cnf" not in answer
+
+
+@pytest.mark.requirement("J-4")
+def test_an_inactive_token_says_nothing_else(sim: Any, prove: Any) -> None:
+    text = issue(sim, prove())
+    sim.tokens[-1].revoked = True
+    assert sim.introspect(text) == {"active": False}
+    assert sim.introspect("unknown") == {"active": False}
+
+
+@pytest.mark.requirement("T1")
+def test_only_the_resource_server_of_the_token_learns_how_to_derive_its_key(
+    symmetric_sim: Any, prove: Any
+) -> None:
+    sim = symmetric_sim
+    text = issue(sim, prove(**ask()))
+    dsk = dsk_column(sim.tokens[-1])
+    answer = sim.introspect(text, "rs")
+    assert answer["aud"] == dsk.pop("aud") == AUDIENCE
+    assert answer["cnf"] == {"jkt": prove.jkt, "dsk": dsk}
+    assert {"iss", "client_id", "exp"} <= set(answer)
+    for other in ("other-rs", "confidential"):
+        answer = sim.introspect(text, other)
+        assert (answer["token_type"], answer["cnf"]) == ("DPoP", {"jkt": prove.jkt})
+    sim.clients["rs"].client_metadata["resource_server_audiences"] = ["https://b"]
+    assert "dsk" not in sim.introspect(text, "rs")["cnf"]
+
+
+def endpoint(sim: Any) -> Any:
+    return sim.server._endpoints["introspection"][0]
+
+
+def test_what_the_key_needs_comes_from_the_token_when_it_is_not_said(
+    symmetric_sim: Any, prove: Any
+) -> None:
+    """Trap: the usual introspect_token names the client as the audience."""
+    sim = symmetric_sim
+    text = issue(sim, prove(**ask()))
+    endpoint(sim).introspect_token = lambda token: {"exp": 5, "aud": token.client_id}
+    answer = sim.introspect(text)
+    assert (answer["iss"], answer["client_id"]) == (ISSUER, "confidential")
+    assert (answer["aud"], answer["exp"]) == (AUDIENCE, 5)
+
+
+def test_what_the_key_needs_and_nobody_says_is_a_fault(
+    symmetric_sim: Any, prove: Any
+) -> None:
+    sim = symmetric_sim
+    text = issue(sim, prove(**ask()))
+    endpoint(sim).introspect_token = lambda token: {}
+    endpoint(sim).issuer = None
+    sim.app.testing = True
+    with pytest.raises(RuntimeError, match="iss and exp"):
+        sim.introspect(text)
+    assert sim.introspect(text, "other-rs")["cnf"] == {"jkt": prove.jkt}
+
+
+# --- JWTs
+
+
+class JWTIntrospection(IntrospectionConfirmation, JWTIntrospectionEndpoint):
+    key: Any = None
+
+    def get_jwks(self) -> Any:
+        return self.key
+
+    def check_permission(self, token: Any, client: Any, request: Any) -> bool:
+        return True
+
+
+@pytest.fixture
+def jwt_sim(make_sim: Any, clock: Any) -> Any:
+    # Authlib compares exp with the time of the day, not with our clock.
+    symmetric = SymmetricKeys(Secrets(clock), issuer=ISSUER)
+    sim = make_sim(form="jwt", lifetime=2_000_000_000, symmetric=symmetric)
+    jwt_endpoint = JWTIntrospection(issuer=ISSUER)
+    jwt_endpoint.key = sim.signing_key
+    del sim.server._endpoints["introspection"]
+    sim.server.register_endpoint(jwt_endpoint)
+    return sim
+
+
+def scoped(sim: Any, *proof: str) -> str:
+    form = CLIENT_CREDENTIALS | {"scope": "accounts"}
+    text: str = sim.token(form, *proof).get_json()["access_token"]
+    return text
+
+
+@pytest.mark.requirement("B-5", "B-6")
+def test_a_bound_jwt_is_not_reported_as_bearer(jwt_sim: Any, prove: Any) -> None:
+    """Trap: Authlib's endpoint for JWTs always says Bearer, and drops cnf."""
+    answer = jwt_sim.introspect(scoped(jwt_sim, prove()))
+    assert answer["token_type"] == "DPoP"
+    assert answer["cnf"] == {"jkt": prove.jkt}
+    assert answer["aud"] == AUDIENCE
+    unbound = jwt_sim.introspect(scoped(jwt_sim))
+    assert unbound["token_type"] == "Bearer"
+    assert "cnf" not in unbound
+
+
+@pytest.mark.requirement("T1")
+def test_a_jwt_with_a_key_is_reported_to_its_resource_server(
+    jwt_sim: Any, prove: Any
+) -> None:
+    text = scoped(jwt_sim, prove(**ask()))
+    answer = jwt_sim.introspect(text, "rs")
+    assert set(answer["cnf"]["dsk"]) == {"alg", "v", "r", "exp"}
+    assert {"iss", "aud", "client_id", "exp"} <= set(answer)
+    assert jwt_sim.introspect(text, "other-rs")["cnf"] == {"jkt": prove.jkt}
+
+
+def test_a_jwt_that_is_bound_by_other_means_keeps_its_cnf(jwt_sim: Any) -> None:
+    generator = jwt_sim.server._token_generators["default"]
+    generator.get_extra_claims = lambda *_: {"cnf": {"x5t#S256": "x"}}
+    answer = jwt_sim.introspect(scoped(jwt_sim))
+    assert answer["cnf"] == {"x5t#S256": "x"}
+    assert answer["token_type"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "a.b.c",
+        "\xe9",
+        "e30.e30.e30",
+        # {"alg": "ES256", "crit": null}, and an array for a header
+        "eyJhbGciOiJFUzI1NiIsImNyaXQiOm51bGx9.e30.YQ",
+        "W10.e30.YQ",
+        "eyJhbGciOlsxXX0.e30.YQ",
+    ],
+)
+def test_a_hostile_token_is_inactive(jwt_sim: Any, text: str, caplog: Any) -> None:
+    """Trap: JOSE libraries raise TypeError and more; Authlib answers that with 500."""
+    caplog.set_level(logging.INFO)
+    assert jwt_sim.introspect(text) == {"active": False}
+    assert not text or text not in caplog.text or len(text) == 1
+
+
+def test_the_next_endpoint_is_asked_about_what_is_no_jwt(jwt_sim: Any) -> None:
+    second = JWTIntrospection(issuer=ISSUER)
+    second.key = jwt_sim.signing_key
+    jwt_sim.server.register_endpoint(second)
+    assert jwt_sim.introspect("opaque") == {"active": False}
+    text = scoped(jwt_sim)
+    assert jwt_sim.introspect(text)["active"] is True
+
+
+def test_a_caller_that_is_not_authenticated_learns_nothing(
+    sim: Any, prove: Any
+) -> None:
+    text = issue(sim, prove())
+    response = sim.http.post(
+        f"{ISSUER}/introspect",
+        data={"token": text},
+        headers=[("Authorization", basic("rs", "wrong"))],
+    )
+    assert response.status_code == 401
+    assert response.get_json()["error"] == "invalid_client"
