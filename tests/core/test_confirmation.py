@@ -1,0 +1,170 @@
+"""A confirmation is understood as a whole, or the token is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpop_ext.core.confirmation import (
+    AccessToken,
+    Confirmation,
+    DerivedKeyReference,
+    parse_confirmation,
+)
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.errors import AccessTokenError
+
+JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+R = bytes(range(32))
+DSK: dict[str, Any] = {"alg": "HS256", "v": 7, "r": b64url_encode(R)}
+
+ODD_THUMBPRINTS: list[Any] = [
+    *(None, "", 1, True, [], {}, [JKT], JKT[:-1], JKT + "A", JKT[:-1] + "J"),
+    *(JKT + "=", " " + JKT, JKT + "\n", "é" * 43, "+" * 43, "\ud800" * 43),
+]
+ODD_ALGORITHMS: list[Any] = [
+    *("HS384", "hs256", "ES256", "none", "", None, ["HS256"], {}, 256),
+]
+ODD_VERSIONS: list[Any] = [0, -1, 2**53, 10**300, True, 7.0, "7", None, [], {}]
+ODD_BYTES: list[Any] = [
+    *(b64url_encode(R[:length]) for length in (0, 16, 31)),
+    *(b64url_encode(R + b"\0"), DSK["r"] + "=", "+" * 43, "Z" * 43, None, 5, [], ""),
+]
+ODD_TIMES: list[Any] = [None, "1", 1.5, True, [], {}]
+
+
+def test_a_thumbprint_alone() -> None:
+    assert parse_confirmation({"jkt": JKT}) == Confirmation(jkt=JKT, dsk=None)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+@pytest.mark.parametrize("expires_at", [None, 1_790_000_300])
+@pytest.mark.parametrize("version", [1, 7, 2**53 - 1])
+def test_a_reference_to_a_derived_key(
+    algorithm: str, expires_at: int | None, version: int
+) -> None:
+    dsk: dict[str, Any] = DSK | {"alg": algorithm, "v": version}
+    if expires_at is not None:
+        dsk["exp"] = expires_at
+
+    assert parse_confirmation({"jkt": JKT, "dsk": dsk}) == Confirmation(
+        jkt=JKT,
+        dsk=DerivedKeyReference(
+            algorithm=algorithm, version=version, r=R, expires_at=expires_at
+        ),
+    )
+
+
+@pytest.mark.requirement("B-1", "B-8", "J-19")
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        *(None, [], "", JKT, 0, True, {}, [JKT], ["jkt"]),
+        *({"jkt": value} for value in ODD_THUMBPRINTS),
+        *({"jwk": {}}, {"x5t#S256": JKT}, {"kid": "a"}, {"jwe": "a.b.c.d.e"}),
+        *({"dsk": DSK}, {"JKT": JKT}, {"osc": {}}),
+    ],
+)
+def test_a_malformed_confirmation_is_not_an_absent_one(cnf: object) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation(cnf)
+
+
+@pytest.mark.requirement("B-8", "B-9")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"x5t#S256": JKT},
+        {"jwk": {}},
+        {"jwe": ""},
+        {"kid": None},
+        {"": 1},
+        {"sym": False},
+    ],
+)
+def test_a_member_that_cannot_be_verified_makes_the_token_unusable(
+    other: dict[str, object],
+) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT} | other)
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT, "dsk": DSK} | other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("alg", value) for value in ODD_ALGORITHMS),
+        *(("v", value) for value in ODD_VERSIONS),
+        *(("r", value) for value in ODD_BYTES),
+        *(("exp", value) for value in ODD_TIMES),
+    ],
+)
+def test_a_malformed_reference_is_refused(name: str, value: object) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT, "dsk": DSK | {name: value}})
+
+
+@pytest.mark.parametrize("missing", ["alg", "v", "r"])
+def test_a_reference_without_a_required_member_is_refused(missing: str) -> None:
+    dsk = {name: DSK[name] for name in DSK if name != missing}
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT, "dsk": dsk})
+
+
+@pytest.mark.parametrize("dsk", [None, [], "", 7, True, {}, [DSK]])
+def test_a_reference_is_an_object(dsk: object) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT, "dsk": dsk})
+
+
+def test_unknown_members_of_the_reference_are_ignored() -> None:
+    confirmation = parse_confirmation({"jkt": JKT, "dsk": DSK | {"new": [1]}})
+
+    assert confirmation.dsk is not None
+    assert confirmation.dsk.r == R
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([JKT, "HS256", DSK["r"]]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["jkt", "dsk", "alg", "v", "r", "exp", "x"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_any_value_is_a_confirmation_or_the_documented_error(value: object) -> None:
+    for cnf in (value, {"jkt": value}, {"jkt": JKT, "dsk": value}):
+        try:
+            confirmation = parse_confirmation(cnf)
+        except AccessTokenError:
+            continue
+        assert confirmation.jkt == JKT
+
+
+def test_claims_of_a_token_do_not_show() -> None:
+    token = AccessToken(
+        issuer=None,
+        audience=(),
+        client_id=None,
+        expires_at=None,
+        token_id=None,
+        confirmation=None,
+        scope="",
+        claims={"email": "alice@example.com"},
+    )
+
+    assert "alice" not in repr(token)
