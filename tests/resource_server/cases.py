@@ -631,7 +631,7 @@ PROOFS = [
             (
                 "from the future",
                 lambda w, t: w.proof(t, now=w.clock.now + 31),
-                ("X-17",),
+                ("X-17", "T28"),
             ),
             ("typ", lambda w, t: signed_proof(w, t, typ="jwt"), ("C-4",)),
             ("crit", lambda w, t: signed_proof(w, t, crit=["b64"]), ("C-2c",)),

@@ -68,7 +68,7 @@ def check_refusal(case: Case, world: World, response: Response) -> None:
         for case in CASES
     ],
 )
-@pytest.mark.requirement("P-3", "P-9", "P-10", "P-12", "Q-4", "X-27", "T10")
+@pytest.mark.requirement("P-3", "P-9", "P-10", "P-12", "Q-4", "X-27", "T10", "R1503")
 def test_the_answer_is_the_one_of_the_table(
     case: Case, adapter: str, world: World
 ) -> None:
