@@ -29,6 +29,8 @@ class AudienceSelection:
             asks for.
         :returns: None for a client whose registration names no audiences: then
             ``resource`` is ignored, and there are no symmetric keys.
+        :raises RuntimeError: the client may choose, and the application does not store
+            what it chose.
         :raises InvalidTargetError: more than one resource server was asked for; one
             that the client did not register; another one than the grant is for; or
             none, where the client must choose.
@@ -37,7 +39,7 @@ class AudienceSelection:
         if allowed is None:
             return None
         requested: Sequence[str] = request.resource
-        granted = self.get_granted_audience(request)
+        granted = self.get_granted_audience(request, several=len(allowed) > 1)
         if len(requested) > 1:
             raise InvalidTargetError("Only one resource can be requested at a time.")
         if requested:
@@ -52,12 +54,20 @@ class AudienceSelection:
             raise InvalidTargetError("The client may not access this resource.")
         return audience
 
-    def get_granted_audience(self, request: Any) -> str | None:
+    def get_granted_audience(self, request: Any, *, several: bool) -> str | None:
         """Return the audience stored with the code or the refresh token.
 
         Developers MAY re-implement this method; it reads their ``audience``.
+
+        :param several: the client may ask for more than one, so a grant for one of
+            them must not give a token for another.
         """
         grant = getattr(request, "authorization_code", None) or request.refresh_token
+        if several and grant is not None and not hasattr(grant, "audience"):
+            raise RuntimeError(
+                "Store request.audience with codes and refresh tokens, as audience: "
+                "this client may ask for several."
+            )
         return getattr(grant, "audience", None)
 
     def get_client_audiences(self, client: Any) -> Sequence[str] | None:

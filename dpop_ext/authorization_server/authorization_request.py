@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import (
     InvalidRequestError,
@@ -11,33 +11,48 @@ from authlib.oauth2.rfc6749 import (
     UnauthorizedClientError,
 )
 
+from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
 from dpop_ext.core.key import is_thumbprint
 
+if TYPE_CHECKING:
+    from dpop_ext.authorization_server.extension import DPoP
 
-def check_authorization_request(extension: Any, grant: Any, redirect_uri: str) -> None:
-    """Check a validated authorization request and keep what the code must carry.
 
-    Runs each time that Authlib validates the request: before the consent page, and
-    again when the decision comes back. The application stores ``request.dpop_jkt`` and
-    ``request.audience`` in ``save_authorization_code``.
+def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
+    """Check ``dpop_jkt`` and ``resource`` wherever Authlib validates the request.
 
-    :param extension: the :class:`DPoP`, for its accessors.
-    :param redirect_uri: of the client, verified: errors go there.
-    :raises UnauthorizedClientError: the client must use DPoP, and the response would
-        contain an access token, which nothing can bind here.
-    :raises InvalidRequestError: ``dpop_jkt`` is no thumbprint, is repeated, or is apart
-        from the other parameters.
-    :raises InvalidTargetError: see :meth:`AudienceSelection.get_audience`.
+    It does so before the consent page, and again when the decision comes back. The
+    application stores ``request.dpop_jkt`` and ``request.audience`` in
+    ``save_authorization_code``.
+
+    An error goes to the client by redirection: a client that must use DPoP, where the
+    response would hold an access token, which nothing can bind here
+    (``unauthorized_client``); a ``dpop_jkt`` that is no thumbprint, is repeated, or is
+    apart from the other parameters (``invalid_request``); a resource that is not for
+    the client (``invalid_target``).
+
+    :param grant: the grant; one method is replaced on the instance.
     """
-    try:
-        _check(extension, grant.request)
-    except OAuth2Error as error:
-        error.redirect_uri = redirect_uri
-        error.redirect_fragment = grant.ERROR_RESPONSE_FRAGMENT
-        raise
+    validate = grant.validate_authorization_request
+
+    def validate_authorization_request() -> Any:
+        try:
+            redirect_uri = run_grant_validation(validate)
+            try:
+                _check(extension, grant.request)
+            except OAuth2Error as error:
+                error.redirect_uri = redirect_uri
+                error.redirect_fragment = grant.ERROR_RESPONSE_FRAGMENT
+                raise
+        except OAuth2Error as error:
+            log_refusal(grant.request, "authorization", error.error)
+            raise
+        return redirect_uri
+
+    grant.validate_authorization_request = validate_authorization_request
 
 
-def _check(extension: Any, request: Any) -> None:
+def _check(extension: DPoP, request: Any) -> None:
     client = request.client
     if "token" in request.payload.response_type.split() and (
         extension.get_policy(request).required or extension.is_required(client)

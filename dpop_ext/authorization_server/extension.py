@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 from authlib.common.security import is_secure_transport
 from authlib.consts import version as authlib_version
-from authlib.oauth2.rfc6749 import (
-    BaseGrant,
-    InsecureTransportError,
-    OAuth2Error,
-    UnsupportedResponseTypeError,
-)
+from authlib.oauth2.rfc6749 import BaseGrant
 
 from dpop_ext.authorization_server.audience import AudienceSelection
 from dpop_ext.authorization_server.authorization_request import (
-    check_authorization_request,
+    extend_authorization_grant,
 )
 from dpop_ext.authorization_server.binding import KeyBinding
 from dpop_ext.authorization_server.http_request import (
     ReceivedProof,
     full_url,
-    is_loopback,
+    is_sent_to_loopback,
     raw_target,
     read_proof,
 )
 from dpop_ext.authorization_server.metadata import KEY_DERIVATIONS
-from dpop_ext.authorization_server.refusal import (
-    PARSER_ERRORS,
-    log,
-    log_fault,
-    log_refusal,
-    run_grant_validation,
-)
+from dpop_ext.authorization_server.refusal import log, log_fault
+from dpop_ext.authorization_server.server_methods import extend_server
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.policy import ProofPolicy
@@ -95,7 +84,7 @@ class DPoP(KeyBinding, AudienceSelection):
         if isinstance(target, BaseGrant):
             self.extend_grant(target)
         else:
-            self._extend_server(target)
+            extend_server(self, target)
 
     def extend_grant(self, grant: Any) -> None:
         """Replace methods of a grant instance. A second extension does nothing."""
@@ -105,7 +94,7 @@ class DPoP(KeyBinding, AudienceSelection):
         if hasattr(grant, "check_token_endpoint"):
             TokenRequest(self, grant)
         if hasattr(grant, "check_authorization_endpoint"):
-            self._extend_authorization(grant)
+            extend_authorization_grant(self, grant)
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the members for the metadata of the server (:rfc:`9449#section-5.1`).
@@ -178,57 +167,8 @@ class DPoP(KeyBinding, AudienceSelection):
                 "expires_generator, or give ProofVerifier nonces."
             )
 
-    def _extend_server(self, server: Any) -> None:
-        get_token_grant = server.get_token_grant
-        get_authorization_grant = server.get_authorization_grant
-
-        def get_extended_token_grant(request: Any) -> Any:
-            try:
-                grant = get_token_grant(request)
-            except OAuth2Error as error:
-                log_refusal(request, "token", error.error)
-                raise
-            self.extend_grant(grant)
-            return grant
-
-        def get_extended_authorization_grant(request: Any) -> Any:
-            try:
-                grant = get_authorization_grant(request)
-            except PARSER_ERRORS as error:
-                # Authlib puts an unknown response type into its error, which refuses
-                # quotes and what is not ASCII.
-                log_fault(error)
-                raise UnsupportedResponseTypeError(None) from error
-            self.extend_grant(grant)
-            return grant
-
-        # On the instance: Authlib has no hook around the first of the two, and does
-        # not run the hooks around the second one in any order.
-        server.get_token_grant = get_extended_token_grant
-        server.get_authorization_grant = get_extended_authorization_grant
-        for name in (
-            "create_token_response",
-            "create_authorization_response",
-            "create_endpoint_response",
-        ):
-            setattr(server, name, _answer_insecure(server, getattr(server, name)))
-
-    def _extend_authorization(self, grant: Any) -> None:
-        validate = grant.validate_authorization_request
-
-        def validate_with_dpop() -> Any:
-            try:
-                redirect_uri = run_grant_validation(validate)
-                check_authorization_request(self, grant, redirect_uri)
-            except OAuth2Error as error:
-                log_refusal(grant.request, "authorization", error.error)
-                raise
-            return redirect_uri
-
-        grant.validate_authorization_request = validate_with_dpop
-
     def _url_of(self, request: Any) -> str:
-        if self.public_url is None and not is_loopback(request):
+        if self.public_url is None and not is_sent_to_loopback(request):
             self._warn_once(
                 "The Host field decides what a proof must name: set "
                 "DPoP(public_url=...) to the base URL that clients use."
@@ -241,21 +181,6 @@ class DPoP(KeyBinding, AudienceSelection):
         if message not in self._warned:
             self._warned.add(message)
             log.warning(message)
-
-
-def _answer_insecure(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer requests over plain http, or to a host that is none, with an error.
-
-    Authlib looks at the URL outside of its own error handling.
-    """
-
-    def respond_with_error(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return respond(*args, **kwargs)
-        except InsecureTransportError as error:
-            return server.handle_error_response(None, error)
-
-    return respond_with_error
 
 
 def _check_authlib_version(version: str) -> None:

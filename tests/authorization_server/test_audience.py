@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dpop_ext.authorization_server import DPoP
-from tests.authorization_server.simulator import AUDIENCE, GRANTS
+from tests.authorization_server.simulator import AUDIENCE, GRANTS, Code
 from tests.authorization_server.test_every_grant import error_of
 
 OTHER = "https://b.example"
@@ -99,6 +99,26 @@ def test_a_grant_does_not_outlive_the_registration_of_its_audience(
     token = sim.add_token(audience=OTHER)
     request = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
     assert error_of(sim.token(request, prove())) == (400, "invalid_target")
+
+
+def test_an_application_that_forgets_the_audience_is_told(sim: Any, prove: Any) -> None:
+    """The user agreed to one of them: the token must not be for another."""
+
+    class Forgetful(Code):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "audience":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    sim.app.testing = True
+    code = Forgetful("code", "confidential")
+    sim.codes["code"] = code
+    request = sim.grant("authorization_code") | {"code": "code", "resource": AUDIENCE}
+    register(sim, AUDIENCE, OTHER)
+    with pytest.raises(RuntimeError, match="Store request"):
+        sim.token(request, prove())
+    register(sim, AUDIENCE)
+    assert sim.token(request, prove()).status_code == 200
 
 
 def test_without_registered_audiences_resource_means_nothing(

@@ -1,0 +1,89 @@
+"""The methods of Authlib's server that are wrapped, and why each one is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc6749 import (
+    InsecureTransportError,
+    OAuth2Error,
+    UnsupportedResponseTypeError,
+)
+
+from dpop_ext.authorization_server.refusal import (
+    PARSER_ERRORS,
+    log_fault,
+    log_refusal,
+)
+
+if TYPE_CHECKING:
+    from dpop_ext.authorization_server.extension import DPoP
+
+
+def extend_server(extension: DPoP, server: Any) -> None:
+    """Extend every grant that *server* makes, on the instance of the server.
+
+    Authlib has no hook around the making of a token grant, and runs the hooks around
+    that of an authorization grant in no order.
+    """
+    server.get_token_grant = _extending_token_grants(extension, server.get_token_grant)
+    server.get_authorization_grant = _extending_authorization_grants(
+        extension, server.get_authorization_grant
+    )
+    for name in (
+        "create_token_response",
+        "create_authorization_response",
+        "create_endpoint_response",
+    ):
+        setattr(server, name, _answering_insecure(server, getattr(server, name)))
+
+
+def _extending_token_grants(
+    extension: DPoP, get_grant: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    def get_token_grant(request: Any) -> Any:
+        try:
+            grant = get_grant(request)
+        except OAuth2Error as error:
+            log_refusal(request, "token", error.error)
+            raise
+        extension.extend_grant(grant)
+        return grant
+
+    return get_token_grant
+
+
+def _extending_authorization_grants(
+    extension: DPoP, get_grant: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    def get_authorization_grant(request: Any) -> Any:
+        try:
+            grant = get_grant(request)
+        except OAuth2Error as error:
+            log_refusal(request, "authorization", error.error)
+            raise
+        except PARSER_ERRORS as error:
+            # Authlib puts an unknown response type into its error, which refuses
+            # quotes and what is not ASCII.
+            log_fault(error)
+            raise UnsupportedResponseTypeError(None) from error
+        extension.extend_grant(grant)
+        return grant
+
+    return get_authorization_grant
+
+
+def _answering_insecure(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer requests over plain http, or to a host that is none, with an error.
+
+    Authlib looks at the URL outside of its own error handling.
+    """
+
+    def respond_with_error(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return respond(*args, **kwargs)
+        except InsecureTransportError as error:
+            return server.handle_error_response(None, error)
+
+    return respond_with_error
