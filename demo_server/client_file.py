@@ -12,8 +12,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from demo_server import demo_data
-from demo_server.settings import is_loopback
 from dpop_ext.authorization_server import ClientMetadataClaims
+from dpop_ext.core.target import is_loopback
 from dpop_ext.symmetric.derivation import MAX_IDENTIFIER
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")

@@ -16,8 +16,9 @@ from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.models import Client, User
 from demo_server.passwords import check_password, hash_password
 from demo_server.row_encryption import load_row_encryption
-from demo_server.settings import Settings, is_loopback
+from demo_server.settings import Settings
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
+from dpop_ext.core.target import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,26 @@ def prepare(settings: Settings) -> None:
         database.close()
     if not is_loopback(urlsplit(settings.issuer_url).hostname or ""):
         log.warning("the built-in user and client secrets are public: for a demo only")
+
+
+def prepare_resource_server(settings: Settings) -> None:
+    """Create the tables that are missing, and see that the secrets can be read.
+
+    :raises PrivateFileError: a key file cannot be read, written or trusted.
+    :raises StoreError: derivation secrets cannot be read with the key that there is.
+    """
+    if settings.symmetric == "off":
+        return
+    encryption = load_row_encryption(settings.keys_directory)
+    database = Database(settings.database)
+    try:
+        database.create_schema()
+        secrets = DerivationSecrets(
+            database.engine, encryption, issuer=settings.issuer_url
+        )
+        secrets.read(settings.resource_url)
+    finally:
+        database.close()
 
 
 def _register_clients(session: Session, clients: list[dict[str, Any]]) -> None:

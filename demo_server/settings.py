@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from dpop_ext.core.target import is_loopback
 
 #: Every option is also an environment variable with this prefix.
 ENVIRONMENT_PREFIX = "DPOP_DEMO_"
@@ -154,16 +155,6 @@ def check_base_url(option: str, url: str) -> None:
         raise SettingsError(
             option, "scheme, host and port only, in lower case, without a final slash"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_database(database: str) -> None:

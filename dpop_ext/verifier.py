@@ -97,12 +97,6 @@ class ProofVerifier:
         """The MAC algorithms accepted in proofs; empty without a keyring."""
         return tuple(MAC_ALGORITHMS) if self._keyring is not None else ()
 
-    def fresh_nonce(self, purpose: Purpose) -> str | None:
-        """Return the current nonce for a challenge, or None when nonces are off."""
-        if self.nonces is None:
-            return None
-        return self.nonces.issue(purpose=purpose, now=self._now())
-
     def open(
         self,
         proof: str,

@@ -353,10 +353,10 @@ def test_the_two_nonces_before_stay_good_and_are_replaced(
     ec_key: Any, clock: Any, nonces: NonceIssuer
 ) -> None:
     client = Asymmetric(ec_key, clock, nonces=nonces)
-    nonce = client.verifier.fresh_nonce("rs")
+    nonce = nonces.issue(purpose="rs", now=clock.now)
     clock.advance(120)
     verified = client.verify(client.proof(nonce=nonce), bound(client.jkt))
-    assert verified.next_nonce == client.verifier.fresh_nonce("rs") != nonce
+    assert verified.next_nonce == nonces.issue(purpose="rs", now=clock.now) != nonce
     clock.advance(60)
     with pytest.raises(NonceRequiredError):
         client.verify(client.proof(nonce=nonce), bound(client.jkt))
@@ -367,7 +367,7 @@ def test_a_nonce_of_the_authorization_server_is_not_good_at_a_resource(
     ec_key: Any, clock: Any, nonces: NonceIssuer
 ) -> None:
     client = Asymmetric(ec_key, clock, nonces=nonces)
-    as_nonce = client.verifier.fresh_nonce("as")
+    as_nonce = nonces.issue(purpose="as", now=clock.now)
     at_as = client.proof(nonce=as_nonce, access_token=None)
     assert client.verify(at_as).jkt == client.jkt
     with pytest.raises(NonceRequiredError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 
-from dpop_ext.core.target import request_url
+from dpop_ext.core.target import is_loopback, request_url
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
 from dpop_ext.verified_proof import VerifiedProof
 
@@ -74,11 +73,10 @@ def full_url(request: Any, *, target: str | None, public_url: str | None) -> str
     )
 
 
-def is_loopback(request: Any) -> bool:
+def is_sent_to_loopback(request: Any) -> bool:
     """Tell whether the request was sent to a loopback host."""
     try:
-        host = urlsplit(request.uri).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return is_loopback(urlsplit(request.uri).hostname or "")
     except ValueError:
         return False
 

@@ -6,11 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dpop_ext.core.target import normalize_target, origin
-
-#: The hosts that plain http may reach: the request never leaves the machine
-#: (:rfc:`8252#section-7.3`).
-LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
+from dpop_ext.core.target import is_secure, normalize_target, origin
 
 _USERINFO = re.compile(r"^([A-Za-z]+://)[^/?#]*@")
 
@@ -35,8 +31,7 @@ class Destination:
         """
         url = _USERINFO.sub(r"\1", url)
         place = origin(url)
-        scheme, _, host = place.partition("://")
-        if scheme == "http" and re.sub(r":\d+$", "", host) not in LOOPBACK_HOSTS:
+        if not is_secure(url):
             raise ValueError("DPoP needs https; plain http is for loopback only.")
         path = re.split("[?#]", url.split("://", 1)[1], maxsplit=1)[0].partition("/")
         return cls(origin=place, htu=f"{place}/{path[2]}")

@@ -58,6 +58,34 @@ def origin(url: str) -> str:
     return f"{scheme}://{authority}"
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether requests to *host* stay on the machine (:rfc:`8252#section-7.3`).
+
+    :param host: name or address, without port and brackets.
+    """
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    # Not every Python looks into an IPv4 address that is written as IPv6.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_secure(url: str) -> bool:
+    """Tell whether *url* is https, or plain http to a loopback host.
+
+    :rfc:`9449#section-2` allows nothing but https: a token in plain sight is anyone's.
+    """
+    try:
+        scheme, _, authority = origin(url).partition("://")
+    except ValueError:
+        return False
+    host = re.sub(r":[0-9]+$", "", authority).strip("[]")
+    return scheme == "https" or is_loopback(host)
+
+
 def request_url(
     *, scheme: str, host: str, raw_target: str, public_url: str | None
 ) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.proof import parse_proof, proof_type
-from dpop_ext.core.target import request_url
+from dpop_ext.core.target import is_secure, request_url
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
@@ -30,7 +30,7 @@ from dpop_ext.resource_server.refusal import (
     no_credentials,
     refusing,
 )
-from dpop_ext.resource_server.transport import is_secure, require_secure_url
+from dpop_ext.resource_server.transport import require_secure_url
 from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier

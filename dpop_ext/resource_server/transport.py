@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+
+from dpop_ext.core.target import is_secure
 
 #: Bytes of the largest answer that is read.
 MAX_ANSWER = 64 * 1024
@@ -20,25 +20,8 @@ MAX_ANSWER = 64 * 1024
 TIMEOUT = 5.0
 
 
-def is_secure(url: str) -> bool:
-    """Tell whether *url* is https, or http to a loopback address."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return False
-    if not host or parts.scheme not in ("http", "https"):
-        return False
-    if parts.scheme == "https" or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def require_secure_url(url: str) -> str:
-    """Return *url* if it is absolute and :func:`is_secure`.
+    """Return *url* if it is https, or plain http to this machine.
 
     :raises ValueError: it is not.
     """

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpop_ext.core.target import normalize_target, origin, proof_target, request_url
+from dpop_ext.core.target import (
+    is_loopback,
+    normalize_target,
+    origin,
+    proof_target,
+    request_url,
+)
 
 EQUAL = [
     pytest.param(claim, target, marks=pytest.mark.requirement(requirement))
@@ -324,3 +330,17 @@ class TestRequestURL:
         )
 
         assert normalize_target(url) == "https://h/p"
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_a_loopback_host_is_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize(
+    "host", ["", "localhost.example", "10.0.0.1", "::ffff:10.0.0.1"]
+)
+def test_no_other_host_is(host: str) -> None:
+    assert not is_loopback(host)

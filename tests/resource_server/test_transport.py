@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from dpop_ext.core.target import is_secure
 from dpop_ext.resource_server import transport
-from dpop_ext.resource_server.transport import MAX_ANSWER, fetch, is_secure
+from dpop_ext.resource_server.transport import MAX_ANSWER, fetch
 
 
 class Answers(BaseHTTPRequestHandler):
