@@ -1,0 +1,169 @@
+"""The store in memory is bounded, drops what has expired, and forgets nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.base import NoReplayProtection, ReplayStore
+from dpop_ext.stores.memory import GRACE, MemoryKeyring, MemoryReplayStore
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+
+NOW = 1_790_000_000
+
+
+def fill(store: ReplayStore, count: int, *, now: int = NOW, lifetime: int = 66) -> None:
+    for number in range(count):
+        key = now.to_bytes(8) + number.to_bytes(8)
+        assert store.add(key, expires_at=now + lifetime, now=now)
+
+
+class TestBounds:
+    @pytest.mark.parametrize("size", [1, 2, 100, 4096])
+    def test_a_full_store_refuses_and_forgets_nothing(self, size: int) -> None:
+        store = MemoryReplayStore(size)
+        fill(store, size)
+
+        for now in (NOW, NOW + 66):
+            with pytest.raises(StoreError, match="full"):
+                store.add(b"new", expires_at=now + 66, now=now)
+        first = NOW.to_bytes(8) + bytes(8)
+        assert not store.add(first, expires_at=NOW + 132, now=NOW + 66)
+        assert len(store) == size
+
+    def test_a_known_key_is_recognised_by_a_full_store(self) -> None:
+        store = MemoryReplayStore(1)
+        fill(store, 1)
+
+        known = NOW.to_bytes(8) + bytes(8)
+        assert not store.add(known, expires_at=NOW + 66, now=NOW)
+
+    def test_what_has_expired_makes_room_at_once(self) -> None:
+        store = MemoryReplayStore(10)
+        fill(store, 10)
+        later = NOW + 66 + 16
+
+        fill(store, 10, now=later)
+
+        assert len(store) == 10
+
+    def test_a_large_store_holds_nearly_all_it_may_and_no_more(self) -> None:
+        size = 20_000
+        store = MemoryReplayStore(size)
+
+        refusals = 0
+        for number in range(2 * size):
+            try:
+                assert store.add(number.to_bytes(16), expires_at=NOW + 66, now=NOW)
+            except StoreError:
+                refusals += 1
+            else:
+                assert refusals or number < size
+
+        assert len(store) == size == 2 * size - refusals
+
+    def test_keys_that_look_alike_are_spread(self) -> None:
+        store = MemoryReplayStore(20_000)
+
+        fill(store, 10_000)
+
+        assert len(store) == 10_000
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_it_holds_something(self, size: int) -> None:
+        with pytest.raises(ValueError, match="positive"):
+            MemoryReplayStore(size)
+
+    def test_under_a_steady_load_its_size_stays_what_is_alive_and_a_little(
+        self,
+    ) -> None:
+        store = MemoryReplayStore(4096)
+        per_second, lifetime = 5, 66
+        alive = per_second * (lifetime + 1)
+        for second in range(1000):
+            fill(store, per_second, now=NOW + second, lifetime=lifetime)
+            assert len(store) <= alive + per_second * (GRACE + 16)
+
+    @given(st.integers(0, 10**6), st.integers(0, 200))
+    def test_a_group_spans_at_most_a_quarter_of_the_life(
+        self, lifetime: int, offset: int
+    ) -> None:
+        """Seen from outside: a full store has room again soon after."""
+        store = MemoryReplayStore(1)
+        start = NOW + offset
+        assert store.add(b"a", expires_at=start + lifetime, now=start)
+        later = start + lifetime + lifetime // 4 + 1
+
+        assert store.add(b"b", expires_at=later + 66, now=later)
+
+
+class TestClock:
+    def test_a_step_back_beyond_what_was_dropped_is_an_error(self) -> None:
+        store = MemoryReplayStore(100)
+        fill(store, 1)
+        known = NOW.to_bytes(8) + bytes(8)
+        later = NOW + 3600
+        fill(store, 1, now=later)
+
+        for end in (NOW + 67, NOW + 10_000):
+            with pytest.raises(StoreError, match="look back"):
+                store.add(known, expires_at=end, now=NOW + 1)
+        assert store.add(b"new", expires_at=later, now=later - 3000)
+
+    @pytest.mark.parametrize("step", range(GRACE + 1))
+    def test_a_small_step_back_is_none(self, step: int) -> None:
+        store = MemoryReplayStore(1000)
+        for second in range(300):
+            fill(store, 1, now=NOW + second)
+            known = (NOW + second - step).to_bytes(8) + bytes(8)
+            now = NOW + second - step
+            if step <= second:
+                assert not store.add(known, expires_at=now + 66, now=now)
+            fresh = (NOW + second).to_bytes(8) + b"fresh"
+            assert store.add(fresh, expires_at=now + 66, now=now)
+
+    def test_entries_from_a_clock_that_ran_ahead_stay_until_they_expire(self) -> None:
+        store = MemoryReplayStore(100)
+        assert store.add(b"ahead", expires_at=NOW + 7266, now=NOW + 7200)
+
+        fill(store, 10)
+
+        assert not store.add(b"ahead", expires_at=NOW + 66, now=NOW)
+        assert not store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7266)
+        assert store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7267)
+
+
+@pytest.mark.requirement("X-15")
+def test_no_replay_protection_accepts_everything() -> None:
+    store: ReplayStore = NoReplayProtection()
+
+    for _ in range(3):
+        assert store.add(b"k", expires_at=NOW + 66, now=NOW)
+
+
+def test_a_keyring_in_memory_gives_what_it_was_told_last() -> None:
+    rings = [
+        SecretRing(
+            [
+                AudienceSecret(
+                    version=version,
+                    state="active",
+                    not_before=0,
+                    expires_at=NOW + 3600,
+                    secret=SecretBytes(bytes(range(version, version + 32))),
+                )
+            ],
+            issuer="https://as.example.com",
+            audience="https://api.example.com",
+        )
+        for version in (10, 11)
+    ]
+    keyring = MemoryKeyring(rings[0])
+    assert keyring.load() is rings[0]
+
+    keyring.replace(rings[1])
+
+    assert keyring.load() is rings[1]
