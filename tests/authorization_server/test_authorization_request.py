@@ -62,7 +62,6 @@ def test_dpop_jkt_outlives_login_and_consent(
 
 
 @every_way
-@pytest.mark.requirement("X-1")
 def test_a_code_is_unbound_without_dpop_jkt(make_sim: Any, way: str) -> None:
     sim = make_sim(way=way)
     code = redirected(approve(sim, url()))["code"]
@@ -129,7 +128,7 @@ def test_the_consent_form_adds_nothing_to_the_request(
     assert sim.codes == {}
 
 
-@pytest.mark.requirement("X-11", "X-12")
+@pytest.mark.requirement("X-11")
 def test_a_signed_or_pushed_request_replaces_the_parameters(
     sim: Any, prove: Any, prove_other: Any
 ) -> None:
@@ -183,7 +182,7 @@ class Hybrid(grants.AuthorizationCodeGrant):
 
 @pytest.mark.parametrize("response_type", ["token", "code token"])
 @pytest.mark.parametrize("required", ["client", "policy"])
-@pytest.mark.requirement("J-21", "W-3")
+@pytest.mark.requirement("J-21")
 def test_who_must_use_dpop_gets_no_token_from_the_authorization_endpoint(
     make_sim: Any, response_type: str, required: str
 ) -> None:

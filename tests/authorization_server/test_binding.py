@@ -142,7 +142,6 @@ def test_a_refresh_token_stays_bound_when_its_client_gets_a_secret(
     assert sim.tokens[-1].refresh_dpop_jkt == prove.jkt
 
 
-@pytest.mark.requirement("W-5")
 def test_the_application_may_revoke_the_family_of_a_stolen_refresh_token(
     make_sim: Any, prove: Any, prove_other: Any
 ) -> None:

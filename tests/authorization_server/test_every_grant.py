@@ -62,7 +62,7 @@ def test_a_token_without_a_proof_is_bearer_and_unbound(
 @every_form
 @every_way
 @every_grant
-@pytest.mark.requirement("Q-1", "Q-4", "Q-6", "Q-18", "Q-13")
+@pytest.mark.requirement("Q-1", "Q-4", "Q-6", "Q-18")
 def test_a_nonce_challenge_uses_nothing_up(
     make_sim: Any, prove: Any, grant: str, way: str, form: str
 ) -> None:

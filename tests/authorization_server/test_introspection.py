@@ -25,7 +25,7 @@ def issue(sim: Any, *proof: str) -> str:
     return text
 
 
-@pytest.mark.requirement("B-5", "B-6", "J-4")
+@pytest.mark.requirement("B-5", "B-6")
 def test_a_bound_token_is_reported_with_its_key(sim: Any, prove: Any) -> None:
     answer = sim.introspect(issue(sim, prove()))
     assert answer == {
@@ -46,14 +46,12 @@ def test_dpop_is_said_whatever_the_application_says(sim: Any, prove: Any) -> Non
     assert sim.introspect(text)["token_type"] == "DPoP"
 
 
-@pytest.mark.requirement("B-1")
 def test_an_unbound_token_is_reported_without_a_key(sim: Any) -> None:
     answer = sim.introspect(issue(sim))
     assert answer["token_type"] == "Bearer"
     assert "cnf" not in answer
 
 
-@pytest.mark.requirement("J-4")
 def test_an_inactive_token_says_nothing_else(sim: Any, prove: Any) -> None:
     text = issue(sim, prove())
     sim.tokens[-1].revoked = True
@@ -61,7 +59,6 @@ def test_an_inactive_token_says_nothing_else(sim: Any, prove: Any) -> None:
     assert sim.introspect("unknown") == {"active": False}
 
 
-@pytest.mark.requirement("T1")
 def test_only_the_resource_server_of_the_token_learns_how_to_derive_its_key(
     symmetric_sim: Any, prove: Any
 ) -> None:
@@ -151,7 +148,6 @@ def test_a_bound_jwt_is_not_reported_as_bearer(jwt_sim: Any, prove: Any) -> None
     assert "cnf" not in unbound
 
 
-@pytest.mark.requirement("T1")
 def test_a_jwt_with_a_key_is_reported_to_its_resource_server(
     jwt_sim: Any, prove: Any
 ) -> None:

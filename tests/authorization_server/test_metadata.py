@@ -30,7 +30,7 @@ def validate(members: dict[str, Any]) -> None:
     metadata.validate(metadata_classes=[AuthorizationServerMetadata])
 
 
-@pytest.mark.requirement("M-1", "J-1", "X-27")
+@pytest.mark.requirement("M-1", "X-27")
 def test_the_published_algorithms_are_the_enforced_ones(
     make_sim: Any, clock: Any, ec_key: Any, rsa_key: Any, ed_key: Any
 ) -> None:

@@ -190,6 +190,7 @@ def test_the_key_is_neither_stored_nor_logged_nor_shown(
 
 
 @every_form
+@pytest.mark.requirement("R1304")
 def test_every_token_has_a_new_key(
     make_symmetric: Any, prove: Any, wrapping_key: Any, form: str
 ) -> None:
@@ -210,7 +211,6 @@ def test_every_token_has_a_new_key(
 
 
 @every_form
-@pytest.mark.requirement("T4")
 def test_a_key_does_not_work_with_another_token(
     make_symmetric: Any,
     derivation_secrets: Secrets,
@@ -266,7 +266,6 @@ def test_a_refresh_uses_the_version_that_is_active_now(
         ("confidential", 900, 600, 121, 1),
     ],
 )
-@pytest.mark.requirement("T8")
 def test_a_key_ends_with_its_token_its_secret_or_its_own_limit(
     make_symmetric: Any,
     derivation_secrets: Secrets,
@@ -355,7 +354,6 @@ def make_key(kind: str) -> Any:
         ("RSA", "RSA-OAEP-256"),
     ],
 )
-@pytest.mark.requirement("R1604")
 def test_every_type_of_encryption_key_works(
     make_symmetric: Any, prove: Any, kind: str, algorithm: Any, encoding: Any
 ) -> None:
@@ -533,7 +531,7 @@ def odd_requests() -> list[Any]:
 
 
 @pytest.mark.parametrize("dsk", odd_requests(), ids=lambda dsk: json.dumps(dsk)[:40])
-@pytest.mark.requirement("R1002", "T13", "T14", "R1505")
+@pytest.mark.requirement("R1002", "T13", "T14")
 def test_a_malformed_request_for_a_key_uses_nothing_up(
     make_symmetric: Any, prove: Any, dsk: Any
 ) -> None:
@@ -552,7 +550,6 @@ def test_a_malformed_request_for_a_key_uses_nothing_up(
     assert error_of(stranger) == (400, "invalid_dpop_proof")
 
 
-@pytest.mark.requirement("T16")
 def test_key_material_of_the_client_is_not_mixed_in_yet(
     make_symmetric: Any, prove: Any, wrapping_key: Any
 ) -> None:
@@ -660,7 +657,6 @@ def test_always_uses_the_registered_algorithms(make_symmetric: Any, prove: Any) 
     assert unwrap(response, prove.key, sim.clock).algorithm == "HS512"
 
 
-@pytest.mark.requirement("T8")
 def test_browser_applications_get_no_key_unless_registered_for_it(
     make_symmetric: Any, prove: Any, wrapping_key: Any
 ) -> None:
@@ -779,8 +775,8 @@ def test_secrets_of_another_audience_are_not_used(
 # --- symmetric proofs do not get tokens
 
 
-@pytest.mark.requirement("T6")
 @pytest.mark.parametrize("keyring", [False, True])
+@pytest.mark.requirement("X-22")
 def test_a_symmetric_proof_is_no_proof_at_the_token_endpoint(
     make_symmetric: Any,
     derivation_secrets: Secrets,

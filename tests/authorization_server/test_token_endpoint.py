@@ -121,7 +121,7 @@ def test_a_proof_is_no_assertion(sim: Any, prove: Any) -> None:
     assert error_of(sim.token(form)) == (400, "invalid_grant")
 
 
-@pytest.mark.requirement("S-12")
+@pytest.mark.requirement("S-12", "X-23")
 def test_what_a_proof_says_beside_is_ignored(sim: Any, prove: Any) -> None:
     proof = prove(access_token="t", claims={"extra": {"a": [1]}, "sub": "x"})
     assert sim.token(CLIENT_CREDENTIALS, proof).status_code == 200
@@ -327,7 +327,7 @@ def test_an_error_of_the_grant_does_not_use_the_proof_up(
     assert sim.token(form, proof).status_code == 200
 
 
-@pytest.mark.requirement("C-13")
+@pytest.mark.requirement("C-11", "X-18")
 def test_the_nonce_is_checked_before_the_time(
     make_sim: Any, prove: Any, nonces: Any
 ) -> None:
@@ -344,6 +344,7 @@ def test_the_nonce_is_checked_before_the_time(
     "grant", ["authorization_code", "refresh_token", DEVICE_CODE_GRANT_TYPE]
 )
 @pytest.mark.parametrize("same_key", [True, False])
+@pytest.mark.requirement("X-5")
 def test_of_two_redemptions_at_once_one_succeeds(
     make_sim: Any, prove: Any, prove_other: Any, grant: str, *, same_key: bool
 ) -> None:
@@ -385,7 +386,7 @@ def test_an_error_while_saving_is_a_documented_one(
 # --- nonces
 
 
-@pytest.mark.requirement("Q-2", "Q-5", "Q-16")
+@pytest.mark.requirement("Q-2", "Q-5", "Q-16", "Q-20", "C-10")
 def test_a_nonce_that_is_not_ours_gets_a_new_one(
     make_sim: Any, prove: Any, nonces: Any
 ) -> None:
@@ -403,7 +404,7 @@ def test_a_nonce_that_is_not_ours_gets_a_new_one(
         ]
 
 
-@pytest.mark.requirement("Q-4", "Q-7", "Q-9", "Q-11")
+@pytest.mark.requirement("Q-4", "Q-7", "Q-9", "Q-11", "Q-19")
 def test_success_carries_the_next_nonce_only_when_the_old_one_ages(
     make_sim: Any, prove: Any, nonces: Any
 ) -> None:
@@ -442,7 +443,7 @@ def test_a_nonce_is_sent_to_one_client_only(
     assert "DPoP-Nonce" not in revoked.headers
 
 
-@pytest.mark.requirement("P-15", "Q-17")
+@pytest.mark.requirement("Q-17")
 def test_a_script_may_read_the_nonce(make_sim: Any, prove: Any, nonces: Any) -> None:
     sim = make_sim(nonces=nonces)
     origin = [("Origin", "https://app.example")]
@@ -456,6 +457,7 @@ def test_a_script_may_read_the_nonce(make_sim: Any, prove: Any, nonces: Any) -> 
     assert exposed not in sim.token(CLIENT_CREDENTIALS, prove()).headers
 
 
+@pytest.mark.requirement("C-10")
 def test_a_nonce_is_ignored_while_nonces_are_off(sim: Any, prove: Any) -> None:
     assert sim.token(CLIENT_CREDENTIALS, prove(nonce="any")).status_code == 200
 
@@ -585,6 +587,7 @@ def test_a_client_id_cannot_forge_a_log_line(sim: Any, prove: Any, caplog: Any) 
     assert len(line) < 200
 
 
+@pytest.mark.requirement("X-19")
 def test_the_lifetime_of_a_token_without_nonces_is_warned_about_once(
     make_sim: Any, prove: Any, nonces: Any, caplog: Any
 ) -> None:

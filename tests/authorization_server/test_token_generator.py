@@ -40,7 +40,6 @@ def generator_with(sim: Any, **options: Any) -> None:
     sim.server.register_token_generator("default", generator)
 
 
-@pytest.mark.requirement("J-8")
 def test_a_token_says_what_rfc_9068_asks_for(make_sim: Any, prove: Any) -> None:
     sim = make_sim(form="jwt")
     form = sim.grant("password") | {"scope": "accounts"}
