@@ -344,3 +344,30 @@ def test_a_loopback_host_is_this_machine(host: str) -> None:
 )
 def test_no_other_host_is(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [
+        *(
+            ("https://h/p", True),
+            ("https://127.0.0.1/", True),
+            ("https://[::1]/", True),
+        ),
+        *(("http://localhost:9000/p", True), ("http://127.0.0.1/", True)),
+        *(("http://127.9.9.9:80/", True), ("http://[::1]:9001/", True)),
+        *(("http://LOCALHOST/", True), ("http://[::ffff:127.0.0.1]/", True)),
+        *(
+            ("http://h/p", False),
+            ("http://10.0.0.1/", False),
+            ("http://0.0.0.0/", False),
+        ),
+        *(("http://localhost.evil/", False), ("http://127.0.0.1.evil/", False)),
+        *(("http://localhost@evil/", False), ("http://[::ffff:10.0.0.1]/", False)),
+        *(("http://[::]/", False), ("ftp://localhost/", False), ("localhost", False)),
+        *(("", False), ("http://", False), ("http://127.1/", False)),
+    ],
+)
+def test_plain_http_is_secure_on_this_machine_only(url: str, secure: bool) -> None:
+    assert is_secure(url) is secure
