@@ -14,6 +14,7 @@ from dpop_ext.authorization_server.metadata import (
     AuthorizationServerMetadata,
     ClientMetadataClaims,
 )
+from dpop_ext.authorization_server.request_uri import PushedAuthorizationRequests
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_generator import (
     AccessTokenGenerator,
@@ -29,6 +30,7 @@ __all__ = [
     "IntrospectionConfirmation",
     "InvalidDPoPProofError",
     "InvalidTargetError",
+    "PushedAuthorizationRequests",
     "SymmetricKeyUnavailableError",
     "SymmetricKeys",
     "TemporarilyUnavailableError",

@@ -1,9 +1,10 @@
-"""Metadata of servers and clients (RFC 9449 sections 5.1 and 5.2)."""
+"""Metadata of servers and clients (RFC 9449 sections 5.1 and 5.2, RFC 9126 5, 6)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from authlib.common.security import is_secure_transport
 from authlib.oauth2.claims import BaseClaims
 from joserfc.errors import InvalidClaimError
 
@@ -20,7 +21,8 @@ KEY_CHOICES = ("never", "on_request", "always")
 class AuthorizationServerMetadata(dict[str, Any]):
     """Members of the authorization server metadata for DPoP (:rfc:`9449#section-5.1`).
 
-    Usage, as with Authlib's own extensions::
+    And those for pushed requests (:rfc:`9126#section-5`). Usage, as with Authlib's own
+    extensions::
 
         metadata = rfc8414.AuthorizationServerMetadata(data)
         metadata.validate(metadata_classes=[AuthorizationServerMetadata])
@@ -35,6 +37,8 @@ class AuthorizationServerMetadata(dict[str, Any]):
         "dpop_symmetric_key_encryption_enc_values_supported",
         "dpop_symmetric_kdf_values_supported",
         "dpop_symmetric_same_key_allowed",
+        "pushed_authorization_request_endpoint",
+        "require_pushed_authorization_requests",
     )
 
     def validate_dpop_signing_alg_values_supported(self) -> None:
@@ -63,7 +67,20 @@ class AuthorizationServerMetadata(dict[str, Any]):
 
     def validate_dpop_symmetric_same_key_allowed(self) -> None:
         """Whether a symmetric key may be encrypted for the key that signs proofs."""
-        key = "dpop_symmetric_same_key_allowed"
+        self._validate_boolean("dpop_symmetric_same_key_allowed")
+
+    def validate_pushed_authorization_request_endpoint(self) -> None:
+        """Where clients push authorization requests to: an https URL."""
+        key = "pushed_authorization_request_endpoint"
+        url = self.get(key, "https:")
+        if not isinstance(url, str) or not is_secure_transport(url):
+            raise ValueError(f'"{key}" MUST use "https" scheme')
+
+    def validate_require_pushed_authorization_requests(self) -> None:
+        """Whether there is no other way. False when absent."""
+        self._validate_boolean("require_pushed_authorization_requests")
+
+    def _validate_boolean(self, key: str) -> None:
         if key in self and not isinstance(self[key], bool):
             raise ValueError(f'"{key}" MUST be boolean')
 
@@ -80,6 +97,7 @@ class AuthorizationServerMetadata(dict[str, Any]):
 class ClientMetadataClaims(BaseClaims):
     """Members of the client metadata for DPoP (:rfc:`9449#section-5.2`, :rfc:`7591`).
 
+    And the one for pushed requests (:rfc:`9126#section-6`).
     Pass it beside Authlib's own to ``ClientRegistrationEndpoint(claims_classes=...)``.
     The audiences that a client may ask for are not among them: the server assigns
     those, a client does not choose them for itself.
@@ -89,6 +107,7 @@ class ClientMetadataClaims(BaseClaims):
         "dpop_bound_access_tokens",
         "dpop_symmetric_key",
         "dpop_symmetric_alg_values",
+        "require_pushed_authorization_requests",
     )
 
     def validate(self, now: int | None = None, leeway: int = 0) -> None:
@@ -97,13 +116,15 @@ class ClientMetadataClaims(BaseClaims):
         self.validate_dpop_bound_access_tokens()
         self.validate_dpop_symmetric_key()
         self.validate_dpop_symmetric_alg_values()
+        self.validate_require_pushed_authorization_requests()
 
     def validate_dpop_bound_access_tokens(self) -> None:
         """Whether the client always uses DPoP. A JSON boolean, false when absent."""
-        key = "dpop_bound_access_tokens"
-        # isinstance(1, bool) is False, and so is it for "true" and null.
-        if key in self and not isinstance(self[key], bool):
-            raise InvalidClaimError(key)
+        self._validate_boolean("dpop_bound_access_tokens")
+
+    def validate_require_pushed_authorization_requests(self) -> None:
+        """Whether the client pushes all its requests. False when absent."""
+        self._validate_boolean("require_pushed_authorization_requests")
 
     def validate_dpop_symmetric_key(self) -> None:
         """When the client gets a symmetric key; ``on_request`` when absent."""
@@ -120,4 +141,9 @@ class ClientMetadataClaims(BaseClaims):
         if not isinstance(values, list) or not values:
             raise InvalidClaimError(key)
         if not all(isinstance(v, str) and v in MAC_ALGORITHMS for v in values):
+            raise InvalidClaimError(key)
+
+    def _validate_boolean(self, key: str) -> None:
+        # isinstance(1, bool) is False, and so is it for "true" and null.
+        if key in self and not isinstance(self[key], bool):
             raise InvalidClaimError(key)
