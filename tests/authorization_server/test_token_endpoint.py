@@ -19,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from dpop_ext.authorization_server import DPoP
 from dpop_ext.authorization_server.http_request import (
     form_value,
+    is_sent_to_loopback,
     raw_target,
     read_proof,
 )
@@ -645,3 +646,8 @@ def test_a_repeated_parameter_has_no_value(sim: Any) -> None:
 def test_a_framework_without_an_environ_has_no_raw_target() -> None:
     assert raw_target(SimpleNamespace()) is None
     assert raw_target(SimpleNamespace(_request=SimpleNamespace())) is None
+
+
+def test_a_url_that_is_none_is_not_loopback() -> None:
+    assert is_sent_to_loopback(SimpleNamespace(uri="https://[::1]/token"))
+    assert not is_sent_to_loopback(SimpleNamespace(uri="https://[::1/token"))
