@@ -72,8 +72,9 @@ class AuthorizationServerMetadata(dict[str, Any]):
     def validate_pushed_authorization_request_endpoint(self) -> None:
         """Where clients push authorization requests to: an https URL."""
         key = "pushed_authorization_request_endpoint"
-        url = self.get(key, "https:")
-        if not isinstance(url, str) or not is_secure_transport(url):
+        if key not in self:
+            return
+        if not isinstance(self[key], str) or not is_secure_transport(self[key]):
             raise ValueError(f'"{key}" MUST use "https" scheme')
 
     def validate_require_pushed_authorization_requests(self) -> None:
