@@ -109,7 +109,7 @@ class ResourceProtector(_ResourceProtector):
                 if scheme == "bearer":
                     self._check_transport(request)
                 validator.validate_request(request)
-                token = validator.authenticate_token(text)
+                token = self._authenticate_token(validator, text, request)
                 if scheme == "bearer":
                     _refuse_bound(validator, token)
                 validator.validate_token(token, scopes, request, **kwargs)
@@ -122,6 +122,12 @@ class ResourceProtector(_ResourceProtector):
             raise refused from error
         _admit(getattr(request, "dpop_proof", None))
         return token
+
+    def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
+        opened = getattr(request, "dpop_opened", None)
+        proof = opened.proof if opened is not None else None
+        with self._dpop_validator().failures.counting(proof):
+            return validator.authenticate_token(text)
 
     def _check_transport(self, request: Any) -> None:
         """Open a Bearer request too: it has no proof, but needs TLS all the same."""

@@ -17,6 +17,7 @@ from dpop_ext.resource_server.decision import (
     spend_proof,
     verify_request,
 )
+from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
@@ -76,6 +77,7 @@ class Gate:
         self._verifier = verifier
         self._find_token = find_token
         self._public_url = check_public_url(public_url)
+        self._failures = FailureLimit(verifier.clock)
         self.challenges = Challenges.of(
             verifier,
             realm=realm,
@@ -115,7 +117,10 @@ class Gate:
         scheme = opened.credentials.scheme
         if scheme == "bearer" and not self.challenges.accept_bearer:
             raise AccessRefusedError(bearer_refused())
-        with refusing(AccessTokenError, scheme=scheme):
+        with (
+            refusing(AccessTokenError, scheme=scheme),
+            self._failures.counting(opened.proof),
+        ):
             token = self._find_token(opened.credentials.token)
             if not isinstance(token, AccessToken):
                 raise AccessTokenError

@@ -21,6 +21,7 @@ from dpop_ext.resource_server.decision import (
     spend_proof,
     verify_request,
 )
+from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.oauth2_error import (
     RefusedRequestError,
     as_oauth2_error,
@@ -48,6 +49,9 @@ class DPoPTokenValidator(TokenValidator):
     what the token may do. The verified proof is left in ``request.dpop_proof``.
 
     One object serves all threads: what is known about a request is kept with it.
+    ``failures`` limits how often a client's token may fail under a good MAC; it is for
+    the protector to apply, because Authlib does not show this class request and token
+    at once.
 
     :param inner: a validator of Authlib, or
         :class:`~dpop_ext.resource_server.access_token.AccessTokenValidator`.
@@ -77,6 +81,7 @@ class DPoPTokenValidator(TokenValidator):
         self.inner = inner
         self.verifier = verifier
         self.public_url = check_public_url(public_url)
+        self.failures = FailureLimit(verifier.clock)
         self.challenges = Challenges.of(
             verifier, realm=realm, resource_metadata=resource_metadata
         )

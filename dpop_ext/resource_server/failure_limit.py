@@ -1,0 +1,98 @@
+"""A limit on signature checks that a holder of a symmetric key can make us do.
+
+A MAC is cheap and its key is the client's. Whoever has one can put a token of his own
+making under it, and each costs a signature check before it fails. Outsiders cannot:
+without the key there is no MAC, and no check.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from dpop_ext.errors import AccessTokenError
+from dpop_ext.resource_server.refusal import AccessRefusedError, refuse
+from dpop_ext.verified_proof import OpenedProof
+
+#: So many failures are allowed in a period.
+LIMIT = 20
+#: Length of a period, in seconds.
+PERIOD = 60
+#: Clients that are remembered; the one that failed longest ago is forgotten first.
+MAX_CLIENTS = 10_000
+
+_Client = tuple[str | None, str | None, str]
+
+
+class FailureLimit:
+    """Counts access tokens that fail although the MAC of their proof was good.
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: Start of the period and failures in it, by issuer, client and key.
+        self._failures: OrderedDict[_Client, tuple[float, int]] = OrderedDict()
+
+    @contextmanager
+    def counting(self, proof: OpenedProof | None) -> Iterator[None]:
+        """Run the check of a token, and count it if it fails.
+
+        :param proof: as opened; only symmetric ones are counted.
+        :raises AccessRefusedError: the client is over the limit. Nothing was checked.
+        """
+        client = _client_of(proof)
+        if client is None:
+            yield
+            return
+        self._refuse_over_limit(client)
+        try:
+            yield
+        except Exception as error:
+            # Not an issuer that is out of reach: that is no fault of the token.
+            if isinstance(error, AccessTokenError) or _says_invalid_token(error):
+                self._count(client)
+            raise
+
+    def _refuse_over_limit(self, client: _Client) -> None:
+        with self._lock:
+            start, failures = self._failures.get(client, (0.0, 0))
+        left = start + PERIOD - self._clock()
+        if failures >= LIMIT and left > 0:
+            refusal = refuse(AccessTokenError())
+            raise AccessRefusedError(
+                replace(
+                    refusal,
+                    reason="too_many_failures",
+                    # A clock that was set back must not make it longer.
+                    retry_after=min(int(left) + 1, PERIOD),
+                )
+            )
+
+    def _count(self, client: _Client) -> None:
+        now = self._clock()
+        with self._lock:
+            start, failures = self._failures.pop(client, (now, 0))
+            if not start <= now < start + PERIOD:
+                start, failures = now, 0
+            self._failures[client] = start, failures + 1
+            if len(self._failures) > MAX_CLIENTS:
+                self._failures.popitem(last=False)
+
+
+def _client_of(proof: OpenedProof | None) -> _Client | None:
+    """Return whose key made the MAC; None if there is no MAC, or none is known yet."""
+    token = proof.peeked if proof is not None else None
+    if token is None or token.confirmation is None:
+        return None
+    return token.issuer, token.client_id, token.confirmation.jkt
+
+
+def _says_invalid_token(error: Exception) -> bool:
+    """Tell so of this package's refusals, as they are or as an error of Authlib."""
+    return getattr(getattr(error, "refusal", None), "error", None) == "invalid_token"
