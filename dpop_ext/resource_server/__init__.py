@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.resource_server.access_token import AccessTokenValidator
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
 from dpop_ext.resource_server.introspection import IntrospectionTokenValidator
-from dpop_ext.resource_server.jwks import KeySource, RemoteKeys, StaticKeys
+from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
 from dpop_ext.resource_server.metadata import protected_resource_metadata
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens

@@ -9,6 +9,7 @@ from typing import Any
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
 from dpop_ext.core.jose import CompactJWS, parse_compact_jws, verify_signature
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
     check_times,
@@ -17,7 +18,7 @@ from dpop_ext.resource_server.claims import (
     required_text,
 )
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
-from dpop_ext.resource_server.jwks import KeySource, RemoteKeys, StaticKeys
+from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
 from dpop_ext.resource_server.token_finder import TokenFinder
 
 #: The signature algorithms that are accepted unless others are named.

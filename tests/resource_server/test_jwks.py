@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
+from dpop_ext.core.key_set import MAX_KEYS, StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
-from dpop_ext.resource_server.jwks import MAX_KEYS, RemoteKeys, StaticKeys
+from dpop_ext.resource_server.jwks import RemoteKeys
 
 URI = "https://as.example.com/jwks"
 
