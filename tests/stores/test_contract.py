@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -144,6 +145,16 @@ def test_it_never_accepts_twice_however_the_clock_runs(
             expiry[key] = now + lifetime
 
 
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Let threads take turns after a few microseconds, not milliseconds."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("busy_threads")
 @pytest.mark.requirement("X-15")
 @pytest.mark.parametrize("same_expiry", [True, False])
 def test_of_many_threads_one_adds_the_key(
@@ -171,6 +182,7 @@ def test_of_many_threads_one_adds_the_key(
     assert sorted(added) == list(range(rounds))
 
 
+@pytest.mark.usefixtures("busy_threads")
 @pytest.mark.requirement("X-15")
 def test_threads_that_add_other_keys_do_not_disturb_each_other(
     store: ReplayStore,

@@ -23,15 +23,19 @@ def fill(store: ReplayStore, count: int, *, now: int = NOW, lifetime: int = 66) 
 
 class TestBounds:
     @pytest.mark.parametrize("size", [1, 2, 100, 4096])
-    def test_a_full_store_refuses_and_forgets_nothing(self, size: int) -> None:
+    @pytest.mark.parametrize("lifetime", [0, 1, 5, 66])
+    def test_a_full_store_refuses_and_forgets_nothing(
+        self, size: int, lifetime: int
+    ) -> None:
         store = MemoryReplayStore(size)
-        fill(store, size)
+        fill(store, size, lifetime=lifetime)
 
-        for now in (NOW, NOW + 66):
+        end = NOW + lifetime
+        for now in (NOW, end):
             with pytest.raises(StoreError, match="full"):
                 store.add(b"new", expires_at=now + 66, now=now)
         first = NOW.to_bytes(8) + bytes(8)
-        assert not store.add(first, expires_at=NOW + 132, now=NOW + 66)
+        assert not store.add(first, expires_at=end + 66, now=end)
         assert len(store) == size
 
     def test_a_known_key_is_recognised_by_a_full_store(self) -> None:
@@ -87,6 +91,15 @@ class TestBounds:
             fill(store, per_second, now=NOW + second, lifetime=lifetime)
             assert len(store) <= alive + per_second * (GRACE + 16)
 
+    def test_one_long_life_keeps_nothing_else_alive(self) -> None:
+        store = MemoryReplayStore(4096)
+        assert store.add(b"long", expires_at=NOW + 86_400, now=NOW)
+        for second in range(1, 1000):
+            fill(store, 5, now=NOW + second)
+
+        assert len(store) <= 5 * (67 + GRACE + 16) + 1
+        assert not store.add(b"long", expires_at=NOW + 86_400, now=NOW + 1000)
+
     @given(st.integers(0, 10**6), st.integers(0, 200))
     def test_a_group_spans_at_most_a_quarter_of_the_life(
         self, lifetime: int, offset: int
@@ -114,16 +127,17 @@ class TestClock:
         assert store.add(b"new", expires_at=later, now=later - 3000)
 
     @pytest.mark.parametrize("step", range(GRACE + 1))
-    def test_a_small_step_back_is_none(self, step: int) -> None:
+    @pytest.mark.parametrize("lifetime", [1, 5, 66])
+    def test_a_small_step_back_is_none(self, step: int, lifetime: int) -> None:
         store = MemoryReplayStore(1000)
         for second in range(300):
-            fill(store, 1, now=NOW + second)
-            known = (NOW + second - step).to_bytes(8) + bytes(8)
+            fill(store, 1, now=NOW + second, lifetime=lifetime)
             now = NOW + second - step
+            known = now.to_bytes(8) + bytes(8)
             if step <= second:
-                assert not store.add(known, expires_at=now + 66, now=now)
+                assert not store.add(known, expires_at=now + lifetime, now=now)
             fresh = (NOW + second).to_bytes(8) + b"fresh"
-            assert store.add(fresh, expires_at=now + 66, now=now)
+            assert store.add(fresh, expires_at=now + lifetime, now=now)
 
     def test_entries_from_a_clock_that_ran_ahead_stay_until_they_expire(self) -> None:
         store = MemoryReplayStore(100)
