@@ -1,5 +1,6 @@
 """DPoP for authorization servers that are built with Authlib (RFC 9449)."""
 
+from dpop_ext.authorization_server.client_assertion import ClientAssertion
 from dpop_ext.authorization_server.errors import (
     InvalidDPoPProofError,
     InvalidTargetError,
@@ -24,6 +25,7 @@ from dpop_ext.authorization_server.token_generator import (
 __all__ = [
     "AccessTokenGenerator",
     "AuthorizationServerMetadata",
+    "ClientAssertion",
     "ClientMetadataClaims",
     "ConfirmationClaim",
     "DPoP",
