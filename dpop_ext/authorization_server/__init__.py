@@ -1,6 +1,7 @@
 """DPoP for authorization servers that are built with Authlib (RFC 9449)."""
 
 from dpop_ext.authorization_server.client_assertion import ClientAssertion
+from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.authorization_server.errors import (
     InvalidDPoPProofError,
     InvalidTargetError,
@@ -17,6 +18,7 @@ from dpop_ext.authorization_server.metadata import (
 )
 from dpop_ext.authorization_server.request_uri import PushedAuthorizationRequests
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
+from dpop_ext.authorization_server.token_exchange import TokenExchangeGrant
 from dpop_ext.authorization_server.token_generator import (
     AccessTokenGenerator,
     ConfirmationClaim,
@@ -36,6 +38,8 @@ __all__ = [
     "SymmetricKeyUnavailableError",
     "SymmetricKeys",
     "TemporarilyUnavailableError",
+    "TokenExchange",
+    "TokenExchangeGrant",
     "UseDPoPNonceError",
     "dpop_columns",
 ]

@@ -6,6 +6,7 @@ import hmac
 from typing import Any
 
 from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.errors import KeyMismatchError, MissingProofError
 
 
@@ -32,6 +33,9 @@ class KeyBinding:
             self._check_code(grant, request.authorization_code, jkt)
         if request.refresh_token is not None:
             self._check_refresh_token(grant, request.refresh_token, jkt)
+        exchange = getattr(request, "token_exchange", None)
+        if exchange is not None:
+            _check_exchange(exchange, jkt)
 
     def is_required(self, client: Any) -> bool:
         """Tell whether the client must use DPoP (:rfc:`9449#section-5.2`).
@@ -120,6 +124,25 @@ class KeyBinding:
         elif bound is not None and not _same(bound, jkt):
             self.on_refresh_token_key_mismatch(grant, token)
             raise KeyMismatchError("The refresh token is bound to another key.")
+
+
+def _check_exchange(exchange: TokenExchange, jkt: str | None) -> None:
+    """Check that bound tokens come from whom they are bound to.
+
+    Or from the actor that the subject has named, who cannot have the subject's key. One
+    proof shows one key, so nobody else can exchange a token for somebody.
+    """
+    bound = [exchange.subject] if not exchange.is_actor_named else []
+    if exchange.actor is not None:
+        bound.append(exchange.actor)
+    if jkt is None:
+        if any(token.confirmation for token in (exchange.subject, *bound)):
+            raise MissingProofError
+        return
+    for token in bound:
+        confirmation = token.confirmation
+        if confirmation is not None and not _same(confirmation.jkt, jkt):
+            raise KeyMismatchError("The token is bound to another key.")
 
 
 def _same(bound: str, jkt: str) -> bool:

@@ -17,6 +17,8 @@ _caller: ContextVar[Any] = ContextVar("dpop_ext_introspection", default=None)
 
 #: What a resource server needs beside ``cnf.dsk`` in order to derive the key.
 _NEEDED = ("iss", "aud", "client_id", "exp")
+#: Claims of a JWT that the endpoint of Authlib leaves out.
+_DELEGATION = ("act", "may_act")
 
 
 class IntrospectionConfirmation:
@@ -56,11 +58,18 @@ class IntrospectionConfirmation:
             _caller.reset(reset)
 
     def create_introspection_payload(self, token: Any) -> dict[str, Any]:
-        """Add ``cnf`` and ``token_type`` to the answer for a bound token."""
+        """Add ``cnf`` and ``token_type`` to the answer for a bound token.
+
+        And to that about a JWT, who acts for its subject (:rfc:`8693#section-4`).
+        """
         endpoint: Any = super()
         payload: dict[str, Any] = endpoint.create_introspection_payload(token)
         if payload.get("active") is not True:
             return payload
+        if isinstance(token, dict):
+            payload = {name: token[name] for name in _DELEGATION if name in token} | (
+                payload
+            )
         cnf = self.get_confirmation(token)
         if cnf is None:
             return payload

@@ -11,8 +11,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from dpop_ext.authorization_server.key_plan import KeyPlan
 
@@ -31,6 +33,10 @@ class Issuance:
     refresh_jkt: str | None
     #: The symmetric key to issue along, if any.
     plan: KeyPlan | None
+    #: When the token must have expired, in seconds since the epoch; None: by policy.
+    latest: int | None = None
+    #: Claims of the token that come of what it was exchanged for (:rfc:`8693`).
+    claims: dict[str, Any] = field(default_factory=dict)
     #: ``cnf.dsk`` of the token, once the time of issue is fixed.
     dsk: dict[str, Any] | None = None
     #: The value for the ``dpop_dsk`` column: of opaque tokens only.
@@ -54,6 +60,18 @@ class Issuance:
             return {"jkt": self.jkt}
         self.dsk = self.plan.reference(now=now, expires_at=expires_at)
         return {"jkt": self.jkt, "dsk": self.dsk}
+
+    def lifetime(self, seconds: int, *, now: int) -> int:
+        """Return the part of a lifetime that the token may have, in seconds.
+
+        :param now: seconds since the epoch.
+        :raises InvalidRequestError: what it is exchanged for has just expired.
+        """
+        if self.latest is None:
+            return seconds
+        if self.latest <= now:
+            raise InvalidRequestError("The subject_token has expired.")
+        return min(seconds, self.latest - now)
 
     def columns(self) -> dict[str, str | None]:
         """Return what the application stores with the token."""

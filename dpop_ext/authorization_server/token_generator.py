@@ -15,7 +15,7 @@ from dpop_ext.core.key import ALGORITHMS
 
 
 class ConfirmationClaim:
-    """Mixin that adds ``cnf`` to the JWTs of a token generator.
+    """Mixin that adds ``cnf`` to the JWTs of a token generator, and ``act``.
 
     ::
 
@@ -33,7 +33,7 @@ class ConfirmationClaim:
     def get_extra_claims(
         self, client: Any, grant_type: str, user: Any, scope: str | None
     ) -> dict[str, Any]:
-        """Add ``cnf``, and the audience and the times that belong to it."""
+        """Add ``cnf``, the audience and the times that belong to it, and ``act``."""
         generator: Any = super()
         claims: dict[str, Any] = dict(
             generator.get_extra_claims(client, grant_type, user, scope)
@@ -47,11 +47,14 @@ class ConfirmationClaim:
         # that the generator made before with a reading of its own.
         now = int(self.clock())
         this: Any = self
-        expires_at = now + this._get_expires_in(client, grant_type)  # noqa: SLF001
+        lifetime = this._get_expires_in(client, grant_type)  # noqa: SLF001
+        expires_at = now + issuance.lifetime(lifetime, now=now)
         cnf = issuance.confirmation(now=now, expires_at=expires_at)
         if cnf is not None:
             claims.update(iat=now, exp=expires_at, cnf=cnf)
-        return claims
+        elif issuance.latest is not None:
+            claims.update(iat=now, exp=expires_at)
+        return claims | issuance.claims
 
 
 class AccessTokenGenerator(JWTBearerTokenGenerator):
@@ -131,9 +134,13 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         scope = self.get_allowed_scope(client, scope)
         if expires_in is None:
             expires_in = self._get_expires_in(client, grant_type)
+        now = int(self.clock())
+        expires_in = _limited(expires_in, now=now)
         token = {
             "token_type": "Bearer",
-            "access_token": self._make(client, grant_type, user, scope, expires_in),
+            "access_token": self._make(
+                client, grant_type, user, scope, expires_in, now=now
+            ),
             "expires_in": expires_in,
         }
         if include_refresh_token and self.refresh_token_generator:
@@ -148,8 +155,9 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         self, client: Any, grant_type: str, user: Any, scope: str | None
     ) -> str:
         """Make the JWT alone."""
-        expires_in = self._get_expires_in(client, grant_type)
-        return self._make(client, grant_type, user, scope, expires_in)
+        now = int(self.clock())
+        expires_in = _limited(self._get_expires_in(client, grant_type), now=now)
+        return self._make(client, grant_type, user, scope, expires_in, now=now)
 
     def _make(
         self,
@@ -158,10 +166,11 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         user: Any,
         scope: str | None,
         expires_in: int,
+        *,
+        now: int,
     ) -> str:
         if type(expires_in) is not int or expires_in <= 0:
             raise RuntimeError("The lifetime of an access token is a positive integer.")
-        now = int(self.clock())
         client_id = client.get_client_id()
         claims = {
             "iss": self.issuer,
@@ -183,6 +192,7 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         else:
             claims["aud"] = self.get_audiences(client, user, scope)
         # Last, so that a claim of the application never stands in for the binding.
+        claims.update(issuance.claims if issuance else {})
         cnf = issuance and issuance.confirmation(now=now, expires_at=now + expires_in)
         if cnf:
             claims["cnf"] = cnf
@@ -208,3 +218,9 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
             return False
         kty, curve = ALGORITHMS[self.alg]
         return members["kty"] == kty and members.get("crv") == curve
+
+
+def _limited(expires_in: int, *, now: int) -> int:
+    """Return the lifetime, cut so that a token does not outlive what it came of."""
+    issuance = current_issuance()
+    return expires_in if issuance is None else issuance.lifetime(expires_in, now=now)

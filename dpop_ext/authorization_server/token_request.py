@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 
-from dpop_ext.authorization_server.errors import Header, nonce_fields, to_response
+from dpop_ext.authorization_server.delegation import TokenExchange
+from dpop_ext.authorization_server.errors import (
+    Header,
+    InvalidTargetError,
+    nonce_fields,
+    to_response,
+)
 from dpop_ext.authorization_server.http_request import (
     ReceivedProof,
     form_value,
@@ -75,10 +82,12 @@ class TokenRequest:
             return token
         with issuing(issuance):
             token = self._generate(*args, **kwargs)
+        claims = _jwt_claims(token["access_token"])
+        if issuance.latest is not None or issuance.claims:
+            token = self._limit(issuance, token, claims)
         if issuance.jkt is None:
             return token
         self._extension.check_lifetime(token)
-        claims = _jwt_claims(token["access_token"])
         if claims is None:
             self._complete_opaque(issuance, token)
         else:
@@ -128,8 +137,13 @@ class TokenRequest:
         jkt = proof.verified.jkt if proof else None
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
-        request.resource = form_values(request, "resource")
+        exchange: TokenExchange | None = getattr(request, "token_exchange", None)
+        request.resource = (
+            form_values(request, "resource") if exchange is None else exchange.targets
+        )
         audience = extension.get_audience(request, request.client)
+        if audience is None and exchange is not None and exchange.targets:
+            raise InvalidTargetError("The client may not access this resource.")
         plan = self._decide(offer, audience, jkt)
         if proof is not None:
             extension.verifier.spend(proof.verified)
@@ -139,10 +153,35 @@ class TokenRequest:
             audience=audience,
             refresh_jkt=jkt if self._binds_refresh_token() else None,
             plan=plan,
+            latest=exchange.subject.expires_at if exchange else None,
+            claims=exchange.claims if exchange else {},
         )
         request.dpop_jkt = jkt
         request.audience = audience
         request.dpop_issuance = self._issuance
+
+    def _limit(
+        self,
+        issuance: Issuance,
+        token: dict[str, Any],
+        claims: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Keep a token from outliving what it is exchanged for."""
+        if claims is not None and not (
+            claims.get("exp", math.inf) <= (issuance.latest or math.inf)
+            and claims.items() >= issuance.claims.items()
+        ):
+            raise RuntimeError(
+                "The JWT of the token generator outlives the subject token, or lacks "
+                "its act or sub: use AccessTokenGenerator, or ConfirmationClaim."
+            )
+        now = int(self._extension.verifier.clock())
+        lifetime = token.get("expires_in")
+        if not lifetime:
+            raise RuntimeError(
+                "A token that is exchanged for another needs a lifetime."
+            )
+        return {**token, "expires_in": issuance.lifetime(lifetime, now=now)}
 
     def _read_offer(self, proof: ReceivedProof) -> KeyOffer | None:
         symmetric = self._extension.symmetric

@@ -1,4 +1,4 @@
-"""An authorization server in memory: Flask, Authlib, six grants, one clock.
+"""An authorization server in memory: Flask, Authlib, seven grants, one clock.
 
 Everything that an application has to write is here, the way that it would be written
 over a database. What a grant uses up is looked for in ``codes``, ``tokens``,
@@ -38,8 +38,10 @@ from dpop_ext.authorization_server import (
     AccessTokenGenerator,
     DPoP,
     IntrospectionConfirmation,
+    TokenExchangeGrant,
     dpop_columns,
 )
+from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import sign_compact
 from dpop_ext.core.proof import make_proof
 from dpop_ext.stores.memory import MemoryReplayStore
@@ -50,6 +52,8 @@ TOKEN_URL = f"{ISSUER}/token"
 AUDIENCE = "https://api.example"
 REDIRECT_URI = "https://client.example/cb"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 GRANTS = (
     "authorization_code",
     "refresh_token",
@@ -57,6 +61,7 @@ GRANTS = (
     "password",
     DEVICE_CODE_GRANT_TYPE,
     JWT_BEARER,
+    TOKEN_EXCHANGE,
 )
 #: Those that a client which does not authenticate can use.
 PUBLIC_GRANTS = (
@@ -142,6 +147,9 @@ class Token(TokenMixin):
     audience: str | None = None
     issued_at: int = 0
     revoked: bool = False
+    sub: str = "alice"
+    act: dict[str, Any] | None = None
+    may_act: dict[str, Any] | None = None
 
     def check_client(self, client: Any) -> bool:
         return bool(self.client_id == client.get_client_id())
@@ -282,7 +290,16 @@ class Simulator:
             form["device_code"] = credential.device_code
         elif grant_type == JWT_BEARER:
             form["assertion"] = self.assertion(client)
+        elif grant_type == TOKEN_EXCHANGE:
+            form |= self.subject(self.add_token(client))
         return form
+
+    def subject(self, token: Token, name: str = "subject") -> dict[str, str]:
+        """Return the parameters that offer *token* for exchange."""
+        return {
+            f"{name}_token": token.access_token,
+            f"{name}_token_type": ACCESS_TOKEN,
+        }
 
     def add_code(self, client: str = "confidential", **values: Any) -> Code:
         code = Code(secrets.token_hex(8), client, **values)
@@ -296,6 +313,8 @@ class Simulator:
             token_type="Bearer",
             access_token=secrets.token_hex(8),
             refresh_token=secrets.token_hex(8),
+            issued_at=self.clock.now,
+            expires_in=600,
         )
         for name, value in values.items():
             setattr(token, name, value)
@@ -334,6 +353,24 @@ class Simulator:
                 return token
         return None
 
+    def find_access_token(self, value: str) -> AccessToken | None:
+        """Return the token as it has to be for an exchange."""
+        for token in self.tokens:
+            if token.access_token == value and not token.revoked:
+                jkt = token.dpop_jkt
+                claims = {"sub": token.sub, "act": token.act, "may_act": token.may_act}
+                return AccessToken(
+                    issuer=ISSUER,
+                    audience=(token.audience,) if token.audience else (),
+                    client_id=token.client_id,
+                    expires_at=token.issued_at + token.expires_in,
+                    token_id=None,
+                    confirmation=Confirmation(jkt=jkt, dsk=None) if jkt else None,
+                    scope=token.scope,
+                    claims={name: value for name, value in claims.items() if value},
+                )
+        return None
+
     def introspect(self, token: str, client: str = "rs") -> Any:
         response = self.http.post(
             f"{ISSUER}/introspect",
@@ -369,17 +406,19 @@ class Simulator:
         )
 
     def _save_token(self, token: dict[str, Any], oauth2_request: Any) -> None:
+        exchange = getattr(oauth2_request, "token_exchange", None)
         self.tokens.append(
             Token(
                 client_id=oauth2_request.client.client_id,
                 issued_at=self.clock.now,
                 audience=getattr(oauth2_request, "audience", None),
+                act=exchange.act if exchange else None,
                 **(dpop_columns(oauth2_request) | token),
             )
         )
 
 
-def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
+def _grants(  # noqa: C901 (seven grants, each with the few methods that it needs)
     sim: Simulator, *, rotate: bool
 ) -> list[Any]:
     class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
@@ -477,6 +516,25 @@ def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
         def has_granted_permission(self, client: Any, user: User) -> bool:
             return True
 
+    class ExchangeGrant(TokenExchangeGrant):
+        TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+        issuer = ISSUER
+        clock = sim.clock
+
+        def authenticate_subject_token(
+            self, token: str, token_type: str
+        ) -> AccessToken | None:
+            return sim.find_access_token(token)
+
+        def authenticate_actor_token(
+            self, token: str, token_type: str
+        ) -> AccessToken | None:
+            return sim.find_access_token(token)
+
+        def authenticate_user(self, subject: AccessToken) -> User | None:
+            name = subject.claims["sub"]
+            return None if name in sim.clients else User(name)
+
     return [
         AuthorizationCodeGrant,
         RefreshTokenGrant,
@@ -484,6 +542,7 @@ def _grants(  # noqa: C901 (six grants, each with the few methods that it needs)
         PasswordGrant,
         DeviceGrant,
         AssertionGrant,
+        ExchangeGrant,
     ]
 
 
@@ -507,6 +566,7 @@ def _endpoints(sim: Simulator) -> None:
                 "iss": ISSUER,
                 "aud": token.audience,
                 "exp": token.issued_at + token.expires_in,
+                **({"act": token.act} if token.act else {}),
             }
 
     class Revocation(RevocationEndpoint):

@@ -1,4 +1,4 @@
-"""The same facts for six grants, two ways in, and two forms of token."""
+"""The same facts for seven grants, two ways in, and two forms of token."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def error_of(response: Any) -> tuple[int, str]:
 def test_a_token_is_bound_to_the_key_of_the_proof(
     make_sim: Any, prove: Any, grant: str, way: str, form: str
 ) -> None:
-    """Trap: hooks of Authlib reach one grant of six, the others would issue Bearer."""
+    """Trap: hooks of Authlib reach one of seven, the others would issue Bearer."""
     sim = make_sim(way=way, form=form)
     response = sim.token(sim.grant(grant), prove())
     assert response.status_code == 200

@@ -9,7 +9,13 @@ import pytest
 from authlib.oauth2.rfc9068 import JWTIntrospectionEndpoint
 
 from dpop_ext.authorization_server import IntrospectionConfirmation, SymmetricKeys
-from tests.authorization_server.simulator import AUDIENCE, ISSUER, basic, dsk_column
+from tests.authorization_server.simulator import (
+    AUDIENCE,
+    ISSUER,
+    TOKEN_EXCHANGE,
+    basic,
+    dsk_column,
+)
 from tests.authorization_server.symmetric_parts import Secrets, ask
 
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
@@ -164,6 +170,19 @@ def test_a_jwt_that_is_bound_by_other_means_keeps_its_cnf(jwt_sim: Any) -> None:
     answer = jwt_sim.introspect(scoped(jwt_sim))
     assert answer["cnf"] == {"x5t#S256": "x"}
     assert answer["token_type"] == "Bearer"
+
+
+@pytest.mark.requirement("J-6")
+def test_a_jwt_is_reported_with_who_acts(jwt_sim: Any, prove: Any) -> None:
+    """Trap: Authlib's endpoint for JWTs drops act, too."""
+    subject = jwt_sim.add_token(
+        scope="accounts", expires_in=2_000_000_000, may_act={"sub": "rs"}
+    )
+    form = {"grant_type": TOKEN_EXCHANGE} | jwt_sim.subject(subject)
+    response = jwt_sim.token(form, prove(), client="rs")
+    answer = jwt_sim.introspect(response.get_json()["access_token"])
+    assert answer["act"] == {"sub": "rs", "iss": ISSUER}
+    assert (answer["sub"], answer["cnf"]) == ("alice", {"jkt": prove.jkt})
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,7 @@ def test_the_mixin_binds_the_tokens_of_any_generator(
 ) -> None:
     generator = Mixed(issuer=ISSUER, expires_generator=300)
     generator.key = rsa_key
+    generator.clock = sim.clock
     sim.server.register_token_generator("default", generator)
     response = sim.token(sim.grant(grant), prove())
     assert response.get_json()["token_type"] == "DPoP"
