@@ -25,7 +25,8 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine: Engine = create_engine(url)
+        # Parameters of statements stay out of errors: they would end up in the log.
+        self.engine: Engine = create_engine(url, hide_parameters=True)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         # Rows stay readable after a commit: a request commits as soon as it has
@@ -43,10 +44,10 @@ class Database:
                         for index in table.indexes:
                             connection.execute(CreateIndex(index, if_not_exists=True))
                 return
-            except OperationalError:
+            except OperationalError as error:
                 # SQLite does not wait for the lock when two connections switch a
                 # new file to write-ahead logging at once.
-                if attempt == 49:
+                if "locked" not in str(error.orig) or attempt == 49:
                     raise
                 time.sleep(0.02)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import cast
@@ -54,6 +55,9 @@ class DerivationSecrets:
         self._issuer = issuer
         self._clock = clock
         self._seen: dict[tuple[str, int], int] = {}
+        # From a query to the look at its rows: in between, another thread could see
+        # newer ones, and these would look as if they had been put back.
+        self._reading = threading.Lock()
 
     def audiences(self) -> list[str]:
         """Return the audiences that have secrets of this issuer."""
@@ -72,13 +76,11 @@ class DerivationSecrets:
         :raises StoreError: the database did not answer, or a row was tampered with.
         """
         try:
-            with Session(self._engine) as session:
-                rows = self._rows(session, audience)
+            with self._reading, Session(self._engine) as session:
+                entries = [self._open(row) for row in self._rows(session, audience)]
+            return SecretRing(entries, issuer=self._issuer, audience=audience)
         except SQLAlchemyError as error:
             raise StoreError from error
-        try:
-            entries = [self._open(row) for row in rows]
-            return SecretRing(entries, issuer=self._issuer, audience=audience)
         except ValueError as error:
             raise StoreError("The derivation secrets contradict each other.") from error
 
@@ -117,7 +119,7 @@ class DerivationSecrets:
         :raises StoreError: the database did not answer, or a row was tampered with.
         """
         try:
-            with Session(self._engine) as session, session.begin():
+            with self._reading, Session(self._engine) as session, session.begin():
                 rows = self._rows(session, audience)
                 newest = rows[-1].version if rows else 0
                 if after is not None and newest > after:

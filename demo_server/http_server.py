@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -39,7 +38,7 @@ class HTTPServer(BaseApplication):
     """gunicorn with one worker process, on a socket that is bound already.
 
     :param make_app: called in the worker process.
-    :param listener: bound TCP socket.
+    :param listener: file descriptor of a bound TCP socket; we close it.
     :param ready: called in the worker process once it can answer.
     :param parent: identifier of the process that must outlive this one, if any.
     """
@@ -48,7 +47,7 @@ class HTTPServer(BaseApplication):
         self,
         make_app: Callable[[], WSGIApplication],
         *,
-        listener: socket.socket,
+        listener: int,
         ready: Callable[[], None],
         parent: int | None = None,
     ) -> None:
@@ -61,7 +60,7 @@ class HTTPServer(BaseApplication):
     def load_config(self) -> None:
         """Set what differs from the defaults, whatever the environment says."""
         settings = {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": f"fd://{self._listener}",
             "workers": 1,
             "worker_class": Worker,
             "threads": THREADS,

@@ -18,7 +18,6 @@ from demo_server.authorization_server import (
     security_headers,
 )
 from demo_server.authorization_server.client_authentication import (
-    PrivateKeyJWT,
     authenticate_client_secret_basic,
 )
 from demo_server.authorization_server.grants import (
@@ -34,7 +33,7 @@ from demo_server.public_url import PublicURL
 from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings
 from dpop_ext import NonceIssuer, ProofVerifier
-from dpop_ext.authorization_server import DPoP, SymmetricKeys
+from dpop_ext.authorization_server import ClientAssertion, DPoP, SymmetricKeys
 from dpop_ext.stores.memory import MemoryReplayStore
 
 
@@ -59,9 +58,10 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     )
     server.register_client_auth_method(
         "private_key_jwt",
-        PrivateKeyJWT(
-            audiences=(server.issuer, f"{server.issuer}/token"),
-            replay_store=replay_store,
+        ClientAssertion(
+            server.issuer,
+            replay_store,
+            token_endpoint=f"{server.issuer}/token",
             clock=clock,
         ),
     )

@@ -9,7 +9,11 @@ from werkzeug import Response
 
 from demo_server.authorization_server import browser_session, login_limit
 from demo_server.authorization_server.html_page import error_page, page
-from demo_server.authorization_server.server import AUTHORIZATION_PATH, Server
+from demo_server.authorization_server.server import (
+    AUTHORIZATION_PATH,
+    Server,
+    log_refusal,
+)
 from demo_server.models import User
 from demo_server.passwords import check_password
 
@@ -35,7 +39,9 @@ def create_blueprint(server: Server) -> Blueprint:
         if not browser_session.is_csrf_token_valid():
             return _form(target, "This page was too old. Please try again.", 400)
         name = request.form.get("username", "")
+        # No name in the log: people type passwords into the wrong field.
         if not login_limit.may_try(server, name):
+            log_refusal("too_many_log_ins")
             minutes = login_limit.WINDOW // 60
             text = f"Too many attempts for this name. Please wait {minutes} minutes."
             response = _form(target, text, 429)
@@ -43,6 +49,7 @@ def create_blueprint(server: Server) -> Blueprint:
             return response
         user = _find(server, name, request.form.get("password", ""))
         if user is None:
+            log_refusal("wrong_password")
             return _form(target, "Name or password are not right.", 401)
         login_limit.forget(server, name)
         browser_session.sign_in(user)

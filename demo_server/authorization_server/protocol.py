@@ -12,12 +12,16 @@ from flask import Blueprint, Response, jsonify, request
 from demo_server import demo_data
 from demo_server.authorization_server.introspection import Introspection
 from demo_server.authorization_server.revocation import Revocation
-from demo_server.authorization_server.server import AUTHORIZATION_PATH, Server
+from demo_server.authorization_server.server import (
+    AUTHORIZATION_PATH,
+    Server,
+    log_refusal,
+)
 from demo_server.authorization_server.stored_tokens import StoredTokens
 from demo_server.client_file import AUTH_METHODS, GRANT_TYPES
 from demo_server.models import User
 from dpop_ext.authorization_server import AuthorizationServerMetadata, DPoP
-from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.policy import FAPI2
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import DPoPTokenValidator
 
@@ -43,6 +47,7 @@ def create_blueprint(server: Server, dpop: DPoP) -> Blueprint:
         # Once each; a repeated resource gets an error of its own (RFC 8707).
         for name, values in request.form.lists():
             if len(values) > 1 and name != "resource":
+                log_refusal("repeated_parameter")
                 error = InvalidRequestError("A parameter is repeated.")
                 return server.handle_error_response(None, error)
         response: Response = server.create_token_response()
@@ -101,7 +106,9 @@ def create_metadata(server: Server, dpop: DPoP) -> dict[str, Any]:
             "introspection_endpoint_auth_methods_supported": confidential,
             "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
             **{
-                f"{name}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS)
+                f"{name}_endpoint_auth_signing_alg_values_supported": list(
+                    FAPI2.algorithms
+                )
                 for name in ("token", "introspection", "revocation")
             },
             "code_challenge_methods_supported": ["S256"],

@@ -36,6 +36,8 @@ REFRESH_TOKEN_LIFETIME = 14 * 86_400
 
 AUTHORIZATION_PATH = "/authorize"
 
+_LOGGED_HERE = ("protocol.introspect", "protocol.revoke")
+
 log = logging.getLogger(__name__)
 
 
@@ -119,8 +121,19 @@ class Server(AuthorizationServer):
 
     def handle_error_response(self, request: Any, error: OAuth2Error) -> Response:
         """Answer with an error that repeats nothing of the request."""
+        # The extension for DPoP logs what the grants refuse.
+        if request is not None and flask_request.endpoint in _LOGGED_HERE:
+            log_refusal(error.error, request)
         response: Response = super().handle_error_response(request, constant(error))
         return response
+
+
+def log_refusal(reason: str, request: Any = None) -> None:
+    """Log one line about a refusal: why, whose, and where."""
+    client = getattr(request, "client", None)
+    client_id = ascii(client.client_id) if client is not None else "-"
+    endpoint = flask_request.endpoint
+    log.info("refused: %s, client %s, %s endpoint", reason, client_id, endpoint)
 
 
 class _Payload(FlaskOAuth2Payload):

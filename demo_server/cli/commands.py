@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import socket
 import sys
 import time
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from demo_server import authorization_server, logs, resource_server, supervisor
+from demo_server import logs, supervisor
 from demo_server.cli import options
+from demo_server.cli.serve import serve
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
-from demo_server.first_start import StartError, prepare
-from demo_server.http_server import HTTPServer
+from demo_server.first_start import StartError
 from demo_server.models import Token
 from demo_server.private_file import PrivateFileError
 from demo_server.row_encryption import load_row_encryption
@@ -61,40 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) as error:
         print(f"demo_server: {error}", file=sys.stderr)
         return 1
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or type(error).__name__
+        print(f"demo_server: --database: {reason}", file=sys.stderr)
+        return 1
     return 0
-
-
-def serve(role: supervisor.Role, settings: Settings) -> None:
-    """Run one server in this process, until a signal says stop.
-
-    :raises SettingsError: an option cannot be used; the message names it.
-    :raises SystemExit: the server has ended.
-    """
-    listener_fd = os.environ.get(supervisor.LISTENER_VARIABLE)
-    if listener_fd is not None:
-        listener = socket.socket(fileno=int(listener_fd))
-        parent = int(os.environ[supervisor.PARENT_VARIABLE])
-    else:
-        listener = supervisor.bind(role, settings)
-        parent = None
-        port = {f"{role}_port": listener.getsockname()[1]}
-        settings = dataclasses.replace(settings, **port)
-        if role == "as":
-            prepare(settings)
-
-    def ready() -> None:
-        if parent is None and role == "as":
-            print(f"authorization server  {settings.issuer_url}", flush=True)
-        elif parent is None:
-            print(f"resource server       {settings.resource_url}", flush=True)
-
-    module = authorization_server if role == "as" else resource_server
-    HTTPServer(
-        lambda: module.create_app(settings).wsgi_app,
-        listener=listener,
-        ready=ready,
-        parent=parent,
-    ).run()
 
 
 def rotate_keys(settings: Settings) -> None:

@@ -41,7 +41,7 @@ def create_app(
     fetch: Callable[..., bytes] = fetch,
     clock: Callable[[], float] = time.time,
 ) -> Flask:
-    """Make the app.
+    """Make the app, after :func:`demo_server.first_start.prepare_resource_server`.
 
     :param settings: what the operator chose; the ports are known by now.
     :param fetch: asks the authorization server.
@@ -129,7 +129,6 @@ def create_keyring(
     if settings.symmetric == "off":
         return None
     database = Database(settings.database)
-    database.create_schema()
     derivation_secrets = DerivationSecrets(
         database.engine,
         load_row_encryption(settings.keys_directory),

@@ -9,6 +9,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import passwords
+from demo_server.database import Database
 from demo_server.supervisor import DemoServer
 from tests.conftest import Clock
 from tests.demo.parties import Parties
@@ -19,6 +20,22 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is slow on purpose is not what these tests are about."""
     monkeypatch.setattr(passwords, "METHOD", "scrypt:128:8:1")
     passwords._hash_of_nobody.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what a test has opened: an app of a test has no end of its own."""
+    opened: list[Database] = []
+    connect = Database.__init__
+
+    def connect_and_remember(self: Database, url: str) -> None:
+        connect(self, url)
+        opened.append(self)
+
+    monkeypatch.setattr(Database, "__init__", connect_and_remember)
+    yield
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture

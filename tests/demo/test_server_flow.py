@@ -392,6 +392,36 @@ def test_metadata_names_endpoints_that_exist(parties: Parties) -> None:
     assert resource["dpop_bound_access_tokens_required"] is True
 
 
+def test_every_refusal_is_one_line_with_reason_client_and_endpoint(
+    parties: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = {
+        "/token": ("unsupported_grant_type", "'demo-public'", "token"),
+        "/introspect": ("invalid_client", "-", "introspect"),
+        "/revoke": ("invalid_request", "'demo-public'", "revoke"),
+    }
+    for path, (reason, client, endpoint) in expected.items():
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            parties.as_client.post(path, data={"client_id": "demo-public"})
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert f"refused: {reason}, client {client}, " in line
+        assert endpoint in line
+
+
+def test_a_repeated_parameter_and_a_wrong_password_are_in_the_log_without_values(
+    parties: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        parties.as_client.post("/token", data={"code": ["secret-1", "secret-1"]})
+        browser = parties.as_app.test_client()
+        parties.sign_in(browser, target="", password="secret-2")
+    assert "repeated_parameter" in caplog.text
+    assert "wrong_password" in caplog.text
+    assert "secret" not in caplog.text
+    assert "alice" not in caplog.text
+
+
 def test_no_token_is_in_the_log(
     parties: Parties, caplog: pytest.LogCaptureFixture
 ) -> None:

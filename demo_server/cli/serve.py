@@ -1,0 +1,52 @@
+"""One server in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from demo_server import authorization_server, resource_server, supervisor
+from demo_server.first_start import prepare, prepare_resource_server
+from demo_server.http_server import HTTPServer
+from demo_server.settings import Settings
+
+
+def serve(role: supervisor.Role, settings: Settings) -> None:
+    """Run the server *role* until a signal says stop.
+
+    :raises SettingsError: an option cannot be used; the message names it.
+    :raises StartError: as :func:`demo_server.first_start.prepare`.
+    :raises SystemExit: the server has ended.
+    """
+    inherited = os.environ.get(supervisor.LISTENER_VARIABLE)
+    if inherited is not None:
+        parent = int(os.environ[supervisor.PARENT_VARIABLE])
+        _run(role, settings, int(inherited), parent=parent)
+    with supervisor.bind(role, settings) as listener:
+        port = {f"{role}_port": listener.getsockname()[1]}
+        settings = dataclasses.replace(settings, **port)
+        if role == "as":
+            prepare(settings)
+        else:
+            prepare_resource_server(settings)
+        _run(role, settings, listener.detach(), parent=None)
+
+
+def _run(
+    role: supervisor.Role, settings: Settings, listener: int, *, parent: int | None
+) -> None:
+    def ready() -> None:
+        if parent is not None:
+            return  # the supervisor says so
+        if role == "as":
+            print(f"authorization server  {settings.issuer_url}", flush=True)
+        else:
+            print(f"resource server       {settings.resource_url}", flush=True)
+
+    module = authorization_server if role == "as" else resource_server
+    HTTPServer(
+        lambda: module.create_app(settings),
+        listener=listener,
+        ready=ready,
+        parent=parent,
+    ).run()

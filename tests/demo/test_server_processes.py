@@ -1,0 +1,384 @@
+"""The demo servers as processes: start, stop, rotation, and requests in parallel."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from joserfc.jwk import ECKey
+
+from demo_server import demo_data
+from demo_server.database import Database
+from demo_server.supervisor import DemoServer
+from dpop_ext import ProofSigner
+from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations.requests_client import OAuth2Session
+from tests.demo.parties import CHALLENGE, code_form, hidden_fields, query_of
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this took too long"
+        time.sleep(0.05)
+
+
+@contextmanager
+def command(*arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo_server", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "demo_server", *arguments],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def read_urls(process: subprocess.Popen[str], count: int) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline().split()[-1] for _ in range(count)]
+
+
+def answers(url: str) -> bool:
+    try:
+        requests.get(url, timeout=5)
+    except requests.RequestException:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_servers_start_and_stop_with_one_command(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    environ = {
+        "DPOP_DEMO_AS_PORT": "0",
+        "DPOP_DEMO_DATABASE": f"sqlite:///{tmp_path}/x.db",
+    }
+    with command("--rs-port", "0", **environ) as process:
+        as_url, rs_url = read_urls(process, 2)
+        metadata = requests.get(
+            f"{as_url}/.well-known/oauth-authorization-server", timeout=5
+        ).json()
+        assert metadata["issuer"] == as_url
+        metadata = requests.get(
+            f"{rs_url}/.well-known/oauth-protected-resource", timeout=5
+        ).json()
+        assert metadata["resource"] == rs_url
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert not answers(as_url)
+    assert not answers(rs_url)
+
+
+def test_the_servers_do_not_outlive_the_supervisor(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/x.db"
+    options = ["--as-port=0", "--rs-port=0", f"--database={database}"]
+    with command(*options) as process:
+        urls = read_urls(process, 2)
+        process.kill()
+    wait_until(lambda: not any(answers(url) for url in urls))
+
+
+def test_a_taken_port_is_one_line_that_names_the_option(tmp_path: Path) -> None:
+    database = f"--database=sqlite:///{tmp_path}/x.db"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for option, arguments in (
+            ("--as-port", ["--rs-port=0"]),
+            ("--rs-port", ["rs"]),
+        ):
+            done = run(
+                *arguments, f"{option}={port}", database, environ=dict(os.environ)
+            )
+            assert done.returncode == 1
+            assert done.stderr == (
+                f"demo_server: {option}: port {port} is taken; 0 picks a free one\n"
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_and_rs_can_start_alone_and_at_once(tmp_path: Path) -> None:
+    database = f"--database=sqlite:///{tmp_path}/x.db"
+    resource = "http://localhost:1"
+    with (
+        command("as", "--as-port=0", f"--resource={resource}", database) as as_process,
+        command("rs", "--rs-port=0", f"--resource={resource}", database) as rs_process,
+    ):
+        (as_url,) = read_urls(as_process, 1)
+        (rs_url,) = read_urls(rs_process, 1)
+        assert answers(as_url)
+        assert rs_url == resource
+        for process in as_process, rs_process:
+            process.terminate()
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+
+
+def test_many_processes_can_create_the_tables_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from demo_server.database import Database\n"
+        "database = Database(sys.argv[1]); sys.stdin.read(1)\n"
+        "database.create_schema(); database.close()"
+    )
+    url = f"sqlite:///{tmp_path}/x.db"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, url], cwd=ROOT, stdin=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait(timeout=60) for process in processes] == [0] * 3
+    database = Database(url)
+    database.create_schema()
+    database.close()
+
+
+def open_session(server: DemoServer) -> OAuth2Session:
+    session = OAuth2Session(
+        "demo-confidential",
+        demo_data.CONFIDENTIAL_SECRET,
+        dpop=ProofSigner.generate(symmetric="never"),
+        token_endpoint=f"{server.as_url}/token",
+        issuer=server.settings.issuer_url,
+        resource=server.settings.resource_url,
+    )
+    session.fetch_token(grant_type="client_credentials")
+    return session
+
+
+def test_the_raw_target_goes_through(demo_server: DemoServer) -> None:
+    target = "/api/echo//a%2Fb%20c/%7e?x=%20&y"
+    with open_session(demo_server) as session:
+        answer = session.request("PATCH", f"{demo_server.rs_url}{target}")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "method": "PATCH",
+        "target": requests.Request("GET", demo_server.rs_url + target)
+        .prepare()
+        .path_url,
+        "proof": "asymmetric",
+    }
+    assert "%2F" in answer.json()["target"]
+
+
+def raw_exchange(url: str, request: bytes) -> bytes:
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"secret-token\r\n\r\n", 400),
+        (b"GET /secret-token HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nAuthorization secret-token\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nDPoP: " + b"secret-token" * 3000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"secret-token" * 3000 + b" HTTP/1.1\r\n\r\n", 414),
+    ],
+)
+def test_what_is_no_http_request_is_not_repeated(
+    demo_server: DemoServer, request_bytes: bytes, status: int
+) -> None:
+    for url in demo_server.as_url, demo_server.rs_url:
+        answer = raw_exchange(url, request_bytes)
+        assert answer.split()[1] == str(status).encode()
+        assert b"secret-token" not in answer
+
+
+def test_fields_of_a_proxy_are_not_believed(demo_server: DemoServer) -> None:
+    fields = {
+        "Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "SCRIPT_NAME": "/evil",
+    }
+    url = f"{demo_server.rs_url}/api/accounts"
+    challenge = requests.get(url, headers=fields, timeout=5)
+    assert challenge.status_code == 401
+    assert "evil" not in challenge.headers["WWW-Authenticate"]
+    assert demo_server.rs_url in challenge.headers["WWW-Authenticate"]
+
+
+def test_a_proof_of_8_kib_gets_the_answer_of_the_protocol(
+    demo_server: DemoServer,
+) -> None:
+    fields = {"Authorization": "DPoP " + "a" * 16_384, "DPoP": "b" * 9000}
+    answer = requests.get(
+        f"{demo_server.rs_url}/api/accounts", headers=fields, timeout=5
+    )
+    assert answer.status_code == 401
+
+
+def test_rotated_signing_keys_leave_old_tokens_good(demo_server: DemoServer) -> None:
+    with open_session(demo_server) as before:
+        url = f"{demo_server.rs_url}/api/accounts"
+        assert before.get(url).status_code == 200
+        jwks = requests.get(f"{demo_server.as_url}/jwks", timeout=5).json()
+        done = run("keys", "rotate", environ=demo_server.environment)
+        assert done.returncode == 0, done.stderr
+        kid = done.stdout.splitlines()[0].split()[-1]
+        now = requests.get(f"{demo_server.as_url}/jwks", timeout=5).json()
+        kids = [key["kid"] for key in now["keys"]]
+        assert kids == [kid, *(key["kid"] for key in jwks["keys"])]
+        with open_session(demo_server) as after:
+            # The resource server fetches the new key once a second at most.
+            wait_until(lambda: after.get(url).status_code == 200, seconds=5)
+        assert before.get(url).status_code == 200
+
+
+def test_the_operator_sees_and_rotates_derivation_secrets(
+    demo_server: DemoServer,
+) -> None:
+    environ = demo_server.environment
+    audience = demo_server.settings.resource_url
+    done = run("secrets", "rotate", environ=environ)
+    assert done.returncode == 0, done.stderr
+    newest = int(done.stdout.split("version ")[1].split()[0])
+    listed = run("secrets", "list", environ=environ).stdout.splitlines()
+    states = {int(line.split()[0]): line.split()[1] for line in listed[1:]}
+    assert (states[newest - 1], states[newest]) == ("verify_only", "active")
+    assert all(line.endswith(audience) for line in listed[1:])
+    done = run("secrets", "rotate", "--retire-old", environ=environ)
+    assert "erased" in done.stdout
+    listed = run("secrets", "list", environ=environ).stdout.splitlines()
+    states = {int(line.split()[0]): line.split()[1] for line in listed[1:]}
+    assert (states[newest], states[newest + 1]) == ("retired", "active")
+
+
+def test_rotating_the_secrets_of_an_unknown_issuer_is_refused(
+    demo_server: DemoServer,
+) -> None:
+    done = run(
+        "secrets",
+        "rotate",
+        "--issuer=https://x.example",
+        environ=demo_server.environment,
+    )
+    assert done.returncode == 1
+    assert "no derivation secrets of https://x.example" in done.stderr
+
+
+def get_code(server: DemoServer) -> str:
+    """Get a code for the public client, bound to no key."""
+    with requests.Session() as browser:
+        page = browser.get(
+            f"{server.as_url}/authorize",
+            params={
+                "response_type": "code",
+                "client_id": "demo-public",
+                "redirect_uri": code_form("")["redirect_uri"],
+                "scope": "accounts",
+                "code_challenge": CHALLENGE,
+                "code_challenge_method": "S256",
+            },
+            timeout=5,
+        )
+        form = {**hidden_fields(page.text), "username": "alice"}
+        form["password"] = demo_data.PASSWORD
+        page = browser.post(f"{server.as_url}/login", data=form, timeout=5)
+        token = hidden_fields(page.text)["csrf_token"]
+        answer = browser.post(
+            page.url,
+            data={"csrf_token": token, "decision": "allow"},
+            allow_redirects=False,
+            timeout=5,
+        )
+    return query_of(answer.headers["Location"])["code"]
+
+
+def post_in_parallel(
+    server: DemoServer, form: dict[str, str], count: int
+) -> list[dict[str, Any]]:
+    """Send the same form with *count* different proofs by one key, all at once."""
+    url, key = f"{server.as_url}/token", ECKey.generate_key("P-256")
+    nonce = requests.post(url, data=form, headers={"DPoP": _proof(key, url)}, timeout=5)
+    assert nonce.json()["error"] == "use_dpop_nonce"
+    proofs = [_proof(key, url, nonce.headers["DPoP-Nonce"]) for _ in range(count)]
+    start = threading.Barrier(count)
+    bodies: list[dict[str, Any]] = []
+
+    def post(proof: str) -> None:
+        start.wait(timeout=10)
+        answer = requests.post(url, data=form, headers={"DPoP": proof}, timeout=20)
+        bodies.append(json.loads(answer.text))
+
+    threads = [threading.Thread(target=post, args=(proof,)) for proof in proofs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return bodies
+
+
+def _proof(key: ECKey, url: str, nonce: str | None = None) -> str:
+    return make_proof(
+        key,
+        algorithm="ES256",
+        method="POST",
+        url=url,
+        now=int(time.time()),
+        nonce=nonce,
+    )
+
+
+def test_of_parallel_redemptions_exactly_one_succeeds(demo_server: DemoServer) -> None:
+    bodies = post_in_parallel(demo_server, code_form(get_code(demo_server)), 6)
+    assert sum("access_token" in body for body in bodies) == 1
+    assert sum(body.get("error") == "invalid_grant" for body in bodies) == 5
+
+
+def test_of_parallel_refreshes_exactly_one_succeeds(demo_server: DemoServer) -> None:
+    # No proof at the first: the refresh token may be refreshed with any key once.
+    form = code_form(get_code(demo_server))
+    first = requests.post(f"{demo_server.as_url}/token", data=form, timeout=5).json()
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "demo-public",
+        "refresh_token": first["refresh_token"],
+    }
+    bodies = post_in_parallel(demo_server, form, 6)
+    assert sum("access_token" in body for body in bodies) == 1
+    assert sum(body.get("error") == "invalid_grant" for body in bodies) == 5
