@@ -1,6 +1,7 @@
 """DPoP for authorization servers that are built with Authlib (RFC 9449)."""
 
 from dpop_ext.authorization_server.client_assertion import ClientAssertion
+from dpop_ext.authorization_server.code_challenge import S256CodeChallenge
 from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.authorization_server.errors import (
     InvalidDPoPProofError,
@@ -10,6 +11,7 @@ from dpop_ext.authorization_server.errors import (
     UseDPoPNonceError,
 )
 from dpop_ext.authorization_server.extension import DPoP
+from dpop_ext.authorization_server.fapi2 import FAPI2SecurityProfile
 from dpop_ext.authorization_server.introspection import IntrospectionConfirmation
 from dpop_ext.authorization_server.issuance import dpop_columns
 from dpop_ext.authorization_server.metadata import (
@@ -31,10 +33,12 @@ __all__ = [
     "ClientMetadataClaims",
     "ConfirmationClaim",
     "DPoP",
+    "FAPI2SecurityProfile",
     "IntrospectionConfirmation",
     "InvalidDPoPProofError",
     "InvalidTargetError",
     "PushedAuthorizationRequests",
+    "S256CodeChallenge",
     "SymmetricKeyUnavailableError",
     "SymmetricKeys",
     "TemporarilyUnavailableError",

@@ -50,17 +50,6 @@ class PushedAuthorizationEndpoint(Endpoint):
         super().__init__()
         self._extension = extension
 
-    def get_client_auth_methods(self) -> list[str]:
-        """Return the methods by which a client may authenticate.
-
-        Those of the grants that have an authorization request: the rules of the token
-        endpoint apply (:rfc:`9126#section-2`). Developers MAY re-implement this method.
-        """
-        methods: dict[str, None] = {}
-        for grant, _ in self.server._authorization_grants:  # noqa: SLF001
-            methods |= dict.fromkeys(getattr(grant, "TOKEN_ENDPOINT_AUTH_METHODS", ()))
-        return list(methods)
-
     def create_endpoint_response(
         self, request: Any
     ) -> tuple[int, dict[str, Any], list[Header]]:
@@ -129,10 +118,9 @@ class PushedAuthorizationEndpoint(Endpoint):
         return 201, body, [*default_json_headers, *fields]
 
     def _authenticate(self, request: Any) -> Any:
+        methods = self._extension.get_client_auth_methods(self.server)
         # Of the token endpoint: what a client registers is its method there.
-        client = self.server.authenticate_client(
-            request, self.get_client_auth_methods(), "token"
-        )
+        client = self.server.authenticate_client(request, methods, "token")
         request.client = client
         return client
 

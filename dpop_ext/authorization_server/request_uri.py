@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error, OAuth2Request
@@ -45,6 +45,9 @@ class PushedAuthorizationRequests:
     :param required: accept authorization requests only if they were pushed, from every
         client; otherwise from those that registered so.
     :param lifetime: of a ``request_uri``, in seconds, from 5 to 599.
+    :param client_auth_methods: by which a client may authenticate when it pushes; None
+        allows those of the grants that have an authorization request, since the rules
+        of the token endpoint apply (:rfc:`9126#section-2`).
     :raises ValueError: *lifetime* is out of range.
     """
 
@@ -55,6 +58,7 @@ class PushedAuthorizationRequests:
         dpop: DPoP,
         required: bool = False,
         lifetime: int = 300,
+        client_auth_methods: Sequence[str] | None = None,
     ) -> None:
         if lifetime not in LIFETIMES:
             raise ValueError("lifetime must be from 5 to 599 seconds")
@@ -62,6 +66,7 @@ class PushedAuthorizationRequests:
         self.dpop = dpop
         self.required = required
         self.lifetime = lifetime
+        self._client_auth_methods = client_auth_methods
 
     def __call__(self, server: Any) -> None:
         """Extend a server; called by Authlib."""
@@ -79,6 +84,15 @@ class PushedAuthorizationRequests:
         (:rfc:`9126#section-6`).
         """
         return bool(metadata_of(client).get("require_pushed_authorization_requests"))
+
+    def get_client_auth_methods(self, server: Any) -> Sequence[str]:
+        """Return the methods by which a client may authenticate when it pushes."""
+        if self._client_auth_methods is not None:
+            return self._client_auth_methods
+        methods: dict[str, None] = {}
+        for grant, _ in server._authorization_grants:  # noqa: SLF001
+            methods |= dict.fromkeys(getattr(grant, "TOKEN_ENDPOINT_AUTH_METHODS", ()))
+        return list(methods)
 
     def _resolving(self, server: Any) -> Callable[[Any], Any]:
         get_authorization_grant = server.get_authorization_grant
