@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NoReturn
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -18,11 +18,17 @@ from dpop_ext.client.resource_flow import ResourceRequest
 from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.key import ALGORITHMS
-from dpop_ext.errors import KeyDeliveryError, SymmetricUnavailableError
+from dpop_ext.errors import (
+    KeyDeliveryError,
+    SymmetricUnavailableError,
+    UnsupportedKeyError,
+)
 
 SymmetricMode = Literal["prefer", "must", "never"]
 
 _RSA_SIZE = 3072  # bits
+#: What a new key is for, unless the caller says otherwise: small and fast ones first.
+_PREFERENCE = ("ES256", "Ed25519", "EdDSA", "PS256", "ES384", "ES512", "RS256")
 _GENERATE: Mapping[str, Callable[..., Key]] = {
     "EC": ECKey.generate_key,
     "OKP": OKPKey.generate_key,
@@ -69,19 +75,29 @@ class ProofSigner:
     @classmethod
     def generate(
         cls,
-        algorithm: str = "ES256",
+        algorithm: str | None = None,
         *,
+        supported: Collection[str] | None = None,
         symmetric: SymmetricMode = "prefer",
         clock: Callable[[], float] = time.time,
     ) -> ProofSigner:
         """Make a signer with a new key.
 
-        :param algorithm: ``ES256``, ``ES384``, ``ES512``, ``Ed25519``, ``EdDSA``,
-            ``PS256`` or ``RS256``.
+        :param algorithm: ``ES256``, ``Ed25519``, ``EdDSA``, ``PS256``, ``ES384``,
+            ``ES512`` or ``RS256``; by default the first of these that is *supported*.
+        :param supported: ``dpop_signing_alg_values_supported`` of the server's
+            metadata; None if it is not known.
         :raises ValueError: another algorithm.
+        :raises UnsupportedKeyError: the server supports none of the algorithms, or not
+            the one that was named (:rfc:`9449#section-5.1`).
         """
-        if algorithm not in ALGORITHMS:
+        if algorithm is not None and algorithm not in ALGORITHMS:
             raise ValueError("not a signature algorithm of DPoP")
+        wanted = _PREFERENCE if algorithm is None else (algorithm,)
+        common = [name for name in wanted if supported is None or name in supported]
+        if not common:
+            raise UnsupportedKeyError("The server supports no algorithm of the client.")
+        algorithm = common[0]
         key_type, curve = ALGORITHMS[algorithm]
         key = _GENERATE[key_type](_RSA_SIZE if curve is None else curve)
         return cls(key, algorithm=algorithm, symmetric=symmetric, clock=clock)

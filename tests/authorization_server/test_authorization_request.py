@@ -182,7 +182,7 @@ class Hybrid(grants.AuthorizationCodeGrant):
 
 @pytest.mark.parametrize("response_type", ["token", "code token"])
 @pytest.mark.parametrize("required", ["client", "policy"])
-@pytest.mark.requirement("J-21")
+@pytest.mark.requirement("J-21", "W-3")
 def test_who_must_use_dpop_gets_no_token_from_the_authorization_endpoint(
     make_sim: Any, response_type: str, required: str
 ) -> None:

@@ -12,6 +12,7 @@ from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.errors import UnsupportedKeyError
 from tests.client.conftest import Fetch
 from tests.client.driving import TOKEN_ENDPOINT, drive
 
@@ -118,3 +119,32 @@ def test_a_signer_shows_and_pickles_no_key(
         with pytest.raises(TypeError):
             copy.deepcopy(value)
     assert repr(signer) == f"<ProofSigner ES256 {signer.jkt}>"
+
+
+@pytest.mark.requirement("M-2")
+@pytest.mark.parametrize(
+    ("supported", "chosen"),
+    [
+        (None, "ES256"),
+        (["PS256", "ES256"], "ES256"),
+        (["PS256", "EdDSA"], "EdDSA"),
+        (["none", "HS256", "RS256"], "RS256"),
+    ],
+)
+def test_a_new_key_is_for_an_algorithm_that_the_server_supports(
+    supported: list[str] | None, chosen: str
+) -> None:
+    assert ProofSigner.generate(supported=supported).algorithm == chosen
+
+
+@pytest.mark.requirement("M-2")
+@pytest.mark.parametrize("supported", [[], ["none", "HS256", "ES256K"]])
+def test_without_a_common_algorithm_there_is_no_signer(supported: list[str]) -> None:
+    with pytest.raises(UnsupportedKeyError):
+        ProofSigner.generate(supported=supported)
+
+
+@pytest.mark.requirement("M-2")
+def test_an_algorithm_that_was_named_is_not_replaced_by_another() -> None:
+    with pytest.raises(UnsupportedKeyError):
+        ProofSigner.generate("PS256", supported=["ES256"])

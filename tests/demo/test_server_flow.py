@@ -104,6 +104,7 @@ def test_client_credentials_get_a_token_without_refresh(parties: Parties) -> Non
     )
 
 
+@pytest.mark.requirement("W-5")
 def test_refresh_rotates_the_token_and_keeps_scope_and_audience(
     parties: Parties,
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_refresh_for_less_can_be_followed_by_one_for_all(parties: Parties) -> 
     assert third["scope"] == "accounts transfers"
 
 
+@pytest.mark.requirement("W-5")
 def test_a_refresh_token_used_twice_ends_the_family(parties: Parties) -> None:
     first = parties.redeem(parties.code()).get_json()
     second = parties.refresh(first["refresh_token"]).get_json()

@@ -598,6 +598,7 @@ def test_without_a_refresh_token_nothing_is_left_of_such_a_token(
         session.get(resource.url)
 
 
+@pytest.mark.requirement("F-9")
 def test_arguments_that_cannot_work_are_refused(
     make: Callable[..., OAuth2Session],
 ) -> None:
