@@ -6,17 +6,26 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
+from joserfc.jwk import ECKey
 from sqlalchemy import select
 
+from demo_server.authorization_server.server import Server
 from demo_server.client_file import AUTH_METHODS
 from demo_server.models import Token
+from demo_server.signing_keys import ALGORITHM
 from demo_server.token_hash import token_hash
-from dpop_ext.authorization_server import IntrospectionConfirmation
+from dpop_ext.authorization_server import (
+    IntrospectionConfirmation,
+    SignedIntrospection,
+)
 from dpop_ext.core.jose import parse_compact_jws
 
 MAX_TOKEN_LENGTH = 16_384
 
-_ANSWERED = ("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "cnf")
+_ANSWERED = (
+    *("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "cnf"),
+    *("act", "may_act"),
+)
 
 
 class IntrospectedToken(dict[str, Any]):
@@ -41,10 +50,26 @@ class IntrospectedToken(dict[str, Any]):
         return not self._good
 
 
-class Introspection(IntrospectionConfirmation, IntrospectionEndpoint):
-    """Answers a resource server, about access tokens for itself."""
+class Introspection(
+    SignedIntrospection, IntrospectionConfirmation, IntrospectionEndpoint
+):
+    """Answers a resource server, about access tokens for itself.
 
+    :param server: whose tokens they are.
+    """
+
+    signing_alg = ALGORITHM
     CLIENT_AUTH_METHODS = tuple(m for m in AUTH_METHODS if m != "none")
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.issuer = server.issuer
+        self.clock = server.clock
+
+    def get_signing_keys(self) -> ECKey:
+        """Return the private key to sign with."""
+        key: ECKey = self.server.signing_keys.signing_key()
+        return key
 
     def check_params(self, request: Any, client: Any) -> None:
         """Demand a token. A hint that is not known is no reason to refuse."""

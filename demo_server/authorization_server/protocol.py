@@ -29,9 +29,7 @@ from dpop_ext.resource_server import DPoPTokenValidator
 def create_blueprint(server: Server, dpop: DPoP) -> Blueprint:
     """Return the endpoints of *server* that speak JSON."""
     endpoints = Blueprint("protocol", __name__)
-    introspection = Introspection()
-    introspection.issuer = server.issuer
-    server.register_endpoint(introspection)
+    server.register_endpoint(Introspection)
     server.register_endpoint(Revocation)
     metadata = create_metadata(server, dpop)
     require_token = ResourceProtector()
@@ -104,6 +102,7 @@ def create_metadata(server: Server, dpop: DPoP) -> dict[str, Any]:
             "grant_types_supported": list(GRANT_TYPES),
             "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
             "introspection_endpoint_auth_methods_supported": confidential,
+            "introspection_signing_alg_values_supported": [Introspection.signing_alg],
             "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
             **{
                 f"{name}_endpoint_auth_signing_alg_values_supported": list(

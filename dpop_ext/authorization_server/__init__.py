@@ -19,6 +19,7 @@ from dpop_ext.authorization_server.metadata import (
     ClientMetadataClaims,
 )
 from dpop_ext.authorization_server.request_uri import PushedAuthorizationRequests
+from dpop_ext.authorization_server.signed_introspection import SignedIntrospection
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_exchange import TokenExchangeGrant
 from dpop_ext.authorization_server.token_generator import (
@@ -39,6 +40,7 @@ __all__ = [
     "InvalidTargetError",
     "PushedAuthorizationRequests",
     "S256CodeChallenge",
+    "SignedIntrospection",
     "SymmetricKeyUnavailableError",
     "SymmetricKeys",
     "TemporarilyUnavailableError",

@@ -10,7 +10,7 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from joserfc.jwk import Key, KeySet
 
 from dpop_ext.authorization_server.issuance import current_issuance
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.key import ALGORITHMS
 
 
@@ -196,28 +196,7 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         cnf = issuance and issuance.confirmation(now=now, expires_at=now + expires_in)
         if cnf:
             claims["cnf"] = cnf
-        key = self._signing_key()
-        header = {"typ": "at+jwt", "alg": self.alg}
-        if key.kid:
-            header["kid"] = key.kid
-        return sign_compact(header, claims, key)
-
-    def _signing_key(self) -> Key:
-        found = self.get_jwks()
-        keys = found.keys if isinstance(found, KeySet) else [found]
-        for key in reversed(keys):
-            if key.is_private and self._fits(key):
-                return key
-        raise RuntimeError("No private key fits the alg of AccessTokenGenerator.")
-
-    def _fits(self, key: Key) -> bool:
-        members = key.as_dict(private=False)
-        if members.get("use", "sig") != "sig":
-            return False
-        if members.get("alg", self.alg) != self.alg:
-            return False
-        kty, curve = ALGORITHMS[self.alg]
-        return members["kty"] == kty and members.get("crv") == curve
+        return sign(claims, self.get_jwks(), algorithm=self.alg, typ="at+jwt")
 
 
 def _limited(expires_in: int, *, now: int) -> int:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import CompactJWS, parse_compact_jws, verify_signature
-from dpop_ext.core.key import ALGORITHMS
-from dpop_ext.core.key_set import StaticKeys
+from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
     check_times,
@@ -18,11 +16,12 @@ from dpop_ext.resource_server.claims import (
     required_text,
 )
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
-from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
+from dpop_ext.resource_server.issuer_signature import (
+    DEFAULT_ALGORITHMS,
+    IssuerSignature,
+)
+from dpop_ext.resource_server.jwks import KeySource
 from dpop_ext.resource_server.token_finder import TokenFinder
-
-#: The signature algorithms that are accepted unless others are named.
-DEFAULT_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
 
 _TYPES = ("at+jwt", "application/at+jwt")
 
@@ -58,10 +57,10 @@ class AccessTokenValidator(TokenFinder):
     ) -> None:
         self.issuer = issuer
         self.audience = audience
-        self.algorithms = tuple(algorithms)
-        if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
-            raise ValueError("algorithms: asymmetric signature algorithms, by name")
-        self._keys = _key_source(jwks, jwks_uri, clock)
+        self._signature = IssuerSignature(
+            jwks, jwks_uri, algorithms=algorithms, clock=clock
+        )
+        self.algorithms = self._signature.algorithms
         self._clock = clock
 
     def __call__(self, text: str) -> AccessToken:
@@ -75,23 +74,13 @@ class AccessTokenValidator(TokenFinder):
         """
         try:
             jws = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH)
-            self._verify_signature(jws)
+            self._signature.verify(jws, types=_TYPES)
             return self._read_claims(jws.payload)
         except (AccessTokenError, StoreError):
             raise
         except Exception as error:
             # Also what a parser below did not foresee: never a fault of the server.
             raise AccessTokenError from error
-
-    def _verify_signature(self, jws: CompactJWS) -> None:
-        kind, algorithm = jws.header.get("typ"), jws.header.get("alg")
-        if not isinstance(kind, str) or kind.lower() not in _TYPES:
-            raise AccessTokenError
-        # The list comes before any key: neither "none" nor a MAC gets further.
-        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise AccessTokenError
-        key = self._keys.find(optional_text(jws.header, "kid"), algorithm=algorithm)
-        verify_signature(jws, key, algorithm=algorithm)
 
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         if required_text(claims, "iss") != self.issuer:
@@ -111,19 +100,3 @@ class AccessTokenValidator(TokenFinder):
             scope=optional_text(claims, "scope") or "",
             claims=claims,
         )
-
-
-def _key_source(
-    jwks: KeySource | Mapping[str, Any] | None,
-    jwks_uri: str | None,
-    clock: Callable[[], float],
-) -> KeySource:
-    if jwks is None and jwks_uri is not None:
-        return RemoteKeys(jwks_uri, clock=clock)
-    if jwks is None or jwks_uri is not None:
-        raise ValueError("give jwks or jwks_uri")
-    if isinstance(jwks, Mapping):
-        return StaticKeys(jwks)
-    if not hasattr(jwks, "find"):
-        raise TypeError("jwks is a JWK Set or a KeySource")
-    return jwks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -19,6 +19,12 @@ from dpop_ext.resource_server.claims import (
     required_text,
 )
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
+from dpop_ext.resource_server.issuer_signature import (
+    DEFAULT_ALGORITHMS,
+    IssuerSignature,
+)
+from dpop_ext.resource_server.jwks import KeySource
+from dpop_ext.resource_server.signed_introspection import MEDIA_TYPE, read_signed_answer
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.transport import fetch, require_secure_url
 
@@ -48,9 +54,17 @@ class IntrospectionTokenValidator(TokenFinder):
     :param issuer: identifier of the authorization server. An answer that names another
         is refused.
     :param audience: this resource server's own identifier, which must be in ``aud``.
+    :param jwks: public keys of the authorization server, as a JWK Set or from a source
+        of your own. With them, or *jwks_uri*, a signed answer is asked for
+        (:rfc:`9701`), and no other is believed: what stands between the two servers can
+        then change nothing.
+    :param jwks_uri: where the authorization server publishes its keys.
+    :param algorithms: accepted signature algorithms of such an answer.
     :param post: sends the request.
     :param clock: seconds since the epoch.
-    :raises ValueError: *endpoint* is plain http.
+    :raises TypeError: *jwks* is neither.
+    :raises ValueError: *endpoint* is plain http; both *jwks* and *jwks_uri*; or an
+        algorithm that is unknown, ``none`` or a MAC.
     """
 
     def __init__(
@@ -61,6 +75,9 @@ class IntrospectionTokenValidator(TokenFinder):
         client_secret: str,
         issuer: str,
         audience: str,
+        jwks: KeySource | Mapping[str, Any] | None = None,
+        jwks_uri: str | None = None,
+        algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
         post: Post = fetch,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,6 +88,13 @@ class IntrospectionTokenValidator(TokenFinder):
             "Authorization": _basic(client_id, client_secret),
             "Content-Type": "application/x-www-form-urlencoded",
         }
+        self._client_id = client_id
+        self._signature: IssuerSignature | None = None
+        if jwks is not None or jwks_uri is not None:
+            self._headers["Accept"] = MEDIA_TYPE
+            self._signature = IssuerSignature(
+                jwks, jwks_uri, algorithms=algorithms, clock=clock
+            )
         self._post = post
         self._clock = clock
 
@@ -98,7 +122,16 @@ class IntrospectionTokenValidator(TokenFinder):
         answer = self._post(
             self.endpoint, data=form.encode("ascii"), headers=self._headers
         )
-        return parse_json_object(answer, max_structural=_MAX_STRUCTURAL)
+        if self._signature is None:
+            return parse_json_object(answer, max_structural=_MAX_STRUCTURAL)
+        return read_signed_answer(
+            answer,
+            signature=self._signature,
+            issuer=self.issuer,
+            audience=self._client_id,
+            now=int(self._clock()),
+            max_structural=_MAX_STRUCTURAL,
+        )
 
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         issuer = optional_text(claims, "iss")

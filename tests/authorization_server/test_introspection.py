@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 from authlib.oauth2.rfc9068 import JWTIntrospectionEndpoint
+from joserfc import jwt
 
-from dpop_ext.authorization_server import IntrospectionConfirmation, SymmetricKeys
+from dpop_ext.authorization_server import (
+    IntrospectionConfirmation,
+    SignedIntrospection,
+    SymmetricKeys,
+)
 from tests.authorization_server.simulator import (
     AUDIENCE,
     ISSUER,
@@ -226,3 +231,103 @@ def test_a_caller_that_is_not_authenticated_learns_nothing(
     )
     assert response.status_code == 401
     assert response.get_json()["error"] == "invalid_client"
+
+
+# --- signed answers
+
+SIGNED = "application/token-introspection+jwt"
+
+
+class Signed(SignedIntrospection, JWTIntrospection):
+    def get_signing_keys(self) -> Any:
+        return self.key
+
+
+@pytest.fixture
+def signed_sim(jwt_sim: Any) -> Any:
+    signed = Signed(issuer=ISSUER)
+    signed.key, signed.clock = jwt_sim.signing_key, jwt_sim.clock
+    jwt_sim.server._endpoints["introspection"] = []
+    jwt_sim.server.register_endpoint(signed)
+    return jwt_sim
+
+
+def ask_about(sim: Any, token: str, accept: str | None, secret: str = "secret") -> Any:
+    fields = [("Authorization", basic("rs", secret))]
+    fields += [("Accept", accept)] if accept else []
+    return sim.http.post(f"{ISSUER}/introspect", data={"token": token}, headers=fields)
+
+
+@pytest.mark.requirement("B-5", "B-6")
+def test_a_signed_answer_keeps_the_key_of_the_token(
+    signed_sim: Any, prove: Any
+) -> None:
+    text = scoped(signed_sim, prove(**ask()))
+    plain = signed_sim.introspect(text)
+    response = ask_about(signed_sim, text, SIGNED)
+    assert response.status_code == 200
+    assert response.content_type == SIGNED
+    assert response.headers.getlist("Cache-Control") == ["no-store"]
+    found = jwt.decode(response.text, signed_sim.signing_key, algorithms=["ES256"])
+    assert found.header == {
+        "typ": "token-introspection+jwt",
+        "alg": "ES256",
+        "kid": "k1",
+    }
+    assert found.claims == {
+        "iss": ISSUER,
+        "aud": "rs",
+        "iat": signed_sim.clock.now,
+        "token_introspection": plain,
+    }
+    assert plain["cnf"]["jkt"] == prove.jkt
+    assert set(plain["cnf"]["dsk"]) == {"alg", "v", "r", "exp"}
+
+
+def test_a_signed_answer_about_an_inactive_token_says_nothing_else(
+    signed_sim: Any,
+) -> None:
+    response = ask_about(signed_sim, "unknown", SIGNED)
+    found = jwt.decode(response.text, signed_sim.signing_key, algorithms=["ES256"])
+    assert found.claims["token_introspection"] == {"active": False}
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_signed"),
+    [
+        (None, False),
+        ("application/json", False),
+        ("*/*", False),
+        ("application/jwt", False),
+        (f"{SIGNED};q=0", False),
+        (f"{SIGNED}; q=0.000", False),
+        (f"{SIGNED};q=0.5", True),
+        (f"application/json, {SIGNED.upper()};q=1", True),
+        (f"{SIGNED};charset=utf-8", True),
+    ],
+)
+def test_an_answer_is_signed_for_whom_asks(
+    signed_sim: Any, accept: str | None, is_signed: bool
+) -> None:
+    response = ask_about(signed_sim, "unknown", accept)
+    assert (response.content_type == SIGNED) == is_signed
+    assert (response.content_type == "application/json") != is_signed
+
+
+def test_an_error_is_json_as_ever(signed_sim: Any) -> None:
+    response = ask_about(signed_sim, "unknown", SIGNED, "wrong")
+    assert response.status_code == 401
+    assert response.get_json()["error"] == "invalid_client"
+
+
+def test_signing_needs_a_name_and_a_key(signed_sim: Any) -> None:
+    signed_sim.app.testing = True
+    signed = endpoint(signed_sim)
+    signed.signing_alg = "PS256"
+    with pytest.raises(RuntimeError, match="No private key"):
+        ask_about(signed_sim, "unknown", SIGNED)
+    signed.issuer = None
+    with pytest.raises(RuntimeError, match="issuer"):
+        ask_about(signed_sim, "unknown", SIGNED)
+    with pytest.raises(NotImplementedError):
+        SignedIntrospection().get_signing_keys()

@@ -508,7 +508,7 @@ def test_the_mixin_makes_a_bearer_validator_of_ours(
     def down(*args: Any, **kwargs: Any) -> Any:
         raise StoreError
 
-    monkeypatch.setattr(validator._keys, "find", down)
+    monkeypatch.setattr(validator._signature, "verify", down)
     with pytest.raises(OAuth2Error) as info:
         bearer(validator, world.unbound_token())
     assert info.value.status_code == 503

@@ -1,0 +1,76 @@
+"""A JWT of the authorization server: its type, algorithm and signature (RFC 8725)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from dpop_ext.core.jose import CompactJWS, verify_signature
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.key_set import StaticKeys
+from dpop_ext.errors import AccessTokenError
+from dpop_ext.resource_server.claims import optional_text
+from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
+
+#: The signature algorithms that are accepted unless others are named.
+DEFAULT_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
+
+
+class IssuerSignature:
+    """Verify what one issuer signed.
+
+    :param jwks: the issuer's public keys, as a JWK Set or from a source of your own.
+    :param jwks_uri: where the issuer publishes them, in place of *jwks*.
+    :param algorithms: accepted signature algorithms, asymmetric ones by their names.
+    :param clock: seconds since the epoch.
+    :raises TypeError: *jwks* is neither.
+    :raises ValueError: not exactly one of *jwks* and *jwks_uri*, or an algorithm that
+        is unknown, ``none`` or a MAC.
+    """
+
+    def __init__(
+        self,
+        jwks: KeySource | Mapping[str, Any] | None,
+        jwks_uri: str | None,
+        *,
+        algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.algorithms = tuple(algorithms)
+        if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
+            raise ValueError("algorithms: asymmetric signature algorithms, by name")
+        self._keys = _key_source(jwks, jwks_uri, clock)
+
+    def verify(self, jws: CompactJWS, *, types: Collection[str]) -> None:
+        """Check a parsed JWT; its claims are not looked at.
+
+        :param types: accepted values of ``typ``, in lower case.
+        :raises AccessTokenError: another type, algorithm or key.
+        :raises BadSignatureError: the signature does not verify.
+        :raises StoreError: the issuer's keys are not available.
+        """
+        kind, algorithm = jws.header.get("typ"), jws.header.get("alg")
+        if not isinstance(kind, str) or kind.lower() not in types:
+            raise AccessTokenError
+        # The list comes before any key: neither "none" nor a MAC gets further.
+        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
+            raise AccessTokenError
+        key = self._keys.find(optional_text(jws.header, "kid"), algorithm=algorithm)
+        verify_signature(jws, key, algorithm=algorithm)
+
+
+def _key_source(
+    jwks: KeySource | Mapping[str, Any] | None,
+    jwks_uri: str | None,
+    clock: Callable[[], float],
+) -> KeySource:
+    if jwks is None and jwks_uri is not None:
+        return RemoteKeys(jwks_uri, clock=clock)
+    if jwks is None or jwks_uri is not None:
+        raise ValueError("give jwks or jwks_uri")
+    if isinstance(jwks, Mapping):
+        return StaticKeys(jwks)
+    if not hasattr(jwks, "find"):
+        raise TypeError("jwks is a JWK Set or a KeySource")
+    return jwks
