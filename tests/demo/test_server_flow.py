@@ -11,6 +11,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
+from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
 from tests.demo.parties import (
     CONFIDENTIAL,
@@ -130,6 +131,7 @@ def test_a_refresh_for_less_can_be_followed_by_one_for_all(parties: Parties) -> 
 
 
 @pytest.mark.requirement("W-5")
+@pytest.mark.requirement("W-5")
 def test_a_refresh_token_used_twice_ends_the_family(parties: Parties) -> None:
     first = parties.redeem(parties.code()).get_json()
     second = parties.refresh(first["refresh_token"]).get_json()
@@ -186,6 +188,7 @@ def test_a_nonce_challenge_leaves_the_code_good(parties: Parties) -> None:
     assert parties.redeem(code).status_code == 200
 
 
+@pytest.mark.requirement("X-2")
 def test_a_code_with_the_wrong_key_is_used_up(
     parties: Parties, other_ec_key: ECKey
 ) -> None:
@@ -242,6 +245,7 @@ def test_hostile_credentials_authenticate_nobody(
     assert answer.get_json()["error"] == "invalid_client"
 
 
+@pytest.mark.requirement("G-2")
 def test_a_wrong_client_secret_is_refused(parties: Parties) -> None:
     form = {"grant_type": "client_credentials"}
     answer = parties.token(form, headers=basic("demo-confidential", "wrong"))
@@ -283,6 +287,7 @@ def test_introspection_of_an_expired_or_made_up_token_is_inactive(
     assert not _is_active(parties, answer["access_token"])
 
 
+@pytest.mark.requirement("J-5")
 def test_revoking_an_access_token_leaves_the_refresh_token(parties: Parties) -> None:
     answer = parties.redeem(parties.code()).get_json()
     form = {"client_id": "demo-public", "token": answer["access_token"]}
@@ -317,6 +322,46 @@ def test_userinfo_demands_a_proof(parties: Parties) -> None:
     answer = parties.send(parties.as_client, "GET", url, access_token=token)
     assert answer.get_json()["sub"] == "alice"
     assert answer.get_json()["name"] == demo_data.DISPLAY_NAME
+
+
+@pytest.mark.requirement("Q-13")
+def test_a_nonce_challenge_is_401_at_userinfo_and_400_at_the_token_endpoint(
+    parties: Parties,
+) -> None:
+    token = parties.redeem(parties.code()).get_json()["access_token"]
+    for method, path, access_token in (
+        ("GET", "/userinfo", token),
+        ("POST", "/token", None),
+    ):
+        proof = make_proof(
+            parties.key,
+            algorithm="ES256",
+            method=method,
+            url=parties.settings.issuer_url + path,
+            now=parties.clock.now,
+            access_token=access_token,
+        )
+        fields = {"DPoP": proof}
+        if access_token is not None:
+            fields["Authorization"] = f"DPoP {access_token}"
+        form = {"grant_type": "client_credentials"} if method == "POST" else None
+        answer = parties.as_client.open(path, method=method, data=form, headers=fields)
+        assert len(answer.headers.getlist("DPoP-Nonce")) == 1
+        if access_token is not None:
+            assert answer.status_code == 401
+            assert 'error="use_dpop_nonce"' in answer.headers["WWW-Authenticate"]
+        else:
+            assert answer.status_code == 400
+            assert answer.get_json()["error"] == "use_dpop_nonce"
+
+
+@pytest.mark.requirement("X-3", "X-5")
+def test_a_code_for_a_key_is_never_good_for_a_bearer_token(parties: Parties) -> None:
+    code = parties.code()
+    answer = parties.as_client.post("/token", data=code_form(code))
+    assert answer.status_code == 400
+    assert answer.get_json()["error"] == "invalid_dpop_proof"
+    assert parties.redeem(code).status_code == 200
 
 
 def test_userinfo_tells_the_name_only_with_its_scope(parties: Parties) -> None:
@@ -372,6 +417,9 @@ def test_bearer_is_accepted_for_unbound_tokens_only_and_only_on_demand(
         directory = tmp_path / str(bearer)
         directory.mkdir()
         parties = Parties.start(directory, clock, ec_key, bearer=bearer)
+        metadata = parties.rs_client.get("/.well-known/oauth-protected-resource")
+        required = metadata.get_json()["dpop_bound_access_tokens_required"]
+        assert required is not bearer
         unbound = parties.as_client.post("/token", data=form, headers=CONFIDENTIAL)
         assert unbound.get_json()["token_type"] == "Bearer"
         bound = parties.token(form, headers=CONFIDENTIAL)

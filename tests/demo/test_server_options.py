@@ -136,6 +136,32 @@ def test_an_impossible_option_is_refused_in_one_line(
     assert message.count("\n") == 1
 
 
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize("option", ["issuer", "resource", "introspection_endpoint"])
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("https://as.example", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://localhost:9000", True),
+        ("http://[::1]:9000", True),
+        ("http://as.example", False),
+        ("http://10.0.0.1", False),
+        ("http://0.0.0.0:9000", False),
+        ("http://127.0.0.1.example", False),
+    ],
+)
+def test_plain_http_is_for_loopback_addresses_only(
+    option: str, url: str, accepted: object
+) -> None:
+    values: dict[str, Any] = {option: url}
+    if accepted:
+        assert getattr(Settings(**values), option) == url
+    else:
+        with pytest.raises(SettingsError, match="https"):
+            Settings(**values)
+
+
 def test_more_workers_are_refused_with_the_reason() -> None:
     with pytest.raises(SettingsError, match="replayed proof"):
         Settings(workers=2)

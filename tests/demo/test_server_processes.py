@@ -364,6 +364,7 @@ def _proof(key: ECKey, url: str, nonce: str | None = None) -> str:
     )
 
 
+@pytest.mark.requirement("X-5")
 def test_of_parallel_redemptions_exactly_one_succeeds(demo_server: DemoServer) -> None:
     bodies = post_in_parallel(demo_server, code_form(get_code(demo_server)), 6)
     assert sum("access_token" in body for body in bodies) == 1
