@@ -18,6 +18,7 @@ from dpop_ext.authorization_server.http_request import (
     ReceivedProof,
     full_url,
     is_sent_to_loopback,
+    raw_method,
     raw_target,
     read_proof,
 )
@@ -143,7 +144,7 @@ class DPoP(KeyBinding, AudienceSelection):
             return None
         try:
             opened = self.verifier.open(
-                proof, method=request.method, url=self._url_of(request)
+                proof, method=raw_method(request), url=self._url_of(request)
             )
             verified = self.verifier.verify(opened, policy=self.get_policy(request))
             # Without an access token there are no symmetric proofs: the private key

@@ -47,11 +47,19 @@ def raw_target(request: Any) -> str | None:
 
     The decoded path will not do: WSGI turns ``%2F`` into a slash.
 
-    :param request: an OAuth2Request. Authlib keeps the Flask request in ``_request``.
+    :param request: an OAuth2Request.
     """
-    http_request = getattr(request, "_request", None)
-    environ: Mapping[str, str] = getattr(http_request, "environ", {})
+    environ = _environ(request)
     return environ.get("RAW_URI") or environ.get("REQUEST_URI") or None
+
+
+def raw_method(request: Any) -> str:
+    """Return the method as the client sent it; Flask turns it into upper case.
+
+    :param request: an OAuth2Request.
+    """
+    method: str = request.method
+    return _environ(request).get("REQUEST_METHOD", method)
 
 
 def full_url(request: Any, *, target: str | None, public_url: str | None) -> str:
@@ -117,6 +125,13 @@ def claimed_client_id(request: Any) -> str:
         claimed = None
     claimed = claimed or request.payload.data.get("client_id")
     return ascii(claimed[:64]) if isinstance(claimed, str) else "-"
+
+
+def _environ(request: Any) -> Mapping[str, str]:
+    """Return the WSGI environ; Authlib keeps the Flask request in ``_request``."""
+    http_request = getattr(request, "_request", None)
+    environ: Mapping[str, str] = getattr(http_request, "environ", {})
+    return environ
 
 
 def _field_values(headers: Any, name: str) -> list[str]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import (
-    InsecureTransportError,
+    InvalidRequestError,
     OAuth2Error,
     UnsupportedResponseTypeError,
 )
 
 from dpop_ext.authorization_server.refusal import (
     PARSER_ERRORS,
+    log,
     log_fault,
     log_refusal,
 )
@@ -31,12 +32,13 @@ def extend_server(extension: DPoP, server: Any) -> None:
     server.get_authorization_grant = _extending_authorization_grants(
         extension, server.get_authorization_grant
     )
+    server.create_oauth2_request = _refusing_odd_queries(server.create_oauth2_request)
     for name in (
         "create_token_response",
         "create_authorization_response",
         "create_endpoint_response",
     ):
-        setattr(server, name, _answering_insecure(server, getattr(server, name)))
+        setattr(server, name, _answering_early(server, getattr(server, name)))
 
 
 def _extending_token_grants(
@@ -74,16 +76,34 @@ def _extending_authorization_grants(
     return get_authorization_grant
 
 
-def _answering_insecure(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer requests over plain http, or to a host that is none, with an error.
+def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Refuse a query with octets that are in no URI, before it is read.
 
-    Authlib looks at the URL outside of its own error handling.
+    Flask decodes it when Authlib asks for the first parameter, and fails there.
+    """
+
+    def create_oauth2_request(request: Any) -> Any:
+        created = create_request(request)
+        http_request = getattr(created, "_request", None)
+        query: bytes = getattr(http_request, "query_string", b"")
+        if not query.isascii():
+            log.info("refused: invalid_request, client -, the query is not ASCII")
+            raise InvalidRequestError("The query is malformed.")
+        return created
+
+    return create_oauth2_request
+
+
+def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer requests with an odd query, over plain http, or to a host that is none.
+
+    Authlib makes the object for a request outside its own error handling.
     """
 
     def respond_with_error(*args: Any, **kwargs: Any) -> Any:
         try:
             return respond(*args, **kwargs)
-        except InsecureTransportError as error:
+        except OAuth2Error as error:
             return server.handle_error_response(None, error)
 
     return respond_with_error
