@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,6 +20,8 @@ from dpop_ext.errors import BadSignatureError, MalformedJOSEError
 MAX_JSON_DEPTH = 16
 #: Characters ``{}[]:,`` that a JSON text may have, inside strings or not.
 MAX_STRUCTURAL = 256
+#: Characters of a JWS header. The library's limit of 512 refuses every RSA proof.
+MAX_HEADER_LENGTH = 2048
 #: Digits of an integer. All of them fit a double, so that no arithmetic overflows.
 MAX_INTEGER_DIGITS = 308
 
@@ -168,7 +170,7 @@ def parse_compact_jws(
     parts = text.split(".")
     if len(parts) != 3 or not all(parts):
         raise MalformedJOSEError("not three parts")
-    if len(parts[0]) > Registry.max_header_length:
+    if len(parts[0]) > MAX_HEADER_LENGTH:
         raise MalformedJOSEError("header too long")
     protected, content, signature = map(b64url_decode, parts)
     header = parse_json_object(protected, max_structural=max_structural)
@@ -182,38 +184,14 @@ def parse_compact_jws(
     )
 
 
-class Registry(JWSRegistry):
-    """The JWS registry of this package, for calls into joserfc.
-
-    The header may have 2048 bytes: with the 512 of the default, every proof of an RSA
-    key is refused. Unknown header members are ignored, as :rfc:`7515#section-4` says.
-    Asymmetric algorithms only, each of them by name and none by recommendation; the
-    deprecated name ``EdDSA`` gives no warning, because the policy has allowed it.
-
-    :param algorithms: names of the algorithms to allow; all if not given.
-    """
-
-    max_header_length = 2048
-
-    def __init__(self, algorithms: Collection[str] | None = None) -> None:
-        super().__init__(algorithms=algorithms, strict_check_header=False)
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        """Return the model of an asymmetric signature algorithm.
-
-        :raises UnsupportedAlgorithmError: unknown, not allowed, or no asymmetric
-            signature.
-        """
-        model = self.algorithms.get(name)
-        # The models of "none" and of the MACs say "oct", and "none" verifies.
-        if model is None or model.key_type == "oct":
-            raise UnsupportedAlgorithmError("Not an asymmetric signature algorithm")
-        if self.allowed is not None and name not in self.allowed:
-            raise UnsupportedAlgorithmError("Algorithm is not allowed")
-        return model
-
-
-_registry = Registry()
+def _algorithm(name: str) -> JWSAlgModel:
+    # From the table: to ask a registry for the deprecated name EdDSA gives a warning,
+    # and warnings cannot be silenced for one thread.
+    model = JWSRegistry.algorithms.get(name)
+    # The models of "none" and of the MACs say "oct", and "none" verifies.
+    if model is None or model.key_type == "oct":
+        raise UnsupportedAlgorithmError("Not an asymmetric signature algorithm")
+    return model
 
 
 def verify_signature(jws: CompactJWS, key: Key, *, algorithm: str) -> None:
@@ -226,7 +204,7 @@ def verify_signature(jws: CompactJWS, key: Key, *, algorithm: str) -> None:
     if jws.header.get("alg") != algorithm:
         raise BadSignatureError
     try:
-        model = _registry.get_alg(algorithm)
+        model = _algorithm(algorithm)
         model.check_key(key)
         good = model.verify(jws.signing_input, jws.signature, key)
     except Exception as error:
@@ -254,7 +232,7 @@ def sign_compact(
     """
     signing_input = f"{_segment(header)}.{_segment(payload)}"
     try:
-        model = _registry.get_alg(header["alg"])
+        model = _algorithm(header["alg"])
         model.check_key(key)
         signature = model.sign(signing_input.encode("ascii"), key)
     except JoseError as error:

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jws as joserfc_jws
-from joserfc.errors import ExceededSizeError, UnsupportedAlgorithmError
+from joserfc.errors import ExceededSizeError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.jose import (
     MAX_JSON_DEPTH,
     CompactJWS,
-    Registry,
     b64url_decode,
     b64url_encode,
     parse_compact_jws,
@@ -403,7 +402,6 @@ class TestSignature:
 
         jws = parse_compact_jws(text, max_length=LIMIT)
         verify_signature(jws, key, algorithm="PS256")
-        joserfc_jws.deserialize_compact(text, key, registry=Registry(["PS256"]))
         with pytest.raises(ExceededSizeError):
             joserfc_jws.deserialize_compact(text, key, algorithms=["PS256"])
 
@@ -478,27 +476,6 @@ class TestSignature:
             thread.join()
 
         assert failures == []
-
-
-class TestRegistry:
-    def test_it_serves_calls_into_the_library(self, ed_key: OKPKey) -> None:
-        registry = Registry(["EdDSA"])
-        header = {"alg": "EdDSA", "extra": 1}
-
-        text = joserfc_jws.serialize_compact(header, b"x", ed_key, registry=registry)
-        read = joserfc_jws.deserialize_compact(text, ed_key, registry=registry)
-
-        assert read.payload == b"x"
-
-    @pytest.mark.parametrize("name", ["none", "HS256", "ES999", "ES256"])
-    def test_other_algorithms_are_not_allowed(self, name: str) -> None:
-        with pytest.raises(UnsupportedAlgorithmError):
-            Registry(["EdDSA", "none", "HS256", "ES999"]).get_alg(name)
-
-    def test_without_a_list_no_algorithm_needs_to_be_recommended(self) -> None:
-        assert Registry().get_alg("PS256").name == "PS256"
-        with pytest.raises(UnsupportedAlgorithmError):
-            Registry([]).get_alg("PS256")
 
 
 def _with(jws: CompactJWS, **changes: Any) -> CompactJWS:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
-from dpop_ext.core.jose import Registry, b64url_encode
+from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import DPoPError
 from tests.core.proofs import BASE64URL, NOW, TOKEN, URL, verify
@@ -41,7 +42,7 @@ ODD_VALUES: list[Any] = [
     [1] * 60,
 ]
 
-_MODELS = {name: Registry().get_alg(name) for name in ("ES256", "PS256", "Ed25519")}
+_MODELS = {name: JWSRegistry.algorithms[name] for name in ("ES256", "PS256", "Ed25519")}
 
 
 @pytest.mark.parametrize("name", [*HEADER_MEMBERS, *CLAIMS])
