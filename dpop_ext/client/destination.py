@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dpop_ext.core.target import is_secure, normalize_target, origin
-
-_USERINFO = re.compile(r"^([A-Za-z]+://)[^/?#]*@")
+from dpop_ext.core.target import is_secure, normalize_target, origin, proof_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +26,10 @@ class Destination:
         :raises ValueError: not an absolute URL, or plain http beyond this machine:
             whoever listens there would have the token.
         """
-        url = _USERINFO.sub(r"\1", url)
-        place = origin(url)
-        if not is_secure(url):
+        htu = proof_target(url)
+        if not is_secure(htu):
             raise ValueError("DPoP needs https; plain http is for loopback only.")
-        path = re.split("[?#]", url.split("://", 1)[1], maxsplit=1)[0].partition("/")
-        return cls(origin=place, htu=f"{place}/{path[2]}")
+        return cls(origin=origin(htu), htu=htu)
 
     def is_within(self, bases: Sequence[str]) -> bool:
         """Tell whether the target is at or below one of *bases*, on the same origin.

@@ -19,6 +19,7 @@ from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import CompactJWS, b64url_encode
 from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.target import proof_target
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedProofError,
@@ -84,7 +85,7 @@ def make_symmetric_proof(
     :param jti: unique identifier, 96 random bits by default.
     :param version: version of the derivation secret, to be sent as ``kid``.
     :returns: value of the ``DPoP`` header field.
-    :raises ValueError: *key* or *version* does not fit.
+    :raises ValueError: *key* or *version* does not fit, or *url* is not absolute.
     """
     if MAC_ALGORITHMS.get(algorithm) != len(key):
         raise ValueError("the key does not fit the algorithm")
@@ -96,7 +97,7 @@ def make_symmetric_proof(
     claims: dict[str, Any] = {
         "jti": secrets.token_urlsafe(12) if jti is None else jti,
         "htm": method,
-        "htu": re.split("[?#]", url, maxsplit=1)[0],
+        "htu": proof_target(url),
         "iat": now,
         "ath": access_token_hash(access_token),
     }
