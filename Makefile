@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format bench lock lock-interop clean
 
 demo: $(STAMP)
 	$(BIN)/python -m demo_client --start-server
@@ -34,6 +34,14 @@ lock: $(STAMP)
 	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--extra test --generate-hashes --no-header --no-emit-index-url \
 		--output-file requirements.lock pyproject.toml
+
+# Likewise the packages that tests/interop talks to; needs npm.
+lock-interop: $(STAMP)
+	cd tests/interop/python && $(abspath $(UV)) pip compile --quiet --universal \
+		--upgrade --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --output-file requirements.txt requirements.in
+	cd tests/interop/node && npm update --package-lock-only \
+		--omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Independent packages against our servers, and our client against theirs."""

@@ -1,0 +1,1 @@
+"""Run as modules by the Python that has the independent packages."""
