@@ -45,6 +45,8 @@ def register(
         if type(error).__module__ != HTTPException.__module__:
             return error  # a challenge of Authlib, which is an answer of the protocol
         status = error.code or 500
+        reason, endpoint = error.name.lower().replace(" ", "_"), request.endpoint
+        log.info("refused: %s, client -, %s endpoint", reason, endpoint or "unknown")
         response = answer(status, "invalid_request", error.name)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after", "www-authenticate", "location"):

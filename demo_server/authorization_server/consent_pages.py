@@ -14,7 +14,11 @@ from demo_server import demo_data
 from demo_server.authorization_server import browser_session
 from demo_server.authorization_server.html_page import error_page, page
 from demo_server.authorization_server.login_pages import is_target
-from demo_server.authorization_server.server import AUTHORIZATION_PATH, Server
+from demo_server.authorization_server.server import (
+    AUTHORIZATION_PATH,
+    Server,
+    log_refusal,
+)
 from demo_server.models import User
 
 #: What an error that has nowhere to go tells the person before the screen.
@@ -87,9 +91,11 @@ def create_blueprint(server: Server) -> Blueprint:
     def decide() -> Response:
         user = _signed_in(server)
         if user is None or not browser_session.is_csrf_token_valid():
+            log_refusal("stale_form")
             return error_page(400, "This page was too old. Please start once more.")
         decision = request.form.get("decision")
         if decision not in ("allow", "deny"):
+            log_refusal("no_decision")
             return error_page(400, "Please choose to allow or to deny.")
         try:
             grant = server.get_consent_grant(end_user=user)

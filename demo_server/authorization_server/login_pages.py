@@ -37,6 +37,7 @@ def create_blueprint(server: Server) -> Blueprint:
     def submit() -> Response:
         target = request.form.get("next", "")
         if not browser_session.is_csrf_token_valid():
+            log_refusal("stale_form")
             return _form(target, "This page was too old. Please try again.", 400)
         name = request.form.get("username", "")
         # No name in the log: people type passwords into the wrong field.
@@ -58,6 +59,7 @@ def create_blueprint(server: Server) -> Blueprint:
     @pages.post("/logout")
     def logout() -> Response:
         if not browser_session.is_csrf_token_valid():
+            log_refusal("stale_form")
             return error_page(400, "This page was too old.")
         browser_session.sign_out()
         return redirect(url_for(".form", next=request.form.get("next", "")), 303)

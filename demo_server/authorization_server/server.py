@@ -15,6 +15,7 @@ from authlib.integrations.flask_oauth2.requests import (
 )
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import (
+    InvalidGrantError,
     OAuth2Request,
     UnsupportedGrantTypeError,
     UnsupportedResponseTypeError,
@@ -146,11 +147,13 @@ class _Payload(FlaskOAuth2Payload):
 
 
 def constant(error: OAuth2Error) -> OAuth2Error:
-    """Return *error* without the words of the caller that Authlib puts into some."""
+    """Return *error* with a description, and without words of the caller in it."""
     if isinstance(error, UnsupportedResponseTypeError):
         description = "The only response type is code."
     elif isinstance(error, UnsupportedGrantTypeError):
         description = "The grant type is not supported."
+    elif isinstance(error, InvalidGrantError) and not error.description:
+        description = "The grant or token is not good, or is of another client."
     else:
         return error
     return OAuth2Error(

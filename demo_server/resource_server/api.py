@@ -27,7 +27,7 @@ MAX_AMOUNT = 1_000_000
 class Everything(BaseConverter):
     """The rest of a path, whatever it is; also nothing, or more slashes."""
 
-    regex = ".*"
+    regex = "(?s:.*)"
     part_isolating = False
 
 
@@ -56,7 +56,7 @@ def create_blueprint(
     @api.post("/api/transfers")
     @protector("transfers")  # type: ignore[untyped-decorator]
     def transfers() -> tuple[Response, int]:
-        order = _read_order(request.get_json(silent=True))
+        order = _read_order(_read_json())
         number = hashlib.sha256(request.get_data()).hexdigest()[:12]
         answer = {"id": number, "status": "accepted", "proof": _proof_kind(), **order}
         return jsonify(answer), 201
@@ -91,6 +91,14 @@ def _subject() -> str:
 def _proof_kind() -> str | None:
     """Return how the request was proved; None for an unbound Bearer token."""
     return current_proof.kind if current_proof else None
+
+
+def _read_json() -> Any:
+    """Return the body, or None if it is no JSON that can be read."""
+    try:
+        return request.get_json(silent=True)
+    except RecursionError:  # nested too deeply, which is not silent
+        return None
 
 
 def _read_order(body: Any) -> dict[str, str | int]:

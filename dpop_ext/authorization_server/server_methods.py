@@ -71,9 +71,24 @@ def _extending_authorization_grants(
             log_fault(error)
             raise UnsupportedResponseTypeError(None) from error
         extension.extend_grant(grant)
+        # Authlib asks it before the request is validated, where its refusals are logged.
+        grant.validate_no_multiple_request_parameter = _logging_refusals(
+            grant.validate_no_multiple_request_parameter
+        )
         return grant
 
     return get_authorization_grant
+
+
+def _logging_refusals(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    def check_and_log(request: Any) -> None:
+        try:
+            check(request)
+        except OAuth2Error as error:
+            log_refusal(request, "authorization", error.error)
+            raise
+
+    return check_and_log
 
 
 def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any], Any]:
