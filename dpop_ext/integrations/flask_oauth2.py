@@ -19,6 +19,7 @@ from dpop_ext.integrations.wsgi import (
     resource_request,
     with_nonce,
 )
+from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials
@@ -98,6 +99,8 @@ class ResourceProtector(_ResourceProtector):
         :raises RefusedRequestError: it may not.
         """
         challenges = self._challenges()
+        if "Origin" in flask_request.headers:
+            after_this_request(_expose)
         request.resource_request = resource_request(
             flask_request.environ, token_in_form=_has_token_in_form()
         )
@@ -170,6 +173,12 @@ def _admit(proof: VerifiedProof | None) -> None:
     def add_nonce(response: Response) -> Response:
         response.headers = Headers(with_nonce(list(response.headers), nonce))
         return response
+
+
+def _expose(response: Response) -> Response:
+    """Let a script read the nonce and the challenge, of refusals above all."""
+    response.headers = Headers(with_exposed(list(response.headers)))
+    return response
 
 
 def _has_token_in_form() -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
@@ -84,6 +85,8 @@ class DPoPMiddleware:
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Serve the request, or refuse it."""
+        if "HTTP_ORIGIN" in environ:
+            start_response = _exposing(start_response)
         scopes = self._scopes(environ) if callable(self._scopes) else self._scopes
         try:
             verified = self._gate.check(
@@ -164,6 +167,18 @@ def with_nonce(headers: Headers, nonce: str) -> Headers:
     ]
     cache_control = ", ".join([*directives, "no-store"])
     return [*others, ("Cache-Control", cache_control), ("DPoP-Nonce", nonce)]
+
+
+def _exposing(start_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a script read the nonce and the challenge, of refusals above all.
+
+    Whether it may read answers at all is for :class:`CORS` or the application to say.
+    """
+
+    def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+        return start_response(status, with_exposed(headers), *exc_info)
+
+    return start
 
 
 def _field(environ: Environ, name: str) -> tuple[str, ...]:
