@@ -135,6 +135,7 @@ class PushedAuthorizationEndpoint(Endpoint):
         request.is_being_pushed = True
         grant = self.server.get_authorization_grant(request)
         self._extension.dpop.extend_grant(grant)
+        run_grant_validation(lambda: _check_redirect_uri(request))
         run_grant_validation(grant.validate_authorization_request)
         # Of the request that was validated: it may have been inside a signed object.
         named = request.dpop_jkt
@@ -142,3 +143,10 @@ class PushedAuthorizationEndpoint(Endpoint):
             raise InvalidRequestError(
                 "The dpop_jkt parameter is not the thumbprint of the DPoP proof."
             )
+
+
+def _check_redirect_uri(request: Any) -> None:
+    """Refuse what Authlib would refuse, without repeating it."""
+    redirect_uri = request.payload.redirect_uri
+    if redirect_uri and not request.client.check_redirect_uri(redirect_uri):
+        raise InvalidRequestError("The redirect_uri is not registered.")

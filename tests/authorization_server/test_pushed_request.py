@@ -214,6 +214,7 @@ def test_a_faulty_request_is_refused_without_redirection(
     response = pushing.push(**changes)
     assert error_of(response) == error
     assert "state" not in response.get_json()
+    assert "evil" not in response.text
     assert len(pushing.store) == 0
 
 
