@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from authlib.oauth2 import rfc7591
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from demo_server import demo_data
+from demo_server import demo_data, fapi_client
 from dpop_ext.authorization_server import ClientMetadataClaims
 from dpop_ext.core.target import is_loopback
 from dpop_ext.symmetric.derivation import MAX_IDENTIFIER
@@ -39,10 +40,13 @@ class ClientFileError(Exception):
     """The file of clients cannot be used."""
 
 
-def load(path: Path, *, resource: str) -> list[dict[str, Any]]:
+def load(
+    path: Path, *, resource: str, methods: Collection[str] = tuple(AUTH_METHODS)
+) -> list[dict[str, Any]]:
     """Return the clients in *path*, complete and checked.
 
     :param resource: the audience of clients that name none.
+    :param methods: by which a client that gets tokens may authenticate.
     :raises ClientFileError: the file cannot be read, or an entry is faulty; the message
         names the member, and never a secret.
     """
@@ -55,17 +59,18 @@ def load(path: Path, *, resource: str) -> list[dict[str, Any]]:
     clients = []
     for number, entry in enumerate(entries, 1):
         try:
-            clients.append(_complete(entry, resource))
+            clients.append(_complete(entry, resource, methods))
         except (AttributeError, JoseError, LookupError, TypeError, ValueError) as error:
             raise ClientFileError(f"{path}: client {number}: {error}") from error
     names = [client["client_id"] for client in clients]
     names += [client["client_id"] for client in demo_data.clients(resource)]
+    names.append(fapi_client.CLIENT_ID)
     if len(set(names)) != len(names):
         raise ClientFileError(f"{path}: a client_id is there twice, or is built in")
     return clients
 
 
-def _complete(entry: Any, resource: str) -> dict[str, Any]:
+def _complete(entry: Any, resource: str, methods: Collection[str]) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise ValueError("must be an object")  # noqa: TRY004
     client = {
@@ -85,6 +90,8 @@ def _complete(entry: Any, resource: str) -> dict[str, Any]:
     for claims in rfc7591.ClientMetadataClaims, ClientMetadataClaims:
         claims(client, {}).validate()
     _check(client)
+    if client["grant_types"] and client["token_endpoint_auth_method"] not in methods:
+        raise ValueError("token_endpoint_auth_method is not one of the profile")
     return client
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from demo_server import client_file, demo_data
+from demo_server import client_file, demo_data, fapi_client
 from demo_server.client_file import ClientFileError
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
@@ -34,13 +34,7 @@ def prepare(settings: Settings) -> None:
     :raises PrivateFileError: a key file cannot be read, written or trusted.
     :raises StoreError: derivation secrets cannot be read with the key that there is.
     """
-    resource = settings.resource_url
-    clients = demo_data.clients(resource)
-    if settings.clients is not None:
-        try:
-            clients += client_file.load(settings.clients, resource=resource)
-        except ClientFileError as error:
-            raise StartError(f"--clients: {error}") from error
+    clients = _clients(settings)
     SigningKeys(settings.keys_directory / SIGNING_KEYS_FILE).signing_key()
     database = Database(settings.database)
     try:
@@ -82,6 +76,25 @@ def prepare_resource_server(settings: Settings) -> None:
         secrets.read(settings.resource_url)
     finally:
         database.close()
+
+
+def _clients(settings: Settings) -> list[dict[str, Any]]:
+    resource = settings.resource_url
+    clients = demo_data.clients(resource)
+    methods = list(client_file.AUTH_METHODS)
+    if settings.profile == "fapi2":
+        # What is left of the built-in ones is the resource server, no client of ours.
+        clients = [client for client in clients if not client["grant_types"]]
+        clients.append(fapi_client.metadata(settings.keys_directory, resource=resource))
+        methods = ["private_key_jwt"]
+    if settings.clients is not None:
+        try:
+            clients += client_file.load(
+                settings.clients, resource=resource, methods=methods
+            )
+        except ClientFileError as error:
+            raise StartError(f"--clients: {error}") from error
+    return clients
 
 
 def _register_clients(session: Session, clients: list[dict[str, Any]]) -> None:

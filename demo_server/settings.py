@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dpop_ext.core.policy import FAPI2, RFC9449, ProofPolicy
 from dpop_ext.core.target import is_loopback
 
 #: Every option is also an environment variable with this prefix.
@@ -40,6 +41,7 @@ class Settings:
         identifier; derived from ``as_port`` when absent.
     :param resource: public base URL of the resource server, the audience of its
         tokens; derived from ``rs_port`` when absent.
+    :param profile: what clients must do beyond :rfc:`9449`.
     :param nonce: whether proofs must carry a nonce of the server.
     :param database: SQLAlchemy URL, shared by both servers.
     :param keys: directory of the private key files.
@@ -57,6 +59,7 @@ class Settings:
     rs_port: int = 9001
     issuer: str | None = None
     resource: str | None = None
+    profile: Literal["rfc9449", "fapi2"] = "rfc9449"
     nonce: Literal["off", "required"] = "required"
     database: str = DEFAULT_DATABASE
     keys: Path | None = None
@@ -84,6 +87,8 @@ class Settings:
                 "--access-token-lifetime",
                 f"must be 1 to {MAX_ACCESS_TOKEN_LIFETIME} seconds",
             )
+        if self.bearer and self.profile == "fapi2":
+            raise SettingsError("--bearer", "FAPI forbids unbound tokens")
         if self.workers != 1:
             raise SettingsError(
                 "--workers",
@@ -91,6 +96,11 @@ class Settings:
                 "process, so a second worker would accept a replayed proof",
             )
         check_database(self.database)
+
+    @property
+    def policy(self) -> ProofPolicy:
+        """The rules for proofs."""
+        return FAPI2 if self.profile == "fapi2" else RFC9449
 
     @property
     def issuer_url(self) -> str:

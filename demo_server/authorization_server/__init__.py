@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 
@@ -25,7 +26,7 @@ from demo_server.authorization_server.grants import (
     ClientCredentialsGrant,
     RefreshTokenGrant,
 )
-from demo_server.authorization_server.pkce import S256CodeChallenge
+from demo_server.authorization_server.pushed_requests import StoredPushedRequests
 from demo_server.authorization_server.server import Server
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
@@ -33,7 +34,15 @@ from demo_server.public_url import PublicURL
 from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings
 from dpop_ext import NonceIssuer, ProofVerifier
-from dpop_ext.authorization_server import ClientAssertion, DPoP, SymmetricKeys
+from dpop_ext.authorization_server import (
+    ClientAssertion,
+    DPoP,
+    FAPI2SecurityProfile,
+    PushedAuthorizationRequests,
+    S256CodeChallenge,
+    SymmetricKeys,
+)
+from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.memory import MemoryReplayStore
 
 
@@ -56,16 +65,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     server.register_client_auth_method(
         "client_secret_basic", authenticate_client_secret_basic
     )
-    server.register_client_auth_method(
-        "private_key_jwt",
-        ClientAssertion(
-            server.issuer,
-            replay_store,
-            token_endpoint=f"{server.issuer}/token",
-            clock=clock,
-        ),
-    )
-    server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge(required=True)])
+    server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge()])
     server.register_grant(RefreshTokenGrant)
     server.register_grant(ClientCredentialsGrant)
     # A new secret with each start: it also makes the proofs void that the memory of
@@ -74,23 +74,50 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     dpop = DPoP(
         ProofVerifier(
             replay_store,
+            policy=settings.policy,
             nonces=nonces if settings.nonce == "required" else None,
             clock=clock,
         ),
         symmetric=create_symmetric_keys(settings, database, clock=clock),
         public_url=server.issuer,
     )
-    server.register_extension(dpop)
+    metadata = register_profile(server, dpop, replay_store)
 
     app.register_blueprint(login_pages.create_blueprint(server))
     app.register_blueprint(consent_pages.create_blueprint(server))
-    app.register_blueprint(protocol.create_blueprint(server, dpop))
+    app.register_blueprint(protocol.create_blueprint(server, dpop, metadata))
     security_headers.register(app)
     json_errors.register(
         app, html_for=html_page.error_page, html_endpoints=("login.", "authorization.")
     )
     app.wsgi_app = PublicURL(app.wsgi_app, server.issuer)  # type: ignore[method-assign]
     return app
+
+
+def register_profile(
+    server: Server, dpop: DPoP, replay_store: ReplayStore
+) -> dict[str, Any]:
+    """Register what the profile demands; return its members of the metadata."""
+    pushed_requests = StoredPushedRequests(server.database)
+    if server.settings.profile == "fapi2":
+        profile = FAPI2SecurityProfile(
+            server.issuer,
+            dpop=dpop,
+            replay_store=replay_store,
+            pushed_requests=pushed_requests,
+        )
+        server.register_extension(profile)
+        return profile.get_metadata()
+    assertion = ClientAssertion(
+        server.issuer,
+        replay_store,
+        token_endpoint=f"{server.issuer}/token",
+        clock=server.clock,
+    )
+    server.register_client_auth_method("private_key_jwt", assertion)
+    server.register_extension(dpop)
+    server.register_extension(PushedAuthorizationRequests(pushed_requests, dpop=dpop))
+    return dpop.get_metadata()
 
 
 def create_symmetric_keys(

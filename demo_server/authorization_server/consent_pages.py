@@ -25,6 +25,10 @@ from demo_server.models import User
 _EXPLANATIONS = {
     "invalid_client": "The application that sent you here is not known to this server.",
     "unauthorized_client": "The application that sent you here may not do this.",
+    "invalid_request_uri": "This request is too old, or was answered already. "
+    "Please start once more in the application.",
+    "temporarily_unavailable": "The server cannot answer at the moment. "
+    "Please try again.",
 }
 _EXPLANATION = "The application that sent you here made a faulty request."
 
@@ -56,7 +60,8 @@ def create_blueprint(server: Server) -> Blueprint:
     def refuse(error: OAuth2Error) -> Response:
         """Tell the client, if it is clear who that is; else the person."""
         if not error.redirect_uri:
-            return error_page(400, _EXPLANATIONS.get(error.error, _EXPLANATION))
+            status = 503 if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else 400
+            return error_page(status, _EXPLANATIONS.get(error.error, _EXPLANATION))
         response = server.handle_error_response(None, error)
         issuer.add_issuer_parameter(server, response)
         return _see_other(response)
@@ -104,6 +109,9 @@ def create_blueprint(server: Server) -> Blueprint:
         response: Response = server.create_authorization_response(
             grant_user=user if decision == "allow" else None, grant=grant
         )
+        if response.location is None:
+            # Of two answers to one pushed request, the second.
+            return error_page(400, _EXPLANATIONS["invalid_request_uri"])
         issuer.add_issuer_parameter(server, response)
         return _see_other(response)
 

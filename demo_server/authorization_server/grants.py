@@ -11,10 +11,8 @@ from sqlalchemy import select, update
 from demo_server.client_file import AUTH_METHODS
 from demo_server.models import AuthorizationCode, Consent, Token, User
 from demo_server.token_hash import token_hash
+from dpop_ext.authorization_server.fapi2 import CODE_LIFETIME
 from dpop_ext.integrations.sqla_oauth2 import AnySession, RedeemOnce
-
-#: How long a code can be redeemed, in seconds.
-CODE_LIFETIME = 60
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +101,10 @@ class AuthorizationCodeGrant(_Redeem, grants.AuthorizationCodeGrant):
 
 
 class RefreshTokenGrant(_Redeem, grants.RefreshTokenGrant):
-    """Refresh tokens that are exchanged at each use (:rfc:`9700#section-4.14.2`)."""
+    """Refresh tokens that are exchanged at each use (:rfc:`9700#section-4.14.2`).
+
+    The FAPI profile turns that off; they are then good until they expire.
+    """
 
     INCLUDE_NEW_REFRESH_TOKEN = True
 
@@ -118,7 +119,7 @@ class RefreshTokenGrant(_Redeem, grants.RefreshTokenGrant):
         return row
 
     def revoke_old_credential(self, refresh_token: Token) -> None:
-        """Nothing is left to do: it was claimed before the new one was made."""
+        """Nothing is left to do: it was claimed before a new one was made, if any."""
 
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):

@@ -26,12 +26,15 @@ from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import DPoPTokenValidator
 
 
-def create_blueprint(server: Server, dpop: DPoP) -> Blueprint:
-    """Return the endpoints of *server* that speak JSON."""
+def create_blueprint(server: Server, dpop: DPoP, profile: dict[str, Any]) -> Blueprint:
+    """Return the endpoints of *server* that speak JSON.
+
+    :param profile: members of the metadata that the profile sets.
+    """
     endpoints = Blueprint("protocol", __name__)
     server.register_endpoint(Introspection)
     server.register_endpoint(Revocation)
-    metadata = create_metadata(server, dpop)
+    metadata = create_metadata(server, profile)
     require_token = ResourceProtector()
     # The verifier has no keyring: only asymmetric proofs are good here.
     require_token.register_token_validator(
@@ -49,6 +52,13 @@ def create_blueprint(server: Server, dpop: DPoP) -> Blueprint:
                 error = InvalidRequestError("A parameter is repeated.")
                 return server.handle_error_response(None, error)
         response: Response = server.create_token_response()
+        return response
+
+    @endpoints.post("/par")
+    def pushed_authorization_request() -> Response:
+        response: Response = server.create_endpoint_response(
+            "pushed_authorization_request"
+        )
         return response
 
     @endpoints.post("/introspect")
@@ -83,14 +93,19 @@ def create_blueprint(server: Server, dpop: DPoP) -> Blueprint:
     return endpoints
 
 
-def create_metadata(server: Server, dpop: DPoP) -> dict[str, Any]:
-    """Return the metadata document (:rfc:`8414`), checked."""
+def create_metadata(server: Server, profile: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata document (:rfc:`8414`), checked.
+
+    :param profile: members that replace ours.
+    """
     url = server.issuer
+    methods = profile.get("token_endpoint_auth_methods_supported", list(AUTH_METHODS))
     confidential = [method for method in AUTH_METHODS if method != "none"]
     metadata = rfc8414.AuthorizationServerMetadata(
         {
             "issuer": url,
             "authorization_endpoint": url + AUTHORIZATION_PATH,
+            "pushed_authorization_request_endpoint": f"{url}/par",
             "token_endpoint": f"{url}/token",
             "introspection_endpoint": f"{url}/introspect",
             "revocation_endpoint": f"{url}/revoke",
@@ -100,10 +115,10 @@ def create_metadata(server: Server, dpop: DPoP) -> dict[str, Any]:
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": list(GRANT_TYPES),
-            "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+            "token_endpoint_auth_methods_supported": methods,
             "introspection_endpoint_auth_methods_supported": confidential,
             "introspection_signing_alg_values_supported": [Introspection.signing_alg],
-            "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+            "revocation_endpoint_auth_methods_supported": methods,
             **{
                 f"{name}_endpoint_auth_signing_alg_values_supported": list(
                     FAPI2.algorithms
@@ -113,7 +128,7 @@ def create_metadata(server: Server, dpop: DPoP) -> dict[str, Any]:
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "protected_resources": [server.settings.resource_url],
-            **dpop.get_metadata(),
+            **profile,
         }
     )
     metadata.validate(

@@ -110,6 +110,13 @@ def _options() -> _Parser:
     )
     tokens = parser.add_argument_group("what they demand")
     tokens.add_argument(
+        "--profile",
+        choices=get_args(get_type_hints(Settings)["profile"]),
+        help="fapi2 demands what the FAPI 2.0 Security Profile does: pushed requests, "
+        "private_key_jwt, proofs; its built-in client is demo-fapi, whose key is "
+        "fapi-client.json beside the other keys (default: rfc9449)",
+    )
+    tokens.add_argument(
         "--nonce",
         choices=get_args(get_type_hints(Settings)["nonce"]),
         help="whether proofs must carry a server's nonce (default: required)",

@@ -8,6 +8,7 @@ from demo_server.models.client import Client
 from demo_server.models.consent import Consent
 from demo_server.models.derivation_secret import DerivationSecret
 from demo_server.models.login_attempt import LoginAttempt
+from demo_server.models.pushed_request import PushedRequest
 from demo_server.models.token import Token
 from demo_server.models.user import User
 
@@ -18,6 +19,7 @@ __all__ = [
     "Consent",
     "DerivationSecret",
     "LoginAttempt",
+    "PushedRequest",
     "Token",
     "User",
 ]

@@ -55,6 +55,7 @@ def create_app(
     nonces = NonceIssuer([secrets.token_bytes(32)])
     verifier = ProofVerifier(
         MemoryReplayStore(),
+        policy=settings.policy,
         nonces=nonces if settings.nonce == "required" else None,
         keyring=create_keyring(settings, clock=clock),
         issuer=settings.issuer_url,

@@ -42,6 +42,7 @@ OPTIONS: dict[str, tuple[list[str], object]] = {
     "RS_PORT": (["--rs-port", "0"], 0),
     "ISSUER": (["--issuer", "https://as.example"], "https://as.example"),
     "RESOURCE": (["--resource", "http://[::1]:1"], "http://[::1]:1"),
+    "PROFILE": (["--profile", "fapi2"], "fapi2"),
     "NONCE": (["--nonce", "off"], "off"),
     "DATABASE": (["--database", "sqlite:///x"], "sqlite:///x"),
     "KEYS": (["--keys", "k"], Path("k")),

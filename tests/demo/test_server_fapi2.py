@@ -1,0 +1,526 @@
+"""The demo servers with the FAPI 2.0 profile: the flow, and what does not get through.
+
+On apps with a clock first, then on the two processes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from demo_server import demo_data
+from demo_server.cli.options import parse
+from demo_server.database import Database
+from demo_server.fapi_client import KEY_FILE, load_key
+from demo_server.first_start import StartError, prepare
+from demo_server.models import PushedRequest
+from demo_server.private_file import PrivateFileError
+from demo_server.settings import Settings, SettingsError
+from demo_server.supervisor import DemoServer
+from dpop_ext.core.proof import make_proof
+from tests.conftest import Clock
+from tests.demo.fapi import (
+    CODE_FORM,
+    REQUEST,
+    FapiParties,
+    assertion,
+    authorize,
+    given,
+)
+from tests.demo.parties import (
+    CALLBACK,
+    CONFIDENTIAL,
+    RESOURCE_SERVER,
+    Parties,
+    hidden_fields,
+    query_of,
+)
+
+Make = Callable[..., FapiParties]
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Make:
+    def start(**options: Any) -> FapiParties:
+        return FapiParties(tmp_path, clock, ec_key, **options)
+
+    return start
+
+
+@pytest.fixture
+def fapi(make: Make) -> FapiParties:
+    return make()
+
+
+@pytest.mark.requirement("F-2", "F-3", "F-4", "F-6", "F-8")
+@pytest.mark.parametrize("nonce", ["off", "required"])
+def test_the_whole_flow(make: Make, nonce: str) -> None:
+    fapi = make(nonce=nonce)
+    answer = fapi.redeem(fapi.code()).get_json()
+    assert answer["token_type"] == "DPoP"
+    api = fapi.parties.api("GET", "/api/accounts", answer["access_token"])
+    assert api.get_json()["owner"] == demo_data.USERNAME
+    for _ in range(3):
+        refreshed = fapi.token(
+            grant_type="refresh_token", refresh_token=answer["refresh_token"]
+        ).get_json()
+        assert "refresh_token" not in refreshed
+        api = fapi.parties.api("GET", "/api/accounts", refreshed["access_token"])
+        assert api.status_code == 200
+    userinfo = fapi.parties.send(
+        fapi.parties.as_client,
+        "GET",
+        f"{fapi.issuer}/userinfo",
+        access_token=answer["access_token"],
+    )
+    assert userinfo.get_json()["sub"] == demo_data.USERNAME
+
+
+@pytest.mark.requirement("F-8")
+@pytest.mark.parametrize(("decision", "member"), [("allow", "code"), ("deny", "error")])
+def test_the_answer_is_a_redirection_that_names_the_issuer(
+    fapi: FapiParties, decision: str, member: str
+) -> None:
+    address = authorize(fapi.request_uri())
+    answer = fapi.parties.decide(fapi.signed_in(address), address, decision)
+    assert answer.status_code == 303
+    assert answer.headers["Cache-Control"] == "no-store"
+    query = query_of(answer.location)
+    assert member in query
+    assert query["iss"] == fapi.issuer
+    assert query["state"] == "s-1"
+
+
+@pytest.mark.requirement("F-6", "X-8")
+def test_the_code_is_bound_to_the_key_of_the_push(
+    fapi: FapiParties, other_ec_key: ECKey
+) -> None:
+    code = fapi.code()
+    answer = fapi.redeem(code, key=other_ec_key)
+    assert answer.get_json()["error"] == "invalid_grant"
+    assert fapi.redeem(code).get_json()["error"] == "invalid_grant"
+
+
+@pytest.mark.requirement("F-2")
+def test_nothing_is_issued_without_a_proof(fapi: FapiParties) -> None:
+    form = fapi.assertion() | CODE_FORM | {"code": fapi.code()}
+    answer = fapi.parties.as_client.post("/token", data=form)
+    assert answer.get_json()["error"] == "invalid_dpop_proof"
+    form = fapi.assertion() | {"grant_type": "client_credentials"}
+    answer = fapi.parties.as_client.post("/token", data=form)
+    assert answer.get_json()["error"] == "invalid_dpop_proof"
+
+
+@pytest.mark.requirement("F-1")
+def test_clients_without_keys_are_not_known(fapi: FapiParties) -> None:
+    form = {"grant_type": "client_credentials"}
+    for headers in CONFIDENTIAL, RESOURCE_SERVER:
+        answer = fapi.parties.token(form, headers=headers)
+        assert answer.get_json()["error"] == "invalid_client"
+    answer = fapi.parties.token({**CODE_FORM, "code": "x", "client_id": "demo-public"})
+    assert answer.get_json()["error"] == "invalid_client"
+    push = fapi.parties.as_client.post("/par", data=REQUEST)
+    assert push.get_json()["error"] == "invalid_client"
+
+
+@pytest.mark.requirement("F-1")
+@pytest.mark.parametrize("method", ["none", "client_secret_basic"])
+def test_a_file_of_clients_must_fit_the_profile(
+    tmp_path: Path, ec_key: ECKey, method: str
+) -> None:
+    path = tmp_path / "clients.json"
+    entry = {"client_id": "c", "token_endpoint_auth_method": method}
+    entry["client_secret"] = "s" * 32
+    path.write_text(json.dumps([entry]))
+    settings = Settings(
+        database=f"sqlite:///{tmp_path}/x.db", profile="fapi2", clients=path
+    )
+    with pytest.raises(StartError, match=r"--clients: .* the profile"):
+        prepare(settings)
+
+
+@pytest.mark.requirement("F-12", "F-13")
+def test_a_client_of_the_file_may_use_each_algorithm_of_the_profile(
+    make: Make, tmp_path: Path, ed_key: OKPKey, rsa_key: RSAKey
+) -> None:
+    path = tmp_path / "clients.json"
+    jwks = {"keys": [key.as_dict(private=False) for key in (ed_key, rsa_key)]}
+    entry = {"client_id": "c", "jwks": jwks, "grant_types": ["client_credentials"]}
+    path.write_text(json.dumps([entry]))
+    fapi = make(clients=path)
+    for key, alg, status in (
+        (ed_key, "Ed25519", 200),
+        (ed_key, "EdDSA", 200),
+        (rsa_key, "PS256", 200),
+        (rsa_key, "RS256", 401),
+    ):
+        form = assertion(
+            key, issuer=fapi.issuer, now=fapi.clock.now, alg=alg, iss="c", sub="c"
+        )
+        answer = fapi.token(grant_type="client_credentials", **form)
+        assert answer.status_code == status
+
+
+@pytest.mark.requirement("F-7")
+@pytest.mark.parametrize(
+    "changes",
+    [{"aud": ["http://127.0.0.1:9000"]}, {"aud": "http://127.0.0.1:9000/token"}],
+)
+def test_the_audience_of_an_assertion_is_the_issuer_and_nothing_else(
+    fapi: FapiParties, changes: dict[str, Any]
+) -> None:
+    answer = fapi.push(**fapi.assertion(**changes))
+    assert answer.status_code == 401
+    assert answer.get_json()["error"] == "invalid_client"
+
+
+@pytest.mark.requirement("F-7")
+def test_assertions_may_be_ten_seconds_fast_and_not_sixty(fapi: FapiParties) -> None:
+    now = fapi.clock.now
+    for ahead, status in (10, 201), (61, 401):
+        changes = fapi.assertion(iat=now + ahead, nbf=now + ahead)
+        assert fapi.push(**changes).status_code == status
+
+
+@pytest.mark.requirement("F-8")
+def test_only_pushed_requests_are_answered(fapi: FapiParties) -> None:
+    browser = fapi.parties.as_client
+    plain = browser.get("/authorize", query_string=REQUEST)
+    assert plain.status_code == 400
+    assert plain.mimetype == "text/html"
+    assert "faulty request" in plain.text
+    answer = browser.get(authorize("urn:ietf:params:oauth:request_uri:x"))
+    assert answer.status_code == 400
+    assert "start once more" in answer.text
+    other = browser.get(authorize(fapi.request_uri(), "demo-public"))
+    assert other.status_code == 400
+
+
+@pytest.mark.requirement("F-8")
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
+        ({"redirect_uri": None}, "invalid_request"),
+        ({"redirect_uri": "https://evil.example/cb"}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"scope": "everything"}, "invalid_scope"),
+        ({"dpop_jkt": "A" * 43}, "invalid_request"),
+        ({"request_uri": "urn:x"}, "invalid_request"),
+        ({"resource": "https://other.example"}, "invalid_target"),
+        ({"client_id": "demo-resource-server"}, "invalid_client"),
+    ],
+)
+def test_a_faulty_request_is_refused_when_it_is_pushed(
+    fapi: FapiParties, changes: dict[str, Any], error: str
+) -> None:
+    answer = fapi.push(**changes)
+    assert answer.status_code in (400, 401)
+    assert answer.get_json()["error"] == error
+    assert "evil.example" not in answer.text
+
+
+def test_a_query_or_another_method_is_refused(fapi: FapiParties) -> None:
+    browser = fapi.parties.as_client
+    form = REQUEST | fapi.assertion()
+    assert browser.post("/par?dpop_jkt=x", data=form).status_code == 400
+    answer = browser.get("/par")
+    assert answer.status_code == 405
+    assert answer.get_json()["error"] == "invalid_request"
+
+
+def test_of_two_decisions_the_first_counts(fapi: FapiParties) -> None:
+    address = authorize(fapi.request_uri())
+    browser = fapi.signed_in(address)
+    token = hidden_fields(browser.get(address).text)["csrf_token"]
+    form = {"csrf_token": token, "decision": "allow"}
+    assert browser.get(address).status_code == 200
+    assert browser.post(address, data=form).status_code == 303
+    for answer in browser.post(address, data=form), browser.get(address):
+        assert answer.status_code == 400
+        assert "answered already" in answer.text
+        assert answer.location is None
+
+
+def test_of_two_decisions_at_once_one_counts(
+    fapi: FapiParties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds the request when it looks, and not when it answers."""
+    address = authorize(fapi.request_uri())
+    browser = fapi.signed_in(address)
+    form = {"csrf_token": hidden_fields(browser.get(address).text)["csrf_token"]}
+    form["decision"] = "allow"
+    path = "demo_server.authorization_server.pushed_requests.StoredPushedRequests"
+    monkeypatch.setattr(f"{path}.consume", lambda self, reference: False)
+    answer = browser.post(address, data=form)
+    assert answer.status_code == 400
+    assert "answered already" in answer.text
+
+
+def test_a_request_that_was_not_answered_expires(
+    fapi: FapiParties, clock: Clock
+) -> None:
+    address = authorize(fapi.request_uri())
+    browser = fapi.signed_in(address)
+    clock.advance(300)
+    assert browser.get(address).status_code == 400
+    fapi.request_uri()
+    assert _stored(fapi) == 1
+
+
+def _stored(fapi: FapiParties) -> int:
+    database = Database(fapi.parties.settings.database)
+    try:
+        return database.session.query(PushedRequest).count()
+    finally:
+        database.close()
+
+
+@pytest.mark.requirement("F-5")
+def test_a_code_is_good_for_a_minute(fapi: FapiParties, clock: Clock) -> None:
+    code = fapi.code()
+    clock.advance(59)
+    assert fapi.redeem(code).status_code == 200
+    late = fapi.code()
+    clock.advance(60)
+    assert fapi.redeem(late).get_json()["error"] == "invalid_grant"
+
+
+@pytest.mark.requirement("F-8")
+def test_a_second_use_of_a_code_ends_what_the_first_one_got(
+    fapi: FapiParties,
+) -> None:
+    code = fapi.code()
+    first = fapi.redeem(code).get_json()
+    assert fapi.redeem(code).get_json()["error"] == "invalid_grant"
+    answer = fapi.token(
+        grant_type="refresh_token", refresh_token=first["refresh_token"]
+    )
+    assert answer.get_json()["error"] == "invalid_grant"
+    answer = fapi.parties.as_client.post(
+        "/introspect", data={"token": first["access_token"]}, headers=RESOURCE_SERVER
+    )
+    assert answer.get_json() == {"active": False}
+
+
+@pytest.mark.requirement("Q-18")
+def test_a_nonce_challenge_costs_nothing(fapi: FapiParties, clock: Clock) -> None:
+    origin = fapi.issuer
+    code = fapi.code()
+    fapi.parties.nonces[origin] = "stale"
+    # The same code and the same assertion go with the second proof.
+    assert fapi.redeem(code).status_code == 200
+    fapi.parties.nonces[origin] = "stale"
+    assert fapi.push().status_code == 201
+
+
+@pytest.mark.requirement("M-1", "J-1")
+def test_the_metadata_is_that_of_the_profile(fapi: FapiParties) -> None:
+    browser = fapi.parties.as_client
+    metadata = browser.get("/.well-known/oauth-authorization-server").get_json()
+    assert metadata["pushed_authorization_request_endpoint"] == f"{fapi.issuer}/par"
+    assert metadata["require_pushed_authorization_requests"] is True
+    assert metadata["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert metadata["authorization_response_iss_parameter_supported"] is True
+    algorithms = ["ES256", "Ed25519", "EdDSA", "PS256"]
+    assert metadata["dpop_signing_alg_values_supported"] == algorithms
+    assert metadata["token_endpoint_auth_signing_alg_values_supported"] == algorithms
+
+
+def test_the_other_profile_offers_pushed_requests_too(parties: Parties) -> None:
+    form = {**REQUEST, "client_id": "demo-public"}
+    url = f"{parties.settings.issuer_url}/par"
+    answer = parties.send(parties.as_client, "POST", url, data=form)
+    assert answer.status_code == 201
+    address = authorize(answer.get_json()["request_uri"], "demo-public")
+    browser = parties.as_app.test_client()
+    assert parties.sign_in(browser, target=address).location == address
+    code = query_of(parties.decide(browser, address, "allow").location)["code"]
+    assert parties.redeem(code).get_json()["token_type"] == "DPoP"
+    metadata = parties.as_client.get("/.well-known/oauth-authorization-server")
+    assert "require_pushed_authorization_requests" not in metadata.get_json()
+
+
+# --- the options and the key
+
+
+def test_the_profile_is_an_option_and_a_variable() -> None:
+    assert parse([], {})[1].profile == "rfc9449"
+    assert parse(["--profile", "fapi2"], {})[1].profile == "fapi2"
+    assert parse([], {"DPOP_DEMO_PROFILE": "fapi2"})[1].profile == "fapi2"
+    with pytest.raises(SettingsError, match="--bearer"):
+        Settings(profile="fapi2", bearer=True)
+
+
+def test_the_key_of_the_built_in_client_stays_and_is_private(tmp_path: Path) -> None:
+    key = load_key(tmp_path)
+    assert load_key(tmp_path).as_dict(private=True) == key.as_dict(private=True)
+    path = tmp_path / KEY_FILE
+    assert path.stat().st_mode & 0o077 == 0
+    for content in "[]", "{", '{"kty": "EC"}':
+        path.write_text(content)
+        with pytest.raises(PrivateFileError, match="not a private JWK"):
+            load_key(tmp_path)
+
+
+def test_public_keys_only_are_in_the_database(fapi: FapiParties) -> None:
+    secret = str(fapi.client_key.as_dict(private=True)["d"]).encode()
+    path = fapi.parties.settings.database.removeprefix("sqlite:///")
+    for file in Path(path).parent.glob("demo.sqlite3*"):
+        if file.is_file():
+            assert secret not in file.read_bytes()
+
+
+# --- the two processes
+
+
+class Client:
+    """The built-in client, over HTTP, with a key for proofs."""
+
+    def __init__(self, server: DemoServer, key: ECKey) -> None:
+        self.server = server
+        self.key = key
+        self.client_key = load_key(server.settings.keys_directory)
+        self.nonces: dict[str, str] = {}
+        self.session = requests.Session()
+
+    def send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        """Send a request with a proof, and once more if a nonce was missing."""
+        access_token = arguments.pop("access_token", None)
+        origin = url[: url.index("/", 8)]
+        for _ in range(2):
+            proof = make_proof(
+                self.key,
+                algorithm="ES256",
+                method=method,
+                url=url,
+                now=int(time.time()),
+                access_token=access_token,
+                nonce=self.nonces.get(origin),
+            )
+            headers = {"DPoP": proof}
+            if access_token is not None:
+                headers["Authorization"] = f"DPoP {access_token}"
+            answer = requests.request(
+                method, url, headers=headers, timeout=10, **arguments
+            )
+            fresh = answer.headers.get("DPoP-Nonce")
+            if fresh is None or answer.ok:
+                return answer
+            self.nonces[origin] = fresh
+        return answer
+
+    def assertion(self, **changes: Any) -> dict[str, str]:
+        return assertion(
+            self.client_key,
+            issuer=self.server.as_url,
+            now=int(time.time()),
+            **changes,
+        )
+
+    def push(self, **changes: Any) -> requests.Response:
+        form = given(REQUEST | self.assertion() | changes)
+        return self.send("POST", f"{self.server.as_url}/par", data=form)
+
+    def token(self, **form: Any) -> requests.Response:
+        form = self.assertion() | form
+        return self.send("POST", f"{self.server.as_url}/token", data=form)
+
+    def decide(self, address: str) -> requests.Response:
+        """Sign in as a person would, and allow."""
+        browser, url = self.session, self.server.as_url + address
+        page = browser.get(url, timeout=10)
+        form = {
+            **hidden_fields(page.text),
+            "username": demo_data.USERNAME,
+            "password": demo_data.PASSWORD,
+        }
+        if "username" in page.text:
+            page = browser.post(f"{self.server.as_url}/login", data=form, timeout=10)
+        form = {"csrf_token": hidden_fields(page.text)["csrf_token"]}
+        form["decision"] = "allow"
+        return browser.post(url, data=form, allow_redirects=False, timeout=10)
+
+    def code(self) -> str:
+        answer = self.push()
+        assert answer.status_code == 201, answer.text
+        answer = self.decide(authorize(answer.json()["request_uri"]))
+        assert answer.status_code == 303, answer.text
+        return query_of(answer.headers["Location"])["code"]
+
+    def redeem(self, code: str) -> requests.Response:
+        return self.token(**CODE_FORM, code=code)
+
+
+@pytest.fixture(scope="module")
+def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    directory = tmp_path_factory.mktemp("fapi")
+    settings = Settings(
+        as_port=0,
+        rs_port=0,
+        database=f"sqlite:///{directory}/demo.sqlite3",
+        profile="fapi2",
+        log_level="warning",
+    )
+    with DemoServer(settings) as server:
+        yield server
+
+
+@pytest.fixture
+def client(fapi_server: DemoServer, ec_key: ECKey) -> Client:
+    return Client(fapi_server, ec_key)
+
+
+@pytest.mark.requirement("F-2", "F-6", "F-8")
+def test_the_flow_over_http(client: Client) -> None:
+    code = client.code()
+    answer = client.redeem(code)
+    assert answer.status_code == 200, answer.text
+    token = answer.json()["access_token"]
+    url = f"{client.server.rs_url}/api/accounts"
+    api = client.send("GET", url, access_token=token)
+    assert api.json()["owner"] == demo_data.USERNAME
+    assert client.redeem(code).json()["error"] == "invalid_grant"
+    refresh = client.token(
+        grant_type="refresh_token", refresh_token=answer.json()["refresh_token"]
+    )
+    assert refresh.json()["error"] == "invalid_grant"
+
+
+@pytest.mark.requirement("F-1", "F-8")
+def test_what_fapi_forbids_is_refused_over_http(client: Client) -> None:
+    as_url = client.server.as_url
+    plain = requests.get(f"{as_url}/authorize", params=REQUEST, timeout=10)
+    assert plain.status_code == 400
+    assert CALLBACK not in plain.headers.get("Location", "")
+    form = REQUEST | {"client_id": "demo-public"}
+    assert client.send("POST", f"{as_url}/par", data=form).status_code in (400, 401)
+    reused = client.assertion()
+    assert client.push(**reused).status_code == 201
+    assert client.push(**reused).json()["error"] == "invalid_client"
+    assert client.push(client_id="demo-public").status_code == 401
+    assert client.push(code_challenge_method="plain").status_code == 400
+    assert client.push(**client.assertion(aud=[as_url])).status_code == 401
+
+
+def test_parallel_redemptions_over_http_give_one_token(client: Client) -> None:
+    code, statuses = client.code(), []
+
+    def redeem() -> None:
+        statuses.append(client.redeem(code).status_code)
+
+    threads = [threading.Thread(target=redeem) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 400, 400, 400]
