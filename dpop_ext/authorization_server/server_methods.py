@@ -71,7 +71,7 @@ def _extending_authorization_grants(
             log_fault(error)
             raise UnsupportedResponseTypeError(None) from error
         extension.extend_grant(grant)
-        # Authlib asks it before the request is validated, where its refusals are logged.
+        # Authlib asks it before the request is validated, where a refusal is logged.
         grant.validate_no_multiple_request_parameter = _logging_refusals(
             grant.validate_no_multiple_request_parameter
         )

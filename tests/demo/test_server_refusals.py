@@ -1,4 +1,4 @@
-"""Every refusal of the demo servers: an answer that says why, and one line in the log."""
+"""Every refusal of the demo servers: an answer with the reason, and one log line."""
 
 from __future__ import annotations
 
@@ -75,6 +75,13 @@ REFUSALS: dict[str, tuple[Ask, int, str]] = {
         get("/authorize?response_type=x&client_id=demo-public"),
         400,
         "unsupported_response_type, client 'demo-public', authorization endpoint",
+    ),
+    "query that is no text": (
+        lambda parties: parties.as_client.get(
+            "/authorize", environ_overrides={"QUERY_STRING": "state=\xff"}
+        ),
+        400,
+        "invalid_request, client -, the query is not ASCII",
     ),
     "state twice": (
         send_state_twice,
