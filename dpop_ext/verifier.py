@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import parse_proof, proof_type, verify_proof
@@ -168,6 +168,7 @@ class ProofVerifier:
         *,
         token: AccessToken | None = None,
         policy: ProofPolicy | None = None,
+        certificate: str | None = None,
     ) -> VerifiedProof:
         """Complete the checks that leave no trace: items 10, 11 and 12b.
 
@@ -175,9 +176,12 @@ class ProofVerifier:
         :param token: the verified access token; None at an authorization server, which
             compares the key with its grant itself.
         :param policy: times for this client, in place of the verifier's.
+        :param certificate: SHA-256 thumbprint of the certificate that the client showed
+            on this connection, base64url, for tokens that are bound to one too.
         :raises ProofError: a claim, or the time.
         :raises NonceRequiredError: the nonce is missing or no longer good.
-        :raises BindingError: the token is bound to another key, or to none.
+        :raises BindingError: the token is bound to another key or certificate, or to
+            no key.
         :raises AccessTokenError: the token does not fit a symmetric proof.
         :raises SymmetricKeyError: the key of a symmetric proof is retired, expired or
             not known.
@@ -201,6 +205,8 @@ class ProofVerifier:
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
                 _check_binding(token, jkt)
+        if token is not None and token.confirmation is not None:
+            check_certificate(token.confirmation, certificate)
         digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
         issued_at = math.ceil(proof.iat)
         return VerifiedProof(
@@ -253,6 +259,8 @@ class ProofVerifier:
         confirmation = token.confirmation
         if token.client_id is None or token.expires_at is None or confirmation is None:
             raise AccessTokenError
+        if confirmation.jkt is None:
+            raise UnboundTokenError
         if opened.peeked is None:
             verify_mac(proof, token, ring, now=now)
         elif confirmation.dsk is None or not _same_key(opened.peeked, token):
@@ -300,7 +308,7 @@ def _same_key(peeked: AccessToken, token: AccessToken) -> bool:
 
 
 def _check_binding(token: AccessToken, jkt: str) -> None:
-    if token.confirmation is None:
+    if token.confirmation is None or token.confirmation.jkt is None:
         raise UnboundTokenError
     # Thumbprints are public: there is nothing to learn from the time this takes.
     if token.confirmation.jkt != jkt:

@@ -141,7 +141,13 @@ def _check_exchange(exchange: TokenExchange, jkt: str | None) -> None:
         return
     for token in bound:
         confirmation = token.confirmation
-        if confirmation is not None and not _same(confirmation.jkt, jkt):
+        if confirmation is None:
+            continue
+        # There is no certificate of the client here, so one that a token is bound to
+        # cannot be compared.
+        if confirmation.jkt is None or confirmation.certificate is not None:
+            raise KeyMismatchError("The token is bound to a certificate.")
+        if not _same(confirmation.jkt, jkt):
             raise KeyMismatchError("The token is bound to another key.")
 
 

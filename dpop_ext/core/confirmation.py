@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dpop_ext.core.jose import b64url_decode
 from dpop_ext.core.key import is_b64url_of, is_thumbprint
-from dpop_ext.errors import AccessTokenError
+from dpop_ext.errors import AccessTokenError, KeyMismatchError
 
 #: The largest integer that every JSON parser reads exactly.
 MAX_VERSION: Final = 2**53 - 1
+
+#: The member for a certificate.
+CERTIFICATE: Final = "x5t#S256"
 
 _ALGORITHMS: Final = ("HS256", "HS512")
 
@@ -36,9 +40,12 @@ class DerivedKeyReference:
 class Confirmation:
     """The key or keys that prove possession of a token."""
 
-    #: RFC 7638 SHA-256 thumbprint of the client's key, base64url.
-    jkt: str
+    #: RFC 7638 SHA-256 thumbprint of the client's key, base64url; None for a token that
+    #: is bound to a certificate alone.
+    jkt: str | None
     dsk: DerivedKeyReference | None
+    #: SHA-256 thumbprint of the client's certificate, base64url (RFC 8705 section 3.1).
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +70,40 @@ class AccessToken:
 def parse_confirmation(cnf: object) -> Confirmation:
     """Read a ``cnf`` that is there; for a token without one, do not call this.
 
-    Every member has to be understood: one that cannot be verified here, such as
-    ``x5t#S256``, makes the token unusable rather than less bound.
+    Every member has to be understood: one that cannot be verified here makes the token
+    unusable rather than less bound.
 
     :param cnf: the member as parsed, whatever it is.
-    :raises AccessTokenError: not an object, without a thumbprint of 43 canonical
-        characters, with another member than ``jkt`` and ``dsk``, or with a malformed
-        ``dsk``.
+    :raises AccessTokenError: not an object; with neither ``jkt`` nor ``x5t#S256``, or
+        one that is no thumbprint of 43 canonical characters; with another member than
+        these two and ``dsk``; or with a ``dsk`` that is malformed or without ``jkt``.
     """
-    if not isinstance(cnf, Mapping) or not is_thumbprint(cnf.get("jkt")):
+    if not isinstance(cnf, Mapping):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    if not cnf.keys() <= {"jkt", "dsk"}:
+    thumbprints = [cnf[name] for name in ("jkt", CERTIFICATE) if name in cnf]
+    if not thumbprints or not all(is_thumbprint(value) for value in thumbprints):
+        raise AccessTokenError("The confirmation of the access token is malformed.")
+    if not cnf.keys() <= {"jkt", "dsk", CERTIFICATE} or (
+        "dsk" in cnf and "jkt" not in cnf
+    ):
         raise AccessTokenError("The access token is bound in a way not known here.")
     dsk = _parse_reference(cnf["dsk"]) if "dsk" in cnf else None
-    return Confirmation(jkt=cnf["jkt"], dsk=dsk)
+    return Confirmation(jkt=cnf.get("jkt"), dsk=dsk, certificate=cnf.get(CERTIFICATE))
+
+
+def check_certificate(confirmation: Confirmation, certificate: str | None) -> None:
+    """Check that a request came with the certificate that its token is bound to.
+
+    :param certificate: SHA-256 thumbprint of the client's certificate on the
+        connection, base64url; None if there is none, or none that can be trusted.
+    :raises KeyMismatchError: the token is bound to another one.
+    """
+    bound = confirmation.certificate
+    if bound is not None and (
+        certificate is None
+        or not hmac.compare_digest(bound.encode(), certificate.encode())
+    ):
+        raise KeyMismatchError("The access token is bound to another certificate.")
 
 
 def _parse_reference(dsk: object) -> DerivedKeyReference:

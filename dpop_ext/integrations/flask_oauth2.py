@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.local import LocalProxy
 
 from dpop_ext.errors import AccessTokenError
+from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.wsgi import (
     MAX_FORM,
     raw_target,
@@ -23,7 +24,7 @@ from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials
-from dpop_ext.resource_server.decision import open_request
+from dpop_ext.resource_server.decision import check_bearer, open_request
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
     as_oauth2_error,
@@ -33,7 +34,6 @@ from dpop_ext.resource_server.refusal import (
     Refusal,
     Scheme,
     bearer_refused,
-    bound_token_as_bearer,
     log_refusal,
     no_credentials,
 )
@@ -62,7 +62,14 @@ class ResourceProtector(_ResourceProtector):
     Every refusal carries the challenges of :rfc:`9449#section-7.1` and is logged in one
     line. In the view, :data:`current_proof` is the verified proof, and Authlib's
     ``current_token`` is what the validator returned.
+
+    :param client_certificate: where tokens that are bound to a certificate find it
+        (:rfc:`8705`), see :class:`ClientCertificate`; None refuses such tokens.
     """
+
+    def __init__(self, *, client_certificate: ClientCertificate | None = None) -> None:
+        super().__init__()
+        self._client_certificate = client_certificate
 
     def register_token_validator(self, validator: Any) -> None:
         """Register a validator for DPoP or for Bearer, one of each.
@@ -102,7 +109,9 @@ class ResourceProtector(_ResourceProtector):
         if "Origin" in flask_request.headers:
             after_this_request(_expose)
         request.resource_request = resource_request(
-            flask_request.environ, token_in_form=_has_token_in_form()
+            flask_request.environ,
+            token_in_form=_has_token_in_form(),
+            client_certificate=self._client_certificate,
         )
         token = None
         try:
@@ -114,7 +123,11 @@ class ResourceProtector(_ResourceProtector):
                 validator.validate_request(request)
                 token = self._authenticate_token(validator, text, request)
                 if scheme == "bearer":
-                    _refuse_bound(validator, token)
+                    _refuse_bound(
+                        validator,
+                        token,
+                        certificate=request.resource_request.certificate,
+                    )
                 validator.validate_token(token, scopes, request, **kwargs)
         except AccessRefusedError as error:
             refused = as_oauth2_error(error.refusal, challenges)
@@ -153,13 +166,12 @@ class ResourceProtector(_ResourceProtector):
         return replace(validator.challenges, accept_bearer=accept_bearer)
 
 
-def _refuse_bound(validator: Any, token: Any) -> None:
+def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
     """Refuse a bound token under Bearer, whatever kind of validator accepts it."""
     if token is None:
         raise AccessTokenError
     read = getattr(validator, "get_confirmation", read_confirmation)
-    if read(token) is not None:
-        raise AccessRefusedError(bound_token_as_bearer())
+    check_bearer(read(token), certificate=certificate)
 
 
 def _admit(proof: VerifiedProof | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate
@@ -51,6 +52,8 @@ class DPoPMiddleware:
     :param app: a WSGI application.
     :param scopes: alternatives, of which one is enough, or a function from the environ
         to them; each is one or more scope values, separated by spaces.
+    :param client_certificate: where tokens that are bound to a certificate find it
+        (:rfc:`8705`); None refuses such tokens.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -66,8 +69,10 @@ class DPoPMiddleware:
         realm: str | None = None,
         resource_metadata: str | None = None,
         accept_bearer: bool = False,
+        client_certificate: ClientCertificate | None = None,
     ) -> None:
         self._app = app
+        self._client_certificate = client_certificate
         # A copy: an iterator would be used up by the first request.
         self._scopes = (
             scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
@@ -90,7 +95,11 @@ class DPoPMiddleware:
         scopes = self._scopes(environ) if callable(self._scopes) else self._scopes
         try:
             verified = self._gate.check(
-                resource_request(environ, token_in_form=_has_token_in_form(environ)),
+                resource_request(
+                    environ,
+                    token_in_form=_has_token_in_form(environ),
+                    client_certificate=self._client_certificate,
+                ),
                 scopes=scopes,
             )
         except AccessRefusedError as error:
@@ -121,12 +130,18 @@ class DPoPMiddleware:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-def resource_request(environ: Environ, *, token_in_form: bool) -> ResourceRequest:
+def resource_request(
+    environ: Environ,
+    *,
+    token_in_form: bool,
+    client_certificate: ClientCertificate | None = None,
+) -> ResourceRequest:
     """Return what the decision needs of a request.
 
     WSGI joins the lines of a repeated field with a comma, so each value is one line.
 
     :param token_in_form: the body is a form with an access token.
+    :param client_certificate: where to find the certificate of the client.
     """
     return ResourceRequest(
         method=environ["REQUEST_METHOD"],
@@ -137,6 +152,7 @@ def resource_request(environ: Environ, *, token_in_form: bool) -> ResourceReques
         proofs=_field(environ, "HTTP_DPOP"),
         token_elsewhere=token_in_form
         or names_access_token(environ.get("QUERY_STRING", "")),
+        certificate=client_certificate(environ) if client_certificate else None,
         spent=environ.setdefault("dpop_ext.spent", set()),
     )
 

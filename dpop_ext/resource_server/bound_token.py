@@ -54,7 +54,10 @@ def read_access_token(
 
 def _of_claims(claims: Mapping[str, Any]) -> Confirmation | None:
     if "cnf" in claims:
-        return parse_confirmation(claims["cnf"])
+        confirmation = parse_confirmation(claims["cnf"])
+        if confirmation.jkt is None:
+            _refuse_unverifiable(claims.get("token_type"))
+        return confirmation
     _refuse_unverifiable(claims.get("token_type"))
     return None
 

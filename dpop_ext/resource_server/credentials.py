@@ -45,6 +45,9 @@ class ResourceRequest:
     proofs: tuple[str, ...] = field(repr=False)
     #: The query or a form names an access token.
     token_elsewhere: bool = False
+    #: SHA-256 thumbprint of the certificate that the client showed on this connection,
+    #: base64url (RFC 8705); None if there is none, or none that can be trusted.
+    certificate: str | None = None
     #: The proofs that this request has spent already, by verifier, because another
     #: layer of the same application decided about it too.
     spent: set[tuple[int, bytes]] = field(default_factory=set, repr=False)

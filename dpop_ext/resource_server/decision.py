@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.confirmation import (
+    AccessToken,
+    Confirmation,
+    check_certificate,
+)
 from dpop_ext.core.proof import parse_proof, proof_type
 from dpop_ext.core.target import is_secure, request_url
 from dpop_ext.errors import (
     DPoPError,
+    KeyMismatchError,
     MalformedProofError,
     MalformedRequestError,
 )
@@ -93,14 +98,30 @@ def verify_request(
     :returns: None for an unbound token under Bearer.
     """
     if opened.proof is None:
-        if token.confirmation is not None:
-            raise AccessRefusedError(bound_token_as_bearer())
+        check_bearer(token.confirmation, certificate=opened.request.certificate)
         return None
     proof = opened.proof
     with refusing(
         MalformedProofError, one_proof_text=lambda: proof.kind == "symmetric"
     ):
-        return verifier.verify(proof, token=token)
+        return verifier.verify(
+            proof, token=token, certificate=opened.request.certificate
+        )
+
+
+def check_bearer(confirmation: Confirmation | None, *, certificate: str | None) -> None:
+    """Check the binding of a token that was sent as Bearer (:rfc:`9449#section-7.2`).
+
+    :param confirmation: None for an unbound token.
+    :param certificate: of the client, see :class:`ResourceRequest`. With it a token is
+        good that is bound to it alone, for such a token has no scheme of its own.
+    """
+    if confirmation is None:
+        return
+    if confirmation.jkt is not None:
+        raise AccessRefusedError(bound_token_as_bearer())
+    with refusing(KeyMismatchError, scheme="bearer"):
+        check_certificate(confirmation, certificate)
 
 
 def require_scope(

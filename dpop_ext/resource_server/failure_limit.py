@@ -88,7 +88,7 @@ class FailureLimit:
 def _client_of(proof: OpenedProof | None) -> _Client | None:
     """Return whose key made the MAC; None if there is no MAC, or none is known yet."""
     token = proof.peeked if proof is not None else None
-    if token is None or token.confirmation is None:
+    if token is None or token.confirmation is None or token.confirmation.jkt is None:
         return None
     return token.issuer, token.client_id, token.confirmation.jkt
 

@@ -15,6 +15,7 @@ from dpop_ext.resource_server.authlib_request import resource_request
 from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.decision import (
+    check_bearer,
     check_public_url,
     next_nonce,
     open_request,
@@ -192,11 +193,14 @@ class RejectBoundTokens:
     ) -> None:
         """Refuse *token* if it is bound, else let the validator decide."""
         try:
-            bound = token is not None and self.get_confirmation(token) is not None
+            if token is not None:
+                given = getattr(request, "resource_request", None)
+                check_bearer(
+                    self.get_confirmation(token),
+                    certificate=getattr(given, "certificate", None),
+                )
         except Exception as error:
             raise self._invalid_token() from error
-        if bound:
-            raise self._invalid_token()
         super().validate_token(token, scopes, request, **kwargs)  # type: ignore[misc]
 
     def _invalid_token(self) -> InvalidTokenError:

@@ -89,7 +89,12 @@ def verify_mac(
     :raises BadSignatureError: the MAC does not verify.
     """
     confirmation = token.confirmation
-    if confirmation is None or confirmation.dsk is None or token.client_id is None:
+    if (
+        confirmation is None
+        or confirmation.jkt is None
+        or confirmation.dsk is None
+        or token.client_id is None
+    ):
         raise MalformedProofError("The access token has no key for symmetric proofs.")
     dsk = confirmation.dsk
     if proof.algorithm != dsk.algorithm:

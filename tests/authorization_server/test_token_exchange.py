@@ -9,6 +9,7 @@ import pytest
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 
 from dpop_ext.authorization_server import SymmetricKeys, TokenExchangeGrant
+from dpop_ext.core.confirmation import Confirmation
 from tests.authorization_server.simulator import (
     ACCESS_TOKEN,
     AUDIENCE,
@@ -210,6 +211,26 @@ def test_without_the_extension_nothing_is_exchanged(make_sim: Any, prove: Any) -
     sim.app.testing = True
     with pytest.raises(RuntimeError, match="Register the DPoP extension"):
         sim.token(offer(sim, dpop_jkt=prove.jkt), prove())
+
+
+@pytest.mark.requirement("B-9", "J-6")
+@pytest.mark.parametrize("jkt", [True, False])
+def test_a_token_that_is_bound_to_a_certificate_is_not_exchanged_by_its_owner(
+    make_sim: Any, prove: Any, prove_other: Any, jkt: bool
+) -> None:
+    """Nobody here compares certificates. An actor that it names is another matter."""
+    sim = make_sim()
+    confirmation = Confirmation(
+        jkt=prove.jkt if jkt else None, dsk=None, certificate="A" * 43
+    )
+    find = sim.find_access_token
+    sim.find_access_token = lambda value: dataclasses.replace(
+        find(value), confirmation=confirmation
+    )
+    form = offer(sim, **NAMED)
+    assert error_of(sim.token(form, prove())) == (400, "invalid_grant")
+    assert error_of(sim.token(form)) == (400, "invalid_dpop_proof")
+    assert sim.token(form, prove_other(), client="rs").status_code == 200
 
 
 # --- actors

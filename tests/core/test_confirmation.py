@@ -12,11 +12,12 @@ from dpop_ext.core.confirmation import (
     AccessToken,
     Confirmation,
     DerivedKeyReference,
+    check_certificate,
     parse_confirmation,
 )
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.key import is_thumbprint
-from dpop_ext.errors import AccessTokenError
+from dpop_ext.errors import AccessTokenError, KeyMismatchError
 
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 R = bytes(range(32))
@@ -65,7 +66,11 @@ def test_a_reference_to_a_derived_key(
     [
         *(None, [], "", JKT, 0, True, {}, [JKT], ["jkt"]),
         *({"jkt": value} for value in ODD_THUMBPRINTS),
-        *({"jwk": {}}, {"x5t#S256": JKT}, {"kid": "a"}, {"jwe": "a.b.c.d.e"}),
+        *({"x5t#S256": value} for value in ODD_THUMBPRINTS),
+        *({"jkt": JKT, "x5t#S256": value} for value in ODD_THUMBPRINTS),
+        *({"x5t#S256": JKT, "jkt": value} for value in ODD_THUMBPRINTS),
+        *({"jwk": {}}, {"kid": "a"}, {"jwe": "a.b.c.d.e"}, {"x5t": JKT}),
+        {"x5t#S256": JKT, "dsk": DSK},
         *({"dsk": DSK}, {"JKT": JKT}, {"osc": {}}),
     ],
 )
@@ -78,7 +83,7 @@ def test_a_malformed_confirmation_is_not_an_absent_one(cnf: object) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"x5t#S256": JKT},
+        {"x5t#s256": JKT},
         {"jwk": {}},
         {"jwe": ""},
         {"kid": None},
@@ -93,6 +98,30 @@ def test_a_member_that_cannot_be_verified_makes_the_token_unusable(
         parse_confirmation({"jkt": JKT} | other)
     with pytest.raises(AccessTokenError):
         parse_confirmation({"jkt": JKT, "dsk": DSK} | other)
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"x5t#S256": JKT} | other)
+
+
+@pytest.mark.requirement("B-9", "J-19")
+def test_a_certificate_is_read_beside_a_key_or_alone() -> None:
+    other = b64url_encode(bytes(32))
+    alone = parse_confirmation({"x5t#S256": other})
+    assert alone == Confirmation(jkt=None, dsk=None, certificate=other)
+    both = parse_confirmation({"jkt": JKT, "x5t#S256": other})
+    assert both == Confirmation(jkt=JKT, dsk=None, certificate=other)
+    with_key = parse_confirmation({"jkt": JKT, "x5t#S256": other, "dsk": DSK})
+    assert with_key.certificate == other
+    for confirmation in (alone, both, with_key):
+        check_certificate(confirmation, other)
+        for certificate in (None, "", JKT, other + "=", "\xe9"):
+            with pytest.raises(KeyMismatchError):
+                check_certificate(confirmation, certificate)
+
+
+def test_a_certificate_is_not_asked_of_a_token_without_one() -> None:
+    confirmation = parse_confirmation({"jkt": JKT})
+    check_certificate(confirmation, None)
+    check_certificate(confirmation, JKT)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +182,7 @@ def test_any_value_is_a_confirmation_or_the_documented_error(value: object) -> N
             confirmation = parse_confirmation(cnf)
         except AccessTokenError:
             continue
-        assert is_thumbprint(confirmation.jkt)
+        assert is_thumbprint(confirmation.jkt or confirmation.certificate)
 
 
 def test_claims_of_a_token_do_not_show() -> None:

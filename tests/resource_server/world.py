@@ -18,6 +18,7 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jose import b64url_encode, sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
@@ -149,6 +150,7 @@ class World:
     public_url: str | None = AUDIENCE
     realm: str | None = None
     resource_metadata: str | None = None
+    client_certificate: ClientCertificate | None = None
     scope: str = "accounts"
     store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
     #: How often the protected code ran.
@@ -280,10 +282,11 @@ class World:
             realm=self.realm,
             resource_metadata=self.resource_metadata,
             accept_bearer=self.accept_bearer,
+            client_certificate=self.client_certificate,
         )
 
     def protector(self) -> ResourceProtector:
-        protector = ResourceProtector()
+        protector = ResourceProtector(client_certificate=self.client_certificate)
         protector.register_token_validator(
             DPoPTokenValidator(
                 self.validator,
