@@ -114,10 +114,9 @@ class Server(AuthorizationServer):
         every log on the way, and a consent form must not add to what was consented to.
         """
         oauth2_request = FlaskOAuth2Request(flask_request)
-        if flask_request.path == AUTHORIZATION_PATH:
-            oauth2_request.payload = _Payload(flask_request.args)
-        else:
-            oauth2_request.payload = _Payload(flask_request.form)
+        at_authorization = flask_request.path == AUTHORIZATION_PATH
+        place = _Query if at_authorization else _Form
+        oauth2_request.payload = place(flask_request)
         return oauth2_request
 
     def handle_error_response(self, request: Any, error: OAuth2Error) -> Response:
@@ -137,13 +136,17 @@ def log_refusal(reason: str, request: Any = None) -> None:
     log.info("refused: %s, client %s, %s endpoint", reason, client_id, endpoint)
 
 
-class _Payload(FlaskOAuth2Payload):
-    def __init__(self, parameters: Any) -> None:
-        self._parameters = parameters
-
+class _Query(FlaskOAuth2Payload):
+    # Read no earlier than Authlib asks: the extension refuses an odd query before.
     @property
     def data(self) -> Any:
-        return self._parameters
+        return self._request.args
+
+
+class _Form(FlaskOAuth2Payload):
+    @property
+    def data(self) -> Any:
+        return self._request.form
 
 
 def constant(error: OAuth2Error) -> OAuth2Error:
