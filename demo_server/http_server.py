@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -40,6 +41,7 @@ class HTTPServer(BaseApplication):
     :param make_app: called in the worker process.
     :param listener: file descriptor of a bound TCP socket; we close it.
     :param ready: called in the worker process once it can answer.
+    :param tls: certificate, key and rules; None for plain HTTP.
     :param parent: identifier of the process that must outlive this one, if any.
     """
 
@@ -49,11 +51,13 @@ class HTTPServer(BaseApplication):
         *,
         listener: int,
         ready: Callable[[], None],
+        tls: ssl.SSLContext | None = None,
         parent: int | None = None,
     ) -> None:
         self._make_app = make_app
         self._listener = listener
         self._ready = ready
+        self._tls = tls
         self._parent = parent
         super().__init__()
 
@@ -75,6 +79,10 @@ class HTTPServer(BaseApplication):
             "forwarder_headers": "",
             "secure_scheme_headers": {},
         }
+        if self._tls is not None:
+            # The name of a file is what turns TLS on; it is not read again.
+            settings["certfile"] = __file__
+            settings["ssl_context"] = lambda _config, _default: self._tls
         for name, value in settings.items():
             self.cfg.set(name, value)
 

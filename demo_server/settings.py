@@ -50,6 +50,8 @@ class Settings:
     :param bearer: whether the resource server also takes unbound Bearer tokens.
     :param symmetric: whether keys for symmetric proofs are issued and accepted.
     :param workers: worker processes of each server.
+    :param tls_cert: certificate chain of both servers, in PEM; None for plain HTTP.
+    :param tls_key: its private key, in PEM.
     :param introspection_endpoint: where the resource server checks tokens, if it
         does not verify them as JWTs itself.
     :param log_level: name of the least severe level that is logged.
@@ -68,6 +70,8 @@ class Settings:
     bearer: bool = False
     symmetric: Literal["on", "off"] = "on"
     workers: int = 1
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     introspection_endpoint: str | None = None
     log_level: str = "info"
 
@@ -78,8 +82,13 @@ class Settings:
         if self.as_port and self.as_port == self.rs_port:
             raise SettingsError("--rs-port", "the servers need two different ports")
         for option, url in ("--issuer", self.issuer), ("--resource", self.resource):
-            if url is not None:
-                check_base_url(option, url)
+            if url is None:
+                continue
+            check_base_url(option, url)
+            if self.tls_cert is not None and not url.startswith("https:"):
+                raise SettingsError(option, "with --tls-cert an https URL is needed")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("--tls-cert", "needs --tls-key, and the other way")
         if self.introspection_endpoint is not None:
             check_url("--introspection-endpoint", self.introspection_endpoint)
         if not 1 <= self.access_token_lifetime <= MAX_ACCESS_TOKEN_LIFETIME:
@@ -105,12 +114,17 @@ class Settings:
     @property
     def issuer_url(self) -> str:
         """The issuer identifier, once the port is known."""
-        return self.issuer or f"http://127.0.0.1:{self.as_port}"
+        return self.issuer or self.local_url(self.as_port)
 
     @property
     def resource_url(self) -> str:
         """The audience of the resource server, once the port is known."""
-        return self.resource or f"http://127.0.0.1:{self.rs_port}"
+        return self.resource or self.local_url(self.rs_port)
+
+    def local_url(self, port: int) -> str:
+        """Return the base URL of the server that listens at *port*."""
+        scheme = "http" if self.tls_cert is None else "https"
+        return f"{scheme}://127.0.0.1:{port}"
 
     @property
     def keys_directory(self) -> Path:

@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-import requests
-
+from demo_server import fapi_client, tls
 from demo_server.first_start import prepare
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
+from dpop_ext.resource_server.transport import fetch
 
 Role = Literal["as", "rs"]
 
@@ -74,12 +74,12 @@ class DemoServer:
     @property
     def as_url(self) -> str:
         """Base URL of the authorization server, where it listens."""
-        return f"http://127.0.0.1:{self.settings.as_port}"
+        return self.settings.local_url(self.settings.as_port)
 
     @property
     def rs_url(self) -> str:
         """Base URL of the resource server, where it listens."""
-        return f"http://127.0.0.1:{self.settings.rs_port}"
+        return self.settings.local_url(self.settings.rs_port)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -136,6 +136,7 @@ class DemoServer:
         self._exit.close()
 
     def _start(self) -> None:
+        tls.server_context(self.settings)
         listeners: dict[Role, socket.socket] = {}
         with ExitStack() as sockets:
             # Held from here to the end: a free port cannot be lost to somebody else.
@@ -172,11 +173,9 @@ class DemoServer:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._stopping:
             self._check_processes()
-            try:
-                if requests.get(url, timeout=1).ok:
-                    return
-            except requests.RequestException:
-                pass
+            with suppress(OSError):
+                fetch(url, context=tls.probe_context())
+                return
             if time.monotonic() > deadline:
                 raise ServerError(f"no answer from {url}")
             time.sleep(0.05)
@@ -221,6 +220,9 @@ def run(settings: Settings) -> None:
     with server:
         print(f"authorization server  {server.settings.issuer_url}")
         print(f"resource server       {server.settings.resource_url}", flush=True)
+        if settings.profile == "fapi2":
+            path = settings.keys_directory / fapi_client.KEY_FILE
+            print(f"key of {fapi_client.CLIENT_ID}      {path}", flush=True)
         server.wait()
 
 

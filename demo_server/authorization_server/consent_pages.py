@@ -27,8 +27,6 @@ _EXPLANATIONS = {
     "unauthorized_client": "The application that sent you here may not do this.",
     "invalid_request_uri": "This request is too old, or was answered already. "
     "Please start once more in the application.",
-    "temporarily_unavailable": "The server cannot answer at the moment. "
-    "Please try again.",
 }
 _EXPLANATION = "The application that sent you here made a faulty request."
 
@@ -60,8 +58,7 @@ def create_blueprint(server: Server) -> Blueprint:
     def refuse(error: OAuth2Error) -> Response:
         """Tell the client, if it is clear who that is; else the person."""
         if not error.redirect_uri:
-            status = 503 if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else 400
-            return error_page(status, _EXPLANATIONS.get(error.error, _EXPLANATION))
+            return error_page(400, _EXPLANATIONS.get(error.error, _EXPLANATION))
         response = server.handle_error_response(None, error)
         issuer.add_issuer_parameter(server, response)
         return _see_other(response)

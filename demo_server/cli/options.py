@@ -21,7 +21,7 @@ _DESCRIPTION = """\
 An OAuth authorization server and a resource server that use DPoP (RFC 9449).
 
 Without a command both start, each in a process of its own. They listen on 127.0.0.1;
-to publish them, put a TLS-terminating proxy in front and set --issuer and --resource.
+to publish them, put a proxy in front and set --issuer and --resource.
 """
 
 _EPILOG = f"""\
@@ -107,6 +107,15 @@ def _options() -> _Parser:
         "--resource",
         metavar="URL",
         help="public base URL of the resource server, the audience of its tokens",
+    )
+    network.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="certificate chain in PEM: both servers speak TLS 1.2 and 1.3",
+    )
+    network.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="private key of --tls-cert"
     )
     tokens = parser.add_argument_group("what they demand")
     tokens.add_argument(

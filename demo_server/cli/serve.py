@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from demo_server import authorization_server, resource_server, supervisor
+from demo_server import authorization_server, resource_server, supervisor, tls
 from demo_server.first_start import prepare, prepare_resource_server
 from demo_server.http_server import HTTPServer
 from demo_server.settings import Settings
@@ -18,6 +18,7 @@ def serve(role: supervisor.Role, settings: Settings) -> None:
     :raises StartError: as :func:`demo_server.first_start.prepare`.
     :raises SystemExit: the server has ended.
     """
+    tls.server_context(settings)
     inherited = os.environ.get(supervisor.LISTENER_VARIABLE)
     if inherited is not None:
         parent = int(os.environ[supervisor.PARENT_VARIABLE])
@@ -48,5 +49,6 @@ def _run(
         lambda: module.create_app(settings),
         listener=listener,
         ready=ready,
+        tls=tls.server_context(settings),
         parent=parent,
     ).run()

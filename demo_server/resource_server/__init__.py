@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections.abc import Callable
 
 from flask import Flask
 
-from demo_server import demo_data, json_errors
+from demo_server import demo_data, json_errors, tls
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.polled_keyring import PolledKeyring
@@ -38,13 +39,13 @@ KEYS_INTERVAL = 1
 def create_app(
     settings: Settings,
     *,
-    fetch: Callable[..., bytes] = fetch,
+    fetch: Callable[..., bytes] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Flask:
     """Make the app, after :func:`demo_server.first_start.prepare_resource_server`.
 
     :param settings: what the operator chose; the ports are known by now.
-    :param fetch: asks the authorization server.
+    :param fetch: asks the authorization server; None does so over HTTP.
     :param clock: seconds since the epoch.
     :raises PrivateFileError: a key file cannot be read or trusted.
     """
@@ -63,7 +64,7 @@ def create_app(
         token_form="opaque" if settings.introspection_endpoint else "jwt",
         clock=clock,
     )
-    tokens = create_token_finder(settings, fetch=fetch, clock=clock)
+    tokens = create_token_finder(settings, fetch=fetch or _fetch(settings), clock=clock)
     protector = ResourceProtector()
     protector.register_token_validator(
         DPoPTokenValidator(
@@ -96,6 +97,10 @@ class UnboundTokens(RejectBoundTokens, TokenFinder):
     def __call__(self, text: str) -> AccessToken:
         """Return the verified token, bound or not."""
         return self._tokens(text)
+
+
+def _fetch(settings: Settings) -> Callable[..., bytes]:
+    return functools.partial(fetch, context=tls.client_context(settings))
 
 
 def create_token_finder(

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -37,7 +39,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Follow none: the answer becomes an ``HTTPError``."""
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+@functools.cache
+def _opener(context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    https = urllib.request.HTTPSHandler(context=context)
+    return urllib.request.build_opener(_NoRedirects, https)
 
 
 def fetch(
@@ -45,12 +50,14 @@ def fetch(
     *,
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> bytes:
     """Return the body of the answer to a GET, or to a POST of *data*.
 
     No redirect is followed. A request takes :data:`TIMEOUT` seconds to connect, as
     many to answer, and the answer has :data:`MAX_ANSWER` bytes at most.
 
+    :param context: for https; None trusts what the system does.
     :raises OSError: no answer in time, too long a one, or a status other than 200.
     """
     require_secure_url(url)
@@ -59,7 +66,7 @@ def fetch(
     )
     deadline = time.monotonic() + TIMEOUT
     try:
-        with _opener.open(request, timeout=TIMEOUT) as answer:
+        with _opener(context).open(request, timeout=TIMEOUT) as answer:
             if answer.status != 200:
                 raise OSError("the answer is not 200")
             return _read(answer, deadline)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import requests
 from flask.testing import FlaskClient
 from joserfc.jwk import ECKey, Key
 from werkzeug.test import TestResponse
 
+from demo_server import demo_data
 from demo_server.fapi_client import CLIENT_ID, load_key
+from demo_server.supervisor import DemoServer
 from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
-from tests.demo.parties import CALLBACK, CHALLENGE, VERIFIER, Parties, query_of
+from tests.demo.parties import (
+    CALLBACK,
+    CHALLENGE,
+    VERIFIER,
+    Parties,
+    hidden_fields,
+    query_of,
+)
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 REQUEST = {
@@ -103,3 +115,91 @@ class FapiParties:
 def authorize(request_uri: str, client_id: str = CLIENT_ID) -> str:
     query = {"client_id": client_id, "request_uri": request_uri}
     return f"/authorize?{urlencode(query)}"
+
+
+class FapiClient:
+    """The built-in client, over HTTP, with a key for proofs."""
+
+    def __init__(
+        self, server: DemoServer, key: ECKey, *, verify: str | bool = True
+    ) -> None:
+        self.server = server
+        self.key = key
+        self.client_key = load_key(server.settings.keys_directory)
+        self.nonces: dict[str, str] = {}
+        self.session = requests.Session()
+        self.verify = self.session.verify = verify
+        # A variable of the environment would come before *verify*.
+        self.session.trust_env = False
+
+    def send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        """Send a request with a proof, and once more if a nonce was missing."""
+        access_token = arguments.pop("access_token", None)
+        origin = url[: url.index("/", 8)]
+        for _ in range(2):
+            proof = make_proof(
+                self.key,
+                algorithm="ES256",
+                method=method,
+                url=url,
+                now=int(time.time()),
+                access_token=access_token,
+                nonce=self.nonces.get(origin),
+            )
+            headers = {"DPoP": proof}
+            if access_token is not None:
+                headers["Authorization"] = f"DPoP {access_token}"
+            answer = requests.request(
+                method,
+                url,
+                headers=headers,
+                timeout=10,
+                verify=self.verify,
+                **arguments,
+            )
+            fresh = answer.headers.get("DPoP-Nonce")
+            if fresh is None or answer.ok:
+                return answer
+            self.nonces[origin] = fresh
+        return answer
+
+    def assertion(self, **changes: Any) -> dict[str, str]:
+        return assertion(
+            self.client_key,
+            issuer=self.server.as_url,
+            now=int(time.time()),
+            **changes,
+        )
+
+    def push(self, **changes: Any) -> requests.Response:
+        form = given(REQUEST | self.assertion() | changes)
+        return self.send("POST", f"{self.server.as_url}/par", data=form)
+
+    def token(self, **form: Any) -> requests.Response:
+        form = self.assertion() | form
+        return self.send("POST", f"{self.server.as_url}/token", data=form)
+
+    def decide(self, address: str) -> requests.Response:
+        """Sign in as a person would, and allow."""
+        browser, url = self.session, self.server.as_url + address
+        page = browser.get(url, timeout=10)
+        form = {
+            **hidden_fields(page.text),
+            "username": demo_data.USERNAME,
+            "password": demo_data.PASSWORD,
+        }
+        if "username" in page.text:
+            page = browser.post(f"{self.server.as_url}/login", data=form, timeout=10)
+        form = {"csrf_token": hidden_fields(page.text)["csrf_token"]}
+        form["decision"] = "allow"
+        return browser.post(url, data=form, allow_redirects=False, timeout=10)
+
+    def code(self) -> str:
+        answer = self.push()
+        assert answer.status_code == 201, answer.text
+        answer = self.decide(authorize(answer.json()["request_uri"]))
+        assert answer.status_code == 303, answer.text
+        return query_of(answer.headers["Location"])["code"]
+
+    def redeem(self, code: str) -> requests.Response:
+        return self.token(**CODE_FORM, code=code)

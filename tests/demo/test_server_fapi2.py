@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,14 @@ from demo_server.models import PushedRequest
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings, SettingsError
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
 from tests.demo.fapi import (
     CODE_FORM,
     REQUEST,
+    FapiClient,
     FapiParties,
     assertion,
     authorize,
-    given,
 )
 from tests.demo.parties import (
     CALLBACK,
@@ -383,84 +381,6 @@ def test_public_keys_only_are_in_the_database(fapi: FapiParties) -> None:
 # --- the two processes
 
 
-class Client:
-    """The built-in client, over HTTP, with a key for proofs."""
-
-    def __init__(self, server: DemoServer, key: ECKey) -> None:
-        self.server = server
-        self.key = key
-        self.client_key = load_key(server.settings.keys_directory)
-        self.nonces: dict[str, str] = {}
-        self.session = requests.Session()
-
-    def send(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        """Send a request with a proof, and once more if a nonce was missing."""
-        access_token = arguments.pop("access_token", None)
-        origin = url[: url.index("/", 8)]
-        for _ in range(2):
-            proof = make_proof(
-                self.key,
-                algorithm="ES256",
-                method=method,
-                url=url,
-                now=int(time.time()),
-                access_token=access_token,
-                nonce=self.nonces.get(origin),
-            )
-            headers = {"DPoP": proof}
-            if access_token is not None:
-                headers["Authorization"] = f"DPoP {access_token}"
-            answer = requests.request(
-                method, url, headers=headers, timeout=10, **arguments
-            )
-            fresh = answer.headers.get("DPoP-Nonce")
-            if fresh is None or answer.ok:
-                return answer
-            self.nonces[origin] = fresh
-        return answer
-
-    def assertion(self, **changes: Any) -> dict[str, str]:
-        return assertion(
-            self.client_key,
-            issuer=self.server.as_url,
-            now=int(time.time()),
-            **changes,
-        )
-
-    def push(self, **changes: Any) -> requests.Response:
-        form = given(REQUEST | self.assertion() | changes)
-        return self.send("POST", f"{self.server.as_url}/par", data=form)
-
-    def token(self, **form: Any) -> requests.Response:
-        form = self.assertion() | form
-        return self.send("POST", f"{self.server.as_url}/token", data=form)
-
-    def decide(self, address: str) -> requests.Response:
-        """Sign in as a person would, and allow."""
-        browser, url = self.session, self.server.as_url + address
-        page = browser.get(url, timeout=10)
-        form = {
-            **hidden_fields(page.text),
-            "username": demo_data.USERNAME,
-            "password": demo_data.PASSWORD,
-        }
-        if "username" in page.text:
-            page = browser.post(f"{self.server.as_url}/login", data=form, timeout=10)
-        form = {"csrf_token": hidden_fields(page.text)["csrf_token"]}
-        form["decision"] = "allow"
-        return browser.post(url, data=form, allow_redirects=False, timeout=10)
-
-    def code(self) -> str:
-        answer = self.push()
-        assert answer.status_code == 201, answer.text
-        answer = self.decide(authorize(answer.json()["request_uri"]))
-        assert answer.status_code == 303, answer.text
-        return query_of(answer.headers["Location"])["code"]
-
-    def redeem(self, code: str) -> requests.Response:
-        return self.token(**CODE_FORM, code=code)
-
-
 @pytest.fixture(scope="module")
 def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     directory = tmp_path_factory.mktemp("fapi")
@@ -476,12 +396,12 @@ def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer
 
 
 @pytest.fixture
-def client(fapi_server: DemoServer, ec_key: ECKey) -> Client:
-    return Client(fapi_server, ec_key)
+def client(fapi_server: DemoServer, ec_key: ECKey) -> FapiClient:
+    return FapiClient(fapi_server, ec_key)
 
 
 @pytest.mark.requirement("F-2", "F-6", "F-8")
-def test_the_flow_over_http(client: Client) -> None:
+def test_the_flow_over_http(client: FapiClient) -> None:
     code = client.code()
     answer = client.redeem(code)
     assert answer.status_code == 200, answer.text
@@ -497,7 +417,7 @@ def test_the_flow_over_http(client: Client) -> None:
 
 
 @pytest.mark.requirement("F-1", "F-8")
-def test_what_fapi_forbids_is_refused_over_http(client: Client) -> None:
+def test_what_fapi_forbids_is_refused_over_http(client: FapiClient) -> None:
     as_url = client.server.as_url
     plain = requests.get(f"{as_url}/authorize", params=REQUEST, timeout=10)
     assert plain.status_code == 400
@@ -512,7 +432,7 @@ def test_what_fapi_forbids_is_refused_over_http(client: Client) -> None:
     assert client.push(**client.assertion(aud=[as_url])).status_code == 401
 
 
-def test_parallel_redemptions_over_http_give_one_token(client: Client) -> None:
+def test_parallel_redemptions_over_http_give_one_token(client: FapiClient) -> None:
     code, statuses = client.code(), []
 
     def redeem() -> None:

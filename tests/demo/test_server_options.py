@@ -68,7 +68,8 @@ def test_every_option_is_also_a_variable(name: str) -> None:
 
 
 def test_no_option_was_forgotten() -> None:
-    assert {name.lower() for name in OPTIONS} | {"bearer"} == set(Settings.__slots__)
+    others = {"bearer", "tls_cert", "tls_key"}
+    assert {name.lower() for name in OPTIONS} | others == set(Settings.__slots__)
 
 
 @pytest.mark.parametrize(
