@@ -27,7 +27,10 @@ from dpop_ext import (
 )
 from dpop_ext.authorization_server import (
     AccessTokenGenerator,
+    ClientAssertion,
     DPoP,
+    FAPI2SecurityProfile,
+    PushedAuthorizationRequests,
     SymmetricKeys,
     dpop_columns,
 )
@@ -47,8 +50,17 @@ from dpop_ext.resource_server import (
     VerifiedRequest,
     protected_resource_metadata,
 )
-from dpop_ext.stores.base import AudienceSecrets, KeyringSource, NoReplayProtection
+from dpop_ext.stores.base import (
+    AudienceSecrets,
+    KeyringSource,
+    NoReplayProtection,
+    ReplayStore,
+)
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.stores.pushed_requests import (
+    MemoryPushedRequestStore,
+    PushedRequestStore,
+)
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 
@@ -141,6 +153,15 @@ def authorization_server(verifier: ProofVerifier, keys: KeySet, request: Any) ->
         policy=lambda _client, _audience: "perhaps",  # type: ignore[arg-type, return-value]
     )
     extension = DPoP(verifier, symmetric=symmetric, public_url=ISSUER)
+    pushed: PushedRequestStore = MemoryPushedRequestStore()
+    PushedAuthorizationRequests(pushed, dpop=extension, required=True, lifetime=90)
+    PushedAuthorizationRequests(pushed, extension)  # type: ignore[call-arg]
+    replays: ReplayStore = MemoryReplayStore()
+    ClientAssertion(ISSUER, replays, algorithms=["ES256"], max_lifetime=60)
+    profile = FAPI2SecurityProfile(
+        ISSUER, dpop=extension, replay_store=replays, pushed_requests=pushed
+    )
+    assert_type(profile.get_metadata(), dict[str, Any])
     assert_type(extension.get_metadata(), dict[str, Any])
     assert_type(dpop_columns(request), dict[str, str | None])
     AccessTokenGenerator(ISSUER, lambda: keys, alg="ES256", audience=API)

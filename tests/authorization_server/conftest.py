@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dpop_ext.core.nonce import NonceIssuer
+from tests.authorization_server.pushing import Pushing
 from tests.authorization_server.simulator import Prover, Simulator
 
 NONCE_SECRET = bytes(range(32))
@@ -36,6 +37,19 @@ def make_sim(clock: Any) -> Callable[..., Simulator]:
 @pytest.fixture
 def sim(make_sim: Callable[..., Simulator]) -> Simulator:
     return make_sim()
+
+
+@pytest.fixture
+def make_pushing(clock: Any) -> Callable[..., Pushing]:
+    def make(**options: Any) -> Pushing:
+        return Pushing(clock, **options)
+
+    return make
+
+
+@pytest.fixture
+def pushing(make_pushing: Callable[..., Pushing]) -> Pushing:
+    return make_pushing()
 
 
 @pytest.fixture

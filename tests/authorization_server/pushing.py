@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Response
+from joserfc.jwk import Key
 from werkzeug.test import TestResponse
 
 from dpop_ext.authorization_server import PushedAuthorizationRequests
@@ -15,6 +16,7 @@ from tests.authorization_server.simulator import (
     ISSUER,
     REDIRECT_URI,
     VERIFIER,
+    Client,
     Prover,
     Simulator,
     basic,
@@ -103,6 +105,17 @@ class Pushing:
     ) -> TestResponse:
         form = self.sim.grant("authorization_code", client) | {"code": code}
         return self.sim.token(form, proof, client=client)
+
+
+class SigningClient(Client):
+    """A client that has keys and no secret."""
+
+    def __init__(self, client_id: str, *keys: Key, **metadata: Any) -> None:
+        jwks = {"keys": [key.as_dict(private=False) for key in keys]}
+        super().__init__(client_id, None, jwks=jwks, **metadata)
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method == "private_key_jwt"
 
 
 def redirected(response: TestResponse) -> dict[str, str]:

@@ -16,27 +16,15 @@ from dpop_ext.core.jose import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.memory import MemoryReplayStore
-from tests.authorization_server.pushing import Pushing, par_proof
+from tests.authorization_server.pushing import Pushing, SigningClient, par_proof
 from tests.authorization_server.simulator import (
     ISSUER,
     METHODS,
     TOKEN_URL,
-    Client,
     Prover,
 )
 
 NOW = 1_790_000_000
-
-
-class SigningClient(Client):
-    """A client that has keys and no secret."""
-
-    def __init__(self, client_id: str, *keys: Key, **metadata: Any) -> None:
-        jwks = {"keys": [key.as_dict(private=False) for key in keys]}
-        super().__init__(client_id, None, jwks=jwks, **metadata)
-
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method == "private_key_jwt"
 
 
 class Signing:

@@ -21,7 +21,12 @@ from dpop_ext.core.jose import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.pushed_requests import MemoryPushedRequestStore
-from tests.authorization_server.pushing import PAR_URL, par_proof, redirected
+from tests.authorization_server.pushing import (
+    PAR_URL,
+    SigningClient,
+    par_proof,
+    redirected,
+)
 from tests.authorization_server.simulator import (
     ISSUER,
     PUBLIC_GRANTS,
@@ -32,7 +37,6 @@ from tests.authorization_server.simulator import (
     Simulator,
     basic,
 )
-from tests.authorization_server.test_client_assertion import SigningClient
 
 REQUEST = {
     "response_type": "code",

@@ -31,19 +31,6 @@ from tests.authorization_server.pushing import (
 from tests.authorization_server.simulator import AUDIENCE, ISSUER, Prover, basic
 
 
-@pytest.fixture
-def make_pushing(clock: Any) -> Callable[..., Pushing]:
-    def make(**options: Any) -> Pushing:
-        return Pushing(clock, **options)
-
-    return make
-
-
-@pytest.fixture
-def pushing(make_pushing: Callable[..., Pushing]) -> Pushing:
-    return make_pushing()
-
-
 def error_of(response: Any, status: int = 400) -> str:
     """The error of a JSON answer that is not kept and leads nowhere."""
     assert response.status_code == status, response.text

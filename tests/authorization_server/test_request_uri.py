@@ -25,19 +25,6 @@ DENY: dict[str, str] = {}
 ALLOW = {"confirm": "yes"}
 
 
-@pytest.fixture
-def make_pushing(clock: Any) -> Callable[..., Pushing]:
-    def make(**options: Any) -> Pushing:
-        return Pushing(clock, **options)
-
-    return make
-
-
-@pytest.fixture
-def pushing(make_pushing: Callable[..., Pushing]) -> Pushing:
-    return make_pushing()
-
-
 def is_refused(response: Any, error: str = "invalid_request_uri") -> bool:
     """Whether a browser gets an error here, and is sent nowhere."""
     return (

@@ -321,7 +321,7 @@ def test_a_nonce_challenge_costs_nothing(fapi: FapiParties, clock: Clock) -> Non
     assert fapi.push().status_code == 201
 
 
-@pytest.mark.requirement("M-1", "J-1")
+@pytest.mark.requirement("M-1")
 def test_the_metadata_is_that_of_the_profile(fapi: FapiParties) -> None:
     browser = fapi.parties.as_client
     metadata = browser.get("/.well-known/oauth-authorization-server").get_json()
