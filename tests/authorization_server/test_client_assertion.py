@@ -424,6 +424,21 @@ def test_a_refused_assertion_is_not_used_up(signing: Signing, key: ECKey) -> Non
     assert signing.token(assertion).status_code == 200
 
 
+def test_a_client_of_another_method_uses_nothing_up(
+    make_signing: Callable[..., Signing], key: ECKey
+) -> None:
+    """Trap: Authlib compares the method after the assertion was looked at."""
+    store = MemoryReplayStore()
+    signing = make_signing(assertion_store=store)
+    metadata = signing.sim.clients["confidential"].client_metadata
+    metadata["jwks"] = signing.client.client_metadata["jwks"]
+    assertion = signing.sign(key, iss="confidential", sub="confidential")
+    assert "registered key" in description_of(signing.token(assertion))
+    assert len(store) == 0
+    assert signing.token(signing.sign(key)).status_code == 200
+    assert len(store) == 1
+
+
 def test_a_store_that_fails_authenticates_nobody(
     make_signing: Callable[..., Signing], key: ECKey
 ) -> None:
