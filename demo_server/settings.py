@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dpop_ext.core.policy import FAPI2, RFC9449, ProofPolicy
 from dpop_ext.core.target import is_loopback
+from dpop_ext.core.target import origin as normalize_origin
 
 #: Every option is also an environment variable with this prefix.
 ENVIRONMENT_PREFIX = "DPOP_DEMO_"
@@ -54,6 +55,8 @@ class Settings:
     :param tls_key: its private key, in PEM.
     :param introspection_endpoint: where the resource server checks tokens, if it
         does not verify them as JWTs itself.
+    :param cors_origins: whose scripts may use the servers: scheme, host and port, as
+        browsers send them, separated by commas.
     :param log_level: name of the least severe level that is logged.
     """
 
@@ -73,6 +76,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     introspection_endpoint: str | None = None
+    cors_origins: str = ""
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -104,7 +108,14 @@ class Settings:
                 "only 1 is possible: used proofs are remembered in the memory of one "
                 "process, so a second worker would accept a replayed proof",
             )
+        for origin in self.script_origins:
+            check_origin("--cors-origins", origin)
         check_database(self.database)
+
+    @property
+    def script_origins(self) -> tuple[str, ...]:
+        """Whose scripts may use the servers, one by one."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     @property
     def policy(self) -> ProofPolicy:
@@ -179,6 +190,16 @@ def check_base_url(option: str, url: str) -> None:
         raise SettingsError(
             option, "scheme, host and port only, in lower case, without a final slash"
         )
+
+
+def check_origin(option: str, url: str) -> None:
+    """Refuse what no browser sends as an origin.
+
+    :raises SettingsError: as :func:`check_base_url`, or the default port is named.
+    """
+    check_base_url(option, url)
+    if normalize_origin(url) != url:
+        raise SettingsError(option, "the default port must be left out")
 
 
 def check_database(database: str) -> None:

@@ -42,6 +42,7 @@ from dpop_ext.authorization_server import (
     S256CodeChallenge,
     SymmetricKeys,
 )
+from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.memory import MemoryReplayStore
 
@@ -90,7 +91,12 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     json_errors.register(
         app, html_for=html_page.error_page, html_endpoints=("login.", "authorization.")
     )
-    app.wsgi_app = PublicURL(app.wsgi_app, server.issuer)  # type: ignore[method-assign]
+    app.wsgi_app = CORS(  # type: ignore[method-assign]
+        PublicURL(app.wsgi_app, server.issuer),
+        origins=settings.script_origins,
+        paths=protocol.SCRIPT_PATHS,
+        methods=("GET", "POST"),
+    )
     return app
 
 

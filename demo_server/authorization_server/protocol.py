@@ -25,6 +25,12 @@ from dpop_ext.core.policy import FAPI2
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import DPoPTokenValidator
 
+#: What scripts of other origins may use; the pages, which have cookies, never.
+SCRIPT_PATHS = (
+    *("/token", "/par", "/revoke", "/jwks", "/userinfo"),
+    "/.well-known/oauth-authorization-server",
+)
+
 
 def create_blueprint(server: Server, dpop: DPoP, profile: dict[str, Any]) -> Blueprint:
     """Return the endpoints of *server* that speak JSON.

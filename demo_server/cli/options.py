@@ -117,6 +117,11 @@ def _options() -> _Parser:
     network.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="private key of --tls-cert"
     )
+    network.add_argument(
+        "--cors-origins",
+        metavar="URL,...",
+        help="origins whose scripts may use the servers (default: none)",
+    )
     tokens = parser.add_argument_group("what they demand")
     tokens.add_argument(
         "--profile",

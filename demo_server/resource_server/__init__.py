@@ -20,6 +20,7 @@ from demo_server.settings import Settings
 from dpop_ext import NonceIssuer, ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.resource_server import (
     AccessTokenValidator,
     DPoPTokenValidator,
@@ -79,8 +80,8 @@ def create_app(
     app.register_blueprint(api.create_blueprint(settings, verifier, protector))
     api.add_echo(app, protector)
     json_errors.register(app)
-    app.wsgi_app = PublicURL(  # type: ignore[method-assign]
-        app.wsgi_app, settings.resource_url
+    app.wsgi_app = CORS(  # type: ignore[method-assign]
+        PublicURL(app.wsgi_app, settings.resource_url), origins=settings.script_origins
     )
     return app
 

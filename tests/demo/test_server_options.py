@@ -43,6 +43,7 @@ OPTIONS: dict[str, tuple[list[str], object]] = {
     "ISSUER": (["--issuer", "https://as.example"], "https://as.example"),
     "RESOURCE": (["--resource", "http://[::1]:1"], "http://[::1]:1"),
     "PROFILE": (["--profile", "fapi2"], "fapi2"),
+    "CORS_ORIGINS": (["--cors-origins", "https://a.example"], "https://a.example"),
     "NONCE": (["--nonce", "off"], "off"),
     "DATABASE": (["--database", "sqlite:///x"], "sqlite:///x"),
     "KEYS": (["--keys", "k"], Path("k")),
