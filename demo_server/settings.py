@@ -86,11 +86,7 @@ class Settings:
         if self.as_port and self.as_port == self.rs_port:
             raise SettingsError("--rs-port", "the servers need two different ports")
         for option, url in ("--issuer", self.issuer), ("--resource", self.resource):
-            if url is None:
-                continue
-            check_base_url(option, url)
-            if self.tls_cert is not None and not url.startswith("https:"):
-                raise SettingsError(option, "with --tls-cert an https URL is needed")
+            check_public_url(option, url, tls=self.tls_cert is not None)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert", "needs --tls-key, and the other way")
         if self.introspection_endpoint is not None:
@@ -190,6 +186,20 @@ def check_base_url(option: str, url: str) -> None:
         raise SettingsError(
             option, "scheme, host and port only, in lower case, without a final slash"
         )
+
+
+def check_public_url(option: str, url: str | None, *, tls: bool) -> None:
+    """Refuse what is no name for a server.
+
+    :param url: None is derived from the port.
+    :param tls: the server itself ends TLS.
+    :raises SettingsError: as :func:`check_base_url`, or plain http with *tls*.
+    """
+    if url is None:
+        return
+    check_base_url(option, url)
+    if tls and not url.startswith("https:"):
+        raise SettingsError(option, "with --tls-cert an https URL is needed")
 
 
 def check_origin(option: str, url: str) -> None:
