@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
@@ -21,9 +22,16 @@ from dpop_ext.resource_server.issuer_signature import (
     IssuerSignature,
 )
 from dpop_ext.resource_server.jwks import KeySource
+from dpop_ext.resource_server.token_cache import TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
 
 _TYPES = ("at+jwt", "application/at+jwt")
+#: Each parse makes new strings of the names. Remembered tokens share these instead.
+_NAMES = {
+    name: name
+    for name in ("iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jti")
+    + ("scope", "cnf", "auth_time", "acr", "amr", "roles", "groups", "entitlements")
+}
 
 
 class AccessTokenValidator(TokenFinder):
@@ -34,15 +42,21 @@ class AccessTokenValidator(TokenFinder):
     parsed once, as strictly as a proof, and nothing is used but what was parsed.
     Revocation cannot be seen in a JWT: keep their lifetime short, or introspect.
 
+    A token that was verified is remembered for a moment. Its expiry is checked on every
+    request all the same, its scope and its binding by whoever asked for it.
+
     :param issuer: identifier of the authorization server, exactly as in ``iss``.
     :param audience: this resource server's own identifier, which must be in ``aud``.
     :param jwks: the issuer's public keys, as a JWK Set or from a source of your own.
     :param jwks_uri: where the issuer publishes them, in place of *jwks*.
     :param algorithms: accepted signature algorithms, asymmetric ones by their names.
+    :param remember: seconds for which a verified token is not verified again. A key
+        that the issuer withdrew is good for so much longer, with tokens that were seen
+        before. 0 verifies every time.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
-    :raises ValueError: not exactly one of *jwks* and *jwks_uri*, or an algorithm that
-        is unknown, ``none`` or a MAC.
+    :raises ValueError: not exactly one of *jwks* and *jwks_uri*, an algorithm that is
+        unknown, ``none`` or a MAC, or *remember* is negative.
     """
 
     def __init__(
@@ -53,6 +67,7 @@ class AccessTokenValidator(TokenFinder):
         jwks: KeySource | Mapping[str, Any] | None = None,
         jwks_uri: str | None = None,
         algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
+        remember: float = 60,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = issuer
@@ -61,7 +76,9 @@ class AccessTokenValidator(TokenFinder):
             jwks, jwks_uri, algorithms=algorithms, clock=clock
         )
         self.algorithms = self._signature.algorithms
+        self._audience = (audience,)
         self._clock = clock
+        self._cache = TokenCache(max_age=remember, clock=clock)
 
     def __call__(self, text: str) -> AccessToken:
         """Return the verified token.
@@ -72,6 +89,9 @@ class AccessTokenValidator(TokenFinder):
             way that cannot be verified.
         :raises StoreError: the issuer's keys are not available.
         """
+        return self._cache.find(text, self._verify)
+
+    def _verify(self, text: str) -> AccessToken:
         try:
             jws = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH)
             self._signature.verify(jws, types=_TYPES)
@@ -85,7 +105,11 @@ class AccessTokenValidator(TokenFinder):
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         if required_text(claims, "iss") != self.issuer:
             raise AccessTokenError
+        # The same text, in one string for all tokens.
+        claims["iss"] = self.issuer
         audience = one_of(claims, "aud", self.audience)
+        if audience == (self.audience,):
+            audience = self._audience
         expires_at = check_times(
             claims, now=int(self._clock()), required=("exp", "iat")
         )
@@ -98,5 +122,8 @@ class AccessTokenValidator(TokenFinder):
             token_id=required_text(claims, "jti"),
             confirmation=parse_confirmation(claims["cnf"]) if "cnf" in claims else None,
             scope=optional_text(claims, "scope") or "",
-            claims=claims,
+            # Read-only, as all requests with this token share it.
+            claims=MappingProxyType(
+                {_NAMES.get(name, name): claims[name] for name in claims}
+            ),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -25,6 +26,7 @@ from dpop_ext.resource_server.issuer_signature import (
 )
 from dpop_ext.resource_server.jwks import KeySource
 from dpop_ext.resource_server.signed_introspection import MEDIA_TYPE, read_signed_answer
+from dpop_ext.resource_server.token_cache import TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.transport import fetch, require_secure_url
 
@@ -44,9 +46,9 @@ class IntrospectionTokenValidator(TokenFinder):
     """Ask the authorization server about each access token.
 
     This server authenticates as itself; neither the client's proof nor anything else of
-    the request goes along. Every request asks anew: an answer is not kept, so a revoked
-    token is refused at once. Give the verifier ``token_form="opaque"`` if symmetric
-    keys are on.
+    the request goes along. Unless *remember* says otherwise, every request asks anew,
+    so a revoked token is refused at once. Give the verifier ``token_form="opaque"`` if
+    symmetric keys are on.
 
     :param endpoint: the introspection endpoint: https, or http to a loopback address.
     :param client_id: of this resource server at the authorization server.
@@ -60,11 +62,14 @@ class IntrospectionTokenValidator(TokenFinder):
         then change nothing.
     :param jwks_uri: where the authorization server publishes its keys.
     :param algorithms: accepted signature algorithms of such an answer.
+    :param remember: seconds for which an answer that a token is active is kept, within
+        its expiry: so long can a revoked token, or a scope that was taken away, be good
+        (:rfc:`7662#section-2.2`). 0 keeps none.
     :param post: sends the request.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
-    :raises ValueError: *endpoint* is plain http; both *jwks* and *jwks_uri*; or an
-        algorithm that is unknown, ``none`` or a MAC.
+    :raises ValueError: *endpoint* is plain http; both *jwks* and *jwks_uri*; an
+        algorithm that is unknown, ``none`` or a MAC; or *remember* is negative.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class IntrospectionTokenValidator(TokenFinder):
         jwks: KeySource | Mapping[str, Any] | None = None,
         jwks_uri: str | None = None,
         algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
+        remember: float = 0,
         post: Post = fetch,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -97,6 +103,7 @@ class IntrospectionTokenValidator(TokenFinder):
             )
         self._post = post
         self._clock = clock
+        self._cache = TokenCache(max_age=remember, clock=clock)
 
     def __call__(self, text: str) -> AccessToken:
         """Return the token as the authorization server explains it.
@@ -108,6 +115,9 @@ class IntrospectionTokenValidator(TokenFinder):
         """
         if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
             raise AccessTokenError
+        return self._cache.find(text, self._ask)
+
+    def _ask(self, text: str) -> AccessToken:
         try:
             claims = self._introspect(text)
         except Exception as error:
@@ -156,7 +166,8 @@ class IntrospectionTokenValidator(TokenFinder):
             token_id=optional_text(claims, "jti"),
             confirmation=confirmation,
             scope=optional_text(claims, "scope") or "",
-            claims=claims,
+            # Read-only, as all requests with this token share it.
+            claims=MappingProxyType(claims),
         )
 
 

@@ -158,7 +158,7 @@ def test_other_asymmetric_algorithms_work(world: World, key: Key) -> None:
 
 def unsigned(claims: Mapping[str, Any], **header: Any) -> str:
     parts = ({"typ": "at+jwt"} | header, claims)
-    encoded = [b64url_encode(json.dumps(part).encode()) for part in parts]
+    encoded = [b64url_encode(json.dumps(dict(part)).encode()) for part in parts]
     return ".".join([*encoded, "AAAA"])
 
 

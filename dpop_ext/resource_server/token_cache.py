@@ -1,0 +1,64 @@
+"""Access tokens that were verified a moment ago: :rfc:`9068#section-4`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.recent import Recent
+
+#: Tokens that are remembered at most. Each takes up to 2 kB, plus its own claims.
+MAX_TOKENS = 10_000
+
+
+class TokenCache:
+    """Put before a check of access tokens; a token that passed is not checked again.
+
+    Only what passed is kept, under the SHA-256 of the whole text, and for as long as
+    two limits allow: the token's own expiry, which is looked at each time, and
+    *max_age*, within which a revoked token stays good. Once one of them is over, or the
+    clock was set back, the token is checked anew.
+
+    :param max_age: seconds; 0 keeps nothing.
+    :param max_tokens: tokens to keep.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *max_age* is negative.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_age: float,
+        clock: Callable[[], float],
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        if not max_age >= 0:
+            raise ValueError("seconds to remember a token for are not negative")
+        self._max_age = max_age
+        self._clock = clock
+        #: Each token with the time at which its check began.
+        self._tokens: Recent[bytes, tuple[AccessToken, float]] = Recent(max_tokens)
+
+    def find(self, text: str, check: Callable[[str], AccessToken]) -> AccessToken:
+        """Return the token that *check* returned for *text*, now or before.
+
+        :param check: raises an error for a token that is not good.
+        """
+        if not self._max_age:
+            return check(text)
+        now = self._clock()
+        # Surrogates have no encoding in UTF-8, and are no reason to fail here.
+        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        entry = self._tokens.get(name)
+        if entry is not None and self._is_fresh(entry, now):
+            return entry[0]
+        token = check(text)
+        self._tokens.put(name, (token, now))
+        return token
+
+    def _is_fresh(self, entry: tuple[AccessToken, float], now: float) -> bool:
+        token, checked_at = entry
+        return 0 <= now - checked_at < self._max_age and (
+            token.expires_at is None or now < token.expires_at
+        )

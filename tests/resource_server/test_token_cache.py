@@ -1,0 +1,258 @@
+"""Remembered tokens: within its window a token is not checked anew, after it it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey, Key
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.key_set import StaticKeys
+from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.resource_server import AccessTokenValidator, IntrospectionTokenValidator
+from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, Request, World, send
+
+
+class Keys:
+    """The issuer's keys, which can be withdrawn, and how often one was asked for."""
+
+    def __init__(self, key: ECKey) -> None:
+        self.key = key
+        self.withdrawn = False
+        self.asked = 0
+
+    def find(self, kid: str | None, *, algorithm: str) -> Key:
+        self.asked += 1
+        if self.withdrawn:
+            raise AccessTokenError
+        keys = StaticKeys({"keys": [self.key.as_dict(private=False)]})
+        return keys.find(kid, algorithm=algorithm)
+
+
+@pytest.fixture
+def keys(world: World) -> Keys:
+    return Keys(world.issuer_key)
+
+
+@pytest.fixture
+def validator(world: World, keys: Keys) -> AccessTokenValidator:
+    return AccessTokenValidator(ISSUER, AUDIENCE, jwks=keys, clock=world.clock)
+
+
+def test_a_token_is_verified_once_within_a_minute(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    text = world.token()
+    first = validator(text)
+    world.clock.advance(59)
+    assert validator(text) == first
+    assert keys.asked == 1
+    world.clock.advance(1)
+    assert validator(text) == first
+    assert keys.asked == 2
+
+
+def test_it_can_be_switched_off(world: World, keys: Keys) -> None:
+    validator = AccessTokenValidator(
+        ISSUER, AUDIENCE, jwks=keys, remember=0, clock=world.clock
+    )
+    text = world.token()
+    validator(text)
+    keys.withdrawn = True
+    with pytest.raises(AccessTokenError):
+        validator(text)
+
+
+@pytest.mark.requirement("J-8")
+def test_a_token_ends_within_the_window_when_its_key_is_withdrawn(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    text = world.token()
+    validator(text)
+    keys.withdrawn = True
+    # It is in use all the time: that must not prolong its stay.
+    for _ in range(3):
+        world.clock.advance(19)
+        validator(text)
+    world.clock.advance(3)
+    for _ in range(2):
+        with pytest.raises(AccessTokenError):
+            validator(text)
+
+
+@pytest.mark.requirement("J-8")
+def test_a_remembered_token_expires_to_the_second(
+    world: World, validator: AccessTokenValidator
+) -> None:
+    text = world.token(exp=world.clock.now + 20)
+    validator(text)
+    world.clock.advance(19)
+    validator(text)
+    world.clock.advance(1)
+    with pytest.raises(AccessTokenError):
+        validator(text)
+
+
+def test_a_clock_that_was_set_back_does_not_prolong_the_window(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    text = world.token()
+    validator(text)
+    keys.withdrawn = True
+    world.clock.advance(-1)
+    with pytest.raises(AccessTokenError):
+        validator(text)
+
+
+def test_what_failed_is_not_remembered(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    text = world.token()
+    keys.withdrawn = True
+    with pytest.raises(AccessTokenError):
+        validator(text)
+    keys.withdrawn = False
+    assert validator(text).client_id == CLIENT
+
+
+@pytest.mark.requirement("J-8", "T5")
+@pytest.mark.parametrize("place", [0, 40, -1, -2])
+def test_a_text_that_differs_anywhere_is_another_token(
+    world: World, validator: AccessTokenValidator, place: int
+) -> None:
+    text = world.token()
+    validator(text)
+    other = "B" if text[place] == "A" else "A"
+    forged = text[:place] + other + text[place:][1:]
+    with pytest.raises(AccessTokenError):
+        validator(forged)
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "é", "a.b.c"])
+def test_what_is_no_token_is_refused_as_ever(
+    validator: AccessTokenValidator, text: str
+) -> None:
+    with pytest.raises(AccessTokenError):
+        validator(text)
+
+
+def test_an_outage_is_no_answer_to_remember(world: World) -> None:
+    class Down:
+        def find(self, kid: str | None, *, algorithm: str) -> Key:
+            raise StoreError
+
+    validator = AccessTokenValidator(ISSUER, AUDIENCE, jwks=Down(), clock=world.clock)
+    text = world.token()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            validator(text)
+
+
+def test_the_scope_is_checked_on_each_request(world: World) -> None:
+    text = world.token(scope="accounts")
+    assert send(world.wsgi_app(), _request(world, text).environ()).status == 200
+    world.scope = "transfers"
+    assert send(world.wsgi_app(), _request(world, text).environ()).status == 403
+
+
+@pytest.mark.requirement("B-2")
+def test_the_binding_is_checked_on_each_request(world: World) -> None:
+    text = world.token()
+    assert send(world.wsgi_app(), _request(world, text).environ()).status == 200
+    stolen = _request(world, text, key=world.other_key).environ()
+    assert send(world.wsgi_app(), stolen).status == 401
+
+
+def test_nobody_can_change_the_claims_that_requests_share(
+    world: World, validator: AccessTokenValidator
+) -> None:
+    token = validator(world.token())
+    with pytest.raises(TypeError):
+        token.claims["scope"] = "everything"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("remember", [-1, -0.5, float("nan")])
+def test_a_window_is_a_number_of_seconds(world: World, remember: float) -> None:
+    with pytest.raises(ValueError, match="not negative"):
+        AccessTokenValidator(
+            ISSUER, AUDIENCE, jwks={"keys": [{}]}, remember=remember, clock=world.clock
+        )
+
+
+class Server:
+    """An introspection endpoint."""
+
+    def __init__(self, world: World) -> None:
+        self.asked = 0
+        self.answer: dict[str, Any] = {
+            "active": True,
+            "aud": AUDIENCE,
+            "scope": "accounts transfers",
+            "exp": world.clock.now + 300,
+        }
+
+    def __call__(self, url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        self.asked += 1
+        return json.dumps(self.answer).encode()
+
+
+def _introspection(world: World, server: Server, remember: float) -> Any:
+    return IntrospectionTokenValidator(
+        "https://as.example.com/introspect",
+        client_id="api",
+        client_secret="secret",
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        remember=remember,
+        post=server,
+        clock=world.clock,
+    )
+
+
+@pytest.mark.requirement("J-4")
+@pytest.mark.parametrize("remember", [0, 5])
+def test_introspection_sees_a_revoked_token_within_its_window(
+    world: World, remember: float
+) -> None:
+    server = Server(world)
+    introspect = _introspection(world, server, remember)
+    introspect("opaque")
+    server.answer = {"active": False}
+    if remember:
+        world.clock.advance(remember - 1)
+        introspect("opaque")
+        assert server.asked == 1
+        world.clock.advance(1)
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+
+
+def test_introspection_sees_a_lesser_scope_within_its_window(world: World) -> None:
+    server = Server(world)
+    introspect = _introspection(world, server, 5)
+    assert introspect("opaque").scope == "accounts transfers"
+    server.answer["scope"] = "accounts"
+    world.clock.advance(5)
+    assert introspect("opaque").scope == "accounts"
+
+
+def test_introspection_does_not_outlast_the_token(world: World) -> None:
+    server = Server(world)
+    server.answer["exp"] = world.clock.now + 2
+    introspect = _introspection(world, server, 60)
+    assert isinstance(introspect("opaque"), AccessToken)
+    world.clock.advance(2)
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+
+
+def _request(world: World, text: str, **changes: Any) -> Request:
+    return Request(
+        headers=[
+            ("Authorization", f"DPoP {text}"),
+            ("DPoP", world.proof(text, jti=None, **changes)),
+        ]
+    )
