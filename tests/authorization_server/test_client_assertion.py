@@ -47,9 +47,9 @@ class Signing:
             client = SigningClient(name, *keys, **dict(metadata))
             self.sim.clients[name] = client
         self.client = self.sim.clients["signer"]
-        self.method = ClientAssertion(
-            ISSUER, assertion_store or store, clock=clock, **dict(assertion)
-        )
+        # An empty store is false.
+        used = store if assertion_store is None else assertion_store
+        self.method = ClientAssertion(ISSUER, used, clock=clock, **dict(assertion))
         self.sim.server.register_client_auth_method("private_key_jwt", self.method)
         for grant, _ in self.sim.server._authorization_grants:
             grant.TOKEN_ENDPOINT_AUTH_METHODS = [*METHODS, "private_key_jwt"]
