@@ -425,6 +425,20 @@ def test_a_keyring_needs_the_identities_of_both_servers() -> None:
         ProofVerifier(MemoryReplayStore(), keyring=MemoryKeyring(ring()))
 
 
+def test_the_form_of_tokens_is_one_of_two(clock: Any) -> None:
+    with pytest.raises(ValueError, match="token_form"):
+        ProofVerifier(
+            MemoryReplayStore(),
+            token_form="saml",  # type: ignore[arg-type]
+        )
+
+
+def test_identities_that_no_key_is_derived_from_are_no_token(sym: Symmetric) -> None:
+    token = sym.token(client_id="x" * 2049)
+    with pytest.raises(AccessTokenError):
+        sym.open(sym.proof(token), token)
+
+
 @pytest.mark.requirement("R1502", "R1509")
 def test_a_symmetric_proof_verifies_with_the_derived_key(sym: Symmetric) -> None:
     token = sym.token()
