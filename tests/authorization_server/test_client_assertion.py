@@ -430,9 +430,9 @@ def test_a_client_of_another_method_uses_nothing_up(
     """Trap: Authlib compares the method after the assertion was looked at."""
     store = MemoryReplayStore()
     signing = make_signing(assertion_store=store)
-    metadata = signing.sim.clients["confidential"].client_metadata
+    metadata = signing.sim.clients["public"].client_metadata
     metadata["jwks"] = signing.client.client_metadata["jwks"]
-    assertion = signing.sign(key, iss="confidential", sub="confidential")
+    assertion = signing.sign(key, iss="public", sub="public")
     assert "registered key" in description_of(signing.token(assertion))
     assert len(store) == 0
     assert signing.token(signing.sign(key)).status_code == 200
