@@ -70,7 +70,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> WSGINetwork:
     network = WSGINetwork()
     # A function, so that it is given the adapter.
     monkeypatch.setattr(HTTPAdapter, "send", partialmethod(send_over, network))
-    monkeypatch.setattr(transport, "_opener", urllib.request.build_opener(network))
+    opener = urllib.request.build_opener(network)
+    monkeypatch.setattr(transport, "_opener", lambda context: opener)
     return network
 
 
