@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc6749 import InvalidRequestError, grants
 from flask import Flask
 from joserfc.jwk import ECKey, KeySet
 from requests.adapters import HTTPAdapter
@@ -20,7 +20,11 @@ from sqlalchemy import select
 
 from dpop_ext import ProofSigner
 from dpop_ext.authorization_server import AccessTokenGenerator
-from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
+from dpop_ext.integrations.requests_client import (
+    DPoPAuth,
+    DPoPTokenAuth,
+    OAuth2Session,
+)
 from dpop_ext.resource_server import transport
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -41,6 +45,7 @@ TEXT = README.read_text(encoding="utf-8")
 MARKS = {
     "server": "server.register_extension(DPoP(",
     "storage": "class AuthorizationCodeGrant(",
+    "fapi2": "server.register_extension(FAPI2SecurityProfile(",
     "resource": "require_oauth = ResourceProtector()",
     "bearer": "class MyBearerValidator(",
     "wsgi": "wsgi_app = DPoPMiddleware(",
@@ -100,6 +105,47 @@ def test_no_line_of_the_readme_is_wider_than_its_block() -> None:
         max(len(line) for block in blocks().values() for line in block.split("\n"))
         < 100
     )
+
+
+def test_the_server_of_the_fapi_profile_demands_what_it_says(
+    network: WSGINetwork,
+) -> None:
+    with application() as names:
+        run("storage", names)
+        register_clients(names)
+        keep_the_rest(names)
+        run("server", names)
+        # The block comes in place of the extension that the server above has.
+        server = AuthorizationServer(
+            names["app"],
+            query_client=names["query_client"],
+            save_token=names["save_token"],
+        )
+        server.register_grant(names["AuthorizationCodeGrant"])
+        server.register_grant(grants.ClientCredentialsGrant)
+        names["server"] = server
+        add_endpoints(names)
+        run("fapi2", names)
+        network.hosts["as.example"] = names["app"]
+
+        proof = DPoPTokenAuth(ProofSigner.generate(), ("client", "secret"))
+        for path, form in {
+            "token": {"grant_type": "client_credentials"},
+            "par": {"response_type": "code"},
+        }.items():
+            url = f"https://as.example/{path}"
+            answer = requests.post(url, data=form, auth=proof, timeout=5)
+            # A secret does not authenticate a client, whatever the proof.
+            assert (answer.status_code, answer.json()["error"]) == (
+                401,
+                "invalid_client",
+            )
+        with pytest.raises(InvalidRequestError, match="must be pushed"):
+            requests.get(
+                "https://as.example/authorize",
+                params={"response_type": "code", "client_id": "app"},
+                timeout=5,
+            )
 
 
 def test_the_client_gets_a_bound_token_and_its_answer(names: Names) -> None:
