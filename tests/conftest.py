@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 pytest_plugins = ["tests.plugins.requirement", "tests.plugins.skips", "pytester"]
 
@@ -50,3 +50,17 @@ def ed_key() -> OKPKey:
 @pytest.fixture(scope="session")
 def rsa_key() -> RSAKey:
     return RSAKey.generate_key(2048)
+
+
+@pytest.fixture(scope="session")
+def keys(ec_key: ECKey, ed_key: OKPKey, rsa_key: RSAKey) -> dict[str, Key]:
+    """A key for each algorithm of proofs."""
+    return {
+        "ES256": ec_key,
+        "ES384": ECKey.generate_key("P-384"),
+        "ES512": ECKey.generate_key("P-521"),
+        "PS256": rsa_key,
+        "RS256": rsa_key,
+        "Ed25519": ed_key,
+        "EdDSA": ed_key,
+    }

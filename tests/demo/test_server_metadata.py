@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key
 
 from dpop_ext.core.challenge import parse_challenges
 from dpop_ext.core.key import ALGORITHMS
@@ -14,20 +14,6 @@ from tests.demo.parties import CONFIDENTIAL, Parties
 
 AS_DOCUMENT = "/.well-known/oauth-authorization-server"
 RS_DOCUMENT = "/.well-known/oauth-protected-resource"
-
-
-@pytest.fixture
-def keys(ec_key: ECKey, rsa_key: RSAKey, ed_key: OKPKey) -> dict[str, Key]:
-    """A key for every algorithm that the package knows."""
-    return {
-        "ES256": ec_key,
-        "ES384": ECKey.generate_key("P-384"),
-        "ES512": ECKey.generate_key("P-521"),
-        "PS256": rsa_key,
-        "RS256": rsa_key,
-        "Ed25519": ed_key,
-        "EdDSA": ed_key,
-    }
 
 
 def proof(parties: Parties, key: Key, algorithm: str, **values: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-from typing import Any
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -55,12 +55,9 @@ def other(other_ec_key: ECKey) -> x509.Certificate:
 
 
 @pytest.fixture
-def world(clock: Any, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(
-        clock=clock,
-        key=ec_key,
-        other_key=other_ec_key,
-        issuer_key=other_ec_key,
+def world(world: World) -> World:
+    return replace(
+        world,
         accept_bearer=True,
         symmetric=True,
         client_certificate=ClientCertificate(variable=VARIABLE),

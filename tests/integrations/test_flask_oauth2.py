@@ -13,19 +13,11 @@ from authlib.oauth2.rfc6749 import TokenValidator
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oidc.core import UserInfoEndpoint
 from flask import Flask, request
-from joserfc.jwk import ECKey
 
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.resource_server import DPoPTokenValidator, RejectBoundTokens
 from tests.resource_server.cases import FORM, proof_with, with_proof
 from tests.resource_server.world import AUDIENCE, Request, Rows, World, send
-
-
-@pytest.fixture
-def world(clock: Any, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(
-        clock=clock, key=ec_key, other_key=other_ec_key, issuer_key=other_ec_key
-    )
 
 
 def app_with(view: Callable[[], Any], decorator: Any) -> Flask:

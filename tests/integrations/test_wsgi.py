@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.wsgi import MAX_FORM, DPoPMiddleware, raw_target
@@ -19,14 +19,8 @@ Start = Any
 
 
 @pytest.fixture
-def world(clock: Any, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(
-        clock=clock,
-        key=ec_key,
-        other_key=other_ec_key,
-        issuer_key=other_ec_key,
-        use_nonces=True,
-    )
+def world(world: World) -> World:
+    return replace(world, use_nonces=True)
 
 
 def protect(world: World, app: Any, **options: Any) -> DPoPMiddleware:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,14 +19,8 @@ adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
 
 
 @pytest.fixture
-def world(clock: Any, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(
-        clock=clock,
-        key=ec_key,
-        other_key=other_ec_key,
-        issuer_key=other_ec_key,
-        use_nonces=True,
-    )
+def world(world: World) -> World:
+    return replace(world, use_nonces=True)
 
 
 def credentials(world: World, **proof: Any) -> list[tuple[str, str]]:
