@@ -126,6 +126,7 @@ def test_the_server_of_the_fapi_profile_demands_what_it_says(
         names["server"] = server
         add_endpoints(names)
         run("fapi2", names)
+        names["app"].config["PROPAGATE_EXCEPTIONS"] = True
         network.hosts["as.example"] = names["app"]
 
         proof = DPoPTokenAuth(ProofSigner.generate(), ("client", "secret"))
