@@ -165,15 +165,29 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
             act = extend_chain(who, act)
         elif act is not None:
             check_chain(act)
-        # Anybody can say that he is a client which does not authenticate.
-        is_known = actor is not None or self.request.auth_method != "none"
         return TokenExchange(
             subject=subject,
             actor=actor,
             act=act,
-            is_actor_named=is_known and names(subject.claims.get("may_act"), who),
+            is_actor_named=(
+                self._is_authenticated(client, actor)
+                and names(subject.claims.get("may_act"), who)
+            ),
             targets=self._targets(),
             claims={} if act is None else {"act": act},
+        )
+
+    def _is_authenticated(self, client: Any, actor: AccessToken | None) -> bool:
+        """Tell whether the actor is really there.
+
+        Whoever finds an actor token that is bound to no key can send it. So it has to
+        be that of the client, which has authenticated: anybody can say that he is one
+        that does not.
+        """
+        if actor is not None and actor.confirmation is not None:
+            return True  # its key is compared with that of the proof
+        return self.request.auth_method != "none" and (
+            actor is None or actor.client_id == client.get_client_id()
         )
 
     def _read_token(

@@ -260,6 +260,25 @@ def test_an_actor_that_the_subject_did_not_name_does_not_act(
             assert error_of(refused) == (400, "invalid_request")
 
 
+@pytest.mark.requirement("J-6", "G-2")
+def test_an_actor_token_that_was_found_somewhere_makes_no_actor(
+    sim: Any, prove: Any, prove_other: Any
+) -> None:
+    """With the two tokens that somebody has stolen, he would get one for his key."""
+    form = offer(sim, dpop_jkt=prove.jkt, may_act={"sub": "agent"})
+    agents = {name: sim.add_token(name, sub="agent") for name in ("rs", "public")}
+    for client, owner in [("other-rs", "rs"), ("public", "rs"), ("public", "public")]:
+        actor = sim.subject(agents[owner], "actor")
+        refused = sim.token(form | actor, prove_other(), client=client)
+        assert error_of(refused) == (400, "invalid_request")
+    actor = sim.subject(agents["rs"], "actor")
+    assert sim.token(form | actor, prove_other(), client="rs").status_code == 200
+    agents["public"].dpop_jkt = prove_other.jkt
+    actor = sim.subject(agents["public"], "actor")
+    response = sim.token(form | actor, prove_other(), client="public")
+    assert sim.claims(response)["cnf"] == {"jkt": prove_other.jkt}
+
+
 def test_earlier_actors_are_kept_inside(sim: Any, prove: Any) -> None:
     earlier = {"sub": "first"}
     delegated = sim.token(offer(sim, act=earlier, **NAMED), prove(), client="rs")
