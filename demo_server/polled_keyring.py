@@ -50,8 +50,9 @@ class PolledKeyring:
         :raises UnknownKeyError: the snapshot is too old to be trusted.
         """
         now = self._clock()
-        # One thread reads; the others go on with what there is.
-        if self._is_due(now) and self._reading.acquire(blocking=self._ring is None):
+        # One thread reads; the others go on with what there is, or wait for the first.
+        nothing = self._ring is None
+        if (nothing or self._is_due(now)) and self._reading.acquire(blocking=nothing):
             try:
                 if self._is_due(now):
                     self._read(now)
@@ -59,7 +60,9 @@ class PolledKeyring:
                 self._reading.release()
         if self._ring is None:
             raise StoreError
-        if not 0 <= now - self._read_at <= MAX_STALE:
+        # In this order: another thread may be reading at this moment.
+        read_at = self._read_at
+        if not 0 <= self._clock() - read_at <= MAX_STALE:
             raise UnknownKeyError
         return self._ring
 

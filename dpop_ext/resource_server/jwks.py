@@ -99,7 +99,9 @@ class RemoteKeys:
 
     def _age(self) -> float:
         """Return the seconds since the last good answer."""
-        age = self._clock() - self._fetched_at
+        # In this order: another thread may be fetching at this moment.
+        fetched_at = self._fetched_at
+        age = self._clock() - fetched_at
         # A clock that was set back tells nothing: as old as can be.
         return age if age >= 0 else self._max_stale
 
