@@ -57,6 +57,14 @@ class Servers(Parties):
 
     stores: list[MemoryReplayStore] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
+    #: What the resource server asked the authorization server for.
+    fetched: list[str] = field(default_factory=list)
+
+    def fetch(
+        self, url: str, *, data: bytes | None = None, headers: Any = None
+    ) -> bytes:
+        self.fetched.append(url)
+        return super().fetch(url, data=data, headers=headers)
 
     @property
     def now(self) -> int:

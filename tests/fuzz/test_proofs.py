@@ -21,7 +21,7 @@ from tests.fuzz.servers import (
     sign,
     written,
 )
-from tests.fuzz.wire import send
+from tests.fuzz.wire import Answer, send
 
 # fmt: off
 HEADER = [
@@ -43,6 +43,11 @@ PLACES = [
     *(("claims", name) for name in CLAIMS),
     *(("jwk", name) for name in JWK),
 ]
+#: There is no good value of these.
+FATAL = {
+    *(("header", name) for name in ("crit", "b64", "zip", "enc")),
+    *(("jwk", name) for name in ("d", "k", "priv")),
+}
 #: (where, which member, what it is, whether the right one stays beside it)
 Check = Callable[[str, str, bytes, bool], None]
 
@@ -65,6 +70,12 @@ def write(
             members.append((name, value))
         texts[part] = joined(members)
     return texts["header"], texts["claims"]
+
+
+def is_fatal(
+    parts: dict[str, dict[str, bytes]], where: str, name: str, twice: bool
+) -> bool:
+    return (where, name) in FATAL or (twice and name in parts[where])
 
 
 def run(check: Check, places: list[tuple[str, str]], *, share: int, of: int) -> None:
@@ -90,6 +101,7 @@ def test_asymmetric_proofs_at_the_token_endpoint(servers: Servers) -> None:
         before = servers.state()
         answer = servers.ask_token(pairs, proof=proof, fields=fields)
         if answer.status == 200:
+            assert not is_fatal(parts, where, name, twice)
             check_form(answer)
         else:
             assert answer.error in ("invalid_dpop_proof", "use_dpop_nonce")
@@ -161,7 +173,8 @@ def test_asymmetric_proofs_at_the_resource_server(servers: Servers) -> None:
         header, claims = servers.members("GET", url, token)
         parts = {"header": header, "claims": claims, "jwk": jwk}
         proof = sign(*write(parts, where, name, value, twice), servers.key)
-        ask_resource(servers, token, proof)
+        answer = ask_resource(servers, token, proof)
+        assert answer.status != 200 or not is_fatal(parts, where, name, twice)
 
     @fuzz
     @everything
@@ -185,8 +198,12 @@ def test_symmetric_proofs_at_the_resource_server(servers: Servers) -> None:
         return {"header": header, "claims": claims}
 
     def check(where: str, name: str, value: bytes, twice: bool) -> None:
-        proof = sign(*write(parts(), where, name, value, twice), key)
-        ask_resource(servers, token, proof)
+        good = parts()
+        proof = sign(*write(good, where, name, value, twice), key)
+        answer = ask_resource(servers, token, proof)
+        assert answer.status != 200 or not is_fatal(good, where, name, twice)
+        # A header member that is not known may name or hold a key.
+        assert answer.status != 200 or where == "claims" or name in good["header"]
 
     places = [place for place in PLACES if place[0] != "jwk"]
 
@@ -204,7 +221,7 @@ def test_symmetric_proofs_at_the_resource_server(servers: Servers) -> None:
 
 def ask_resource(
     servers: Servers, token: str, proof: bytes, *, status: int | None = None
-) -> None:
+) -> Answer:
     before = servers.state()
     fields = [("Authorization", f"DPoP {token}".encode()), ("DPoP", proof)]
     answer = send(servers.rs_app, "GET", b"/api/accounts", fields)
@@ -217,3 +234,4 @@ def ask_resource(
         assert answer.error in ("invalid_dpop_proof", "use_dpop_nonce")
         check_challenge(answer)
         servers.check_unchanged(before, answer, RESOURCE_ERRORS)
+    return answer

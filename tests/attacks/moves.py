@@ -1,0 +1,112 @@
+"""What an attacker can do: read, forge, derive, send."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from joserfc.jwk import ECKey
+from sqlalchemy import NullPool, create_engine
+
+from demo_server import resource_server
+from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.row_encryption import load_row_encryption
+from dpop_ext.core.jose import b64url_decode, parse_compact_jws
+from dpop_ext.symmetric.derivation import symmetric_key
+from tests.fuzz.servers import Servers, joined, sign, written
+from tests.fuzz.wire import Answer, send
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what is in a token; anybody can read it."""
+    return dict(parse_compact_jws(token, max_length=16_384).payload)
+
+
+def forge(token: str, key: ECKey, **changes: Any) -> str:
+    """Return the token with other claims, signed with *key*."""
+    jws = parse_compact_jws(token, max_length=16_384)
+    header, claims = written(jws.header), written({**jws.payload, **changes})
+    return sign(joined(header.items()), joined(claims.items()), key).decode()
+
+
+def prove(
+    servers: Servers, token: str, *, method: str = "GET", path: str = "/api/accounts"
+) -> bytes:
+    """Return a good proof of the client, by its own key."""
+    return servers.good_proof(method, servers.settings.resource_url + path, token)
+
+
+def prove_symmetrically(
+    servers: Servers,
+    key: bytes,
+    token: str,
+    *,
+    method: str = "GET",
+    url: str | None = None,
+    header: dict[str, Any] | None = None,
+    **changes: Any,
+) -> bytes:
+    """Return a proof with a MAC by *key*."""
+    url = url or f"{servers.settings.resource_url}/api/accounts"
+    _, claims = servers.members(method, url, token)
+    members = header or {"typ": "dpop-sym+jwt", "alg": "HS256"}
+    return sign(
+        joined(written(members).items()),
+        joined((claims | written(changes)).items()),
+        key,
+    )
+
+
+def ask(
+    servers: Servers,
+    token: str,
+    proof: bytes | None,
+    *,
+    app: Any = None,
+    method: str = "GET",
+    path: str = "/api/accounts",
+    scheme: str = "DPoP",
+) -> Answer:
+    """Send a request with a token."""
+    fields = [("Authorization", f"{scheme} {token}".encode())]
+    if proof is not None:
+        fields.append(("DPoP", proof))
+    return send(app or servers.rs_app, method, path.encode(), fields)
+
+
+def other_resource_server(servers: Servers, url: str) -> Any:
+    """Start another resource server on the same database."""
+    settings = dataclasses.replace(servers.settings, resource=url)
+    return resource_server.create_app(
+        settings, fetch=servers.fetch, clock=servers.clock
+    )
+
+
+def derivation_secrets(servers: Servers) -> DerivationSecrets:
+    """Return the derivation secrets, as whoever has database and key file has them."""
+    return DerivationSecrets(
+        create_engine(servers.settings.database, poolclass=NullPool),
+        load_row_encryption(servers.settings.keys_directory),
+        issuer=servers.settings.issuer_url,
+        clock=servers.clock,
+    )
+
+
+def derive(servers: Servers, token: str, *, audience: str | None = None) -> bytes:
+    """Derive the key of a token from a stolen derivation secret."""
+    audience = audience or servers.settings.resource_url
+    claims = claims_of(token)
+    dsk = claims["cnf"]["dsk"]
+    ring = derivation_secrets(servers).read(audience)
+    secret = ring.find(dsk["v"], now=servers.now).secret
+    assert secret is not None
+    return symmetric_key(
+        secret.reveal(),
+        algorithm=dsk["alg"],
+        issuer=servers.settings.issuer_url,
+        audience=audience,
+        client_id=claims["client_id"],
+        jkt=claims["cnf"]["jkt"],
+        version=dsk["v"],
+        r=b64url_decode(dsk["r"]),
+    )
