@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from dpop_ext.symmetric.secret_ring import SecretRing
+
+#: Seconds by which the clocks of servers that share a store may differ, or be set
+#: back, unless the store is told another number. Entries are kept for as much longer.
+CLOCK_TOLERANCE: Final = 10
 
 
 class ReplayStore(Protocol):
@@ -20,6 +24,14 @@ class ReplayStore(Protocol):
         :returns: True for exactly one of all calls with this key up to *expires_at*.
         :raises StoreError: the store cannot tell, or is full. Never guess.
         """
+        ...
+
+
+class AsyncReplayStore(Protocol):
+    """:class:`ReplayStore` for ``asyncio``."""
+
+    async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Insert *key* if it is absent, in one atomic step; as in the other one."""
         ...
 
 

@@ -1,0 +1,231 @@
+"""Replay protection on Redis or Valkey, for many machines (RFC 9449 section 11.1)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Protocol, Self
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.base import CLOCK_TOLERANCE
+from dpop_ext.stores.circuit import CircuitBreaker
+
+
+class RedisClient(Protocol):
+    """What is used of ``redis.Redis``, ``redis.RedisCluster`` and those of Valkey."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command; return the parsed answer."""
+        ...
+
+    def close(self) -> Any:
+        """Close all connections."""
+        ...
+
+
+class AsyncRedisClient(Protocol):
+    """What is used of ``redis.asyncio.Redis`` and ``redis.asyncio.RedisCluster``."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command; return the parsed answer."""
+        ...
+
+    async def aclose(self) -> Any:
+        """Close all connections."""
+        ...
+
+
+class _SetOnce:
+    """The one command, and what its answer means; nothing is sent from here."""
+
+    def __init__(self, prefix: bytes, clock_tolerance: int) -> None:
+        if clock_tolerance < 0:
+            raise ValueError("clock_tolerance must not be negative")
+        self._prefix = prefix
+        self._tolerance = clock_tolerance
+        self._latest = 0
+
+    def command(
+        self, key: bytes, token: int, *, expires_at: int, now: int
+    ) -> tuple[Any, ...]:
+        """Return ``SET`` with its arguments.
+
+        The time to live is relative: Redis expires by its own clock, which need not
+        agree with ours. One second more than the difference, because *expires_at*
+        still counts, and those by which the clock of another server may be behind.
+
+        :raises StoreError: this server's clock went back to a time in which Redis
+            may have dropped what was used.
+        """
+        if now < self._latest - self._tolerance:
+            raise StoreError("The clock was set back.")
+        self._latest = max(self._latest, now)
+        lifetime = expires_at - now + 1 + self._tolerance
+        return ("SET", self._prefix + key, token, "NX", "GET", "EX", lifetime)
+
+    @staticmethod
+    def is_added(held: Any, token: int) -> bool:
+        """Tell whether the command that carried *token* set the key.
+
+        :param held: the value that was there before: our own if the command was sent
+            twice, because the answer to the first was lost.
+        """
+        return held is None or int(held) == token
+
+
+class RedisReplayStore:
+    """Remember used proofs in Redis 7 or Valkey: one round trip, one atomic command.
+
+    Each entry holds a random number of the call that made it. A client library that
+    sends the command again, because a connection broke or a Cluster moved the key,
+    is so told its own entry from somebody else's: no honest request is taken for a
+    replay, and none is accepted twice. A call that ends without an answer raises
+    :class:`~dpop_ext.errors.StoreError`: the proof counts as used or not, nobody
+    knows, and a client makes a new one for its next request anyway.
+
+    What the server must be told: ``maxmemory-policy noeviction``, or it drops live
+    entries under pressure. What it can lose: with asynchronous replication a failover
+    forgets the last entries, and without ``appendonly`` a restart forgets all of them.
+    Required nonces bound what a forgotten proof is good for.
+
+    :param client: a ``redis.Redis``, of a Sentinel too, or a ``redis.RedisCluster``,
+        with time-outs of its own (``socket_timeout``, ``socket_connect_timeout``).
+    :param prefix: what all keys begin with.
+    :param clock_tolerance: seconds by which the clocks of the servers may differ, or
+        be set back; entries are kept for as much longer.
+    :param circuit: when to stop asking a Redis that is down; None is the default one.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        prefix: bytes = b"",
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        circuit: CircuitBreaker | None = None,
+    ) -> None:
+        self._client = client
+        self._once = _SetOnce(prefix, clock_tolerance)
+        self._circuit = circuit or CircuitBreaker()
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        prefix: bytes = b"",
+        connect_timeout: float = 0.5,
+        timeout: float = 0.5,
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        circuit: CircuitBreaker | None = None,
+    ) -> Self:
+        """Connect to one server.
+
+        A broken connection is replaced once; a time-out is not tried again.
+
+        :param url: ``redis://``, ``rediss://`` for TLS, or ``unix://``; user, password
+            and the options of redis-py can be part of it.
+        :param connect_timeout: seconds.
+        :param timeout: seconds for the answer.
+        """
+        from redis import Redis  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+
+        client = Redis.from_url(
+            url,
+            socket_connect_timeout=connect_timeout,
+            socket_timeout=timeout,
+            retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
+        )
+        return cls(
+            client, prefix=prefix, clock_tolerance=clock_tolerance, circuit=circuit
+        )
+
+    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
+
+        :raises StoreError: Redis cannot be reached, is too slow, loading, full or
+            read-only; or this server's clock was set back.
+        """
+        if expires_at < now:
+            return False
+        token = secrets.randbits(63)
+        command = self._once.command(key, token, expires_at=expires_at, now=now)
+        try:
+            with self._circuit:
+                held = self._client.execute_command(*command, get=True)
+            return self._once.is_added(held, token)
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+class AsyncRedisReplayStore:
+    """:class:`RedisReplayStore` for ``asyncio``, with the same parameters.
+
+    :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``.
+    """
+
+    def __init__(
+        self,
+        client: AsyncRedisClient,
+        *,
+        prefix: bytes = b"",
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        circuit: CircuitBreaker | None = None,
+    ) -> None:
+        self._client = client
+        self._once = _SetOnce(prefix, clock_tolerance)
+        self._circuit = circuit or CircuitBreaker()
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        prefix: bytes = b"",
+        connect_timeout: float = 0.5,
+        timeout: float = 0.5,
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        circuit: CircuitBreaker | None = None,
+    ) -> Self:
+        """Connect to one server; as :meth:`RedisReplayStore.from_url`."""
+        from redis.asyncio import Redis  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
+
+        client = Redis.from_url(
+            url,
+            socket_connect_timeout=connect_timeout,
+            socket_timeout=timeout,
+            retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
+        )
+        return cls(
+            client, prefix=prefix, clock_tolerance=clock_tolerance, circuit=circuit
+        )
+
+    async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Insert *key* if it is absent; as :meth:`RedisReplayStore.add`."""
+        if expires_at < now:
+            return False
+        token = secrets.randbits(63)
+        command = self._once.command(key, token, expires_at=expires_at, now=now)
+        try:
+            with self._circuit:
+                held = await self._client.execute_command(*command, get=True)
+            return self._once.is_added(held, token)
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()

@@ -1,0 +1,236 @@
+"""Replay protection in a database: SQLite or PostgreSQL (RFC 9449 section 11.1)."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.base import CLOCK_TOLERANCE
+from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+
+_log = logging.getLogger("dpop_ext.stores")
+
+
+class SQLReplayStore:
+    """Remember used proofs in a database that many processes share.
+
+    One statement for each proof, in a transaction of its own. Expired entries are
+    deleted slice by slice: by :meth:`add` now and then, or by :meth:`sweep`. What may
+    be deleted is written down first, so that a server whose clock is behind, or was
+    set back, is refused instead of told that a used proof is new. And a server whose
+    clock is ahead deletes nothing early: the clock of the database counts too.
+
+    A call that ends without an answer raises :class:`~dpop_ext.errors.StoreError` and
+    is not tried again: the proof may be used or not.
+
+    Make one in each process, after it was forked.
+
+    :param engine: for SQLite in a file or PostgreSQL, with time-outs of its own;
+        :meth:`from_url` makes one, which is also faster.
+    :param table: name of the table; see
+        :func:`dpop_ext.stores.sql_statements.define_tables`.
+    :param clock_tolerance: seconds by which the clocks of the servers may differ, or
+        be set back; entries are kept for as much longer.
+    :param sweep_every: used proofs of this process after which it deletes what has
+        expired in a 256th of the table; 0 leaves that to others.
+    :param circuit: when to stop asking a database that is down; None is the default.
+    :raises ValueError: another database, or SQLite in memory, which is not shared.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        table: str = TABLE,
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        sweep_every: int = 256,
+        circuit: CircuitBreaker | None = None,
+    ) -> None:
+        if clock_tolerance < 0 or sweep_every < 0:
+            raise ValueError("clock_tolerance and sweep_every must not be negative")
+        _check_database(engine.url)
+        self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._statements = Statements(engine.dialect.name, table, clock_tolerance)
+        self._sweep_every = sweep_every
+        self._circuit = circuit or CircuitBreaker()
+        # Neither is exact between threads, which does not matter.
+        self._added = 0
+        # Somewhere else in each process, so that all slices get their turn.
+        self._next_slice = secrets.randbelow(SLICES)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        timeout: float = 0.5,
+        table: str = TABLE,
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        sweep_every: int = 256,
+        circuit: CircuitBreaker | None = None,
+    ) -> Self:
+        """Connect to a database, with time-outs, SQLite with write-ahead logging.
+
+        :param url: SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql+psycopg://...``.
+        :param timeout: seconds to wait for a lock, for a connection of the pool or, as
+            the PostgreSQL server counts, for the end of a statement. Connecting to
+            PostgreSQL may take 2 seconds, the least that its drivers know.
+        """
+        engine = _create_engine(url, timeout=timeout)
+        store = cls(
+            engine,
+            table=table,
+            clock_tolerance=clock_tolerance,
+            sweep_every=sweep_every,
+            circuit=circuit,
+        )
+        # Its connections commit by themselves anyway: no need to tell them each time.
+        store._engine = engine
+        return store
+
+    def create_schema(self) -> None:
+        """Create the tables, if they are not there; many processes may do so at once.
+
+        :raises StoreError: the database does not let us.
+        """
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+        attempts = 50
+        for attempt in range(1, attempts + 1):
+            try:
+                with self._engine.connect() as connection:
+                    for statement in self._statements.schema:
+                        connection.execute(statement)
+                return
+            except DBAPIError as error:
+                # "If not exists" is not atomic in PostgreSQL, and SQLite does not wait
+                # when two connections switch a file to write-ahead logging.
+                if attempt == attempts:
+                    raise StoreError from error
+                time.sleep(0.02)
+
+    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
+
+        :raises StoreError: the database cannot be reached, is too slow, locked, full
+            or read-only; or this server's clock is behind.
+        """
+        if expires_at < now:
+            return False
+        try:
+            with self._circuit:
+                added = self._insert(key, expires_at, now)
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+        if added is None:
+            raise StoreError("The clock is behind what the store remembers.")
+        self._added += added
+        if self._sweep_every and self._added >= self._sweep_every:
+            self._added = 0
+            self._sweep_slice(now)
+        return added
+
+    def sweep(self, *, now: int) -> int:
+        """Delete everything that has expired; return how many entries.
+
+        :param now: seconds since the epoch.
+        :raises StoreError: the database does not answer.
+        """
+        deleted = 0
+        try:
+            with self._circuit, self._engine.connect() as connection:
+                connection.execute(self._statements.announce, {"now": now})
+                for number in range(SLICES):
+                    deleted += connection.execute(
+                        self._statements.delete, slice_bounds(number)
+                    ).rowcount
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+        return deleted
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _insert(self, key: bytes, expires_at: int, now: int) -> bool | None:
+        """Tell whether the key was added; None if it cannot be known."""
+        parameters = {"key": key, "expires_at": expires_at, "now": now}
+        with self._engine.connect() as connection:
+            rows = connection.execute(self._statements.insert, parameters).rowcount
+            if rows == 1:
+                return True
+            # Why not? There is a live entry, or one may have been deleted.
+            parameters = {"key": key, "now": now}
+            held = connection.execute(self._statements.find, parameters).first()
+        return False if held else None
+
+    def _sweep_slice(self, now: int) -> None:
+        """Delete one slice; the request that happens to do it does not fail with it."""
+        self._next_slice += 1
+        bounds = slice_bounds(self._next_slice)
+        try:
+            with self._engine.connect() as connection:
+                # In this order an insertion that began before the announcement has
+                # long ended when something is deleted.
+                connection.execute(self._statements.delete, bounds)
+                connection.execute(self._statements.announce, {"now": now})
+        except Exception as error:  # noqa: BLE001
+            _log.warning("expired entries were not deleted: %s", type(error).__name__)
+
+
+def _check_database(url: URL) -> None:
+    """Refuse a database in which a proof could be used twice."""
+    if url.get_backend_name() == "sqlite":
+        name = url.database or ":memory:"
+        if ":memory:" in name or url.query.get("mode") == "memory":
+            raise ValueError("SQLite in memory is not shared; name a file")
+    elif url.get_backend_name() != "postgresql":
+        raise ValueError("the store works with SQLite and PostgreSQL")
+
+
+def _create_engine(url: str, *, timeout: float) -> Engine:
+    import sqlalchemy  # noqa: PLC0415
+
+    location = sqlalchemy.make_url(url)
+    _check_database(location)
+    dialect = location.get_dialect()
+    connect_args: dict[str, Any] = {}
+    if dialect.name == "sqlite":
+        connect_args = {"timeout": timeout}
+    elif dialect.driver in ("psycopg", "psycopg2"):
+        milliseconds = int(timeout * 1000)
+        connect_args = {
+            "connect_timeout": 2,
+            "options": f"-c statement_timeout={milliseconds}",
+            "tcp_user_timeout": milliseconds,
+        }
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args=connect_args,
+        pool_timeout=timeout,
+        isolation_level="AUTOCOMMIT",
+        # The parameters of a statement stay out of errors.
+        hide_parameters=True,
+    )
+    if dialect.name == "sqlite":
+        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # No fsync for each proof: what a power failure can take is not worth 1 ms each.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()

@@ -1,0 +1,296 @@
+"""Real engines for the tests, on sockets and loopback ports of their own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+#: Seconds within which an engine must answer.
+START_TIMEOUT = 20
+#: Seconds for the installation of a package.
+INSTALL_TIMEOUT = 300
+
+
+@functools.cache
+def find_program(name: str, *, package: str, places: str) -> Path | None:
+    """Return the path of *name*, where root may, after installing its package.
+
+    :param package: Debian's name for what contains it.
+    :param places: pattern below the root of the file system where else it may be.
+    """
+    found = _look_for(name, places)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        # Quietly; whatever fails, the program is not there.
+        for command in (
+            ["apt-get", "update", "-qq"],
+            ["apt-get", "install", "-qq", "--no-install-recommends", package],
+        ):
+            subprocess.run(
+                [*command, "-o", "DPkg::Lock::Timeout=120"],
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=INSTALL_TIMEOUT,
+                check=False,
+            )
+        found = _look_for(name, places)
+    return found
+
+
+def _look_for(name: str, places: str) -> Path | None:
+    if path := shutil.which(name):
+        return Path(path)
+    return max(Path("/").glob(places), default=None) if places else None
+
+
+def need_program(name: str, *, package: str, places: str = "") -> Path:
+    """Return the path of *name*, or skip the test."""
+    found = find_program(name, package=package, places=places)
+    if found is None:
+        pytest.skip(f"no program {name!r} here; install {package}")
+    return found
+
+
+def wait_until(done: Callable[[], bool], *, what: str) -> None:
+    """Ask *done* until it says yes."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not done():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {START_TIMEOUT} seconds")
+        time.sleep(0.02)
+
+
+def free_ports(number: int) -> list[int]:
+    """Return different loopback ports that nobody listens at."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    try:
+        return [listener.getsockname()[1] for listener in sockets]
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+class RedisServer:
+    """One Redis process with its data in *directory*.
+
+    It survives being killed: each command is written to a file first.
+
+    :param port: TCP port on the loopback address; 0 has only the socket.
+    :param options: further lines of the configuration, as arguments.
+    """
+
+    def __init__(self, directory: Path, *, port: int = 0, options: str = "") -> None:
+        self.socket = directory / "redis.sock"
+        self.port = port
+        self._directory = directory
+        self._options = options.split()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For ``Redis.from_url``."""
+        return f"unix://{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        """Identifier of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the process; by default return when it takes commands."""
+        program = need_program("redis-server", package="redis-server")
+        fixed = "--save  --appendonly yes --appendfsync no --bind 127.0.0.1"
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(program),
+                    *fixed.split(" "),
+                    *("--port", str(self.port)),
+                    *("--unixsocket", str(self.socket)),
+                    *("--dir", str(self._directory)),
+                    *self._options,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        if wait:
+            wait_until(self._is_ready, what="Redis answers")
+
+    def command(self, *words: str) -> str:
+        """Send one command and return the answer, errors included, as text."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(START_TIMEOUT)
+            connection.connect(str(self.socket))
+            parts = [f"${len(word)}\r\n{word}\r\n" for word in words]
+            connection.sendall(f"*{len(parts)}\r\n{''.join(parts)}".encode())
+            return connection.recv(65536).decode()
+
+    def kill(self) -> None:
+        """End the process as the kernel would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "log").read_text()
+        try:
+            return self.command("PING").startswith("+PONG")
+        except OSError:
+            return False
+
+
+@contextmanager
+def redis_server(*, port: int = 0, options: str = "") -> Iterator[RedisServer]:
+    """Run one Redis."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+        server = RedisServer(Path(directory), port=port, options=options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def redis_cluster() -> Iterator[list[RedisServer]]:
+    """Run a Redis Cluster of three nodes, each with a third of the slots."""
+    nodes: list[RedisServer] = []
+    with tempfile.TemporaryDirectory(prefix="redis-cluster-") as base:
+        ports = free_ports(6)
+        try:
+            for port, bus in zip(ports[:3], ports[3:], strict=True):
+                directory = Path(base, str(port))
+                directory.mkdir()
+                options = f"--cluster-enabled yes --cluster-port {bus}"
+                node = RedisServer(directory, port=port, options=options)
+                nodes.append(node)
+                node.start()
+            bounds = (0, 5461, 10923, 16384)
+            for number, node in enumerate(nodes):
+                first, last = bounds[number], bounds[number + 1] - 1
+                node.command("CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
+                node.command("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+            for port, bus in zip(ports[1:3], ports[4:6], strict=True):
+                meet = ("CLUSTER", "MEET", "127.0.0.1", str(port), str(bus))
+                nodes[0].command(*meet)
+            for node in nodes:
+                wait_until(
+                    lambda node=node: (  # type: ignore[misc]
+                        "cluster_state:ok" in node.command("CLUSTER", "INFO")
+                        and "cluster_known_nodes:3" in node.command("CLUSTER", "INFO")
+                    ),
+                    what="the Cluster is complete",
+                )
+            yield nodes
+        finally:
+            for node in nodes:
+                node.kill()
+
+
+class PostgresServer:
+    """One PostgreSQL cluster in *directory*, on a socket there.
+
+    PostgreSQL does not run as root, so root runs it as another user.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._data = directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._user = None if os.geteuid() else _unprivileged_user()
+        if self._user:
+            shutil.chown(directory, self._user)
+        program = need_program(
+            "postgres", package="postgresql", places="usr/lib/postgresql/*/bin/postgres"
+        )
+        self._programs = program.resolve().parent
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy."""
+        return f"postgresql+psycopg://tester@/postgres?host={self._directory}"
+
+    def create(self) -> None:
+        """Initialise the cluster."""
+        subprocess.run(
+            [
+                *(str(self._programs / "initdb"), "--pgdata", str(self._data)),
+                *("--username", "tester", "--auth", "trust", "--no-sync"),
+                *("--encoding", "UTF8", "--locale", "C"),
+            ],
+            user=self._user,
+            cwd=self._directory,
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self) -> None:
+        """Start the server; return when it takes connections."""
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(self._programs / "postgres"), "-D", str(self._data)),
+                    *("-k", str(self._directory), "-h", "", "-F"),
+                ],
+                user=self._user,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._is_ready, what="PostgreSQL answers")
+
+    def kill(self) -> None:
+        """End the server at once, without a checkpoint."""
+        if self._process is not None:
+            # Immediate shutdown: its children end too, which SIGKILL leaves behind.
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(START_TIMEOUT)
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "log").read_text()
+        ready = subprocess.run(
+            [
+                *(str(self._programs / "pg_isready"), "-q", "-U", "tester"),
+                *("-h", str(self._directory), "-d", "postgres"),
+            ],
+            check=False,
+        )
+        return ready.returncode == 0
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run one PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory:
+        server = PostgresServer(Path(directory))
+        try:
+            server.create()
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+def _unprivileged_user() -> str:
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"

@@ -1,0 +1,27 @@
+"""One of each engine, for all tests of stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import engines
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[engines.RedisServer]:
+    with engines.redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[list[engines.RedisServer]]:
+    with engines.redis_cluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[engines.PostgresServer]:
+    with engines.postgres_server() as server:
+        yield server

@@ -1,0 +1,50 @@
+"""Stores opened by name, here and in other processes, and closed at last."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from redis import RedisCluster
+
+from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
+
+_opened = ExitStack()
+
+
+@contextlib.contextmanager
+def closing_stores() -> Iterator[None]:
+    """Close in the end what was opened in this process."""
+    try:
+        yield
+    finally:
+        _opened.close()
+
+
+def close_at_last(close: Callable[[], object]) -> None:
+    """Call *close* when the test has ended."""
+    _opened.callback(close)
+
+
+def redis_store(url: str, prefix: bytes) -> RedisReplayStore:
+    store = RedisReplayStore.from_url(url, prefix=prefix)
+    close_at_last(store.close)
+    return store
+
+
+def cluster_store(port: int, prefix: bytes) -> RedisReplayStore:
+    client = RedisCluster(
+        host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
+    )
+    store = RedisReplayStore(client, prefix=prefix)
+    close_at_last(store.close)
+    return store
+
+
+def sql_store(url: str, table: str, sweep_every: int) -> SQLReplayStore:
+    store = SQLReplayStore.from_url(url, table=table, sweep_every=sweep_every)
+    close_at_last(store.close)
+    store.create_schema()
+    return store
