@@ -76,12 +76,13 @@ class Import:
 
 
 def imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[Import]:
-    """Every import in *tree*, those inside of functions too (*lazy*)."""
+    """Every import in *tree*, those inside of functions and for types too (*lazy*)."""
     lazy = {
         id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
+        for node in ast.walk(outer)
     }
     package = module if is_package else module.rpartition(".")[0]
     for node in ast.walk(tree):
@@ -251,6 +252,7 @@ def test_what_is_out_of_place_is_named(path: str, source: str, sentence: str) ->
         ("core/target.py", "from urllib.parse import urlsplit"),
         ("symmetric/proof.py", "from dpop_ext.core import jose"),
         ("stores/sql.py", "def f():\n    import sqlalchemy"),
+        ("stores/sql.py", "if TYPE_CHECKING:\n    from sqlalchemy import Engine"),
         ("verifier.py", "import time\nfrom dpop_ext.stores.base import ReplayStore"),
         ("integrations/wsgi.py", "from dpop_ext.resource_server import Gate"),
         ("__init__.py", "from dpop_ext.verifier import ProofVerifier"),

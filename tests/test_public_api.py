@@ -32,6 +32,9 @@ EXTRAS = FLASK | REQUESTS | SQL | {"redis", "gunicorn"}
 UNNEEDED = {
     "dpop_ext": EXTRAS | {"authlib"},
     "dpop_ext.stores.memory": EXTRAS | {"authlib"},
+    "dpop_ext.stores.redis": EXTRAS | {"authlib"},
+    "dpop_ext.stores.sql": EXTRAS | {"authlib"},
+    "dpop_ext.stores.contract": EXTRAS | {"authlib", "pytest", "hypothesis"},
     "dpop_ext.symmetric": EXTRAS | {"authlib"},
     "dpop_ext.client": EXTRAS | {"authlib"},
     "dpop_ext.authorization_server": EXTRAS,
