@@ -52,6 +52,10 @@ location /{name}/ {{
 """
 
 
+#: The header field in which nginx hands on the certificate of a client.
+CERTIFICATE_FIELD = "X-Client-Certificate"
+
+
 def server(port: int, upstream: int) -> str:
     """Return the configuration of a server that hands on everything."""
     return f"""
@@ -72,6 +76,10 @@ def tls_server(port: int, directory: Path, **upstreams: int) -> str:
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {directory}/certificate.pem;
         ssl_certificate_key {directory}/key.pem;
+        # Whatever certificate a client shows: RFC 8705 asks only which one it is.
+        ssl_verify_client optional_no_ca;
+        proxy_set_header Host $http_host;
+        proxy_set_header {CERTIFICATE_FIELD} $ssl_client_escaped_cert;
         {locations}
     }}
     """
@@ -105,8 +113,8 @@ def nginx(directory: Path, servers: str, *, ports: list[int]) -> Iterator[None]:
         process.wait(START_TIMEOUT)
 
 
-def write_certificate(directory: Path) -> ssl.SSLContext:
-    """Write a key and a certificate for this machine; return who trusts it."""
+def write_certificate(directory: Path) -> str:
+    """Write a key and a certificate for this machine; return it, as PEM."""
     private = ECKey.generate_key("P-256").private_key
     assert private is not None
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "proxy")])
@@ -129,7 +137,7 @@ def write_certificate(directory: Path) -> ssl.SSLContext:
             serialization.NoEncryption(),
         )
     )
-    return ssl.create_default_context(cadata=pem.decode())
+    return pem.decode()
 
 
 @contextmanager

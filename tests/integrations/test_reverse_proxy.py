@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from joserfc.jwk import ECKey
@@ -16,11 +17,14 @@ from joserfc.jwk import ECKey
 from demo_server import demo_data
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
+from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations.client_certificate import ClientCertificate
 from tests.authorization_server.simulator import Prover, Simulator, basic
 from tests.conftest import Clock
 from tests.engines import free_ports
 from tests.integrations.reverse_proxy import (
+    CERTIFICATE_FIELD,
     Answer,
     nginx,
     send,
@@ -224,6 +228,9 @@ class Prefixed:
 
     port: int
     tls: ssl.SSLContext
+    #: Shows this certificate to the proxy.
+    with_certificate: ssl.SSLContext
+    certificate: str
     world: World
     prove: Prover
 
@@ -255,19 +262,32 @@ def prefixed(
     clock, directory = Clock(), tmp_path_factory.mktemp("proxy")
     (port,) = free_ports(1)
     url = f"https://127.0.0.1:{port}"
-    tls = write_certificate(directory)
+    certificate = write_certificate(directory)
+    tls = ssl.create_default_context(cadata=certificate)
+    with_certificate = ssl.create_default_context(cadata=certificate)
+    with_certificate.load_cert_chain(
+        directory / "certificate.pem", directory / "key.pem"
+    )
     world = World(
         clock=clock,
         key=ec_key,
         other_key=other_ec_key,
         issuer_key=other_ec_key,
         public_url=f"{url}/shop",
+        client_certificate=ClientCertificate(header=CERTIFICATE_FIELD),
     )
     sim = Simulator(clock, public_url=f"{url}/as")
     with serving(world.wsgi_app()) as shop, serving(sim.app) as authorization_server:
         servers = tls_server(port, directory, shop=shop, **{"as": authorization_server})
         with nginx(directory, servers, ports=[port]):
-            yield Prefixed(port=port, tls=tls, world=world, prove=Prover(ec_key, clock))
+            yield Prefixed(
+                port=port,
+                tls=tls,
+                with_certificate=with_certificate,
+                certificate=certificate,
+                world=world,
+                prove=Prover(ec_key, clock),
+            )
 
 
 @pytest.mark.requirement("N-18")
@@ -309,3 +329,25 @@ def test_forgeries_get_through_the_proxy_and_change_nothing(
         assert prefixed.api(f"{url}/orders", path, *forged).status == 401
         assert prefixed.api(f"{url}/shop/orders", path, *forged).status == 401
         assert prefixed.token(f"{url}/token", *forged).status == 400
+
+
+@pytest.mark.requirement("B-9")
+def test_the_certificate_of_the_client_comes_through_and_no_other(
+    prefixed: Prefixed,
+) -> None:
+    der = ssl.PEM_cert_to_DER_cert(prefixed.certificate)
+    thumbprint = b64url_encode(hashlib.sha256(der).digest())
+    world, url = prefixed.world, f"{prefixed.url}/shop/orders"
+
+    def status(tls: ssl.SSLContext, *more: tuple[str, str]) -> int:
+        text = world.token(cnf={"jkt": world.jkt, "x5t#S256": thumbprint})
+        proof = world.proof(text, url=url)
+        headers = [("Authorization", f"DPoP {text}"), ("DPoP", proof), *more]
+        return send(prefixed.port, "GET", "/shop/orders", headers, tls=tls).status
+
+    forged = (CERTIFICATE_FIELD, quote(prefixed.certificate))
+    assert status(prefixed.with_certificate) == 200
+    assert status(prefixed.with_certificate, (CERTIFICATE_FIELD, "x")) == 200
+    assert status(prefixed.tls) == 401
+    assert status(prefixed.tls, forged) == 401
+    assert status(prefixed.tls, (CERTIFICATE_FIELD.replace("-", "_"), forged[1])) == 401
