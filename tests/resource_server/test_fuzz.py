@@ -57,7 +57,10 @@ def check(apps: list[tuple[World, Any]], request: Request, **changes: Any) -> No
     for world, app in apps:
         response = send(app, request.environ(**changes))
         assert response.status in {400, 401}
-        assert response.challenges["DPoP"].get("error") in ERRORS
+        # Flask refuses a host such as "." before any of our code runs.
+        by_flask = "HTTP_HOST" in changes and response.status == 400
+        if not by_flask or response.values("WWW-Authenticate"):
+            assert response.challenges["DPoP"].get("error") in ERRORS
         assert world.served == 0
         assert len(world.store) == 0
 
