@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -52,6 +53,12 @@ def register(
             if name.lower() in ("allow", "retry-after", "www-authenticate", "location"):
                 response.headers[name] = value
         return response
+
+    @app.errorhandler(ParseException)
+    def malformed_body(error: ParseException) -> Response:
+        # What the HTTP server finds out while the body is being read.
+        log.warning("Bad Request: %s", type(error).__name__)
+        return answer(400, "invalid_request", "Bad Request")
 
     @app.errorhandler(SQLAlchemyError)
     @app.errorhandler(StoreError)
