@@ -90,13 +90,22 @@ class RedisServer:
 
     :param port: TCP port on the loopback address; 0 has only the socket.
     :param options: further lines of the configuration, as arguments.
+    :param sentinel: configuration of a Sentinel, to run one instead.
     """
 
-    def __init__(self, directory: Path, *, port: int = 0, options: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        options: str = "",
+        sentinel: Path | None = None,
+    ) -> None:
         self.socket = directory / "redis.sock"
         self.port = port
         self._directory = directory
         self._options = options.split()
+        self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -110,19 +119,26 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start the process; by default return when it takes commands."""
+    def start(self, *, wait: bool = True, extra: str = "") -> None:
+        """Start the process; by default return when it takes commands.
+
+        :param extra: options for this start only.
+        """
         program = need_program("redis-server", package="redis-server")
-        fixed = "--save  --appendonly yes --appendfsync no --bind 127.0.0.1"
+        kind = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""]
+        if self._sentinel:
+            kind = [str(self._sentinel), "--sentinel"]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(program),
-                    *fixed.split(" "),
+                    *kind,
+                    *("--bind", "127.0.0.1"),
                     *("--port", str(self.port)),
                     *("--unixsocket", str(self.socket)),
                     *("--dir", str(self._directory)),
                     *self._options,
+                    *extra.split(),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

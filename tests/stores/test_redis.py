@@ -1,0 +1,378 @@
+"""The store on Redis: one command, and an error for whatever goes wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.sentinel import Sentinel
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
+from tests.engines import RedisServer, free_ports, redis_server, wait_until
+from tests.stores.breaking_proxy import breaking_proxy
+
+NOW = 1_790_000_000
+
+
+@pytest.fixture
+def client(redis: RedisServer) -> Iterator[Any]:
+    with contextlib.closing(Redis.from_url(redis.url)) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+@pytest.fixture
+def store(redis: RedisServer) -> Iterator[RedisReplayStore]:
+    with contextlib.closing(RedisReplayStore.from_url(redis.url)) as store:
+        yield store
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server that the test may spoil."""
+    with redis_server() as server:
+        yield server
+
+
+def add(store: RedisReplayStore, key: bytes | None = None, now: int = NOW) -> bool:
+    key = key or secrets.token_bytes(16)
+    return store.add(key, expires_at=now + 66, now=now)
+
+
+class TestEntry:
+    @pytest.mark.requirement("X-16")
+    def test_it_is_small_and_holds_no_more_than_the_key(
+        self, client: Any, store: RedisReplayStore
+    ) -> None:
+        key = secrets.token_bytes(16)
+        add(store, key)
+
+        assert client.keys() == [key]
+        assert client.memory_usage(key) <= 120
+        assert client.object("encoding", key) == b"int"
+
+    @pytest.mark.requirement("X-15")
+    @pytest.mark.parametrize(("lifetime", "tolerance"), [(0, 0), (66, 0), (96, 10)])
+    def test_it_lives_through_the_last_second_on_a_clock_that_is_behind(
+        self, client: Any, redis: RedisServer, lifetime: int, tolerance: int
+    ) -> None:
+        with contextlib.closing(
+            RedisReplayStore.from_url(redis.url, clock_tolerance=tolerance)
+        ) as store:
+            key = secrets.token_bytes(16)
+            before = time.monotonic()
+            assert store.add(key, expires_at=NOW + lifetime, now=NOW)
+            left = client.pttl(key)
+            passed = 1000 * (time.monotonic() - before)
+
+        whole = 1000 * (lifetime + 1 + tolerance)
+        assert whole - passed - 1 <= left <= whole
+
+    def test_keys_begin_with_the_prefix(self, client: Any, redis: RedisServer) -> None:
+        key = secrets.token_bytes(16)
+        stores = [
+            RedisReplayStore.from_url(redis.url, prefix=prefix)
+            for prefix in (b"as:", b"rs:")
+        ]
+        for store in stores:
+            assert add(store, key)
+            store.close()
+
+        assert sorted(client.keys()) == [b"as:" + key, b"rs:" + key]
+
+    def test_one_request_is_one_command(
+        self, client: Any, store: RedisReplayStore
+    ) -> None:
+        add(store)
+        before = client.info("commandstats")["cmdstat_set"]["calls"]
+        total = client.info("stats")["total_commands_processed"]
+
+        add(store)
+
+        after = client.info("stats")["total_commands_processed"]
+        assert client.info("commandstats")["cmdstat_set"]["calls"] == before + 1
+        assert after - total == 2  # this one, and the one that asks
+
+    def test_a_client_that_decodes_answers_is_as_good(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        key = secrets.token_bytes(16)
+        with contextlib.closing(
+            Redis.from_url(redis.url, decode_responses=True)
+        ) as decoding:
+            store = RedisReplayStore(decoding)
+            assert add(store, key)
+            assert not add(store, key)
+
+
+class TestLostAnswer:
+    """Was the command carried out? Whoever sends it again must find out."""
+
+    @pytest.mark.requirement("X-15")
+    def test_a_command_that_is_sent_again_is_no_replay(
+        self, client: Any, redis: RedisServer, tmp_path: Path
+    ) -> None:
+        key = secrets.token_bytes(16)
+        with breaking_proxy(tmp_path / "proxy.sock", redis.socket, mark=b"NX") as proxy:
+            store = RedisReplayStore.from_url(f"unix://{proxy.path}")
+            proxy.losses = 1
+
+            assert add(store, key) is True
+
+            assert proxy.losses == 0
+            assert client.keys() == [key]
+            assert add(store, key) is False
+            proxy.losses = 1
+            assert add(store, key) is False
+            store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_an_answer_that_never_comes_is_an_error_and_nothing_is_accepted_later(
+        self, client: Any, redis: RedisServer, tmp_path: Path
+    ) -> None:
+        key = secrets.token_bytes(16)
+        with breaking_proxy(tmp_path / "proxy.sock", redis.socket, mark=b"NX") as proxy:
+            store = RedisReplayStore.from_url(f"unix://{proxy.path}")
+            proxy.losses = 2
+
+            with pytest.raises(StoreError):
+                add(store, key)
+
+            assert proxy.losses == 0
+            assert client.keys() == [key]
+            assert add(store, key) is False
+            store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_slow_server_is_an_error_after_the_time_out_and_not_tried_again(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        key = secrets.token_bytes(16)
+        store = RedisReplayStore.from_url(redis.url, timeout=0.2)
+        add(store)
+        client.client_pause(600, all=False)
+        started = time.monotonic()
+
+        with pytest.raises(StoreError):
+            add(store, key)
+
+        assert 0.15 < time.monotonic() - started < 0.5
+        client.client_unpause()
+        # Answers do not shift: each command gets its own.
+        assert add(store) is True
+        assert add(store, key) in {True, False}
+        assert add(store, key) is False
+        store.close()
+
+    def test_a_cancelled_call_does_not_leave_its_answer_to_the_next_one(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        key, other = secrets.token_bytes(16), secrets.token_bytes(16)
+
+        async def scenario() -> list[bool]:
+            store = AsyncRedisReplayStore.from_url(redis.url)
+            await store.add(other, expires_at=NOW + 66, now=NOW)
+            client.client_pause(300, all=False)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await store.add(key, expires_at=NOW + 66, now=NOW)
+            client.client_unpause()
+            answers = [
+                await store.add(other, expires_at=NOW + 66, now=NOW),
+                await store.add(b"new" * 5 + b"x", expires_at=NOW + 66, now=NOW),
+            ]
+            await store.aclose()
+            return answers
+
+        assert asyncio.run(scenario()) == [False, True]
+
+
+class TestTrouble:
+    """Each is an error, never an answer; and when it is over, service returns."""
+
+    @pytest.mark.requirement("X-15")
+    def test_a_full_server(self, own_redis: RedisServer) -> None:
+        store = quick_store(own_redis)
+        assert add(store)
+        own_redis.command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(StoreError):
+            add(store)
+
+        own_redis.command("CONFIG", "SET", "maxmemory", "0")
+        assert add(store)
+        store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_replica(self, own_redis: RedisServer) -> None:
+        store = quick_store(own_redis)
+        assert add(store)
+        (port,) = free_ports(1)
+        own_redis.command("REPLICAOF", "127.0.0.1", str(port))
+        with pytest.raises(StoreError):
+            add(store)
+
+        own_redis.command("REPLICAOF", "NO", "ONE")
+        assert add(store)
+        store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_server_that_is_loading(self, own_redis: RedisServer) -> None:
+        store = quick_store(own_redis)
+        used = secrets.token_bytes(16)
+        assert add(store, used)
+        for _ in range(300):
+            add(store)
+        own_redis.command("BGREWRITEAOF")
+        wait_until(
+            lambda: "aof_rewrites:1" in own_redis.command("INFO", "persistence"),
+            what="the snapshot",
+        )
+        wait_until(
+            lambda: "in_progress:1" not in own_redis.command("INFO", "persistence"),
+            what="the snapshot",
+        )
+        own_redis.kill()
+        # A second for all, with a look at the clients ten times.
+        own_redis.start(
+            wait=False,
+            extra="--key-load-delay 3000 --loading-process-events-interval-bytes 1024",
+        )
+        wait_until(lambda: "LOADING" in ping(own_redis), what="Redis loads")
+        with pytest.raises(StoreError):
+            add(store, used)
+
+        wait_until(lambda: "PONG" in ping(own_redis), what="Redis has loaded")
+        assert not add(store, used)
+        assert add(store)
+        store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_user_who_may_not(self, own_redis: RedisServer) -> None:
+        own_redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read")
+        own_redis.command("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+set|get")
+        own_redis.command("ACL", "SETUSER", "setter", "on", ">secret", "~*", "+set")
+        for user, allowed in (("reader", False), ("setter", True), ("nobody", False)):
+            store = quick_store(own_redis, user=f"{user}:secret@")
+            if allowed:
+                assert add(store)
+            else:
+                with pytest.raises(StoreError) as raised:
+                    add(store)
+                assert "secret" not in str(raised.value)
+            store.close()
+
+    @pytest.mark.requirement("X-15")
+    @pytest.mark.parametrize(
+        "command", [("RPUSH", "k" * 16, "x"), ("SET", "k" * 16, "text")]
+    )
+    def test_a_key_that_is_used_for_something_else(
+        self, own_redis: RedisServer, command: tuple[str, ...]
+    ) -> None:
+        store = quick_store(own_redis)
+        own_redis.command(*command)
+
+        with pytest.raises(StoreError):
+            add(store, b"k" * 16)
+        assert add(store)
+        store.close()
+
+    def test_a_dead_server_costs_a_few_requests_a_time_out_and_not_each(
+        self, own_redis: RedisServer
+    ) -> None:
+        store = RedisReplayStore.from_url(
+            own_redis.url, timeout=0.1, circuit=CircuitBreaker(failures=3, seconds=1)
+        )
+        assert add(store)
+        own_redis.command("CLIENT", "PAUSE", "5000", "WRITE")
+        started = time.monotonic()
+        for _ in range(50):
+            with pytest.raises(StoreError):
+                add(store)
+
+        assert time.monotonic() - started < 0.9
+        store.close()
+
+    def test_the_connections_of_a_restarted_server_are_replaced(
+        self, own_redis: RedisServer
+    ) -> None:
+        store = quick_store(own_redis)
+        used = secrets.token_bytes(16)
+        assert add(store, used)
+        own_redis.kill()
+        own_redis.start()
+
+        assert not add(store, used)
+        assert add(store)
+        store.close()
+
+
+class TestClock:
+    @pytest.mark.requirement("X-15")
+    def test_one_that_was_set_back_is_an_error_until_it_has_caught_up(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        store = RedisReplayStore.from_url(redis.url, clock_tolerance=10)
+        assert add(store, now=NOW + 100)
+        assert add(store, now=NOW + 90)
+        with pytest.raises(StoreError, match="clock"):
+            add(store, now=NOW + 89)
+
+        assert add(store, now=NOW + 90)
+        store.close()
+
+    def test_its_tolerance_is_no_negative_number(self) -> None:
+        with pytest.raises(ValueError, match="negative"):
+            RedisReplayStore.from_url("redis://localhost", clock_tolerance=-1)
+
+
+@pytest.mark.requirement("X-15")
+def test_it_works_through_sentinel() -> None:
+    port, watch = free_ports(2)
+    with (
+        redis_server(port=port),
+        tempfile.TemporaryDirectory(prefix="sentinel-") as directory,
+    ):
+        config = Path(directory, "sentinel.conf")
+        config.write_text(f"sentinel monitor main 127.0.0.1 {port} 1\n")
+        sentinel = RedisServer(Path(directory), port=watch, sentinel=config)
+        try:
+            sentinel.start()
+            clients: Any = Sentinel([("127.0.0.1", watch)], socket_timeout=0.5)  # type: ignore[no-untyped-call]
+            client = clients.master_for("main", socket_timeout=0.5)
+            store = RedisReplayStore(client)
+            key = secrets.token_bytes(16)
+
+            assert add(store, key)
+            assert not add(store, key)
+
+            store.close()
+            for watcher in clients.sentinels:
+                watcher.close()
+        finally:
+            sentinel.kill()
+
+
+def quick_store(server: RedisServer, user: str = "") -> RedisReplayStore:
+    """Return a store that asks again after every failure."""
+    return RedisReplayStore.from_url(
+        f"unix://{user}{server.socket}",
+        circuit=CircuitBreaker(failures=1000),
+    )
+
+
+def ping(server: RedisServer) -> str:
+    try:
+        return server.command("PING")
+    except OSError:
+        return ""
