@@ -23,6 +23,10 @@ _ALARMING = {"key_mismatch": logging.WARNING, "store_unavailable": logging.ERROR
 
 def log_refusal(request: Any, endpoint: str, reason: str) -> None:
     """Log that a request was refused."""
+    # A pushed request is validated as one of the authorization endpoint would be. Its
+    # own endpoint has the line.
+    if endpoint == "authorization" and getattr(request, "is_being_pushed", False):
+        return
     log.log(
         _ALARMING.get(reason, logging.INFO),
         "refused: %s, client %s, %s endpoint",

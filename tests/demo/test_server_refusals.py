@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from werkzeug.test import TestResponse
@@ -163,3 +164,15 @@ def test_echo_takes_any_path(parties: Parties, target: str) -> None:
     answer = parties.api("GET", target, token)
     expected = {"method": "GET", "target": target, "proof": "asymmetric"}
     assert answer.get_json() == expected
+
+
+def test_a_refused_push_is_one_line_and_no_more(
+    parties: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
+    form = dict(parse_qsl(urlsplit(parties.authorize_url(scope="none")).query))
+    with caplog.at_level("INFO"):
+        answer = parties.as_client.post("/par", data=form)
+    assert answer.get_json()["error"] == "invalid_scope"
+    lines = [text for text in caplog.messages if text.startswith("refused: ")]
+    where = "client 'demo-public', pushed_authorization_request endpoint"
+    assert lines == [f"refused: invalid_scope, {where}"]
