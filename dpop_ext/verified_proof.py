@@ -9,6 +9,7 @@ from typing import Any, Literal
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.proof import SignedProof
 from dpop_ext.symmetric.proof import SymmetricProof
+from dpop_ext.symmetric.verification import DerivedKey
 
 #: Used by :class:`dpop_ext.ProofVerifier` alone: a value that stands for a checked
 #: proof cannot be made in passing.
@@ -27,13 +28,18 @@ class OpenedProof:
     url: str
     access_token: str | None = field(repr=False)
     proof: SignedProof | SymmetricProof = field(repr=False)
-    #: What the unverified token said when the MAC was verified with it.
-    peeked: AccessToken | None = field(repr=False)
+    #: What the MAC was verified with, before the token was.
+    derived: DerivedKey | None = field(repr=False)
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:
         if seal is not SEAL:
             raise TypeError("only ProofVerifier.open makes an OpenedProof")
+
+    @property
+    def peeked(self) -> AccessToken | None:
+        """What the token said when the MAC was verified; it may be a forged one."""
+        return self.derived.token if self.derived is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

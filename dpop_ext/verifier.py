@@ -6,12 +6,20 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import parse_proof, proof_type, verify_proof
+from dpop_ext.core.proof import (
+    access_token_digest,
+    access_token_hash,
+    parse_proof,
+    proof_type,
+    verify_proof,
+)
+from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
@@ -28,9 +36,11 @@ from dpop_ext.symmetric.proof import (
     SYMMETRIC_PROOF_TYPE,
     SymmetricProof,
     parse_symmetric_proof,
+    parse_usual_proof,
 )
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.symmetric.verification import (
+    DerivedKey,
     check_claims,
     peek_access_token,
     verify_mac,
@@ -38,6 +48,9 @@ from dpop_ext.symmetric.verification import (
 from dpop_ext.verified_proof import SEAL, OpenedProof, VerifiedProof
 
 Purpose = Literal["as", "rs"]
+
+#: Derived keys that are remembered at most. Each takes about 1 kB beside its token.
+MAX_KEYS = 10_000
 
 
 class ProofVerifier:
@@ -91,6 +104,9 @@ class ProofVerifier:
         self._replay_store = replay_store
         self._keyring = keyring
         self._token_form = token_form
+        #: Keys of symmetric proofs that verified with a verified token, by the hash of
+        #: that token.
+        self._derived: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
@@ -123,42 +139,44 @@ class ProofVerifier:
         :raises SymmetricKeyError: the key of a symmetric proof is retired or not known.
         :raises StoreError: the keyring did not answer.
         """
-        jws = parse_proof(proof, max_length=self.policy.max_length)
-        if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
-            signed = verify_proof(
-                jws,
-                method=method,
-                url=url,
-                policy=self.policy,
-                access_token=access_token,
-            )
-            return OpenedProof(
-                kind="asymmetric",
-                method=method,
-                url=url,
-                access_token=access_token,
-                proof=signed,
-                peeked=None,
-                seal=SEAL,
-            )
+        symmetric = None
+        if self._keyring is not None and len(proof) <= self.policy.max_length:
+            symmetric = parse_usual_proof(proof)
+        if symmetric is None:
+            jws = parse_proof(proof, max_length=self.policy.max_length)
+            if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
+                signed = verify_proof(
+                    jws,
+                    method=method,
+                    url=url,
+                    policy=self.policy,
+                    access_token=access_token,
+                )
+                return OpenedProof(
+                    kind="asymmetric",
+                    method=method,
+                    url=url,
+                    access_token=access_token,
+                    proof=signed,
+                    derived=None,
+                    seal=SEAL,
+                )
         if self._keyring is None or access_token is None:
             raise MalformedProofError("Symmetric proofs are not accepted here.")
-        symmetric = parse_symmetric_proof(jws)
-        peeked = None
+        if symmetric is None:
+            symmetric = parse_symmetric_proof(jws)
+        derived = None
         if self._token_form == "jwt":
-            ring = self._load_ring(self._keyring)
-            now = self._now()
-            peeked = peek_access_token(
-                access_token, issuer=ring.issuer, audience=ring.audience, now=now
+            derived = self._open_symmetric(
+                symmetric, access_token, self._load_ring(self._keyring)
             )
-            verify_mac(symmetric, peeked, ring, now=now)
         return OpenedProof(
             kind="symmetric",
             method=method,
             url=url,
             access_token=access_token,
             proof=symmetric,
-            peeked=peeked,
+            derived=derived,
             seal=SEAL,
         )
 
@@ -243,6 +261,33 @@ class ProofVerifier:
         if not added:
             raise ReplayedProofError
 
+    def _open_symmetric(
+        self, proof: SymmetricProof, access_token: str, ring: SecretRing
+    ) -> DerivedKey:
+        """Verify the MAC, with a token that may be unverified."""
+        now = self._now()
+        known = self._known(access_token, ring)
+        if known is None:
+            token = peek_access_token(
+                access_token, issuer=ring.issuer, audience=ring.audience, now=now
+            )
+            return DerivedKey(
+                mac_key=verify_mac(proof, token, ring, now=now),
+                token=token,
+                ring=ring,
+                ath=access_token_hash(access_token),
+            )
+        if known.token.expires_at is None or now >= known.token.expires_at:
+            raise AccessTokenError("The access token has expired.")
+        verify_mac(proof, known.token, ring, now=now, key=known.mac_key)
+        return known
+
+    def _known(self, access_token: str, ring: SecretRing) -> DerivedKey | None:
+        """Return the key that *ring* gave for this token before."""
+        known = self._derived.get(access_token_digest(access_token))
+        # Another ring may have another secret under the same version.
+        return known if known is not None and known.ring is ring else None
+
     def _verify_symmetric(
         self,
         opened: OpenedProof,
@@ -261,9 +306,10 @@ class ProofVerifier:
             raise AccessTokenError
         if confirmation.jkt is None:
             raise UnboundTokenError
-        if opened.peeked is None:
-            verify_mac(proof, token, ring, now=now)
-        elif confirmation.dsk is None or not _same_key(opened.peeked, token):
+        derived = opened.derived
+        if derived is None:
+            derived = self._verify_mac(proof, token, opened.access_token, ring, now)
+        elif confirmation.dsk is None or not _same_key(derived.token, token):
             raise AccessTokenError
         else:
             # The MAC stands; its secret may have been revoked since.
@@ -273,10 +319,41 @@ class ProofVerifier:
             token,
             method=opened.method,
             url=opened.url,
-            access_token=opened.access_token,
+            ath=derived.ath,
             now=now,
         )
+        self._keep(opened.access_token, derived, token)
         return confirmation.jkt
+
+    def _keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
+        """Remember a key, now that the token that it was derived from is verified."""
+        if derived.verified and derived.token is token:
+            return
+        # Else what open() read of the token is not what was found out about it.
+        if derived.token.expires_at == token.expires_at:
+            kept = replace(derived, token=token, verified=True)
+            self._derived.put(access_token_digest(text), kept)
+
+    def _verify_mac(
+        self,
+        proof: SymmetricProof,
+        token: AccessToken,
+        access_token: str,
+        ring: SecretRing,
+        now: int,
+    ) -> DerivedKey:
+        """Verify the MAC, with a verified token that only its issuer can read."""
+        known = self._known(access_token, ring)
+        # It can say something else today than it did before.
+        if known is not None and _same_key(known.token, token):
+            verify_mac(proof, token, ring, now=now, key=known.mac_key)
+            return known
+        return DerivedKey(
+            mac_key=verify_mac(proof, token, ring, now=now),
+            token=token,
+            ring=ring,
+            ath=access_token_hash(access_token),
+        )
 
     def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
         if self.nonces is None:
@@ -301,7 +378,7 @@ class ProofVerifier:
 
 def _same_key(peeked: AccessToken, token: AccessToken) -> bool:
     """Tell whether both name the same inputs of the key derivation."""
-    return (
+    return peeked is token or (
         peeked.client_id == token.client_id
         and peeked.confirmation == token.confirmation
     )

@@ -415,7 +415,7 @@ def test_no_other_code_makes_a_verified_proof() -> None:
             url=URL,
             access_token=None,
             proof=None,  # type: ignore[arg-type]
-            peeked=None,
+            derived=None,
             seal=None,
         )
 

@@ -26,9 +26,17 @@ MAX_HEADER_LENGTH = 2048
 MAX_INTEGER_DIGITS = 308
 
 _STRUCTURAL = b"{}[]:,"
-_REFUSED_HEADERS = ("crit", "b64", "zip", "enc")
+_WHITESPACE = " \t\n\r"
+_REFUSED_HEADERS = frozenset(("crit", "b64", "zip", "enc"))
+_URLSAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
+#: Every other character becomes one that the decoder refuses.
+_FROM_URLSAFE = bytes(b if b in _URLSAFE else 0 for b in range(256)).translate(
+    bytes.maketrans(b"-_", b"+/")
+)
+#: By the length modulo 4: what pads the text, and the characters that it may end in,
+#: because the bits of those that stand for no byte are zero.
+_ENDINGS = {0: (b"", _URLSAFE), 2: (b"==", _URLSAFE[::16]), 3: (b"=", _URLSAFE[::4])}
 
 
 def b64url_encode(data: bytes) -> str:
@@ -44,15 +52,17 @@ def b64url_decode(text: str) -> bytes:
         or bits after the last byte that are not zero.
     """
     try:
-        standard = text.encode("ascii").translate(_FROM_URLSAFE)
-        data = binascii.a2b_base64(standard + b"=" * (-len(standard) % 4))
-    except ValueError as error:
+        data = text.encode("ascii")
+        padding, last = _ENDINGS[len(data) % 4]
+        # Two texts of one value would get around whatever compares or remembers the
+        # text, and the decoder ignores the bits after the last byte.
+        if data and data[-1] not in last:
+            raise MalformedJOSEError("not canonical base64url")
+        return binascii.a2b_base64(
+            data.translate(_FROM_URLSAFE) + padding, strict_mode=True
+        )
+    except (KeyError, ValueError) as error:
         raise MalformedJOSEError("not base64url") from error
-    # The decoder skips foreign characters and ignores left-over bits. Two texts of
-    # one value would get around whatever compares or remembers the text.
-    if b64url_encode(data) != text:
-        raise MalformedJOSEError("not canonical base64url")
-    return data
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,7 +134,12 @@ def parse_json_object(
     if len(raw) - len(raw.translate(None, _STRUCTURAL)) > max_structural:
         raise MalformedJOSEError("too many members")
     try:
-        value = _decoder.decode(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        if not text.startswith("{"):
+            text = text.lstrip(_WHITESPACE)
+        value, end = _decoder.raw_decode(text)
+        if end != len(text) and text[end:].strip(_WHITESPACE):
+            raise MalformedJOSEError("more than one value")
         # Surrogates and NUL can only be written as escapes, and depth takes brackets:
         # most texts have neither and need no second look.
         if b"\\u" in raw or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH:
@@ -168,13 +183,13 @@ def parse_compact_jws(
     if len(text) > max_length:
         raise MalformedJOSEError("too long")
     parts = text.split(".")
-    if len(parts) != 3 or not all(parts):
+    if len(parts) != 3 or "" in parts:
         raise MalformedJOSEError("not three parts")
     if len(parts[0]) > MAX_HEADER_LENGTH:
         raise MalformedJOSEError("header too long")
     protected, content, signature = map(b64url_decode, parts)
     header = parse_json_object(protected, max_structural=max_structural)
-    if any(name in header for name in _REFUSED_HEADERS):
+    if not _REFUSED_HEADERS.isdisjoint(header):
         raise MalformedJOSEError("unsupported header member")
     return CompactJWS(
         header=header,

@@ -15,6 +15,8 @@ STEP: Final = 60
 PREVIOUS_STEPS: Final = 2
 #: Bytes that a secret has at least.
 MIN_SECRET_LENGTH: Final = 32
+#: Steps whose nonces are kept, both purposes together.
+MAX_MADE: Final = 16
 
 _LABEL: Final = b"dpop-nonce/1\0"
 
@@ -30,7 +32,7 @@ class NonceIssuer:
     :raises ValueError: no secret, a short one, a constant one, or the same one twice.
     """
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_made", "_secrets")
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         if not secrets:
@@ -42,6 +44,8 @@ class NonceIssuer:
         if len(set(secrets)) != len(secrets):
             raise ValueError("a nonce secret is in the list twice")
         self._secrets = tuple(bytes(secret) for secret in secrets)
+        #: The nonces of a step by purpose, newest secret first.
+        self._made: dict[tuple[str, int], tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"<NonceIssuer with {len(self._secrets)} secret(s)>"
@@ -53,7 +57,7 @@ class NonceIssuer:
             the one is not good at the other, also when both share the secrets.
         :param now: seconds since the epoch.
         """
-        return _make(self._secrets[-1], purpose, now // STEP)
+        return self._nonces(purpose, now // STEP)[0]
 
     def verify(self, nonce: object, *, purpose: Literal["as", "rs"], now: int) -> int:
         """Recognise a nonce.
@@ -66,12 +70,23 @@ class NonceIssuer:
         if isinstance(nonce, str) and nonce.isascii():
             given = nonce.encode()
             for age in range(PREVIOUS_STEPS + 1):
-                for secret in reversed(self._secrets):
-                    expected = _make(secret, purpose, now // STEP - age).encode()
-                    if hmac.compare_digest(given, expected):
+                expected = self._nonces(purpose, now // STEP - age)
+                for number, candidate in enumerate(expected):
+                    if hmac.compare_digest(given, candidate.encode()):
                         # One by an older secret is good, but not the current one.
-                        return age or int(secret is not self._secrets[-1])
+                        return age or min(number, 1)
         raise NonceRequiredError(nonce=self.issue(purpose=purpose, now=now))
+
+    def _nonces(self, purpose: str, step: int) -> tuple[str, ...]:
+        made = self._made.get((purpose, step))
+        if made is None:
+            made = tuple(
+                _make(secret, purpose, step) for secret in reversed(self._secrets)
+            )
+            if len(self._made) >= MAX_MADE:
+                self._made = {}
+            self._made[purpose, step] = made
+        return made
 
 
 def _make(secret: bytes, purpose: str, step: int) -> str:

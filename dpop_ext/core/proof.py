@@ -57,9 +57,33 @@ class SignedProof:
     claims: Mapping[str, Any] = field(repr=False)
 
 
+class _LastDigest:
+    """The last token that was hashed: every step of a request asks for the same one."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        #: One tuple, so that other threads see both or neither.
+        self._last = ("", hashlib.sha256(b"").digest())
+
+    def of(self, token: str) -> bytes:
+        last, digest = self._last
+        if last is not token:
+            # A lone surrogate has no encoding. No header field has one, and it is no
+            # reason to fail here.
+            data = token.encode("utf-8", "surrogatepass")
+            digest = hashlib.sha256(data).digest()
+            self._last = token, digest
+        return digest
+
+
+#: Return the SHA-256 of the text of an access token: its name in caches.
+access_token_digest = _LastDigest().of
+
+
 def access_token_hash(token: str) -> str:
     """Return the ``ath`` of an access token: its SHA-256, base64url."""
-    return b64url_encode(hashlib.sha256(token.encode()).digest())
+    return b64url_encode(access_token_digest(token))
 
 
 def make_proof(
@@ -214,7 +238,9 @@ def check_target(htu: str, url: str) -> None:
     :raises TargetMismatchError: they differ, or one is not an absolute http(s) URI.
     """
     try:
-        same = normalize_target(htu) == normalize_target(url)
+        target = normalize_target(url)
+        # What is normalised stays as it is.
+        same = htu == target or normalize_target(htu) == target
     except ValueError as error:
         raise TargetMismatchError from error
     if not same:
@@ -226,8 +252,17 @@ def check_access_token_hash(ath: object, access_token: str) -> None:
 
     :raises TokenMismatchError: it is missing, mistyped, or of another token.
     """
-    expected = access_token_hash(access_token).encode()
-    if not isinstance(ath, str) or not hmac.compare_digest(ath.encode(), expected):
+    check_hash(ath, access_token_hash(access_token))
+
+
+def check_hash(ath: object, expected: str) -> None:
+    """Compare ``ath`` with the hash of the access token of the request.
+
+    :raises TokenMismatchError: it is missing, mistyped, or of another token.
+    """
+    if not isinstance(ath, str) or not hmac.compare_digest(
+        ath.encode(), expected.encode()
+    ):
         raise TokenMismatchError
 
 

@@ -8,6 +8,8 @@ import re
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Visible ASCII without the backslash. Never ask urllib: it strips control characters.
 _CHARACTERS = re.compile(r"[!-\[\]-~]+")
+#: Most URLs are in this form already, without ``/.`` that is: no port, no escapes.
+_NORMAL = re.compile(r"https?://[a-z0-9.-]+/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 _URI = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.IGNORECASE)
 _USERINFO = re.compile(r"^([A-Za-z]+://)[^/?#]*@")
 _AUTHORITY = re.compile(
@@ -31,6 +33,8 @@ def normalize_target(url: str) -> str:
     :param url: the claim, or the URL of the request.
     :raises ValueError: not an absolute ``http`` or ``https`` URI, or one with userinfo.
     """
+    if _NORMAL.fullmatch(url) and "/." not in url:
+        return url
     scheme, authority, path = _split(url)
     return f"{scheme}://{authority}{_normalize_path(path)}"
 
@@ -45,6 +49,8 @@ def proof_target(url: str) -> str:
     :param url: absolute URL of the request, as it goes out.
     :raises ValueError: as :func:`normalize_target`, but userinfo is no error.
     """
+    if _NORMAL.fullmatch(url):
+        return url
     scheme, authority, path = _split(_USERINFO.sub(r"\1", url))
     return f"{scheme}://{authority}{path or '/'}"
 

@@ -29,8 +29,10 @@ _TYPES = ("at+jwt", "application/at+jwt")
 #: Each parse makes new strings of the names. Remembered tokens share these instead.
 _NAMES = {
     name: name
-    for name in ("iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jti")
-    + ("scope", "cnf", "auth_time", "acr", "amr", "roles", "groups", "entitlements")
+    for name in (
+        *("iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jti", "scope", "cnf"),
+        *("auth_time", "acr", "amr", "roles", "groups", "entitlements"),
+    )
 }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.proof import access_token_digest
 from dpop_ext.core.recent import Recent
 
 #: Tokens that are remembered at most. Each takes up to 2 kB, plus its own claims.
@@ -48,8 +48,7 @@ class TokenCache:
         if not self._max_age:
             return check(text)
         now = self._clock()
-        # Surrogates have no encoding in UTF-8, and are no reason to fail here.
-        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        name = access_token_digest(text)
         entry = self._tokens.get(name)
         if entry is not None and self._is_fresh(entry, now):
             return entry[0]

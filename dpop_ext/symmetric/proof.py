@@ -6,26 +6,26 @@ only that specification refuses them.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import CompactJWS, b64url_encode
+from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.core.target import proof_target
 from dpop_ext.errors import (
     BadSignatureError,
+    MalformedJOSEError,
     MalformedProofError,
     UnsupportedKeyError,
 )
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 SYMMETRIC_PROOF_TYPE: Final = "dpop-sym+jwt"
@@ -35,13 +35,24 @@ MAX_PROOF_LENGTH: Final = 2048
 MAX_JTI_LENGTH: Final = 256
 
 _HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid"})
-_DIGESTS: Final = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
+#: No escapes, and few enough of the characters that the strict parser counts.
+_USUAL_CLAIMS: Final = re.compile(
+    r'\{"jti":"([\w-]{1,256})"'
+    r',"htm":"([A-Z]+)"'
+    r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+)?)"'
+    r',"iat":([1-9][0-9]{0,14})'
+    r',"ath":"([\w-]{43})"'
+    r'(?:,"nonce":"([\w.~+/=-]+)")?\}',
+    re.ASCII,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymmetricProof:
-    """A well-formed symmetric proof. Nothing in it is true before :func:`check_mac`."""
+class SymmetricProof(NamedTuple):
+    """A well-formed symmetric proof. Nothing in it is true before :func:`check_mac`.
+
+    A tuple, because a frozen dataclass of so many fields takes as long as the MAC.
+    """
 
     algorithm: str
     #: Version of the derivation secret, in decimal; it selects nothing.
@@ -56,9 +67,12 @@ class SymmetricProof:
     nonce: object
     nbf: float | None
     exp: float | None
-    claims: Mapping[str, Any] = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    tag: bytes = field(repr=False)
+    claims: Mapping[str, Any]
+    signing_input: bytes
+    tag: bytes
+
+    def __repr__(self) -> str:
+        return f"<SymmetricProof {self.algorithm} {self.htm} {self.htu!a}>"
 
 
 def make_symmetric_proof(
@@ -87,8 +101,7 @@ def make_symmetric_proof(
     :returns: value of the ``DPoP`` header field.
     :raises ValueError: *key* or *version* does not fit, or *url* is not absolute.
     """
-    if MAC_ALGORITHMS.get(algorithm) != len(key):
-        raise ValueError("the key does not fit the algorithm")
+    mac_key = MacKey(algorithm, key.reveal())
     header: dict[str, Any] = {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm}
     if version is not None:
         if not 1 <= version <= MAX_VERSION:
@@ -104,8 +117,47 @@ def make_symmetric_proof(
     if nonce is not None:
         claims["nonce"] = nonce
     signing_input = f"{_encode(header)}.{_encode(claims)}"
-    tag = _mac(algorithm, key.reveal(), signing_input.encode())
+    tag = mac_key.tag(signing_input.encode())
     return f"{signing_input}.{b64url_encode(tag)}"
+
+
+def parse_usual_proof(text: str) -> SymmetricProof | None:
+    """Read a symmetric proof that is written as :func:`make_symmetric_proof` writes it.
+
+    :returns: what :func:`parse_symmetric_proof` would return. None says nothing about
+        *text* but that it is written otherwise: parse it to find out.
+    """
+    parts = text.split(".")
+    algorithm = _USUAL_HEADERS.get(parts[0])
+    if algorithm is None or len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
+        return None
+    try:
+        usual = _USUAL_CLAIMS.fullmatch(b64url_decode(parts[1]).decode("ascii"))
+        tag = b64url_decode(parts[2])
+    except (MalformedJOSEError, UnicodeDecodeError):
+        return None
+    if usual is None or not tag:
+        return None
+    jti, htm, htu, digits, ath, nonce = usual.groups()
+    iat = int(digits)
+    claims = {"jti": jti, "htm": htm, "htu": htu, "iat": iat, "ath": ath}
+    if nonce is not None:
+        claims["nonce"] = nonce
+    return SymmetricProof(
+        algorithm=algorithm,
+        kid=None,
+        jti=jti,
+        htm=htm,
+        htu=htu,
+        iat=iat,
+        ath=ath,
+        nonce=nonce,
+        nbf=None,
+        exp=None,
+        claims=claims,
+        signing_input=text[: -1 - len(parts[2])].encode("ascii"),
+        tag=tag,
+    )
 
 
 def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
@@ -149,22 +201,17 @@ def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
     )
 
 
-def check_mac(proof: SymmetricProof, key: bytes) -> None:
+def check_mac(proof: SymmetricProof, key: MacKey) -> None:
     """Verify the MAC of *proof*, in constant time.
 
     :param key: derived for the algorithm that *proof* names.
-    :raises ValueError: *key* has another length than this algorithm demands.
+    :raises ValueError: *key* is for another algorithm.
     :raises BadSignatureError: the MAC is not by this key, or cut off.
     """
-    if MAC_ALGORITHMS[proof.algorithm] != len(key):
+    if proof.algorithm != key.algorithm:
         raise ValueError("the key does not fit the algorithm")
-    expected = _mac(proof.algorithm, key, proof.signing_input)
-    if not hmac.compare_digest(expected, proof.tag):
+    if not hmac.compare_digest(key.tag(proof.signing_input), proof.tag):
         raise BadSignatureError
-
-
-def _mac(algorithm: str, key: bytes, message: bytes) -> bytes:
-    return hmac.new(key, message, _DIGESTS[algorithm]).digest()
 
 
 def _encode(value: dict[str, Any]) -> str:
@@ -178,3 +225,9 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise MalformedProofError("The kid of the proof is not a version.")
     return kid
+
+
+_USUAL_HEADERS: Final = {
+    _encode({"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm}): algorithm
+    for algorithm in MAC_ALGORITHMS
+}

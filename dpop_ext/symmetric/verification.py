@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
 from dpop_ext.core.jose import parse_compact_jws
-from dpop_ext.core.proof import check_access_token_hash, check_target
+from dpop_ext.core.proof import check_hash, check_target
 from dpop_ext.errors import (
     AccessTokenError,
     ExpiredKeyError,
@@ -15,6 +16,7 @@ from dpop_ext.errors import (
     TargetMismatchError,
 )
 from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof, check_mac
 from dpop_ext.symmetric.secret_ring import SecretRing
 
@@ -22,6 +24,25 @@ from dpop_ext.symmetric.secret_ring import SecretRing
 MAX_TOKEN_LENGTH = 16 * 1024
 #: Longest base64url text of the claims of a token read before its signature.
 MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedKey:
+    """The key for the symmetric proofs with one access token, and where it is from.
+
+    It is worth keeping once the token was verified: it stays the same for as long as
+    the ring does. What can end meanwhile is checked again with each proof.
+    """
+
+    mac_key: MacKey
+    #: Its ``client_id`` and ``cnf`` went into the derivation.
+    token: AccessToken = field(repr=False)
+    #: Its secret, issuer and audience did.
+    ring: SecretRing
+    #: The ``ath`` of proofs with this token.
+    ath: str
+    #: The token was verified, at some time.
+    verified: bool = False
 
 
 def peek_access_token(
@@ -74,7 +95,8 @@ def verify_mac(
     ring: SecretRing,
     *,
     now: int,
-) -> None:
+    key: MacKey | None = None,
+) -> MacKey:
     """Derive the key that *token* refers to and verify the MAC of *proof* with it.
 
     :param token: peeked at, or verified.
@@ -82,6 +104,8 @@ def verify_mac(
         revoked version is refused at once. Its issuer and audience go into the
         derivation, never those of the token.
     :param now: seconds since the epoch.
+    :param key: what was derived from *token* and *ring* before; None if nothing was.
+    :returns: the derived key.
     :raises MalformedProofError: the token has no key, or one of another algorithm.
     :raises StaleKeyError: the version is retired or revoked.
     :raises UnknownKeyError: the version is newer than this server knows.
@@ -102,20 +126,23 @@ def verify_mac(
     secret = ring.find(dsk.version, now=now).secret
     if secret is None:  # find() returns live entries only, and those hold a secret
         raise AccessTokenError
-    try:
-        key = symmetric_key(
-            secret.reveal(),
-            algorithm=dsk.algorithm,
-            issuer=ring.issuer,
-            audience=ring.audience,
-            client_id=token.client_id,
-            jkt=confirmation.jkt,
-            version=dsk.version,
-            r=dsk.r,
-        )
-    except ValueError as error:
-        raise AccessTokenError("The access token is malformed.") from error
+    if key is None:
+        try:
+            derived = symmetric_key(
+                secret.reveal(),
+                algorithm=dsk.algorithm,
+                issuer=ring.issuer,
+                audience=ring.audience,
+                client_id=token.client_id,
+                jkt=confirmation.jkt,
+                version=dsk.version,
+                r=dsk.r,
+            )
+        except ValueError as error:
+            raise AccessTokenError("The access token is malformed.") from error
+        key = MacKey(dsk.algorithm, derived)
     check_mac(proof, key)
+    return key
 
 
 def check_claims(
@@ -124,14 +151,14 @@ def check_claims(
     *,
     method: str,
     url: str,
-    access_token: str,
+    ath: str,
     now: int,
 ) -> None:
     """Check what a proof with a good MAC says, but for nonce and time.
 
     :param token: the verified token.
     :param url: absolute URL of the request; query and fragment are ignored.
-    :param access_token: the exact text of the token.
+    :param ath: hash of the exact text of the token.
     :raises ExpiredKeyError: the key is past ``cnf.dsk.exp``.
     :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
     :raises TokenMismatchError: ``ath`` is of another token.
@@ -145,7 +172,7 @@ def check_claims(
     if proof.htm != method:
         raise TargetMismatchError
     check_target(proof.htu, url)
-    check_access_token_hash(proof.ath, access_token)
+    check_hash(proof.ath, ath)
     if proof.kid is not None and proof.kid != str(dsk.version):
         raise MalformedProofError("The proof names another version of the key.")
 

@@ -12,6 +12,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.core.proof import parse_proof, verify_proof
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import check_mac, parse_symmetric_proof
 from tests.client.conftest import Fetch
 from tests.client.driving import (
@@ -211,7 +212,7 @@ def test_a_delivered_key_makes_symmetric_proofs(
     (headers,) = drive(start(signer)).headers
     assert headers["Authorization"] == "DPoP access"
     proof = parse_symmetric_proof(parse_proof(headers["DPoP"], max_length=2048))
-    check_mac(proof, SYMMETRIC_KEY.reveal())
+    check_mac(proof, MacKey("HS256", SYMMETRIC_KEY.reveal()))
     assert proof.algorithm == "HS256"
     assert (proof.htm, proof.htu) == ("GET", "https://api.example/accounts")
     assert proof.iat == clock.now

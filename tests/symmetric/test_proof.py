@@ -23,6 +23,7 @@ from dpop_ext.errors import (
     ProofError,
     UnsupportedKeyError,
 )
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import (
     MAX_PROOF_LENGTH,
     SymmetricProof,
@@ -101,7 +102,7 @@ def test_the_maker_repeats_the_published_proof_byte_for_byte() -> None:
 
 def test_the_published_proof_is_verified() -> None:
     proof = parse(PUBLISHED["proof"])
-    check_mac(proof, bytes.fromhex(PUBLISHED["SK_HS256"]))
+    check_mac(proof, MacKey("HS256", bytes.fromhex(PUBLISHED["SK_HS256"])))
     assert proof.algorithm == "HS256"
     assert proof.kid is None
     assert proof.jti == "e1j3V_bKic8-LAEB"
@@ -116,7 +117,7 @@ def test_what_is_made_is_verified(algorithm: str, key: bytes) -> None:
     proof = parse(
         make(algorithm=algorithm, key=key, nonce="n-1", version=7, method="POST")
     )
-    check_mac(proof, key)
+    check_mac(proof, MacKey(algorithm, key))
     assert proof.algorithm == algorithm
     assert proof.kid == "7"
     assert proof.htm == "POST"
@@ -133,7 +134,7 @@ def test_verifying_gives_back_what_was_made(
     method: str, nonce: str | None, now: int, version: int | None
 ) -> None:
     proof = parse(make(method=method[:20], nonce=nonce, now=now, version=version))
-    check_mac(proof, KEY)
+    check_mac(proof, MacKey("HS256", KEY))
     assert proof.htm == method[:20]
     assert proof.nonce == nonce
     assert proof.iat == now
@@ -371,14 +372,14 @@ def test_a_mac_that_is_cut_off_is_refused(length: int) -> None:
     head, _, tag = sign().rpartition(".")
     cut = b64url(base64.urlsafe_b64decode(tag + "=")[:length])
     with pytest.raises(BadSignatureError):
-        check_mac(parse(f"{head}.{cut}"), KEY)
+        check_mac(parse(f"{head}.{cut}"), MacKey("HS256", KEY))
 
 
 def test_a_mac_with_more_behind_it_is_refused() -> None:
     head, _, tag = sign().rpartition(".")
     longer = b64url(base64.urlsafe_b64decode(tag + "=") + b"\0")
     with pytest.raises(BadSignatureError):
-        check_mac(parse(f"{head}.{longer}"), KEY)
+        check_mac(parse(f"{head}.{longer}"), MacKey("HS256", KEY))
 
 
 @given(position=st.integers(0), bit=st.integers(0, 7))
@@ -389,29 +390,31 @@ def test_any_single_bit_changed_is_refused(position: int, bit: int) -> None:
     data[position % len(data)] ^= 1 << bit
     parts[index] = b64url(bytes(data))
     with pytest.raises(ProofError):
-        check_mac(parse(".".join(parts)), KEY)
+        check_mac(parse(".".join(parts)), MacKey("HS256", KEY))
 
 
 def test_another_key_is_refused() -> None:
     with pytest.raises(BadSignatureError):
-        check_mac(parse(sign()), KEY[::-1])
+        check_mac(parse(sign()), MacKey("HS256", KEY[::-1]))
     with pytest.raises(BadSignatureError):
-        check_mac(parse(sign(key=os.urandom(32))), KEY)
+        check_mac(parse(sign(key=os.urandom(32))), MacKey("HS256", KEY))
 
 
 @pytest.mark.requirement("R1403")
 def test_a_mac_of_another_algorithm_is_refused() -> None:
     with pytest.raises(BadSignatureError):
-        check_mac(parse(sign(digest=hashlib.sha512)), KEY)
+        check_mac(parse(sign(digest=hashlib.sha512)), MacKey("HS256", KEY))
     hs512 = sign({**HEADER, "alg": "HS512"}, key=LONG_KEY)
     with pytest.raises(BadSignatureError):
-        check_mac(parse(hs512), LONG_KEY)
+        check_mac(parse(hs512), MacKey("HS512", LONG_KEY))
 
 
 @pytest.mark.parametrize("key", [b"", KEY[:31], LONG_KEY])
 def test_a_key_of_another_length_is_the_fault_of_the_caller(key: bytes) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        check_mac(parse(sign()), key)
+        MacKey("HS256", key)
+    with pytest.raises(ValueError, match="does not fit"):
+        check_mac(parse(sign()), MacKey("HS512", LONG_KEY))
 
 
 def public_texts(key: ECKey) -> dict[str, bytes]:
@@ -436,7 +439,7 @@ def public_texts(key: ECKey) -> dict[str, bytes]:
 def test_alg_confusion(form: str, ec_key: ECKey) -> None:
     forged = parse(sign(key=public_texts(ec_key)[form]))
     with pytest.raises(BadSignatureError):
-        check_mac(forged, KEY)
+        check_mac(forged, MacKey("HS256", KEY))
 
 
 @pytest.mark.requirement("T5", "R1505")
@@ -456,7 +459,7 @@ def test_macs_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(hmac, "compare_digest", compare_digest)
     proof = parse(sign(key=os.urandom(32)))
-    check_mac(proof, KEY)
+    check_mac(proof, MacKey("HS256", KEY))
     expected = hmac.new(KEY, proof.signing_input, hashlib.sha256).digest()
     assert compared == [(expected, proof.tag)]
 
@@ -495,8 +498,9 @@ def test_odd_values_give_documented_errors(
         proof = parse_symmetric_proof(jws)
     except ProofError:
         return
+    key = KEY if proof.algorithm == "HS256" else LONG_KEY
     with pytest.raises(BadSignatureError):
-        check_mac(proof, KEY if proof.algorithm == "HS256" else LONG_KEY)
+        check_mac(proof, MacKey(proof.algorithm, key))
 
 
 @given(

@@ -13,6 +13,7 @@ from dpop_ext.core.proof import access_token_hash, parse_proof
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import (
     check_mac,
     make_symmetric_proof,
@@ -31,7 +32,7 @@ def test_the_hs512_proof_is_verified() -> None:
     vector = OURS["hs512"]
     key = bytes.fromhex(vector["SK_HS512"])
     proof = parse_symmetric_proof(parse_proof(vector["proof"], max_length=8192))
-    check_mac(proof, key)
+    check_mac(proof, MacKey("HS512", key))
     assert (proof.algorithm, proof.kid) == ("HS512", "7")
     assert proof.nonce == PUBLISHED["nonce_rs"]
     assert proof.ath == access_token_hash(vector["access_token"])
@@ -81,7 +82,7 @@ def test_the_token_gives_the_key_of_the_proof() -> None:
     )
     assert key.hex() == vector["SK_HS256"]
     proof = parse_symmetric_proof(parse_proof(vector["proof"], max_length=8192))
-    check_mac(proof, key)
+    check_mac(proof, MacKey("HS256", key))
     assert proof.ath == access_token_hash(vector["access_token"])
 
 
