@@ -13,8 +13,20 @@ from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.row_encryption import load_row_encryption
 from dpop_ext.core.jose import b64url_decode, parse_compact_jws
 from dpop_ext.symmetric.derivation import symmetric_key
+from tests.demo.parties import CONFIDENTIAL, basic, code_form
 from tests.fuzz.servers import Servers, joined, sign, written
 from tests.fuzz.wire import Answer, send
+
+CLIENT_CREDENTIALS = [("grant_type", b"client_credentials")]
+AS_CONFIDENTIAL = [("Authorization", CONFIDENTIAL["Authorization"].encode())]
+TWO = basic("two-audiences", "two-audiences-secret")
+MUST = basic("must-use-dpop", "must-use-dpop-secret")
+
+
+def key_of(servers: Servers) -> tuple[str, bytes]:
+    """Return a token and its symmetric key."""
+    token, delivered = servers.symmetric
+    return token, delivered.key.reveal()
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -110,3 +122,13 @@ def derive(servers: Servers, token: str, *, audience: str | None = None) -> byte
         version=dsk["v"],
         r=b64url_decode(dsk["r"]),
     )
+
+
+def confidential_code(
+    servers: Servers, client_id: str, **changes: Any
+) -> dict[str, str]:
+    """Return the form that redeems a code of a client that authenticates."""
+    code = servers.code(client_id=client_id, dpop_jkt=None, **changes)
+    form = code_form(code)
+    del form["client_id"]
+    return form

@@ -225,3 +225,34 @@ def test_the_other_endpoints_know_bound_tokens(servers: Servers) -> None:
     assert answer.status_code == 200
     answer = servers.as_client.post("/introspect", data=form, headers=RESOURCE_SERVER)
     assert answer.get_json() == {"active": False}
+
+
+@pytest.mark.requirement("X-15")
+def test_a_store_that_fails_admits_nobody_and_costs_nothing(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, _ = servers.symmetric
+    code = servers.code()
+    tokens = servers.redeem(servers.code()).get_json()
+    before = servers.state()
+    with monkeypatch.context() as patch:
+        for store in servers.stores:
+            patch.setattr(store, "add", fail)
+        refused = [servers.redeem(code), servers.refresh(tokens["refresh_token"])]
+        for answer in refused:
+            assert answer.status_code == 503
+            assert answer.get_json()["error"] == "temporarily_unavailable"
+            assert answer.headers["Retry-After"]
+            assert answer.headers["Cache-Control"] == "no-store"
+        refusal = ask(servers, token, prove(servers, token))
+        assert (refusal.status, refusal.error) == (503, "temporarily_unavailable")
+        assert refusal.first("Retry-After")
+        assert not refusal.all("WWW-Authenticate")
+    assert servers.state() == before
+    assert servers.redeem(code).status_code == 200
+    assert servers.refresh(tokens["refresh_token"]).status_code == 200
+    assert ask(servers, token, prove(servers, token)).status == 200
+
+
+def fail(*_: object, **__: object) -> bool:
+    raise OSError
