@@ -30,7 +30,7 @@ def together(count: int, send: Callable[[], TestResponse]) -> Counter[Any]:
         return Counter(pool.map(wait_and_send, range(count)))
 
 
-@pytest.mark.requirement("T-8")
+@pytest.mark.requirement("X-5")
 def test_of_parallel_redemptions_of_a_code_one_succeeds(servers: Servers) -> None:
     code = servers.code()
     answers = together(32, lambda: servers.redeem(code))

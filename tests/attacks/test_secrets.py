@@ -92,7 +92,7 @@ def said_by(answer: Any) -> bytes:
     return bytes(answer.data) + str(answer.headers).encode()
 
 
-@pytest.mark.requirement("T20", "R1303")
+@pytest.mark.requirement("T20")
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
 def test_no_secret_in_logs_answers_or_database(
     tmp_path: Path, ec_key: ECKey, level: int

@@ -46,7 +46,7 @@ def test_the_key_of_one_resource_server_is_no_key_at_another(servers: Servers) -
         assert answer.status == (401 if error else 200)
 
 
-@pytest.mark.requirement("T1", "T25")
+@pytest.mark.requirement("T1")
 def test_a_thief_of_the_secret_still_needs_a_token_of_the_issuer(
     servers: Servers, other_ec_key: ECKey
 ) -> None:

@@ -115,7 +115,7 @@ def test_odd_credentials_at_the_token_endpoint(servers: Servers) -> None:
     assert servers.redeem(code).status_code == 200
 
 
-@pytest.mark.requirement("N-18", "P-14")
+@pytest.mark.requirement("N-18")
 def test_other_fields_decide_nothing(servers: Servers) -> None:
     token, _ = servers.symmetric
     authorization = CONFIDENTIAL["Authorization"].encode()
@@ -211,7 +211,7 @@ def test_odd_methods(servers: Servers, method: str) -> None:
         assert answer.status < 500
 
 
-@pytest.mark.requirement("C-9", "N-17")
+@pytest.mark.requirement("C-9")
 def test_odd_targets(servers: Servers) -> None:
     token, _ = servers.symmetric
     base = servers.settings.resource_url.encode()

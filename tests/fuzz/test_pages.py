@@ -71,7 +71,7 @@ def check_redirection(answer: Answer) -> None:
     assert MARK not in "".join(values.values())
 
 
-@pytest.mark.requirement("X-4", "X-5")
+@pytest.mark.requirement("X-4")
 @pytest.mark.parametrize("signed_in", [False, True])
 def test_authorization_requests(servers: Servers, signed_in: bool) -> None:
     browser = servers.as_app.test_client()

@@ -58,7 +58,6 @@ def ask(servers: Servers, pairs: Pairs, name: str, value: bytes, how: str) -> An
     return answer
 
 
-@pytest.mark.requirement("Q-18", "P-17", "X-5")
 def test_code_grant(servers: Servers) -> None:
     code = servers.code()
     pairs = [
@@ -92,7 +91,6 @@ def test_code_grant(servers: Servers) -> None:
     assert servers.redeem(code).status_code == 200
 
 
-@pytest.mark.requirement("Q-18", "P-17", "T-8")
 def test_refresh_grant(servers: Servers) -> None:
     token = servers.redeem(servers.code()).get_json()["refresh_token"]
     pairs = [
@@ -119,7 +117,6 @@ def test_refresh_grant(servers: Servers) -> None:
     assert servers.refresh(token).status_code == 200
 
 
-@pytest.mark.requirement("H-5", "P-17")
 def test_client_credentials_grant(servers: Servers) -> None:
     pairs: Pairs = [("grant_type", b"client_credentials")]
 
@@ -138,7 +135,7 @@ def test_client_credentials_grant(servers: Servers) -> None:
     check_made_up()
 
 
-@pytest.mark.requirement("J-4", "J-5", "B-5")
+@pytest.mark.requirement("J-5", "B-5")
 @pytest.mark.parametrize("servers", ["off"], indirect=True)
 @pytest.mark.parametrize("path", [b"/introspect", b"/revoke"])
 def test_questions_about_tokens(servers: Servers, path: bytes) -> None:

@@ -15,7 +15,7 @@ from tests.fuzz.test_pages import PARAMETERS, check_page, pairs_of
 from tests.fuzz.wire import FORM, Answer, form, send
 
 
-@pytest.mark.requirement("X-6", "X-7", "X-9", "J-7")
+@pytest.mark.requirement("J-7")
 def test_pushed_requests(servers: Servers) -> None:
     url = f"{servers.settings.issuer_url}/par"
     good = [pair for pair in pairs_of(servers) if pair[0] != "state"]
@@ -64,7 +64,6 @@ def test_pushed_requests(servers: Servers) -> None:
     assert push("state", b"s-1", "alone").status == 201
 
 
-@pytest.mark.requirement("X-11")
 def test_odd_references_to_pushed_requests(servers: Servers) -> None:
     prefix = b"urn:ietf:params:oauth:request_uri:"
 
