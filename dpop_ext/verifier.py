@@ -28,6 +28,7 @@ from dpop_ext.errors import (
     ReplayedProofError,
     StaleProofError,
     StoreError,
+    SymmetricKeyError,
     UnboundTokenError,
 )
 from dpop_ext.stores.base import KeyringSource, ReplayStore
@@ -200,7 +201,8 @@ class ProofVerifier:
         :raises NonceRequiredError: the nonce is missing or no longer good.
         :raises BindingError: the token is bound to another key or certificate, or to
             no key.
-        :raises AccessTokenError: the token does not fit a symmetric proof.
+        :raises AccessTokenError: the token does not fit a symmetric proof, or is one
+            that the keyring denies.
         :raises SymmetricKeyError: the key of a symmetric proof is retired, expired or
             not known.
         :raises StoreError: the keyring did not answer.
@@ -223,8 +225,10 @@ class ProofVerifier:
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
                 _check_binding(token, jkt)
-        if token is not None and token.confirmation is not None:
-            check_certificate(token.confirmation, certificate)
+        if token is not None:
+            self.check_denied(token)
+            if token.confirmation is not None:
+                check_certificate(token.confirmation, certificate)
         digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
         issued_at = math.ceil(proof.iat)
         return VerifiedProof(
@@ -238,6 +242,23 @@ class ProofVerifier:
             spend_until=issued_at + policy.window,
             seal=SEAL,
         )
+
+    def check_denied(self, token: AccessToken) -> None:
+        """Refuse a token that the keyring denies, whatever kind of proof it came with.
+
+        Without a keyring, or as long as there is none to load, no token is denied:
+        asymmetric proofs do not depend on it.
+
+        :param token: verified.
+        :raises AccessTokenError: it is denied.
+        """
+        if self._keyring is None:
+            return
+        try:
+            denied = self._load_ring(self._keyring).denied
+        except (StoreError, SymmetricKeyError):
+            return
+        denied.check(token, now=self._now())
 
     def spend(self, verified: VerifiedProof) -> None:
         """Use *verified* up. The last step before the request is served.

@@ -30,6 +30,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -705,3 +706,57 @@ def test_no_step_shows_a_token_or_a_key(sym: Symmetric) -> None:
     assert token not in shown
     assert b64url_encode(sym.derive().reveal()) not in shown
     assert sym.derive().reveal().hex() not in shown
+
+
+class NoKeyring:
+    """A source that has nothing, for one reason or another."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def load(self) -> SecretRing:
+        raise self._error
+
+
+def denying(**name: Any) -> SecretRing:
+    denial = Denial(**name, expires_at=1_790_000_300)
+    return SecretRing(
+        [secret(7)], issuer=ISSUER, audience=AUDIENCE, denied=DenyList([denial])
+    )
+
+
+@pytest.mark.requirement("R1510")
+def test_a_denied_token_is_refused_with_an_asymmetric_proof(
+    ec_key: Any, clock: Any
+) -> None:
+    keyring = MemoryKeyring(ring())
+    at = Asymmetric(ec_key, clock, keyring=keyring, issuer=ISSUER, audience=AUDIENCE)
+    proof = at.proof()
+    assert at.verify(proof, bound(at.jkt)).jkt == at.jkt
+    keyring.replace(denying(token_id="t1"))
+    with pytest.raises(AccessTokenError):
+        at.verify(proof, bound(at.jkt))
+    assert at.verify(proof, bound(at.jkt, token_id="t2")).jkt == at.jkt
+
+
+@pytest.mark.parametrize("error", [StoreError(), UnknownKeyError(), OSError()])
+def test_an_asymmetric_proof_does_not_wait_for_a_keyring(
+    error: Exception, ec_key: Any, clock: Any
+) -> None:
+    options = {"keyring": NoKeyring(error), "issuer": ISSUER, "audience": AUDIENCE}
+    at = Asymmetric(ec_key, clock, **options)
+    assert at.verify(at.proof(), bound(at.jkt)).jkt == at.jkt
+
+
+@pytest.mark.requirement("R1510")
+@pytest.mark.parametrize("name", [{"token_id": "t1"}, {"r": R}])
+def test_a_denied_token_is_refused_with_a_symmetric_proof(
+    name: dict[str, Any], ec_key: Any, clock: Any
+) -> None:
+    at = Symmetric(ec_key, clock)
+    text = at.token()
+    opened = at.open(at.proof(text), text)
+    assert at.verifier.verify(opened, token=at.verified()).kind == "symmetric"
+    at.keyring.replace(denying(**name))
+    with pytest.raises(AccessTokenError):
+        at.verifier.verify(opened, token=at.verified())

@@ -18,6 +18,7 @@ from dpop_ext.core.confirmation import (
 from dpop_ext.core.proof import parse_proof, proof_type
 from dpop_ext.core.target import is_secure, request_url
 from dpop_ext.errors import (
+    AccessTokenError,
     DPoPError,
     KeyMismatchError,
     MalformedProofError,
@@ -99,6 +100,8 @@ def verify_request(
     """
     if opened.proof is None:
         check_bearer(token.confirmation, certificate=opened.request.certificate)
+        with refusing(AccessTokenError, scheme="bearer"):
+            verifier.check_denied(token)
         return None
     proof = opened.proof
     with refusing(

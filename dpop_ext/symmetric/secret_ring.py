@@ -18,6 +18,7 @@ from dpop_ext.errors import (
     SymmetricUnavailableError,
     UnknownKeyError,
 )
+from dpop_ext.symmetric.deny_list import DenyList
 from dpop_ext.symmetric.derivation import SECRET_LENGTH, check_identifier
 from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -87,14 +88,36 @@ class SecretRing:
         it is known how far the versions have come.
     :param issuer: identifier of the authorization server, as in its tokens.
     :param audience: identifier of the resource server, as in the tokens for it.
+    :param min_live: every version below has ended, whether it is in the ring or not.
+    :param revoked: versions that were revoked, whether they are in the ring or not.
+    :param denied: tokens that were revoked.
+    :param good_until: from when the ring is too old to accept proofs by, in seconds
+        since the epoch; None for one that is always current. Denials stay good.
     :raises ValueError: *issuer* or *audience* is empty, longer than 256 bytes or
         contains NUL; a version, or a secret, is in it twice; or two are active.
     """
 
-    __slots__ = ("_by_version", "audience", "highest_version", "issuer")
+    __slots__ = (
+        "_by_version",
+        "audience",
+        "denied",
+        "good_until",
+        "highest_version",
+        "issuer",
+        "min_live",
+        "revoked",
+    )
 
     def __init__(
-        self, secrets: Iterable[AudienceSecret], *, issuer: str, audience: str
+        self,
+        secrets: Iterable[AudienceSecret],
+        *,
+        issuer: str,
+        audience: str,
+        min_live: int = 1,
+        revoked: Iterable[int] = (),
+        denied: DenyList | None = None,
+        good_until: int | None = None,
     ) -> None:
         check_identifier(issuer)
         check_identifier(audience)
@@ -112,8 +135,12 @@ class SecretRing:
         self._by_version = by_version
         self.issuer = issuer
         self.audience = audience
+        self.min_live = min_live
+        self.revoked = frozenset(revoked)
+        self.denied = denied if denied is not None else DenyList()
+        self.good_until = good_until
         #: The newest version ever seen, whatever became of it; 0 for none.
-        self.highest_version = entries[-1].version if entries else 0
+        self.highest_version = max(min_live - 1, *self.revoked, *by_version, 0)
 
     def __iter__(self) -> Iterator[AudienceSecret]:
         """Iterate from the oldest to the newest version."""
@@ -145,10 +172,19 @@ class SecretRing:
         :raises StaleKeyError: retired, revoked, expired, or never held and not newer
             than all that were. The client needs a new token.
         :raises AccessTokenError: so much newer that no server can have issued it.
-        :raises UnknownKeyError: newer than this ring. A new token would not help.
+        :raises UnknownKeyError: newer than this ring, or the ring is too old. A new
+            token would not help.
         """
+        if self.good_until is not None and now >= self.good_until:
+            # A revocation may have been missed.
+            raise UnknownKeyError
         entry = self._by_version.get(version)
-        if entry is not None and entry.is_usable(now=now):
+        if (
+            entry is not None
+            and version >= self.min_live
+            and version not in self.revoked
+            and entry.is_usable(now=now)
+        ):
             return entry
         if version <= self.highest_version:
             raise StaleKeyError

@@ -13,9 +13,13 @@ import pytest
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.errors import ProofError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.symmetric.deny_list import Denial, DenyList
+from dpop_ext.symmetric.secret_ring import SecretRing
 from tests.resource_server.cases import CASES, Case, proof_with, symmetric, with_proof
 from tests.resource_server.world import (
     AUDIENCE,
+    ISSUER,
+    VERSION,
     Request,
     Response,
     World,
@@ -506,3 +510,24 @@ def test_revoking_a_secret_works_at_once_and_the_token_stays_good(
     world.keyring.replace(ring(secret(7, "revoked"), secret(8)))
     assert call(world.symmetric_proof(token)).status == 401
     assert call(world.proof(token)).json["kind"] == "asymmetric"
+
+
+@pytest.mark.requirement("R1510")
+def test_a_denied_token_is_refused_as_bearer_too(world: World) -> None:
+    world.accept_bearer = world.symmetric = True
+    token = world.unbound_token()
+    app = world.wsgi_app()
+    headers = [("Authorization", f"Bearer {token}")]
+    assert send(app, Request(headers=headers).environ()).status == 200
+    denial = Denial(token_id="token-1", expires_at=world.clock.now + 300)
+    world.keyring.replace(
+        SecretRing(
+            [secret(VERSION)],
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            denied=DenyList([denial]),
+        )
+    )
+    response = send(app, Request(headers=headers).environ())
+    assert response.status == 401
+    assert response.challenges["Bearer"].params["error"] == "invalid_token"
