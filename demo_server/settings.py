@@ -54,7 +54,7 @@ class Settings:
     :param tls_cert: certificate chain of both servers, in PEM; None for plain HTTP.
     :param tls_key: its private key, in PEM.
     :param introspection_endpoint: where the resource server checks tokens, if it
-        does not verify them as JWTs itself.
+        does not verify them as JWTs itself. FAPI has it ask the issuer.
     :param cors_origins: whose scripts may use the servers: scheme, host and port, as
         browsers send them, separated by commas.
     :param log_level: name of the least severe level that is logged.
@@ -127,6 +127,17 @@ class Settings:
     def resource_url(self) -> str:
         """The audience of the resource server, once the port is known."""
         return self.resource or self.local_url(self.rs_port)
+
+    @property
+    def introspection_url(self) -> str | None:
+        """Where the resource server asks about tokens; None if it need not ask.
+
+        With FAPI it must see that a token was revoked (section 5.3.4), which a JWT
+        does not tell.
+        """
+        if self.introspection_endpoint is None and self.profile == "fapi2":
+            return f"{self.issuer_url}/introspect"
+        return self.introspection_endpoint
 
     def local_url(self, port: int) -> str:
         """Return the base URL of the server that listens at *port*."""

@@ -152,7 +152,8 @@ def _options() -> _Parser:
         "--introspection-endpoint",
         metavar="URL",
         help="the resource server asks there about tokens (RFC 7662), instead of "
-        "verifying them as JWTs (RFC 9068)",
+        "verifying them as JWTs (RFC 9068) (with --profile fapi2, the default is that "
+        "of the issuer)",
     )
     storage = parser.add_argument_group("what they keep")
     storage.add_argument(

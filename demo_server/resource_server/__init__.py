@@ -62,7 +62,7 @@ def create_app(
         keyring=create_keyring(settings, clock=clock),
         issuer=settings.issuer_url,
         audience=settings.resource_url,
-        token_form="opaque" if settings.introspection_endpoint else "jwt",
+        token_form="opaque" if settings.introspection_url else "jwt",
         clock=clock,
     )
     tokens = create_token_finder(settings, fetch=fetch or _fetch(settings), clock=clock)
@@ -108,9 +108,9 @@ def create_token_finder(
     settings: Settings, *, fetch: Callable[..., bytes], clock: Callable[[], float]
 ) -> TokenFinder:
     """Return what finds an access token good: its signature, or its issuer."""
-    if settings.introspection_endpoint:
+    if settings.introspection_url:
         return IntrospectionTokenValidator(
-            settings.introspection_endpoint,
+            settings.introspection_url,
             client_id=demo_data.RESOURCE_SERVER_ID,
             client_secret=demo_data.RESOURCE_SERVER_SECRET,
             issuer=settings.issuer_url,

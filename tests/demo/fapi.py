@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -47,10 +48,13 @@ CODE_FORM = {
 
 def assertion(
     key: Key, *, issuer: str, now: int, alg: str = "ES256", **changes: Any
-) -> dict[str, str]:
-    """The two parameters by which the client authenticates."""
+) -> dict[str, Any]:
+    """The two parameters by which the client authenticates.
+
+    A change to None leaves a claim out.
+    """
     claims = {"iss": CLIENT_ID, "sub": CLIENT_ID, "aud": issuer, "iat": now}
-    claims |= {"exp": now + 60, "jti": secrets.token_hex(8), **changes}
+    claims = given(claims | {"exp": now + 60, "jti": secrets.token_hex(8)} | changes)
     header = {"alg": alg, "kid": key.kid}
     return {
         "client_assertion_type": ASSERTION_TYPE,
@@ -73,7 +77,7 @@ class FapiParties:
         self.issuer = self.parties.settings.issuer_url
         self.client_key = load_key(self.parties.settings.keys_directory)
 
-    def assertion(self, **changes: Any) -> dict[str, str]:
+    def assertion(self, **changes: Any) -> dict[str, Any]:
         return assertion(
             self.client_key, issuer=self.issuer, now=self.clock.now, **changes
         )
@@ -118,41 +122,80 @@ def authorize(request_uri: str, client_id: str = CLIENT_ID) -> str:
 
 
 class FapiClient:
-    """The built-in client, over HTTP, with a key for proofs."""
+    """A client over HTTP, with a key for proofs; the built-in one unless told."""
 
     def __init__(
-        self, server: DemoServer, key: ECKey, *, verify: str | bool = True
+        self,
+        server: DemoServer,
+        key: ECKey,
+        *,
+        verify: str | bool = True,
+        client_id: str = CLIENT_ID,
+        client_key: Key | None = None,
+        algorithm: str = "ES256",
+        redirect_uri: str = CALLBACK,
     ) -> None:
         self.server = server
         self.key = key
-        self.client_key = load_key(server.settings.keys_directory)
+        self.client_id = client_id
+        self.client_key = client_key or load_key(server.settings.keys_directory)
+        self.algorithm = algorithm
+        self.redirect_uri = redirect_uri
         self.nonces: dict[str, str] = {}
         self.session = requests.Session()
         self.verify = self.session.verify = verify
         # A variable of the environment would come before *verify*.
         self.session.trust_env = False
 
-    def send(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        """Send a request with a proof, and once more if a nonce was missing."""
-        access_token = arguments.pop("access_token", None)
-        origin = url[: url.index("/", 8)]
+    def proof(
+        self,
+        method: str,
+        url: str,
+        *,
+        key: Key | None = None,
+        algorithm: str = "ES256",
+        **values: Any,
+    ) -> str:
+        """Make a proof with the newest nonce of the server."""
+        return make_proof(
+            key or self.key,
+            algorithm=algorithm,
+            method=method,
+            url=url,
+            nonce=self.nonces.get(_origin(url)),
+            **{"now": int(time.time()), **values},
+        )
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        access_token: str | None = None,
+        scheme: str = "DPoP",
+        proof: Callable[[], str | None] | None = None,
+        headers: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> requests.Response:
+        """Send a request with a proof, and once more if a nonce was missing.
+
+        :param proof: makes another proof than the good one, or None for no proof.
+        """
         for _ in range(2):
-            proof = make_proof(
-                self.key,
-                algorithm="ES256",
-                method=method,
-                url=url,
-                now=int(time.time()),
-                access_token=access_token,
-                nonce=self.nonces.get(origin),
+            made = (
+                proof()
+                if proof is not None
+                else self.proof(method, url, access_token=access_token)
             )
-            headers = {"DPoP": proof}
+            fields = dict(headers or {})
+            if made is not None:
+                fields["DPoP"] = made
             if access_token is not None:
-                headers["Authorization"] = f"DPoP {access_token}"
+                fields["Authorization"] = f"{scheme} {access_token}"
             answer = requests.request(
                 method,
                 url,
-                headers=headers,
+                headers=fields,
                 timeout=10,
                 verify=self.verify,
                 **arguments,
@@ -160,46 +203,71 @@ class FapiClient:
             fresh = answer.headers.get("DPoP-Nonce")
             if fresh is None or answer.ok:
                 return answer
-            self.nonces[origin] = fresh
+            self.nonces[_origin(url)] = fresh
         return answer
 
-    def assertion(self, **changes: Any) -> dict[str, str]:
+    def assertion(self, **changes: Any) -> dict[str, Any]:
         return assertion(
             self.client_key,
-            issuer=self.server.as_url,
-            now=int(time.time()),
-            **changes,
+            **{
+                "issuer": self.server.as_url,
+                "now": int(time.time()),
+                "alg": self.algorithm,
+                "iss": self.client_id,
+                "sub": self.client_id,
+                **changes,
+            },
         )
 
-    def push(self, **changes: Any) -> requests.Response:
-        form = given(REQUEST | self.assertion() | changes)
-        return self.send("POST", f"{self.server.as_url}/par", data=form)
+    def push(
+        self, *, proof: Callable[[], str | None] | None = None, **changes: Any
+    ) -> requests.Response:
+        own = {"client_id": self.client_id, "redirect_uri": self.redirect_uri}
+        form = given(REQUEST | own | self.assertion() | changes)
+        return self.send("POST", f"{self.server.as_url}/par", data=form, proof=proof)
 
-    def token(self, **form: Any) -> requests.Response:
-        form = self.assertion() | form
-        return self.send("POST", f"{self.server.as_url}/token", data=form)
-
-    def decide(self, address: str) -> requests.Response:
-        """Sign in as a person would, and allow."""
-        browser, url = self.session, self.server.as_url + address
-        page = browser.get(url, timeout=10)
-        form = {
-            **hidden_fields(page.text),
-            "username": demo_data.USERNAME,
-            "password": demo_data.PASSWORD,
-        }
-        if "username" in page.text:
-            page = browser.post(f"{self.server.as_url}/login", data=form, timeout=10)
-        form = {"csrf_token": hidden_fields(page.text)["csrf_token"]}
-        form["decision"] = "allow"
-        return browser.post(url, data=form, allow_redirects=False, timeout=10)
-
-    def code(self) -> str:
-        answer = self.push()
+    def request_uri(self, **changes: Any) -> str:
+        answer = self.push(**changes)
         assert answer.status_code == 201, answer.text
-        answer = self.decide(authorize(answer.json()["request_uri"]))
+        return str(answer.json()["request_uri"])
+
+    def token(
+        self, *, proof: Callable[[], str | None] | None = None, **form: Any
+    ) -> requests.Response:
+        form = given(self.assertion() | form)
+        return self.send("POST", f"{self.server.as_url}/token", data=form, proof=proof)
+
+    def page(self, address: str) -> requests.Response:
+        """Load the page with the question, signed in as a person would."""
+        url = self.server.as_url + address
+        page = self.session.get(url, timeout=10)
+        if 'name="username"' in page.text:
+            form = {
+                **hidden_fields(page.text),
+                "username": demo_data.USERNAME,
+                "password": demo_data.PASSWORD,
+            }
+            login = f"{self.server.as_url}/login"
+            page = self.session.post(login, data=form, timeout=10)
+        return page
+
+    def decide(self, address: str, decision: str = "allow") -> requests.Response:
+        """Answer the question."""
+        form = {"csrf_token": hidden_fields(self.page(address).text)["csrf_token"]}
+        form["decision"] = decision
+        url = self.server.as_url + address
+        return self.session.post(url, data=form, allow_redirects=False, timeout=10)
+
+    def code(self, **changes: Any) -> str:
+        address = authorize(self.request_uri(**changes), self.client_id)
+        answer = self.decide(address)
         assert answer.status_code == 303, answer.text
         return query_of(answer.headers["Location"])["code"]
 
-    def redeem(self, code: str) -> requests.Response:
-        return self.token(**CODE_FORM, code=code)
+    def redeem(self, code: str, **changes: Any) -> requests.Response:
+        form = CODE_FORM | {"redirect_uri": self.redirect_uri, "code": code}
+        return self.token(**{**form, **changes})
+
+
+def _origin(url: str) -> str:
+    return url[: url.index("/", 8)]
