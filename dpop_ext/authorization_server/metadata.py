@@ -36,6 +36,7 @@ class AuthorizationServerMetadata(dict[str, Any]):
         "dpop_symmetric_key_encryption_alg_values_supported",
         "dpop_symmetric_key_encryption_enc_values_supported",
         "dpop_symmetric_kdf_values_supported",
+        "dpop_symmetric_keyring_endpoint",
         "dpop_symmetric_same_key_allowed",
         "pushed_authorization_request_endpoint",
         "require_pushed_authorization_requests",
@@ -65,21 +66,27 @@ class AuthorizationServerMetadata(dict[str, Any]):
         """Key derivations shared with resource servers."""
         self._validate_names("dpop_symmetric_kdf_values_supported", KEY_DERIVATIONS)
 
+    def validate_dpop_symmetric_keyring_endpoint(self) -> None:
+        """Where resource servers get their derivation secrets: an https URL."""
+        self._validate_url("dpop_symmetric_keyring_endpoint")
+
     def validate_dpop_symmetric_same_key_allowed(self) -> None:
         """Whether a symmetric key may be encrypted for the key that signs proofs."""
         self._validate_boolean("dpop_symmetric_same_key_allowed")
 
     def validate_pushed_authorization_request_endpoint(self) -> None:
         """Where clients push authorization requests to: an https URL."""
-        key = "pushed_authorization_request_endpoint"
-        if key not in self:
-            return
-        if not isinstance(self[key], str) or not is_secure_transport(self[key]):
-            raise ValueError(f'"{key}" MUST use "https" scheme')
+        self._validate_url("pushed_authorization_request_endpoint")
 
     def validate_require_pushed_authorization_requests(self) -> None:
         """Whether there is no other way. False when absent."""
         self._validate_boolean("require_pushed_authorization_requests")
+
+    def _validate_url(self, key: str) -> None:
+        if key not in self:
+            return
+        if not isinstance(self[key], str) or not is_secure_transport(self[key]):
+            raise ValueError(f'"{key}" MUST use "https" scheme')
 
     def _validate_boolean(self, key: str) -> None:
         if key in self and not isinstance(self[key], bool):

@@ -55,6 +55,21 @@ class AudienceSecrets(Protocol):
         ...
 
 
+class NumberedSecrets(Protocol):
+    """Gives an authorization server the secrets that it sends to its audiences."""
+
+    def load_numbered(self, audience: str) -> tuple[SecretRing, int, int] | None:
+        """Return the secrets of *audience*, with the epoch and the sequence number.
+
+        The number is 1 or more and goes up with each change, on every server that
+        shares these secrets. The epoch goes up when it has to start again.
+
+        :returns: None if the audience takes no symmetric proofs.
+        :raises StoreError: that cannot be told now.
+        """
+        ...
+
+
 class NoReplayProtection:
     """Remembers nothing: whoever sees a proof can use it again within its time.
 

@@ -165,3 +165,11 @@ def test_a_client_does_not_choose_its_audiences(register: Any) -> None:
     assert status == 201
     assert "audiences" not in body
     assert "resource_server_audiences" not in body
+
+
+def test_the_keyring_endpoint_is_an_https_url() -> None:
+    key = "dpop_symmetric_keyring_endpoint"
+    validate({key: f"{ISSUER}/keyring"})
+    for value in ("http://as.example/keyring", None, 5):
+        with pytest.raises(ValueError, match=key):
+            validate({key: value})
