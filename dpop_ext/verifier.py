@@ -13,13 +13,14 @@ from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import (
-    access_token_digest,
+    KnownHeaders,
     access_token_hash,
     parse_proof,
     proof_type,
     verify_proof,
 )
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
@@ -50,6 +51,8 @@ from dpop_ext.verified_proof import SEAL, OpenedProof, VerifiedProof
 
 Purpose = Literal["as", "rs"]
 
+#: Headers of asymmetric proofs that are remembered at most. Each takes 3 kB or so.
+MAX_HEADERS = 4096
 #: Derived keys that are remembered at most. Each takes about 1 kB beside its token.
 MAX_KEYS = 10_000
 
@@ -105,6 +108,7 @@ class ProofVerifier:
         self._replay_store = replay_store
         self._keyring = keyring
         self._token_form = token_form
+        self._headers: KnownHeaders = Recent(MAX_HEADERS)
         #: Keys of symmetric proofs that verified with a verified token, by the hash of
         #: that token.
         self._derived: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
@@ -144,7 +148,9 @@ class ProofVerifier:
         if self._keyring is not None and len(proof) <= self.policy.max_length:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
-            jws = parse_proof(proof, max_length=self.policy.max_length)
+            jws = parse_proof(
+                proof, max_length=self.policy.max_length, known=self._headers
+            )
             if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
                 signed = verify_proof(
                     jws,
@@ -152,6 +158,7 @@ class ProofVerifier:
                     url=url,
                     policy=self.policy,
                     access_token=access_token,
+                    known=self._headers,
                 )
                 return OpenedProof(
                     kind="asymmetric",
@@ -305,7 +312,7 @@ class ProofVerifier:
 
     def _known(self, access_token: str, ring: SecretRing) -> DerivedKey | None:
         """Return the key that *ring* gave for this token before."""
-        known = self._derived.get(access_token_digest(access_token))
+        known = self._derived.get(token_digest(access_token))
         # Another ring may have another secret under the same version.
         return known if known is not None and known.ring is ring else None
 
@@ -353,7 +360,7 @@ class ProofVerifier:
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
             kept = replace(derived, token=token, verified=True)
-            self._derived.put(access_token_digest(text), kept)
+            self._derived.put(token_digest(text), kept)
 
     def _verify_mac(
         self,

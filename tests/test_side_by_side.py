@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dpop_ext.core.target
+import dpop_ext.core.usual_claims
 import dpop_ext.verifier
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import b64url_encode
@@ -47,6 +48,7 @@ def the_long_way() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dpop_ext.verifier, "parse_usual_proof", lambda text: None)
         patch.setattr(dpop_ext.core.target, "_NORMAL", NEVER)
+        patch.setattr(dpop_ext.core.usual_claims, "_USUAL", NEVER)
         yield
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.jose import b64url_decode, b64url_encode
 from dpop_ext.errors import (
     MalformedJOSEError,
     MalformedProofError,
@@ -25,6 +28,11 @@ ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = {
     "EdDSA": ("OKP", "Ed25519"),
 }
 
+_REQUIRED = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+}
 _PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 #: The field of each curve (FIPS 186-4): the import below reduces a coordinate that is
 #: not smaller, which gives the same key.
@@ -33,6 +41,9 @@ _FIELDS = {
     "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
     "P-521": 2**521 - 1,
 }
+#: 32 bytes in base64url: of the last character, two bits stand for nothing.
+_THUMBPRINT = re.compile(r"[\w-]{42}[048AEIMQUYcgkosw]", re.ASCII)
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _RSA_BITS = range(2048, 4096 + 1)
 _RSA_EXPONENT_BITS = range(17, 32 + 1)
 
@@ -84,14 +95,18 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
 
 def thumbprint(key: Key) -> str:
     """Return the :rfc:`7638` SHA-256 thumbprint of *key*, base64url."""
-    # Of the key object: joserfc's function of the same name hashes whatever members
-    # the dict has.
-    return key.thumbprint()
+    if key.key_type not in _REQUIRED:
+        return key.thumbprint()
+    members = key.dict_value
+    # In the order of their names, and without escapes: all of them are base64url, or
+    # the name of a type or curve.
+    text = ",".join(f'"{name}":"{members[name]}"' for name in _REQUIRED[key.key_type])
+    return b64url_encode(hashlib.sha256(f"{{{text}}}".encode()).digest())
 
 
 def is_thumbprint(value: object) -> TypeGuard[str]:
     """Tell whether *value* is a SHA-256 thumbprint in canonical base64url."""
-    return is_b64url_of(value, length=32)
+    return isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None
 
 
 def is_b64url_of(value: object, *, length: int) -> TypeGuard[str]:
@@ -121,10 +136,14 @@ def _octets(jwk: dict[str, Any], name: str) -> bytes:
 
 def _import_ec(jwk: dict[str, Any], field: int) -> ECKey:
     length = (field.bit_length() + 7) // 8
-    for coordinate in (_octets(jwk, "x"), _octets(jwk, "y")):
-        if len(coordinate) != length or int.from_bytes(coordinate) >= field:
-            raise UnsupportedKeyError
-    return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+    octets = _octets(jwk, "x"), _octets(jwk, "y")
+    x, y = (int.from_bytes(coordinate) for coordinate in octets)
+    if any(len(coordinate) != length for coordinate in octets) or max(x, y) >= field:
+        raise UnsupportedKeyError
+    # The members are checked above; joserfc would decode and check them again.
+    numbers = ec.EllipticCurvePublicNumbers(x, y, _CURVES[jwk["crv"]])
+    members = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
+    return ECKey(numbers.public_key(), members)
 
 
 def _import_rsa(jwk: dict[str, Any]) -> RSAKey:

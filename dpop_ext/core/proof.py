@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from joserfc.jwk import Key
@@ -14,14 +14,20 @@ from joserfc.jwk import Key
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import (
     CompactJWS,
+    SignatureCheck,
     b64url_encode,
+    check_signature,
+    json_segment,
     parse_compact_jws,
-    sign_compact,
-    verify_signature,
+    sign_segments,
+    signature_check,
 )
 from dpop_ext.core.key import import_proof_key, thumbprint
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.recent import Recent
 from dpop_ext.core.target import normalize_target, proof_target
+from dpop_ext.core.token_text import token_digest
+from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
@@ -31,6 +37,9 @@ from dpop_ext.errors import (
 )
 
 PROOF_TYPE: Final = "dpop+jwt"
+#: Longest header that is remembered, in characters; one with a 4096 bit RSA key has
+#: about 1000.
+MAX_KNOWN_HEADER: Final = 1200
 
 _CLAIMS = frozenset(("jti", "htm", "htu", "iat", "ath", "nonce"))
 
@@ -57,33 +66,28 @@ class SignedProof:
     claims: Mapping[str, Any] = field(repr=False)
 
 
-class _LastDigest:
-    """The last token that was hashed: every step of a request asks for the same one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofHeader:
+    """The header of a proof whose signature verified."""
 
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        #: One tuple, so that other threads see both or neither.
-        self._last = ("", hashlib.sha256(b"").digest())
-
-    def of(self, token: str) -> bytes:
-        last, digest = self._last
-        if last is not token:
-            # A lone surrogate has no encoding. No header field has one, and it is no
-            # reason to fail here.
-            data = token.encode("utf-8", "surrogatepass")
-            digest = hashlib.sha256(data).digest()
-            self._last = token, digest
-        return digest
+    members: dict[str, Any] = field(repr=False)
+    #: Of signatures with its ``alg`` by its ``jwk``.
+    check: SignatureCheck = field(repr=False)
+    #: RFC 7638 SHA-256 thumbprint of the key, base64url.
+    jkt: str
 
 
-#: Return the SHA-256 of the text of an access token: its name in caches.
-access_token_digest = _LastDigest().of
+#: Headers by their text in base64url. A client sends the same one each time, and to
+#: parse it and to import its key takes half as long as the signature. What a header
+#: says is the same at any time; whether that is allowed is checked for each proof.
+#: Only those with a good signature are put here: to push others out takes a key and a
+#: signature for each.
+KnownHeaders = Recent[bytes, ProofHeader]
 
 
 def access_token_hash(token: str) -> str:
     """Return the ``ath`` of an access token: its SHA-256, base64url."""
-    return b64url_encode(access_token_digest(token))
+    return b64url_encode(token_digest(token))
 
 
 def make_proof(
@@ -97,6 +101,7 @@ def make_proof(
     nonce: str | None = None,
     jti: str | None = None,
     claims: Mapping[str, Any] | None = None,
+    header: str | None = None,
 ) -> str:
     """Make the proof for one request.
 
@@ -111,6 +116,8 @@ def make_proof(
     :param nonce: what this server last supplied.
     :param jti: unique identifier, 96 random bits by default.
     :param claims: further claims, none of those above.
+    :param header: what :func:`proof_header` made of *key* and *algorithm*, where many
+        proofs are made with them.
     :returns: value of the ``DPoP`` header field.
     :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
         http(s) URL, or *key* does not fit *algorithm*.
@@ -118,11 +125,6 @@ def make_proof(
     claims = claims or {}
     if not _CLAIMS.isdisjoint(claims):
         raise ValueError("claims of RFC 9449 have arguments of their own")
-    header = {
-        "typ": PROOF_TYPE,
-        "alg": algorithm,
-        "jwk": _public_members(key),
-    }
     payload: dict[str, Any] = {
         **claims,
         "jti": secrets.token_urlsafe(12) if jti is None else jti,
@@ -134,19 +136,40 @@ def make_proof(
         payload["ath"] = access_token_hash(access_token)
     if nonce is not None:
         payload["nonce"] = nonce
-    return sign_compact(header, payload, key)
+    header = header or proof_header(key, algorithm=algorithm)
+    signing_input = f"{header}.{json_segment(payload)}"
+    return sign_segments(signing_input, key, algorithm=algorithm)
 
 
-def parse_proof(proof: str, *, max_length: int) -> CompactJWS:
+def proof_header(key: Key, *, algorithm: str) -> str:
+    """Return the header of every proof by *key*, encoded."""
+    return json_segment(
+        {"typ": PROOF_TYPE, "alg": algorithm, "jwk": _public_members(key)}
+    )
+
+
+def parse_proof(
+    proof: str, *, max_length: int, known: KnownHeaders | None = None
+) -> CompactJWS:
     """Check the form of a proof of either kind.
 
     :param proof: value of the ``DPoP`` header field, as received. Two field lines that
         a server joined hold a comma, which no proof has.
     :param max_length: in characters.
+    :param known: headers that need not be parsed again.
     :raises MalformedProofError: not one compact JWS of two JSON objects.
     """
     try:
-        return parse_compact_jws(proof, max_length=max_length)
+        header = None
+        if known is not None:
+            found = known.get(proof[: proof.find(".")].encode())
+            header = found.members if found is not None else None
+        return parse_compact_jws(
+            proof,
+            max_length=max_length,
+            header=header,
+            read_payload=read_usual_claims,
+        )
     except Exception as error:
         # Whatever a hostile header provokes is a bad proof, not a fault of the server.
         raise MalformedProofError from error
@@ -165,6 +188,7 @@ def verify_proof(
     url: str,
     policy: ProofPolicy,
     access_token: str | None = None,
+    known: KnownHeaders | None = None,
 ) -> SignedProof:
     """Verify a proof against the request that carried it.
 
@@ -178,6 +202,8 @@ def verify_proof(
     :param policy: algorithms and limits.
     :param access_token: the exact text of the token of a resource request; None at an
         authorization server, which ignores ``ath``.
+    :param known: headers whose key need not be imported again; this one is added when
+        its signature verifies.
     :raises MalformedProofError: ``typ`` is another, or ``jwk`` is no JWK; and, after
         the signature, a claim that is missing, mistyped or too long.
     :raises UnsupportedKeyError: ``alg`` is not allowed, or ``jwk`` does not fit it.
@@ -186,7 +212,15 @@ def verify_proof(
     :raises TokenMismatchError: ``ath`` is missing or of another token.
     """
     try:
-        return _verify(jws, method, url, policy, access_token)
+        header = _verify_signature(jws, policy, known)
+        proof = _read_claims(jws.payload, header, policy=policy)
+        # Methods are case-sensitive, and HEAD is not GET.
+        if jws.payload["htm"] != method:
+            raise TargetMismatchError
+        check_target(jws.payload["htu"], url)
+        if access_token is not None:
+            check_access_token_hash(jws.payload.get("ath"), access_token)
+        return proof
     except DPoPError:
         raise
     except Exception as error:
@@ -194,28 +228,40 @@ def verify_proof(
         raise MalformedProofError from error
 
 
-def _verify(
-    jws: CompactJWS,
-    method: str,
-    url: str,
-    policy: ProofPolicy,
-    access_token: str | None,
-) -> SignedProof:
-    header, claims = jws.header, jws.payload
+def _verify_signature(
+    jws: CompactJWS, policy: ProofPolicy, known: KnownHeaders | None
+) -> ProofHeader:
     # Exactly this text: other forms of the media type are not for proofs.
     if proof_type(jws) != PROOF_TYPE:
         raise MalformedProofError("The typ of the DPoP proof is not dpop+jwt.")
-    algorithm = header.get("alg")
+    algorithm = jws.header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in policy.algorithms:
         raise UnsupportedKeyError
-    key = import_proof_key(header.get("jwk"), algorithm=algorithm)
+    segment = jws.signing_input.partition(b".")[0]
+    header = known.get(segment) if known is not None else None
     # The key of the header and no other: kid, jku, x5u and x5c are never looked at.
-    verify_signature(jws, key, algorithm=algorithm)
-    htm, htu = text_claim(claims, "htm"), text_claim(claims, "htu")
-    proof = SignedProof(
-        jkt=thumbprint(key),
-        jwk=header["jwk"],
-        algorithm=algorithm,
+    if header is not None:
+        check_signature(jws, header.check)
+        return header
+    key = import_proof_key(jws.header.get("jwk"), algorithm=algorithm)
+    check = signature_check(key, algorithm=algorithm)
+    check_signature(jws, check)
+    header = ProofHeader(members=jws.header, check=check, jkt=thumbprint(key))
+    if known is not None and len(segment) <= MAX_KNOWN_HEADER:
+        known.put(segment, header)
+    return header
+
+
+def _read_claims(
+    claims: dict[str, Any], header: ProofHeader, *, policy: ProofPolicy
+) -> SignedProof:
+    text_claim(claims, "htm")
+    text_claim(claims, "htu")
+    return SignedProof(
+        jkt=header.jkt,
+        # Read-only, as later proofs with the same header share it.
+        jwk=MappingProxyType(header.members["jwk"]),
+        algorithm=header.members["alg"],
         jti=text_claim(claims, "jti", limit=policy.max_jti_length),
         iat=time_claim(claims, "iat"),
         nonce=claims.get("nonce"),
@@ -223,13 +269,6 @@ def _verify(
         exp=time_claim(claims, "exp") if "exp" in claims else None,
         claims=claims,
     )
-    # Methods are case-sensitive, and HEAD is not GET.
-    if htm != method:
-        raise TargetMismatchError
-    check_target(htu, url)
-    if access_token is not None:
-        check_access_token_hash(claims.get("ath"), access_token)
-    return proof
 
 
 def check_target(htu: str, url: str) -> None:

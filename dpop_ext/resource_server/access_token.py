@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import parse_compact_jws
+from dpop_ext.core.token_text import parse_token
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
     check_times,
@@ -16,7 +16,6 @@ from dpop_ext.resource_server.claims import (
     optional_text,
     required_text,
 )
-from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
     IssuerSignature,
@@ -95,7 +94,7 @@ class AccessTokenValidator(TokenFinder):
 
     def _verify(self, text: str) -> AccessToken:
         try:
-            jws = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH)
+            jws = parse_token(text)
             self._signature.verify(jws, types=_TYPES)
             return self._read_claims(jws.payload)
         except (AccessTokenError, StoreError):
@@ -107,8 +106,6 @@ class AccessTokenValidator(TokenFinder):
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         if required_text(claims, "iss") != self.issuer:
             raise AccessTokenError
-        # The same text, in one string for all tokens.
-        claims["iss"] = self.issuer
         audience = one_of(claims, "aud", self.audience)
         if audience == (self.audience,):
             audience = self._audience
@@ -127,5 +124,7 @@ class AccessTokenValidator(TokenFinder):
             # Read-only, as all requests with this token share it.
             claims=MappingProxyType(
                 {_NAMES.get(name, name): claims[name] for name in claims}
+                # The same text, in one string for all tokens.
+                | {"iss": self.issuer}
             ),
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.proof import access_token_digest
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
 
 #: Tokens that are remembered at most. Each takes up to 2 kB, plus its own claims.
 MAX_TOKENS = 10_000
@@ -48,7 +48,7 @@ class TokenCache:
         if not self._max_age:
             return check(text)
         now = self._clock()
-        name = access_token_digest(text)
+        name = token_digest(text)
         entry = self._tokens.get(name)
         if entry is not None and self._is_fresh(entry, now):
             return entry[0]

@@ -18,6 +18,7 @@ from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.core.target import proof_target
+from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedJOSEError,
@@ -36,16 +37,6 @@ MAX_JTI_LENGTH: Final = 256
 
 _HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid"})
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
-#: No escapes, and few enough of the characters that the strict parser counts.
-_USUAL_CLAIMS: Final = re.compile(
-    r'\{"jti":"([\w-]{1,256})"'
-    r',"htm":"([A-Z]+)"'
-    r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+)?)"'
-    r',"iat":([1-9][0-9]{0,14})'
-    r',"ath":"([\w-]{43})"'
-    r'(?:,"nonce":"([\w.~+/=-]+)")?\}',
-    re.ASCII,
-)
 
 
 class SymmetricProof(NamedTuple):
@@ -132,26 +123,21 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     if algorithm is None or len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
         return None
     try:
-        usual = _USUAL_CLAIMS.fullmatch(b64url_decode(parts[1]).decode("ascii"))
+        claims = read_usual_claims(b64url_decode(parts[1]))
         tag = b64url_decode(parts[2])
-    except (MalformedJOSEError, UnicodeDecodeError):
+    except MalformedJOSEError:
         return None
-    if usual is None or not tag:
+    if claims is None or "ath" not in claims or not tag:
         return None
-    jti, htm, htu, digits, ath, nonce = usual.groups()
-    iat = int(digits)
-    claims = {"jti": jti, "htm": htm, "htu": htu, "iat": iat, "ath": ath}
-    if nonce is not None:
-        claims["nonce"] = nonce
     return SymmetricProof(
         algorithm=algorithm,
         kid=None,
-        jti=jti,
-        htm=htm,
-        htu=htu,
-        iat=iat,
-        ath=ath,
-        nonce=nonce,
+        jti=claims["jti"],
+        htm=claims["htm"],
+        htu=claims["htu"],
+        iat=claims["iat"],
+        ath=claims["ath"],
+        nonce=claims.get("nonce"),
         nbf=None,
         exp=None,
         claims=claims,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.core.proof import check_hash, check_target
+from dpop_ext.core.token_text import parse_token
 from dpop_ext.errors import (
     AccessTokenError,
     ExpiredKeyError,
@@ -20,8 +20,6 @@ from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof, check_mac
 from dpop_ext.symmetric.secret_ring import SecretRing
 
-#: Longest access token that is looked at, in bytes.
-MAX_TOKEN_LENGTH = 16 * 1024
 #: Longest base64url text of the claims of a token read before its signature.
 MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
 
@@ -64,7 +62,7 @@ def peek_access_token(
     if payload_length > MAX_PEEKED_PAYLOAD:
         raise AccessTokenError("The access token is too long.")
     try:
-        claims = parse_compact_jws(text, max_length=MAX_TOKEN_LENGTH).payload
+        claims = parse_token(text).payload
     except MalformedJOSEError as error:
         raise AccessTokenError("The access token is malformed.") from error
     expires_at = claims.get("exp")
