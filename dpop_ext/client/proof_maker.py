@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.key import ALGORITHMS, import_proof_key, thumbprint
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof import make_proof, proof_header
 from dpop_ext.errors import DPoPError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
@@ -41,6 +41,7 @@ class ProofMaker:
         self._clock = clock
         self.algorithm = algorithm
         self.jkt = thumbprint(key)
+        self._header = proof_header(key, algorithm=algorithm)
 
     def now(self) -> int:
         """Return the present time, in whole seconds since the epoch."""
@@ -65,6 +66,7 @@ class ProofMaker:
             access_token=access_token,
             nonce=nonce,
             claims=claims,
+            header=self._header,
         )
 
     def symmetric(

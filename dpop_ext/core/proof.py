@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.target import normalize_target, proof_target
 from dpop_ext.core.token_text import token_digest
-from dpop_ext.core.usual_claims import read_usual_claims
+from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
@@ -125,20 +126,20 @@ def make_proof(
     claims = claims or {}
     if not _CLAIMS.isdisjoint(claims):
         raise ValueError("claims of RFC 9449 have arguments of their own")
-    payload: dict[str, Any] = {
-        **claims,
-        "jti": secrets.token_urlsafe(12) if jti is None else jti,
-        "htm": method,
-        "htu": proof_target(url),
-        "iat": now,
-    }
-    if access_token is not None:
-        payload["ath"] = access_token_hash(access_token)
-    if nonce is not None:
-        payload["nonce"] = nonce
+    payload = write_usual_claims(
+        jti=secrets.token_urlsafe(12) if jti is None else jti,
+        htm=method,
+        htu=proof_target(url),
+        iat=now,
+        ath=None if access_token is None else access_token_hash(access_token),
+        nonce=nonce,
+    )
+    if claims:
+        segment = json_segment({**claims, **json.loads(payload)})
+    else:
+        segment = b64url_encode(payload)
     header = header or proof_header(key, algorithm=algorithm)
-    signing_input = f"{header}.{json_segment(payload)}"
-    return sign_segments(signing_input, key, algorithm=algorithm)
+    return sign_segments(f"{header}.{segment}", key, algorithm=algorithm)
 
 
 def proof_header(key: Key, *, algorithm: str) -> str:

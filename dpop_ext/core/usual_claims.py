@@ -1,7 +1,8 @@
-"""The claims of a proof in the form that most clients write them: :rfc:`9449`."""
+"""The claims of a proof as this package writes them: :rfc:`9449#section-4.2`."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -16,6 +17,22 @@ _USUAL: Final = re.compile(
     r'(?:,"nonce":"([\w.~+/=-]+)")?\}',
     re.ASCII,
 )
+
+_quote = json.JSONEncoder().encode
+
+
+def write_usual_claims(
+    *, jti: str, htm: str, htu: str, iat: int, ath: str | None, nonce: str | None
+) -> bytes:
+    """Return the claims of a proof as JSON; a claim that is None is left out."""
+    text = (
+        f'{{"jti":{_quote(jti)},"htm":{_quote(htm)},"htu":{_quote(htu)},"iat":{iat:d}'
+    )
+    if ath is not None:
+        text += f',"ath":{_quote(ath)}'
+    if nonce is not None:
+        text += f',"nonce":{_quote(nonce)}'
+    return (text + "}").encode("ascii")
 
 
 def read_usual_claims(raw: bytes) -> dict[str, Any] | None:

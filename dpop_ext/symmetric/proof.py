@@ -7,7 +7,6 @@ only that specification refuses them.
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode
+from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode, json_segment
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.core.target import proof_target
-from dpop_ext.core.usual_claims import read_usual_claims
+from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedJOSEError,
@@ -35,6 +34,12 @@ MAX_PROOF_LENGTH: Final = 2048
 #: Longest ``jti``, in characters.
 MAX_JTI_LENGTH: Final = 256
 
+#: The headers of proofs without a ``kid``, encoded, by their algorithm.
+_HEADERS: Final = {
+    name: json_segment({"typ": SYMMETRIC_PROOF_TYPE, "alg": name})
+    for name in MAC_ALGORITHMS
+}
+_USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
 _HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid"})
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
 
@@ -93,22 +98,16 @@ def make_symmetric_proof(
     :raises ValueError: *key* or *version* does not fit, or *url* is not absolute.
     """
     mac_key = MacKey(algorithm, key.reveal())
-    header: dict[str, Any] = {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm}
-    if version is not None:
-        if not 1 <= version <= MAX_VERSION:
-            raise ValueError("a version is an integer from 1 to 2**53-1")
-        header["kid"] = str(version)
-    claims: dict[str, Any] = {
-        "jti": secrets.token_urlsafe(12) if jti is None else jti,
-        "htm": method,
-        "htu": proof_target(url),
-        "iat": now,
-        "ath": access_token_hash(access_token),
-    }
-    if nonce is not None:
-        claims["nonce"] = nonce
-    signing_input = f"{_encode(header)}.{_encode(claims)}"
-    tag = mac_key.tag(signing_input.encode())
+    claims = write_usual_claims(
+        jti=secrets.token_urlsafe(12) if jti is None else jti,
+        htm=method,
+        htu=proof_target(url),
+        iat=now,
+        ath=access_token_hash(access_token),
+        nonce=nonce,
+    )
+    signing_input = f"{_header(algorithm, version)}.{b64url_encode(claims)}"
+    tag = mac_key.tag(signing_input.encode("ascii"))
     return f"{signing_input}.{b64url_encode(tag)}"
 
 
@@ -200,8 +199,14 @@ def check_mac(proof: SymmetricProof, key: MacKey) -> None:
         raise BadSignatureError
 
 
-def _encode(value: dict[str, Any]) -> str:
-    return b64url_encode(json.dumps(value, separators=(",", ":")).encode())
+def _header(algorithm: str, version: int | None) -> str:
+    if version is None:
+        return _HEADERS[algorithm]
+    if not 1 <= version <= MAX_VERSION:
+        raise ValueError("a version is an integer from 1 to 2**53-1")
+    return json_segment(
+        {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm, "kid": str(version)}
+    )
 
 
 def _kid(header: Mapping[str, Any]) -> str | None:
@@ -211,9 +216,3 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise MalformedProofError("The kid of the proof is not a version.")
     return kid
-
-
-_USUAL_HEADERS: Final = {
-    _encode({"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm}): algorithm
-    for algorithm in MAC_ALGORITHMS
-}
