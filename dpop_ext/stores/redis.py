@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
@@ -34,17 +34,32 @@ class AsyncRedisClient(Protocol):
         ...
 
 
-class _SetOnce:
-    """The one command, and what its answer means; nothing is sent from here."""
+Client = TypeVar("Client")
 
-    def __init__(self, prefix: bytes, clock_tolerance: int) -> None:
+
+class _Store(Generic[Client]):
+    """The one command, and what its answer means; nothing is sent from here.
+
+    :param client: sends it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        prefix: bytes = b"",
+        clock_tolerance: int = CLOCK_TOLERANCE,
+        circuit: CircuitBreaker | None = None,
+    ) -> None:
         if clock_tolerance < 0:
             raise ValueError("clock_tolerance must not be negative")
+        self._client = client
         self._prefix = prefix
         self._tolerance = clock_tolerance
+        self._circuit = circuit or CircuitBreaker()
         self._latest = 0
 
-    def command(
+    def _command(
         self, key: bytes, token: int, *, expires_at: int, now: int
     ) -> tuple[Any, ...]:
         """Return ``SET`` with its arguments.
@@ -63,7 +78,7 @@ class _SetOnce:
         return ("SET", self._prefix + key, token, "NX", "GET", "EX", lifetime)
 
     @staticmethod
-    def is_added(held: Any, token: int) -> bool:
+    def _is_added(held: Any, token: int) -> bool:
         """Tell whether the command that carried *token* set the key.
 
         :param held: the value that was there before: our own if the command was sent
@@ -72,7 +87,7 @@ class _SetOnce:
         return held is None or int(held) == token
 
 
-class RedisReplayStore:
+class RedisReplayStore(_Store[RedisClient]):
     """Remember used proofs in Redis 7 or Valkey: one round trip, one atomic command.
 
     Each entry holds a random number of the call that made it. A client library that
@@ -85,7 +100,8 @@ class RedisReplayStore:
     What the server must be told: ``maxmemory-policy noeviction``, or it drops live
     entries under pressure. What it can lose: with asynchronous replication a failover
     forgets the last entries, and without ``appendonly`` a restart forgets all of them.
-    Required nonces bound what a forgotten proof is good for.
+    Where that matters, require nonces, and begin with a new secret for them after such
+    an event: all earlier proofs are void then.
 
     :param client: a ``redis.Redis``, of a Sentinel too, or a ``redis.RedisCluster``,
         with time-outs of its own (``socket_timeout``, ``socket_connect_timeout``).
@@ -94,18 +110,6 @@ class RedisReplayStore:
         be set back; entries are kept for as much longer.
     :param circuit: when to stop asking a Redis that is down; None is the default one.
     """
-
-    def __init__(
-        self,
-        client: RedisClient,
-        *,
-        prefix: bytes = b"",
-        clock_tolerance: int = CLOCK_TOLERANCE,
-        circuit: CircuitBreaker | None = None,
-    ) -> None:
-        self._client = client
-        self._once = _SetOnce(prefix, clock_tolerance)
-        self._circuit = circuit or CircuitBreaker()
 
     @classmethod
     def from_url(
@@ -151,11 +155,11 @@ class RedisReplayStore:
         if expires_at < now:
             return False
         token = secrets.randbits(63)
-        command = self._once.command(key, token, expires_at=expires_at, now=now)
+        command = self._command(key, token, expires_at=expires_at, now=now)
         try:
             with self._circuit:
                 held = self._client.execute_command(*command, get=True)
-            return self._once.is_added(held, token)
+            return self._is_added(held, token)
         except StoreError:
             raise
         except Exception as error:
@@ -166,23 +170,11 @@ class RedisReplayStore:
         self._client.close()
 
 
-class AsyncRedisReplayStore:
+class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
     """:class:`RedisReplayStore` for ``asyncio``, with the same parameters.
 
     :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``.
     """
-
-    def __init__(
-        self,
-        client: AsyncRedisClient,
-        *,
-        prefix: bytes = b"",
-        clock_tolerance: int = CLOCK_TOLERANCE,
-        circuit: CircuitBreaker | None = None,
-    ) -> None:
-        self._client = client
-        self._once = _SetOnce(prefix, clock_tolerance)
-        self._circuit = circuit or CircuitBreaker()
 
     @classmethod
     def from_url(
@@ -216,11 +208,11 @@ class AsyncRedisReplayStore:
         if expires_at < now:
             return False
         token = secrets.randbits(63)
-        command = self._once.command(key, token, expires_at=expires_at, now=now)
+        command = self._command(key, token, expires_at=expires_at, now=now)
         try:
             with self._circuit:
                 held = await self._client.execute_command(*command, get=True)
-            return self._once.is_added(held, token)
+            return self._is_added(held, token)
         except StoreError:
             raise
         except Exception as error:

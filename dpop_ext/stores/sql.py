@@ -30,6 +30,10 @@ class SQLReplayStore:
     A call that ends without an answer raises :class:`~dpop_ext.errors.StoreError` and
     is not tried again: the proof may be used or not.
 
+    SQLite is not told to wait for the disk: a power failure can take the last entries,
+    the end of a process cannot. A restored backup has lost what came after it. As with
+    any store that forgot, a new secret for nonces makes all earlier proofs void.
+
     Make one in each process, after it was forked.
 
     :param engine: for SQLite in a file or PostgreSQL, with time-outs of its own;
@@ -231,6 +235,6 @@ def _create_engine(url: str, *, timeout: float) -> Engine:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
-    # No fsync for each proof: what a power failure can take is not worth 1 ms each.
+    # No fsync for each proof; the class says what that can lose.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
