@@ -19,6 +19,8 @@ EVERYWHERE = (
     "dpop_ext.integrations.wsgi",
     "dpop_ext.resource_server",
     "dpop_ext.stores.memory",
+    "dpop_ext.stores.redis",
+    "dpop_ext.stores.sql",
     "dpop_ext.symmetric",
 )
 FLASK = "dpop_ext.integrations.flask_oauth2"
