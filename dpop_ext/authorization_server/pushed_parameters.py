@@ -8,7 +8,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Payload
 
 #: Characters that all names and values of a pushed request may have together.
-MAX_LENGTH = 32_768
+MAX_LENGTH = 8192
 #: Parameters that it may have.
 MAX_PARAMETERS = 64
 
