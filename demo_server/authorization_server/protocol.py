@@ -21,6 +21,7 @@ from demo_server.authorization_server.stored_tokens import StoredTokens
 from demo_server.client_file import AUTH_METHODS, GRANT_TYPES
 from demo_server.models import User
 from dpop_ext.authorization_server import AuthorizationServerMetadata, DPoP
+from dpop_ext.authorization_server.metadata import metadata_path
 from dpop_ext.core.policy import FAPI2
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import DPoPTokenValidator
@@ -92,7 +93,7 @@ def create_blueprint(server: Server, dpop: DPoP, profile: dict[str, Any]) -> Blu
             answer |= {"name": user.display_name, "preferred_username": user.username}
         return jsonify(answer)
 
-    @endpoints.get("/.well-known/oauth-authorization-server")
+    @endpoints.get(metadata_path(server.issuer))
     def well_known() -> Response:
         return jsonify(metadata)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.common.security import is_secure_transport
 from authlib.oauth2.claims import BaseClaims
@@ -16,6 +17,19 @@ from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 KEY_DERIVATIONS = ("dpop-sym/1",)
 #: When a client gets a symmetric key with its access token.
 KEY_CHOICES = ("never", "on_request", "always")
+
+
+def metadata_path(issuer: str) -> str:
+    """Return the path at which clients look for the document.
+
+    The path of *issuer* comes after the well-known one, and not before it, so behind a
+    proxy this path is outside of the prefix of the server.
+
+    :param issuer: issuer identifier, with a path or without.
+    """
+    path = urlsplit(issuer).path
+    # Without the final slash (RFC 8414 section 3.1), which Authlib would keep.
+    return f"/.well-known/oauth-authorization-server{path.removesuffix('/')}"
 
 
 class AuthorizationServerMetadata(dict[str, Any]):

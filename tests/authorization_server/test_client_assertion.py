@@ -22,6 +22,7 @@ from tests.authorization_server.simulator import (
     METHODS,
     TOKEN_URL,
     Prover,
+    basic,
 )
 
 NOW = 1_790_000_000
@@ -114,6 +115,44 @@ def test_an_assertion_authenticates_beside_a_proof(
 ) -> None:
     answer = signing.token(signing.sign(key), prove())
     assert answer.get_json()["token_type"] == "DPoP"
+
+
+@pytest.mark.requirement("G-5")
+@pytest.mark.parametrize("method", [*METHODS, "private_key_jwt"])
+def test_a_proof_works_beside_every_way_to_authenticate(
+    signing: Signing, key: ECKey, prove: Prover, method: str
+) -> None:
+    names = {"none": "public", "private_key_jwt": "signer"}
+    name = names.get(method, "confidential")
+    form = signing.sim.grant("authorization_code", name)
+    fields = [("DPoP", prove())]
+    if method == "client_secret_basic":
+        fields.append(("Authorization", basic(name, "secret")))
+    elif method == "private_key_jwt":
+        form |= {"client_assertion_type": ASSERTION_TYPE}
+        form |= {"client_assertion": signing.sign(key)}
+    elif method == "client_secret_post":
+        form |= {"client_id": name, "client_secret": "secret"}
+    else:
+        form |= {"client_id": name}
+    answer = signing.sim.http.post(TOKEN_URL, data=form, headers=fields)
+    assert answer.get_json()["token_type"] == "DPoP"
+    assert signing.sim.tokens[-1].client_id == name
+    assert signing.sim.tokens[-1].dpop_jkt == prove.jkt
+
+
+@pytest.mark.requirement("X-26")
+def test_one_key_may_sign_assertions_and_proofs(
+    signing: Signing, key: ECKey, clock: Any
+) -> None:
+    prove = Prover(key, clock)
+    answer = signing.token(signing.sign(key), prove())
+    assert answer.get_json()["token_type"] == "DPoP"
+    form = signing.sim.grant("authorization_code", "signer") | {"client_id": "signer"}
+    proof_alone = signing.sim.http.post(
+        TOKEN_URL, data=form, headers=[("DPoP", prove())]
+    )
+    assert proof_alone.get_json()["error"] == "invalid_client"
 
 
 @pytest.mark.requirement("G-5")

@@ -13,6 +13,7 @@ from dpop_ext.authorization_server import (
     ClientMetadataClaims,
     SymmetricKeys,
 )
+from dpop_ext.authorization_server.metadata import metadata_path
 from dpop_ext.core.policy import ProofPolicy
 from tests.authorization_server.simulator import ISSUER, Prover
 from tests.authorization_server.symmetric_parts import Secrets
@@ -53,6 +54,37 @@ def test_the_published_algorithms_are_the_enforced_ones(
             == 200
         ]
         assert sorted(metadata["dpop_signing_alg_values_supported"]) == sorted(accepted)
+
+
+@pytest.mark.requirement("J-1")
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [
+        (ISSUER, ""),
+        (f"{ISSUER}/", ""),
+        (f"{ISSUER}/tenant", "/tenant"),
+        (f"{ISSUER}/a/tenant/", "/a/tenant"),
+    ],
+)
+def test_the_document_is_found_for_an_issuer_with_or_without_a_path(
+    make_sim: Any, prove: Prover, prove_other: Prover, issuer: str, path: str
+) -> None:
+    sim = make_sim(public_url=issuer.removesuffix("/"))
+    document = {"issuer": issuer, **sim.dpop.get_metadata()}
+    sim.app.get(metadata_path(issuer))(lambda: document)
+    address = f"{ISSUER}/.well-known/oauth-authorization-server{path}"
+    answer = sim.http.get(address)
+    assert answer.status_code == 200
+    assert answer.get_json()["issuer"] == issuer
+    published = answer.get_json()["dpop_signing_alg_values_supported"]
+    assert isinstance(published, list)
+    assert "ES256" in published
+    # And the endpoints are where the path says that they are.
+    form = {"grant_type": "client_credentials"}
+    good = prove(url=f"{ISSUER}{path}/token")
+    assert sim.token(form, good).get_json()["token_type"] == "DPoP"
+    bad = prove_other(url=f"{ISSUER}{path}/other/token")
+    assert sim.token(form, bad).get_json()["error"] == "invalid_dpop_proof"
 
 
 def test_symmetric_members_are_there_when_keys_are_issued(

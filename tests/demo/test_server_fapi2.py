@@ -5,7 +5,9 @@ On apps with a clock first, then on the two processes.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from werkzeug.test import TestResponse
 
 from demo_server import demo_data
 from demo_server.cli.options import parse
@@ -24,6 +27,7 @@ from demo_server.models import PushedRequest
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings, SettingsError
 from demo_server.supervisor import DemoServer
+from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
 from tests.demo.fapi import (
     CODE_FORM,
@@ -283,6 +287,77 @@ def _stored(fapi: FapiParties) -> int:
         database.close()
 
 
+@pytest.mark.requirement("F-11")
+def test_the_resource_server_checks_all_of_a_token(
+    fapi: FapiParties, clock: Clock, other_ec_key: ECKey
+) -> None:
+    def status(token: str, **arguments: Any) -> int:
+        answer = fapi.parties.api("GET", "/api/accounts", token, **arguments)
+        return answer.status_code
+
+    def token(**changes: Any) -> str:
+        body = fapi.redeem(fapi.code(**changes)).get_json()
+        return str(body["access_token"])
+
+    good = token()
+    assert status(good) == 200
+    head, _, signature = good.rpartition(".")
+    assert status(f"{head}.{signature[::-1]}") == 401
+    assert status(good, key=other_ec_key) == 401
+    assert status(token(scope="profile")) == 403
+    revoked = token()
+    form = fapi.assertion() | {"token": revoked}
+    assert fapi.parties.as_client.post("/revoke", data=form).status_code == 200
+    assert status(revoked) == 401
+    clock.advance(299)
+    assert status(good) == 200
+    clock.advance(1)
+    assert status(good) == 401
+
+
+@pytest.mark.requirement("F-13")
+def test_what_the_server_makes_up_has_128_random_bits(fapi: FapiParties) -> None:
+    def one_of_each() -> dict[str, str]:
+        return {
+            "request_uri": fapi.request_uri().rpartition(":")[2],
+            "code": fapi.code(),
+            "refresh_token": fapi.redeem(fapi.code()).get_json()["refresh_token"],
+        }
+
+    samples = [one_of_each() for _ in range(8)]
+    for name in samples[0]:
+        texts = [sample[name] for sample in samples]
+        assert len(set(texts)) == len(texts)
+        # Letters and digits at least: over five bits in each place that varies.
+        varying = [place for place in zip(*texts, strict=True) if len(set(place)) > 2]
+        assert 5 * len(varying) >= 128, name
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+@pytest.mark.requirement("F-13")
+@pytest.mark.parametrize(("bits", "status"), [(1024, 400), (2048, 200)])
+def test_a_proof_by_a_short_rsa_key_is_refused(
+    fapi: FapiParties, bits: int, status: int
+) -> None:
+    url, key = f"{fapi.issuer}/token", RSAKey.generate_key(bits)
+    nonce = None
+    for _ in range(2):
+        proof = make_proof(
+            key,
+            algorithm="PS256",
+            method="POST",
+            url=url,
+            now=fapi.clock.now,
+            nonce=nonce,
+        )
+        form = fapi.assertion() | {"grant_type": "client_credentials"}
+        answer = fapi.parties.as_client.post(
+            "/token", data=form, headers={"DPoP": proof}
+        )
+        nonce = answer.headers.get("DPoP-Nonce")
+    assert answer.status_code == status
+
+
 @pytest.mark.requirement("F-5")
 def test_a_code_is_good_for_a_minute(fapi: FapiParties, clock: Clock) -> None:
     code = fapi.code()
@@ -311,14 +386,71 @@ def test_a_second_use_of_a_code_ends_what_the_first_one_got(
 
 
 @pytest.mark.requirement("Q-18")
-def test_a_nonce_challenge_costs_nothing(fapi: FapiParties, clock: Clock) -> None:
-    origin = fapi.issuer
-    code = fapi.code()
-    fapi.parties.nonces[origin] = "stale"
-    # The same code and the same assertion go with the second proof.
-    assert fapi.redeem(code).status_code == 200
-    fapi.parties.nonces[origin] = "stale"
-    assert fapi.push().status_code == 201
+@pytest.mark.parametrize(
+    "thing", ["code", "refresh token", "rotated refresh token", "assertion", "push"]
+)
+def test_a_nonce_challenge_uses_nothing_up(
+    make: Make, tmp_path: Path, clock: Clock, ec_key: ECKey, thing: str
+) -> None:
+    """The very same form is good, once its proof has the nonce."""
+    path = "/par" if thing == "push" else "/token"
+    if thing == "rotated refresh token":
+        parties = Parties.start(tmp_path, clock, ec_key)
+        tokens = parties.redeem(parties.code()).get_json()
+        form = {"grant_type": "refresh_token", "client_id": "demo-public"}
+        form["refresh_token"] = tokens["refresh_token"]
+    else:
+        fapi = make()
+        parties, form = fapi.parties, fapi.assertion()
+        if thing == "code":
+            form |= CODE_FORM | {"code": fapi.code()}
+        elif thing == "refresh token":
+            tokens = fapi.redeem(fapi.code()).get_json()
+            form |= {"grant_type": "refresh_token"}
+            form |= {"refresh_token": tokens["refresh_token"]}
+        elif thing == "assertion":
+            form |= {"grant_type": "client_credentials"}
+        else:
+            form |= REQUEST
+    url = parties.settings.issuer_url + path
+
+    def send(nonce: str | None) -> TestResponse:
+        proof = make_proof(
+            ec_key,
+            algorithm="ES256",
+            method="POST",
+            url=url,
+            now=clock.now,
+            nonce=nonce,
+        )
+        return parties.as_client.post(path, data=form, headers={"DPoP": proof})
+
+    before = _everything(tmp_path)
+    for nonce in None, "stale":
+        challenge = send(nonce)
+        assert challenge.status_code == 400
+        assert challenge.get_json()["error"] == "use_dpop_nonce"
+    assert _everything(tmp_path) == before
+    answer = send(challenge.headers["DPoP-Nonce"])
+    assert answer.status_code == (201 if thing == "push" else 200), answer.text
+    assert _everything(tmp_path) != before
+
+
+@pytest.mark.requirement("Q-18")
+def test_a_request_uri_outlives_challenges(fapi: FapiParties) -> None:
+    address = authorize(fapi.request_uri())
+    for _ in range(2):
+        fapi.parties.nonces[fapi.issuer] = "stale"
+        answer = fapi.token(grant_type="client_credentials")
+        assert answer.status_code == 200
+    answer = fapi.parties.decide(fapi.signed_in(address), address, "allow")
+    assert "code" in query_of(answer.location)
+
+
+def _everything(directory: Path) -> list[str]:
+    """All that the servers have stored."""
+    with contextlib.closing(sqlite3.connect(directory / "demo.sqlite3")) as database:
+        return list(database.iterdump())
 
 
 @pytest.mark.requirement("M-1")
@@ -430,6 +562,44 @@ def test_what_fapi_forbids_is_refused_over_http(client: FapiClient) -> None:
     assert client.push(client_id="demo-public").status_code == 401
     assert client.push(code_challenge_method="plain").status_code == 400
     assert client.push(**client.assertion(aud=[as_url])).status_code == 401
+
+
+@pytest.mark.requirement("X-7", "X-15")
+@pytest.mark.parametrize("path", ["/token", "/par", "/userinfo", "/api/accounts"])
+def test_of_parallel_uses_of_one_proof_exactly_one_is_accepted(
+    client: FapiClient, path: str
+) -> None:
+    token = client.redeem(client.code()).json()["access_token"]
+    method, origin = "GET", client.server.as_url
+    arguments: dict[str, Any] = {"access_token": token}
+    if path.startswith("/api"):
+        origin = client.server.rs_url
+    if path in ("/token", "/par"):
+        method, arguments = "POST", {}
+    url = origin + path
+    # Gets a nonce: those of the two servers differ, and /userinfo is of the second.
+    client.send(method, url, **arguments)
+    proof = client.proof(method, url, **arguments)
+    form = REQUEST if path == "/par" else {"grant_type": "client_credentials"}
+    # An assertion of its own for each: what is tested is the proof.
+    forms = [form | client.assertion() for _ in range(32)]
+    start = threading.Barrier(32)
+    statuses: list[int] = []
+
+    def use(form: dict[str, Any]) -> None:
+        body: dict[str, Any] = {"data": form} if method == "POST" else {}
+        start.wait(10)
+        answer = client.send(method, url, proof=lambda: proof, **arguments, **body)
+        statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=use, args=(form,)) for form in forms]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    accepted = 201 if path == "/par" else 200
+    refused = 400 if method == "POST" else 401
+    assert sorted(statuses) == sorted([accepted, *[refused] * 31])
 
 
 def test_parallel_redemptions_over_http_give_one_token(client: FapiClient) -> None:

@@ -116,6 +116,30 @@ def test_refresh_rotates_the_token_and_keeps_scope_and_audience(
     assert claims_of(second["access_token"])["aud"] == parties.settings.resource_url
 
 
+@pytest.mark.requirement("W-5")
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"scope": "accounts transfers"}, "invalid_scope"),
+        ({"scope": "profile"}, "invalid_scope"),
+        ({"resource": "https://other.example"}, "invalid_target"),
+    ],
+)
+def test_a_refresh_gets_no_more_than_was_allowed(
+    parties: Parties, more: dict[str, str], error: str
+) -> None:
+    first = parties.redeem(parties.code(scope="accounts")).get_json()
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": first["refresh_token"],
+        "client_id": "demo-public",
+    }
+    answer = parties.token(form | more)
+    assert answer.status_code == 400
+    assert answer.get_json()["error"] == error
+    assert parties.token(form).get_json()["scope"] == "accounts"
+
+
 def test_a_refresh_for_less_can_be_followed_by_one_for_all(parties: Parties) -> None:
     first = parties.redeem(parties.code(scope="accounts transfers")).get_json()
     form = {

@@ -156,6 +156,19 @@ def test_the_form_cannot_add_a_key(parties: Parties) -> None:
     assert query_of(answer.location)["error"] == "invalid_request"
 
 
+@pytest.mark.requirement("W-3")
+@pytest.mark.parametrize("response_type", ["token", "code token", "id_token token"])
+def test_no_token_comes_from_the_authorization_endpoint(
+    parties: Parties, response_type: str
+) -> None:
+    url = parties.authorize_url(response_type=response_type)
+    for answer in parties.as_client.get(url), parties.as_client.post(url):
+        assert "access_token" not in answer.text
+        assert "access_token" not in (answer.location or "")
+    answer = parties.as_client.get(url)
+    assert query_of(answer.location)["error"] == "unsupported_response_type"
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

@@ -56,10 +56,14 @@ class AuthorizationServer:
         self.version = 7
         self.members: dict[str, Any] = {"refresh_token": "refresh"}
         self.answer: Answer | None = None
+        self.nonce: str | None = None
 
     def script(self, request: Received) -> Answer:
         if self.answer is not None:
             return self.answer
+        if self.nonce not in (None, request.proof.claims.get("nonce")):
+            error = b'{"error": "use_dpop_nonce"}'
+            return Answer(400, [("DPoP-Nonce", self.nonce)], error)
         response = token_response(
             request.dpop,
             access_token=f"access-{len(self.received)}",
@@ -596,6 +600,31 @@ def test_without_a_refresh_token_nothing_is_left_of_such_a_token(
         session.fetch_token()
     with pytest.raises(MissingTokenError):
         session.get(resource.url)
+
+
+@pytest.mark.requirement("F-9")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_token_goes_in_the_header_alone_and_nonces_to_their_servers(
+    session: OAuth2Session,
+    server: AuthorizationServer,
+    resource: ScriptedServer,
+    method: str,
+) -> None:
+    def demand(request: Received) -> Answer:
+        if request.proof.claims.get("nonce") == "of-the-rs":
+            return Answer()
+        challenge = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce"')
+        return Answer(401, [challenge, ("DPoP-Nonce", "of-the-rs")])
+
+    server.nonce, resource.script = "of-the-as", demand
+    token = session.fetch_token()["access_token"]
+    assert session.request(method, f"{resource.url}/me").status_code == 200
+    nonces = [request.proof.claims.get("nonce") for request in server.received]
+    assert nonces == [None, "of-the-as"]
+    assert resource.nonces == [None, "of-the-rs"]
+    for call in resource.received:
+        assert call.authorization == f"DPoP {token}"
+        assert (call.target, call.body) == ("/me", b"")
 
 
 @pytest.mark.requirement("F-9")
