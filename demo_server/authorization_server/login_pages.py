@@ -77,6 +77,7 @@ def _form(target: str, message: str = "", status: int = 200) -> Response:
 
 
 def _find(server: Server, name: str, password: str) -> User | None:
-    user = server.database.session.get(User, name)
+    # PostgreSQL refuses to look for a name with a NUL.
+    user = None if "\0" in name else server.database.session.get(User, name)
     stored = user.password_hash if user is not None else None
     return user if check_password(stored, password) else None
