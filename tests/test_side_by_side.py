@@ -24,7 +24,7 @@ import dpop_ext.verifier
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.target import normalize_target, proof_target
+from dpop_ext.core.target import is_secure, normalize_target, proof_target
 from dpop_ext.errors import DPoPError
 from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.symmetric.mac_key import MacKey
@@ -342,3 +342,14 @@ def _changed(proof: str, data: st.DataObject) -> str:
         new = data.draw(st.text("AQgw9-_=. +/é\n", max_size=2))
         text = text[:place] + new + text[place + cut :]
     return text
+
+
+@given(
+    st.sampled_from(["https://", "http://", "HTTPS://", "https:", "ftp://"]),
+    st.text("ab1.:[]/%~@\\ é", max_size=12),
+)
+@settings(max_examples=500, deadline=None)
+def test_what_is_secure_is_told_the_same(scheme: str, rest: str) -> None:
+    short = is_secure(scheme + rest)
+    with the_long_way():
+        assert is_secure(scheme + rest) == short

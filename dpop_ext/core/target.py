@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Visible ASCII without the backslash. Never ask urllib: it strips control characters.
@@ -84,6 +85,8 @@ def is_secure(url: str) -> bool:
 
     :rfc:`9449#section-2` allows nothing but https: a token in plain sight is anyone's.
     """
+    if url.startswith("https:") and _NORMAL.fullmatch(url):
+        return True
     try:
         scheme, _, authority = origin(url).partition("://")
     except ValueError:
@@ -113,11 +116,17 @@ def request_url(
         if absolute is None:
             raise ValueError("not the target of a resource")
         raw_target = absolute[3] or "/"
-    path = re.split("[?#]", raw_target, maxsplit=1)[0]
+    path = raw_target.partition("?")[0].partition("#")[0]
     if public_url is not None:
-        scheme, authority, prefix = _split(public_url)
-        return f"{scheme}://{authority}{prefix.rstrip('/')}{path}"
+        return _base(public_url) + path
     return f"{scheme}://{_normalize_authority(host, scheme)}{path}"
+
+
+@lru_cache(maxsize=8)
+def _base(public_url: str) -> str:
+    """Return what stands before the path of every request; a server has one or few."""
+    scheme, authority, prefix = _split(public_url)
+    return f"{scheme}://{authority}{prefix.rstrip('/')}"
 
 
 def _split(url: str) -> tuple[str, str, str]:

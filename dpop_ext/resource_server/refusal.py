@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -172,15 +171,10 @@ def insufficient_scope(
     )
 
 
-@contextmanager
-def refusing(
-    unexpected: type[DPoPError],
-    *,
-    scheme: Scheme = "dpop",
-    one_proof_text: Callable[[], bool] = lambda: False,
-    nonce: str | None = None,
-) -> Iterator[None]:
+class refusing:  # noqa: N801 - reads like contextlib.suppress
     """Turn whatever goes wrong inside into :class:`AccessRefusedError`.
+
+    A class and no generator: that would take longer than some of the checks inside.
 
     :param unexpected: what an exception counts as that no layer below announces: bad
         input must be answered, never become a 500 and never pass.
@@ -189,21 +183,44 @@ def refusing(
         passed.
     :param nonce: goes out with the answer, unless the error brings one.
     """
-    try:
-        yield
-    except AccessRefusedError:
-        raise
-    except Exception as error:
+
+    __slots__ = ("_nonce", "_one_proof_text", "_scheme", "_unexpected")
+
+    def __init__(
+        self,
+        unexpected: type[DPoPError],
+        *,
+        scheme: Scheme = "dpop",
+        one_proof_text: Callable[[], bool] = lambda: False,
+        nonce: str | None = None,
+    ) -> None:
+        self._unexpected = unexpected
+        self._scheme: Scheme = scheme
+        self._one_proof_text = one_proof_text
+        self._nonce = nonce
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: object
+    ) -> None:
+        if error is None or isinstance(error, AccessRefusedError):
+            return
+        if isinstance(error, Exception):
+            raise AccessRefusedError(self._refusal(error)) from error
+
+    def _refusal(self, error: Exception) -> Refusal:
         if isinstance(error, DPoPError):
-            refusal = refuse(error, schemes=(scheme,))
+            refusal = refuse(error, schemes=(self._scheme,))
         else:
-            cause = type(error).__name__
-            refusal = replace(refuse(unexpected(), schemes=(scheme,)), cause=cause)
-        if refusal.error == "invalid_dpop_proof" and one_proof_text():
+            refusal = replace(
+                refuse(self._unexpected(), schemes=(self._scheme,)),
+                cause=type(error).__name__,
+            )
+        if refusal.error == "invalid_dpop_proof" and self._one_proof_text():
             refusal = replace(refusal, description=ProofError.description)
-        raise AccessRefusedError(
-            replace(refusal, nonce=refusal.nonce or nonce)
-        ) from error
+        return replace(refusal, nonce=refusal.nonce or self._nonce)
 
 
 def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> None:
