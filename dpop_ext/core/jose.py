@@ -41,9 +41,10 @@ _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = bytes(b if b in _URLSAFE else 0 for b in range(256)).translate(
     bytes.maketrans(b"-_", b"+/")
 )
-#: By the length modulo 4: what pads the text, and the characters that it may end in,
-#: because the bits of those that stand for no byte are zero.
-_ENDINGS = {0: (b"", _URLSAFE), 2: (b"==", _URLSAFE[::16]), 3: (b"=", _URLSAFE[::4])}
+#: By the length modulo 4, of which 1 is impossible: what pads the text.
+_PADDING = (b"", b"=", b"==", b"=")
+#: And the characters that it may end in: their bits that stand for no byte are zero.
+_LAST = (_URLSAFE, b"", _URLSAFE[::16], _URLSAFE[::4])
 
 
 def b64url_encode(data: bytes) -> str:
@@ -60,15 +61,15 @@ def b64url_decode(text: str) -> bytes:
     """
     try:
         data = text.encode("ascii")
-        padding, last = _ENDINGS[len(data) % 4]
+        rest = len(data) & 3
         # Two texts of one value would get around whatever compares or remembers the
         # text, and the decoder ignores the bits after the last byte.
-        if data and data[-1] not in last:
+        if rest and data[-1] not in _LAST[rest]:
             raise MalformedJOSEError("not canonical base64url")
         return binascii.a2b_base64(
-            data.translate(_FROM_URLSAFE) + padding, strict_mode=True
+            data.translate(_FROM_URLSAFE) + _PADDING[rest], strict_mode=True
         )
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise MalformedJOSEError("not base64url") from error
 
 

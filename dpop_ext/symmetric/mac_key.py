@@ -1,38 +1,44 @@
-"""The key of symmetric proofs, prepared for many MACs (RFC 2104 section 4)."""
+"""The key of symmetric proofs, prepared for many MACs: :rfc:`2104#section-4`."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import NoReturn
 
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 
 _DIGESTS = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class MacKey:
-    """A key that was hashed once; each MAC continues from a copy of that state.
+    """A key that was hashed once; each MAC continues from copies of the two states.
 
-    Threads may share it: what it holds is only ever copied.
+    The same as :mod:`hmac`, whose objects take twice as long to copy. Threads may share it: what it holds is only ever copied.
 
     :param key: 32 bytes for ``HS256``, 64 for ``HS512``.
     :raises ValueError: *key* has another length than *algorithm* demands.
     """
 
-    __slots__ = ("_state", "algorithm")
+    __slots__ = ("_inner", "_outer", "algorithm")
 
     def __init__(self, algorithm: str, key: bytes) -> None:
         if MAC_ALGORITHMS.get(algorithm) != len(key):
             raise ValueError("the key does not fit the algorithm")
         self.algorithm = algorithm
-        self._state = hmac.new(key, digestmod=_DIGESTS[algorithm])
+        digest = _DIGESTS[algorithm]
+        # Neither length is more than a block of its hash.
+        block = key.ljust(digest().block_size, b"\0")
+        self._inner = digest(block.translate(_INNER))
+        self._outer = digest(block.translate(_OUTER))
 
     def tag(self, message: bytes) -> bytes:
         """Return the MAC of *message*."""
-        mac = self._state.copy()
-        mac.update(message)
-        return mac.digest()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
     def __repr__(self) -> str:
         return f"<MacKey for {self.algorithm}>"

@@ -129,19 +129,19 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     if claims is None or "ath" not in claims or not tag:
         return None
     return SymmetricProof(
-        algorithm=algorithm,
-        kid=None,
-        jti=claims["jti"],
-        htm=claims["htm"],
-        htu=claims["htu"],
-        iat=claims["iat"],
-        ath=claims["ath"],
-        nonce=claims.get("nonce"),
-        nbf=None,
-        exp=None,
-        claims=claims,
-        signing_input=text[: -1 - len(parts[2])].encode("ascii"),
-        tag=tag,
+        algorithm,
+        None,  # kid
+        claims["jti"],
+        claims["htm"],
+        claims["htu"],
+        claims["iat"],
+        claims["ath"],
+        claims.get("nonce"),
+        None,  # nbf
+        None,  # exp
+        claims,
+        text[: -1 - len(parts[2])].encode("ascii"),
+        tag,
     )
 
 
