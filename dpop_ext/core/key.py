@@ -36,7 +36,7 @@ _REQUIRED = {
 _PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 #: The field of each curve (FIPS 186-4): the import below reduces a coordinate that is
 #: not smaller, which gives the same key.
-_FIELDS = {
+FIELDS: Final = {
     "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
     "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
     "P-521": 2**521 - 1,
@@ -82,7 +82,7 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
     _check_purpose(jwk, algorithm)
     try:
         if kty == "EC":
-            return _import_ec(jwk, _FIELDS[jwk["crv"]])
+            return _import_ec(jwk, FIELDS[jwk["crv"]])
         if kty == "RSA":
             return _import_rsa(jwk)
         return _import_ed25519(jwk)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.jose import b64url_decode
-from dpop_ext.core.key import is_b64url_of
+from dpop_ext.core.key import FIELDS, is_b64url_of
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 
 #: Longest JWK, in characters of compact JSON.
@@ -31,14 +31,12 @@ KEY_ALGORITHMS_BY_TYPE: Final = {
     "RSA": ("RSA-OAEP-256",),
 }
 
-#: Length of a coordinate, in bytes. The signature curves of OKP are not among them:
-#: converting such a key into one for key agreement is not done.
-_COORDINATE_LENGTH: Final = {
-    ("EC", "P-256"): 32,
-    ("EC", "P-384"): 48,
-    ("EC", "P-521"): 66,
-    ("OKP", "X25519"): 32,
-    ("OKP", "X448"): 56,
+#: The field of each curve. The signature curves of OKP are not among them: converting
+#: such a key into one for key agreement is not done.
+_FIELDS: Final = {
+    **{("EC", curve): field for curve, field in FIELDS.items()},
+    ("OKP", "X25519"): 2**255 - 19,
+    ("OKP", "X448"): 2**448 - 2**224 - 1,
 }
 _PUBLIC_MEMBERS: Final = {
     "EC": ("kty", "crv", "x", "y"),
@@ -131,10 +129,15 @@ def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
     if kty == "RSA":
         _check_rsa_numbers(public)
         return RSAKey.import_key(public)
-    # One key, one text: another length would give it a second thumbprint.
-    length = _COORDINATE_LENGTH[kty, public["crv"]]
+    # One key, one text: another length, or a number that the import below reduces,
+    # would give it a second thumbprint.
+    field = _FIELDS[kty, public["crv"]]
+    length = (field.bit_length() + 7) // 8
     for name in ("x", "y") if kty == "EC" else ("x",):
         if not is_b64url_of(public[name], length=length):
+            raise UnsupportedKeyError("The encryption key cannot be used.")
+        number = b64url_decode(public[name])
+        if int.from_bytes(number, "big" if kty == "EC" else "little") >= field:
             raise UnsupportedKeyError("The encryption key cannot be used.")
     return (ECKey if kty == "EC" else OKPKey).import_key(public)
 

@@ -215,6 +215,33 @@ def test_a_coordinate_has_one_spelling(name: str, change: Any) -> None:
         load({**P256, name: change(P256[name])})
 
 
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_coordinate_beyond_the_field_is_no_second_spelling(name: str) -> None:
+    jwk: dict[str, Any] = {**KEYS["P-521"].as_dict(private=False)}
+    number = int.from_bytes(base64.urlsafe_b64decode(jwk[name]))
+    jwk[name] = b64url((number + 2**521 - 1).to_bytes(66))
+    with pytest.raises(UnsupportedKeyError):
+        load(jwk)
+
+
+@pytest.mark.parametrize(
+    ("curve", "field", "length"),
+    [("X25519", 2**255 - 19, 32), ("X448", 2**448 - 2**224 - 1, 56)],
+)
+def test_a_u_coordinate_beyond_the_field_is_no_second_spelling(
+    curve: str, field: int, length: int
+) -> None:
+    def of(number: int) -> dict[str, Any]:
+        return {
+            **KEYS[curve].as_dict(private=False),
+            "x": b64url(number.to_bytes(length, "little")),
+        }
+
+    assert not load(of(9)).is_proof_key
+    with pytest.raises(UnsupportedKeyError):
+        load(of(9 + field))
+
+
 @pytest.mark.requirement("T14")
 @pytest.mark.parametrize(
     "jwk",
