@@ -32,7 +32,11 @@ from dpop_ext.errors import (
     SymmetricKeyError,
     UnboundTokenError,
 )
-from dpop_ext.stores.base import KeyringSource, ReplayStore
+from dpop_ext.stores.base import (
+    KeyringSource,
+    ReplayStore,
+    SyncingKeyringSource,
+)
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.proof import (
     SYMMETRIC_PROOF_TYPE,
@@ -249,6 +253,19 @@ class ProofVerifier:
             spend_until=issued_at + policy.window,
             seal=SEAL,
         )
+
+    @property
+    def can_sync(self) -> bool:
+        """Whether the keyring can be asked for newer secrets."""
+        return isinstance(self._keyring, SyncingKeyringSource)
+
+    def sync_keyring(self) -> None:
+        """Let the keyring look for newer secrets, after :exc:`UnknownKeyError`.
+
+        Call it only once the signature of the access token has been verified.
+        """
+        if isinstance(self._keyring, SyncingKeyringSource):
+            self._keyring.sync()
 
     def check_denied(self, token: AccessToken) -> None:
         """Refuse a token that the keyring denies, whatever kind of proof it came with.

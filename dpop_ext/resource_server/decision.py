@@ -7,7 +7,7 @@ Authlib. Each step raises :class:`AccessRefusedError` or lets the request pass o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dpop_ext.core.confirmation import (
@@ -29,12 +29,14 @@ from dpop_ext.resource_server.credentials import (
     ResourceRequest,
     parse_credentials,
 )
+from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bound_token_as_bearer,
     insufficient_scope,
     no_credentials,
     refusing,
+    warn_about_host,
 )
 from dpop_ext.resource_server.transport import require_secure_url
 from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
@@ -64,11 +66,19 @@ def check_public_url(public_url: str | None) -> str | None:
 
 
 def open_request(
-    request: ResourceRequest, *, verifier: ProofVerifier, public_url: str | None
+    request: ResourceRequest,
+    *,
+    verifier: ProofVerifier,
+    public_url: str | None,
+    sync: KeyringSync | None = None,
+    verify_token: Callable[[str], object] | None = None,
 ) -> OpenedRequest:
     """Parse the credentials and check the proof as far as possible without the token.
 
     :param public_url: what clients call this server; None believes the request.
+    :param sync: what is done about secrets that are newer than the keyring; None: it
+        is a refusal.
+    :param verify_token: with *sync*: raises unless the text is a token of the issuer.
     """
     credentials = parse_credentials(request)
     if credentials is None:
@@ -82,20 +92,32 @@ def open_request(
         MalformedProofError,
         one_proof_text=lambda: _is_symmetric(proof, verifier),
     ):
-        opened = verifier.open(
-            proof,
-            method=request.method,
-            url=url,
-            access_token=credentials.token,
-        )
+
+        def step() -> OpenedProof:
+            return verifier.open(
+                proof,
+                method=request.method,
+                url=url,
+                access_token=credentials.token,
+            )
+
+        if sync is None or verify_token is None:
+            opened = step()
+        else:
+            opened = sync.repeating(step, lambda: verify_token(credentials.token))
     return OpenedRequest(request=request, credentials=credentials, proof=opened)
 
 
 def verify_request(
-    opened: OpenedRequest, token: AccessToken, *, verifier: ProofVerifier
+    opened: OpenedRequest,
+    token: AccessToken,
+    *,
+    verifier: ProofVerifier,
+    sync: KeyringSync,
 ) -> VerifiedProof | None:
     """Check that *token*, which is valid, was sent by whom it is bound to.
 
+    :param sync: as for :func:`open_request`; the key of an opaque token is known here.
     :returns: None for an unbound token under Bearer.
     """
     if opened.proof is None:
@@ -107,8 +129,11 @@ def verify_request(
     with refusing(
         MalformedProofError, one_proof_text=lambda: proof.kind == "symmetric"
     ):
-        return verifier.verify(
-            proof, token=token, certificate=opened.request.certificate
+        return sync.repeating(
+            lambda: verifier.verify(
+                proof, token=token, certificate=opened.request.certificate
+            ),
+            lambda: None,
         )
 
 
@@ -192,6 +217,9 @@ def _url_of(request: ResourceRequest, public_url: str | None) -> str:
         )
     except ValueError as error:
         raise MalformedRequestError("The request target is malformed.") from error
+    # Plain http is secure to a loopback host only.
+    if public_url is None and not is_secure(f"http://{request.host}"):
+        warn_about_host()
     if not is_secure(url):
         raise MalformedRequestError("An access token must not be sent without TLS.")
     return url

@@ -18,6 +18,7 @@ from dpop_ext.resource_server.decision import (
     verify_request,
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
+from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
@@ -78,6 +79,7 @@ class Gate:
         self._find_token = find_token
         self._public_url = check_public_url(public_url)
         self._failures = FailureLimit(verifier.clock)
+        self._sync = KeyringSync(verifier)
         self.challenges = Challenges.of(
             verifier,
             realm=realm,
@@ -98,10 +100,16 @@ class Gate:
         token: AccessToken | None = None
         try:
             opened = open_request(
-                request, verifier=self._verifier, public_url=self._public_url
+                request,
+                verifier=self._verifier,
+                public_url=self._public_url,
+                sync=self._sync,
+                verify_token=self._verify_token,
             )
             token = self._find(opened)
-            verified = verify_request(opened, token, verifier=self._verifier)
+            verified = verify_request(
+                opened, token, verifier=self._verifier, sync=self._sync
+            )
             require_scope(token, scopes, opened=opened, verified=verified)
             spend_proof(opened, verified, verifier=self._verifier)
         except AccessRefusedError as error:
@@ -121,7 +129,10 @@ class Gate:
             refusing(AccessTokenError, scheme=scheme),
             self._failures.counting(opened.proof),
         ):
-            token = self._find_token(opened.credentials.token)
-            if not isinstance(token, AccessToken):
-                raise AccessTokenError
-            return token
+            return self._verify_token(opened.credentials.token)
+
+    def _verify_token(self, text: str) -> AccessToken:
+        token = self._find_token(text)
+        if not isinstance(token, AccessToken):
+            raise AccessTokenError
+        return token

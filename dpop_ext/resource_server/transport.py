@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpop_ext.core.target import is_secure
 
@@ -20,6 +20,15 @@ from dpop_ext.core.target import is_secure
 MAX_ANSWER = 64 * 1024
 #: Seconds that a request may take.
 TIMEOUT = 5.0
+
+
+class Answer(NamedTuple):
+    """An answer of the authorization server."""
+
+    status: int
+    #: Value of its ``ETag`` field.
+    etag: str | None
+    body: bytes
 
 
 def require_secure_url(url: str) -> str:
@@ -60,6 +69,24 @@ def fetch(
     :param context: for https; None trusts what the system does.
     :raises OSError: no answer in time, too long a one, or a status other than 200.
     """
+    answer = ask(url, data=data, headers=headers, context=context)
+    if answer.status != 200:
+        raise OSError("the answer is not 200")
+    return answer.body
+
+
+def ask(
+    url: str,
+    *,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    context: ssl.SSLContext | None = None,
+) -> Answer:
+    """Return the answer to a GET, or to a POST of *data*; as :func:`fetch`.
+
+    :returns: of any status. Only with 200 is there a body.
+    :raises OSError: no answer in time, or too long a one.
+    """
     require_secure_url(url)
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
         url, data=data, headers={"Accept": "application/json"} | dict(headers or {})
@@ -67,12 +94,11 @@ def fetch(
     deadline = time.monotonic() + TIMEOUT
     try:
         with _opener(context).open(request, timeout=TIMEOUT) as answer:
-            if answer.status != 200:
-                raise OSError("the answer is not 200")
-            return _read(answer, deadline)
+            body = _read(answer, deadline) if answer.status == 200 else b""
+            return Answer(answer.status, answer.headers.get("ETag"), body)
     except urllib.error.HTTPError as error:
         error.close()
-        raise OSError("the answer is not 200") from error
+        return Answer(error.code, None, b"")
     except http.client.HTTPException as error:
         raise OSError("the answer is not HTTP") from error
 

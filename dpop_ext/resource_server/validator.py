@@ -23,6 +23,7 @@ from dpop_ext.resource_server.decision import (
     verify_request,
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
+from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.oauth2_error import (
     RefusedRequestError,
     as_oauth2_error,
@@ -83,6 +84,7 @@ class DPoPTokenValidator(TokenValidator):
         self.verifier = verifier
         self.public_url = check_public_url(public_url)
         self.failures = FailureLimit(verifier.clock)
+        self.sync = KeyringSync(verifier)
         self.challenges = Challenges.of(
             verifier, realm=realm, resource_metadata=resource_metadata
         )
@@ -108,6 +110,8 @@ class DPoPTokenValidator(TokenValidator):
                 resource_request(request),
                 verifier=self.verifier,
                 public_url=self.public_url,
+                sync=self.sync,
+                verify_token=lambda text: self._verify_token(text, request),
             )
             with translating():
                 self.inner.validate_request(request)
@@ -131,12 +135,21 @@ class DPoPTokenValidator(TokenValidator):
             with translating():
                 self._validate_inner(token, request)
                 access_token = self.get_access_token(token)
-            verified = verify_request(opened, access_token, verifier=self.verifier)
+            verified = verify_request(
+                opened, access_token, verifier=self.verifier, sync=self.sync
+            )
             nonce = next_nonce(verified)
             with translating(scopes=scopes, nonce=nonce):
                 self.inner.validate_token(token, scopes, request, **kwargs)
             spend_proof(opened, verified, verifier=self.verifier)
             request.dpop_proof = verified
+
+    def _verify_token(self, text: str, request: Any) -> None:
+        with translating():
+            token = self.inner.authenticate_token(text)
+            if token is None:
+                raise AccessTokenError
+            self._validate_inner(token, request)
 
     def _validate_inner(self, token: Any, request: Any) -> None:
         try:

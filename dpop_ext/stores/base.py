@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from dpop_ext.symmetric.secret_ring import SecretRing
 
@@ -44,6 +44,15 @@ class KeyringSource(Protocol):
         :raises UnknownKeyError: the secrets are too old to be relied on.
         :raises StoreError: there are none yet.
         """
+        ...
+
+
+@runtime_checkable
+class SyncingKeyringSource(KeyringSource, Protocol):
+    """A :class:`KeyringSource` that can be told that there are newer secrets."""
+
+    def sync(self) -> None:
+        """Look for them now, as soon as that may be; return within a moment."""
         ...
 
 

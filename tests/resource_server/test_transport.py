@@ -11,7 +11,7 @@ import pytest
 
 from dpop_ext.core.target import is_secure
 from dpop_ext.resource_server import transport
-from dpop_ext.resource_server.transport import MAX_ANSWER, fetch
+from dpop_ext.resource_server.transport import MAX_ANSWER, ask, fetch
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -27,6 +27,9 @@ class Answers(BaseHTTPRequestHandler):
         elif self.path == "/created":
             self.send_response(201)
             self.end_headers()
+        elif self.path == "/unchanged":
+            self.send_response(304)
+            self.end_headers()
         elif self.path == "/garbage":
             self.wfile.write(b"garbage\r\n\r\n")
         elif self.path == "/silent":
@@ -34,6 +37,7 @@ class Answers(BaseHTTPRequestHandler):
         else:
             size = MAX_ANSWER + 1 if self.path == "/long" else 2
             self.send_response(200)
+            self.send_header("ETag", '"1"')
             self.end_headers()
             self.wfile.write(b"x" * size)
 
@@ -63,6 +67,21 @@ def base() -> Iterator[str]:
 def test_the_body_of_an_answer_is_returned(base: str) -> None:
     assert fetch(base + "/ok") == b"xx"
     assert fetch(base + "/", data=b"a=b", headers={"X": "y"}) == b"a=by"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/ok", (200, '"1"', b"xx")),
+        ("/unchanged", (304, None, b"")),
+        ("/redirect", (302, None, b"")),
+        ("/error", (500, None, b"")),
+    ],
+)
+def test_an_answer_of_any_status_can_be_asked_for(
+    base: str, path: str, answer: tuple[int, str | None, bytes]
+) -> None:
+    assert ask(base + path) == answer
 
 
 @pytest.mark.parametrize(

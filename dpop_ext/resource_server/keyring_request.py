@@ -1,0 +1,89 @@
+"""The request for a keyring, authenticated by ``private_key_jwt`` (RFC 7523)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from joserfc.jwk import Key
+
+from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.resource_server.transport import Answer, ask, require_secure_url
+from dpop_ext.symmetric.keyring import KEYRING_MEDIA_TYPE, NONCE_LENGTH
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+#: Seconds for which an assertion is good.
+_ASSERTION_LIFETIME = 60
+
+
+class KeyringRequest:
+    """Asks an authorization server for the keyring of one client.
+
+    :param endpoint: its ``dpop_symmetric_keyring_endpoint``.
+    :param issuer: its identifier, which the assertion is for.
+    :param client_id: as which this resource server is registered.
+    :param signing_key: private key, of which the public one is registered.
+    :param algorithm: signature algorithm of *signing_key*.
+    :param post: sends the request; it must bound time and size, follow no redirect,
+        and raise ``OSError`` if there is no answer.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *endpoint* is plain http, *signing_key* is not private, or the
+        algorithm is none for it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        issuer: str,
+        client_id: str,
+        signing_key: Key,
+        algorithm: str = "ES256",
+        post: Callable[..., Answer] = ask,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if algorithm not in ALGORITHMS or not signing_key.is_private:
+            raise ValueError("a private key and an asymmetric algorithm are needed")
+        self._endpoint = require_secure_url(endpoint)
+        self.issuer = issuer
+        self._client_id = client_id
+        self._key = signing_key
+        self._algorithm = algorithm
+        self._post = post
+        self._clock = clock
+
+    def send(self, *, etag: str | None) -> tuple[str, Answer]:
+        """Ask, and return the nonce of the request with the answer.
+
+        :param etag: of the keyring that is there, if an answer without one will do.
+        :raises OSError: there was no answer.
+        """
+        nonce = b64url_encode(secrets.token_bytes(NONCE_LENGTH))
+        form = {
+            "client_assertion_type": _ASSERTION_TYPE,
+            "client_assertion": self._assertion(),
+            "nonce": nonce,
+        }
+        headers = {"Accept": KEYRING_MEDIA_TYPE}
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        data = urlencode(form).encode("ascii")
+        return nonce, self._post(self._endpoint, data=data, headers=headers)
+
+    def _assertion(self) -> str:
+        now = int(self._clock())
+        header = {"alg": self._algorithm, "typ": "JWT"}
+        if self._key.kid:
+            header["kid"] = self._key.kid
+        claims = {
+            "iss": self._client_id,
+            "sub": self._client_id,
+            "aud": self.issuer,
+            "iat": now,
+            "exp": now + _ASSERTION_LIFETIME,
+            "jti": secrets.token_urlsafe(16),
+        }
+        return sign_compact(header, claims, self._key)

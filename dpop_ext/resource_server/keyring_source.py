@@ -1,0 +1,251 @@
+"""The derivation secrets of a resource server, from the authorization server.
+
+DPoP Symmetric Profile 1.0. A keyring is good from when it was made, not from when it
+came: neither an answer of 304 nor one that cannot be verified makes it younger.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import Key
+
+from dpop_ext.core.jose import CompactJWS
+from dpop_ext.errors import DPoPError, UnknownKeyError
+from dpop_ext.resource_server.issuer_signature import IssuerSignature
+from dpop_ext.resource_server.jwks import KeySource
+from dpop_ext.resource_server.keyring_cache import KeyringCache
+from dpop_ext.resource_server.keyring_request import KeyringRequest
+from dpop_ext.symmetric.keyring import KEYRING_TYPE, open_keyring
+from dpop_ext.symmetric.keyring_claims import Keyring
+from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
+from dpop_ext.symmetric.secret_ring import SecretRing
+
+#: An interval is longer by up to this part of it, so that servers do not ask at once.
+JITTER = 0.1
+#: Seconds after which a request that failed is made again, at most a poll.
+RETRY_INTERVAL = 10
+#: Seconds from one request to the next for the sake of a version that is not known.
+SYNC_INTERVAL = 5
+#: Seconds that a request of a client waits for such a one.
+SYNC_WAIT = 0.2
+#: Seconds that the first requests of all wait for the first keyring.
+FIRST_WAIT = 10
+#: A keyring that is good for fewer polls is asked for even if it has not changed.
+_CONDITIONAL = 1.5
+
+_logger = logging.getLogger("dpop_ext.resource_server")
+
+
+def _in_background(task: Callable[[], None]) -> None:
+    threading.Thread(target=task, name="dpop-keyring", daemon=True).start()
+
+
+class HTTPKeyringSource:
+    """A :class:`dpop_ext.stores.base.KeyringSource` that polls the issuer.
+
+    The requests of clients cause the polls, and do not wait for them: a poll runs in a
+    thread of its own, one at a time, and what was there before is used meanwhile. When
+    the issuer does not answer, symmetric proofs are accepted until the keyring is three
+    polls old, and then refused with ``use_dpop_asymmetric``; asymmetric ones never
+    depend on it.
+
+    :param request: how to ask, and whom.
+    :param audience: this resource server.
+    :param private_keys: the registered encryption key, and those before it that may
+        still be in use.
+    :param jwks: the issuer's public keys: a JWK Set, or the source that the validator
+        of its access tokens has.
+    :param cache: file to keep the keyring in, as encrypted as it came, for a start
+        while the issuer is out of reach, and the state that a keyring must not fall
+        behind. None: an older keyring is accepted after a restart.
+    :param poll: seconds between two polls, in place of what the issuer asks for, which
+        is used from 30 to 600 only. How old a keyring may get stays the issuer's.
+    :param run: runs a poll.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *poll* is not positive, or *jwks* is no JWK Set.
+    :raises OSError: what was kept is there and cannot be read or trusted.
+    :raises KeyringError: it is not what was written.
+    """
+
+    def __init__(
+        self,
+        request: KeyringRequest,
+        *,
+        audience: str,
+        private_keys: Sequence[Key],
+        jwks: KeySource | Mapping[str, Any],
+        cache: Path | str | None = None,
+        poll: float | None = None,
+        run: Callable[[Callable[[], None]], None] = _in_background,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if poll is not None and poll <= 0:
+            raise ValueError("poll must be positive")
+        self._request = request
+        self._audience = audience
+        self._private_keys = list(private_keys)
+        self._signature = IssuerSignature(jwks, None, clock=clock)
+        self._cache = KeyringCache(cache) if cache is not None else None
+        self._poll = poll
+        self._run = run
+        self._clock = clock
+        self._floor = self._cache.load_floor() if self._cache else KeyringFloor()
+        self._keyring: Keyring | None = None
+        self._etag: str | None = None
+        self._lock = threading.Lock()
+        #: Set when the poll that is under way has ended.
+        self._under_way: threading.Event | None = None
+        self._pid = 0
+        self._first = threading.Event()
+        self._tried_at = self._next_at = float("-inf")
+
+    def load(self) -> SecretRing:
+        """Return the current secrets; those that are too old refuse every version.
+
+        :raises UnknownKeyError: there are none: clients go on with asymmetric proofs.
+        """
+        now = self._clock()
+        keyring = self._keyring
+        if keyring is None or self._is_due(now):
+            self._start(lambda: self._is_due(self._clock()))
+        if keyring is None:
+            self._first.wait(FIRST_WAIT)
+            keyring = self._keyring
+        if keyring is None:
+            raise UnknownKeyError
+        return keyring.ring
+
+    def sync(self) -> None:
+        """Ask now, for the sake of a version that is not known here.
+
+        To be called once the token's signature has been verified: the issuer must not
+        be made to work by tokens that it never issued. Waits :data:`SYNC_WAIT` seconds
+        at most. Between two requests there are :data:`SYNC_INTERVAL` seconds at least.
+        """
+        under_way = self._start(self._may_sync)
+        if under_way is not None:
+            under_way.wait(SYNC_WAIT)
+
+    def _is_due(self, now: float) -> bool:
+        # A clock that was set back must not stop the polls.
+        return not self._tried_at <= now < self._next_at
+
+    def _may_sync(self) -> bool:
+        return not 0 <= self._clock() - self._tried_at < SYNC_INTERVAL
+
+    def _start(self, wanted: Callable[[], bool]) -> threading.Event | None:
+        """Start a poll if *wanted*, unless one is under way; return what it sets."""
+        with self._lock:
+            # One that the process was forked with has no thread here.
+            if self._under_way is not None and self._pid == os.getpid():
+                return self._under_way
+            if not wanted():
+                return None
+            ended = self._under_way = threading.Event()
+            self._pid = os.getpid()
+        try:
+            self._run(lambda: self._poll_once(ended))
+        except BaseException:
+            # No thread, no end.
+            self._under_way = None
+            raise
+        return ended
+
+    def _poll_once(self, ended: threading.Event) -> None:
+        now = self._clock()
+        wait: float = RETRY_INTERVAL
+        try:
+            self._fetch(now)
+        except Exception as error:  # noqa: BLE001 - whatever it was, there is no keyring
+            self._log(error, now)
+        else:
+            wait = self._interval()
+        finally:
+            wait = min(wait, self._interval())
+            self._tried_at = self._clock()
+            self._next_at = self._tried_at + wait * (1 + JITTER * random.random())  # noqa: S311 - spreads load
+            self._under_way = None
+            self._first.set()
+            ended.set()
+
+    def _interval(self) -> float:
+        if self._poll is not None:
+            return self._poll
+        return self._keyring.poll if self._keyring is not None else RETRY_INTERVAL
+
+    def _fetch(self, now: float) -> None:
+        etag = self._etag if self._is_good_for_long(now) else None
+        try:
+            nonce, answer = self._request.send(etag=etag)
+            if answer.status >= 500:
+                raise OSError("the issuer is not available")
+        except OSError:
+            # Only if the issuer cannot be asked: what it says now counts for more.
+            if self._keyring is None and self._cache is not None:
+                self._accept(self._cache.load(), nonce=None)
+            raise
+        if answer.status == 304 and etag is not None:
+            return
+        if answer.status != 200:
+            raise KeyringError("the issuer gives no keyring to this client")
+        text = answer.body.decode("ascii", "replace")
+        keyring = self._accept(text, nonce=nonce)
+        self._etag = answer.etag
+        if self._cache is not None:
+            try:
+                self._cache.save(text, keyring.floor)
+            except OSError as error:
+                # It is good all the same. What is lost is the memory of it.
+                _logger.error("keyring not kept: %s", type(error).__name__)
+
+    def _accept(self, text: str, *, nonce: str | None) -> Keyring:
+        if self._cache is not None:
+            # Another process may have seen a later one.
+            self._floor = max(
+                self._floor,
+                self._cache.load_floor(),
+                key=lambda floor: (floor.epoch, floor.sequence),
+            )
+        keyring = open_keyring(
+            text,
+            private_keys=self._private_keys,
+            verify=self._verify,
+            issuer=self._request.issuer,
+            audience=self._audience,
+            nonce=nonce,
+            floor=self._floor,
+            now=int(self._clock()),
+        )
+        self._floor = keyring.floor
+        self._keyring = keyring
+        return keyring
+
+    def _verify(self, jws: CompactJWS) -> None:
+        self._signature.verify(jws, types=(KEYRING_TYPE,))
+
+    def _is_good_for_long(self, now: float) -> bool:
+        keyring = self._keyring
+        if keyring is None or keyring.ring.good_until is None:
+            return False
+        return keyring.ring.good_until - now > _CONDITIONAL * self._interval()
+
+    def _log(self, error: Exception, now: float) -> None:
+        """Log a poll that failed, and loudly when symmetric proofs will soon fail."""
+        keyring = self._keyring
+        reason = type(error).__name__
+        if isinstance(error, KeyringError):
+            reason = str(error)
+        elif isinstance(error, DPoPError):
+            reason = error.code
+        late = keyring is None or now - keyring.issued_at >= 2 * self._interval()
+        _logger.log(
+            logging.ERROR if late else logging.WARNING, "no keyring: %s", reason
+        )

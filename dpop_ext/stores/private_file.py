@@ -1,0 +1,69 @@
+"""Files that only their owner may read, replaced as a whole (RFC 9449 section 11.4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_private(path: Path, *, max_size: int) -> bytes:
+    """Read a private file.
+
+    :param max_size: in bytes.
+    :raises FileNotFoundError: there is none.
+    :raises PermissionError: a symbolic link, no regular file, the file of another
+        user, or one that group or others may read or write.
+    :raises OSError: it is longer than *max_size*, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if path.is_symlink():
+            raise PermissionError("The file must not be a symbolic link.") from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        # Of the open file, not of its name, which can be moved in between.
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise PermissionError("The file must be a regular file.")
+        if status.st_uid != os.geteuid():
+            raise PermissionError("The file must belong to the user who reads it.")
+        if status.st_mode & _OTHERS:
+            raise PermissionError("The file must have mode 0600 or less.")
+        content = file.read(max_size + 1)
+    if len(content) > max_size:
+        raise OSError("the file is too long")
+    return content
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600, in the place of one that is there.
+
+    It appears at once and complete: a crash leaves the old one or the new one.
+
+    :raises OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # O_EXCL: the name is new, and no link that someone put there is followed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = os.open(temporary, flags, stat.S_IRUSR | stat.S_IWUSR)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
