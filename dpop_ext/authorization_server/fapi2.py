@@ -46,14 +46,14 @@ class FAPI2SecurityProfile:
     :class:`PushedAuthorizationRequests`, required; and :class:`ClientAssertion`, for
     every grant the one way to authenticate, so that there are no public clients.
     Authorization requests must be for a code, name their redirect URI, and have a
-    ``code_challenge`` by S256, which :class:`S256CodeChallenge` compares. Refresh
+    ``code_challenge`` by S256, which :class:`S256CodeChallenge` compares. A code lives
+    :data:`CODE_LIFETIME` seconds, if :meth:`get_code_time` knows its age. Refresh
     tokens are not exchanged for new ones.
 
     What is left to the application: ``revoke_old_credential`` leaves a refresh token
-    alone; a code lives :data:`CODE_LIFETIME` seconds, and a
-    second use of it revokes what it gave; ``iss`` is in every authorization response
-    (Authlib's ``IssuerParameter``), which is a 303 redirection; and the endpoints are
-    reached by TLS.
+    alone; a second use of a code revokes what it gave; ``iss`` is in every
+    authorization response (Authlib's ``IssuerParameter``), which is a 303 redirection;
+    and the endpoints are reached by TLS.
 
     :param issuer: our issuer identifier, the audience of client assertions.
     :param dpop: with a verifier whose policy is ``FAPI2``, or a stricter one.
@@ -95,6 +95,8 @@ class FAPI2SecurityProfile:
             if grant.GRANT_TYPE in _FORBIDDEN_GRANTS:
                 raise UnsupportedGrantTypeError(None)
             _restrict(grant)
+            if grant.GRANT_TYPE == "authorization_code":
+                self._forget_old_codes(grant)
             return grant
 
         def get_restricted_authorization_grant(request: Any) -> Any:
@@ -111,6 +113,32 @@ class FAPI2SecurityProfile:
         server.get_token_grant = get_restricted_token_grant
         server.get_authorization_grant = get_restricted_authorization_grant
         self.pushed_requests(server)
+
+    def get_code_time(self, authorization_code: Any) -> int | None:
+        """Return when a code was issued, in seconds since the epoch; None if unknown.
+
+        Developers MAY re-implement this method; it reads ``auth_time``, which Authlib's
+        mixin for SQLAlchemy stores. If it is unknown, ``query_authorization_code``
+        must not find what is older than :data:`CODE_LIFETIME`.
+        """
+        time: int | None = getattr(authorization_code, "auth_time", None)
+        return time
+
+    def _forget_old_codes(self, grant: Any) -> None:
+        query = grant.query_authorization_code
+
+        def query_young_code(code: str, client: Any) -> Any:
+            found = query(code, client)
+            # Of a code that was used, the grant must learn, to react to a second use.
+            if found is None or getattr(found, "redeemed_at", None):
+                return found
+            issued_at = self.get_code_time(found)
+            if issued_at is None:
+                return found
+            is_young = self.dpop.verifier.clock() < issued_at + CODE_LIFETIME
+            return found if is_young else None
+
+        grant.query_authorization_code = query_young_code
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the members for the metadata of the server: what is enforced."""

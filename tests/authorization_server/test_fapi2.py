@@ -279,6 +279,32 @@ def test_a_code_that_was_stored_without_its_challenge_is_worth_nothing(
     assert answer.get_json()["error"] == "invalid_grant"
 
 
+@pytest.mark.requirement("F-5")
+@pytest.mark.parametrize(("age", "status"), [(0, 200), (59, 200), (60, 400)])
+def test_a_code_of_known_age_lives_a_minute(
+    fapi: Fapi, prove: Prover, clock: Any, age: int, status: int
+) -> None:
+    code = fapi.code()
+    fapi.sim.codes[code].auth_time = clock.now
+    clock.advance(age)
+    answer = fapi.redeem(code, prove())
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.get_json()["error"] == "invalid_grant"
+        assert fapi.sim.tokens == []
+
+
+def test_a_code_that_was_used_is_found_however_old(
+    fapi: Fapi, prove: Prover, clock: Any
+) -> None:
+    """So that the grant can tell a second use, and revoke what came of the first."""
+    code = fapi.code()
+    fapi.sim.codes[code].auth_time = clock.now - 600
+    fapi.sim.codes[code].redeemed_at = clock.now - 590
+    # The grant of this test has no use for it and takes it for a good one.
+    assert fapi.redeem(code, prove()).status_code == 200
+
+
 @pytest.mark.requirement("F-7")
 @pytest.mark.parametrize("mode", ["off", "required"])
 def test_clocks_may_be_ten_seconds_fast_and_not_sixty(
