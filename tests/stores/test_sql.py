@@ -126,6 +126,8 @@ class TestSweeping:
         key = secrets.token_bytes(16)
         assert add(store, key)
         store.sweep(now=NOW + 100)
+        # What was once announced stays so.
+        other.sweep(now=NOW + 50)
 
         for node in (store, other):
             assert add(node, now=NOW + 90)
