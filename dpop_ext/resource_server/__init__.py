@@ -6,9 +6,13 @@ from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.resource_server.access_token import AccessTokenValidator
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import ResourceRequest
+from dpop_ext.resource_server.environment_keyring import EnvironmentKeyring
+from dpop_ext.resource_server.file_keyring import FileKeyring
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
 from dpop_ext.resource_server.introspection import IntrospectionTokenValidator
 from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
+from dpop_ext.resource_server.keyring_request import KeyringRequest
+from dpop_ext.resource_server.keyring_source import HTTPKeyringSource
 from dpop_ext.resource_server.metadata import protected_resource_metadata
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
@@ -18,10 +22,14 @@ __all__ = [
     "AccessTokenValidator",
     "Challenges",
     "DPoPTokenValidator",
+    "EnvironmentKeyring",
+    "FileKeyring",
     "FindToken",
     "Gate",
+    "HTTPKeyringSource",
     "IntrospectionTokenValidator",
     "KeySource",
+    "KeyringRequest",
     "Refusal",
     "RejectBoundTokens",
     "RemoteKeys",

@@ -15,6 +15,20 @@ from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor, parse_f
 MAX_FLOOR = 16_384
 
 
+def load_floor(path: Path) -> KeyringFloor:
+    """Return how far keyrings have come; that of a first start if there is no file.
+
+    Deleting the file is how an operator gives up the protection on purpose.
+
+    :raises OSError: the file cannot be read, or others may write to it.
+    :raises KeyringError: it is something else.
+    """
+    try:
+        return parse_floor(read_private(path, max_size=MAX_FLOOR))
+    except FileNotFoundError:
+        return KeyringFloor()
+
+
 class KeyringCache:
     """Two files with mode 0600: the keyring at *path*, its floor beside it.
 
@@ -26,17 +40,8 @@ class KeyringCache:
         self._floor_path = self._path.with_name(self._path.name + ".floor")
 
     def load_floor(self) -> KeyringFloor:
-        """Return how far keyrings have come; that of a first start if there is none.
-
-        Deleting the file is how an operator gives up the protection on purpose.
-
-        :raises OSError: the file cannot be read, or others may write to it.
-        :raises KeyringError: it is something else.
-        """
-        try:
-            return parse_floor(read_private(self._floor_path, max_size=MAX_FLOOR))
-        except FileNotFoundError:
-            return KeyringFloor()
+        """Return how far keyrings have come, as :func:`load_floor`."""
+        return load_floor(self._floor_path)
 
     def load(self) -> str:
         """Return the keyring that was kept.

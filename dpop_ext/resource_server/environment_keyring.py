@@ -1,0 +1,72 @@
+"""Derivation secrets from an environment variable, for tests and small set-ups.
+
+DPoP Symmetric Profile 1.0. Whoever may look at the process can read them, and a change
+needs a restart: the keyring endpoint of the authorization server has neither fault.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from dpop_ext.core.jose import b64url_decode
+from dpop_ext.stores.memory import MemoryKeyring
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing, SecretState
+
+_ENTRY = re.compile(
+    r"([1-9][0-9]{0,15}):([a-z_]{1,16}):([1-9][0-9]{0,15}):([A-Za-z0-9_-]*)"
+)
+
+
+class EnvironmentKeyring(MemoryKeyring):
+    """A :class:`dpop_ext.stores.base.KeyringSource` that is read once.
+
+    The variable has an entry for each version, separated by commas::
+
+        7:verify_only:1790000600:<43 characters>,8:active:1790086400:<43 characters>
+
+    which is the version, its state, when it ends, in seconds since the epoch, and the
+    secret in base64url. A retired or revoked version has no secret.
+
+    :param variable: name of the environment variable.
+    :param issuer: identifier of the authorization server, as in its tokens.
+    :param audience: this resource server.
+    :param environment: of the process, if absent.
+    :raises ValueError: the variable is missing or malformed, or a secret is none. The
+        text says nothing of what is in it.
+    """
+
+    def __init__(
+        self,
+        variable: str,
+        *,
+        issuer: str,
+        audience: str,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        text = environment.get(variable, "")
+        try:
+            entries = [_read(entry) for entry in text.split(",")]
+        except ValueError:
+            entries = None
+        # Outside of the except clause: a cause could carry a secret.
+        if entries is None:
+            raise ValueError(f"{variable}: not a list of derivation secrets")
+        super().__init__(SecretRing(entries, issuer=issuer, audience=audience))
+
+
+def _read(entry: str) -> AudienceSecret:
+    match = _ENTRY.fullmatch(entry.strip(" "))
+    if match is None:
+        raise ValueError("malformed")
+    version, state, expires_at, secret = match.groups()
+    return AudienceSecret(
+        version=int(version),
+        state=cast("SecretState", state),
+        not_before=0,
+        expires_at=int(expires_at),
+        secret=SecretBytes(b64url_decode(secret)) if secret else None,
+    )

@@ -1,0 +1,120 @@
+"""Derivation secrets from a file that something else keeps up to date.
+
+DPoP Symmetric Profile 1.0. For deployments that have a way to distribute secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dpop_ext.core.jose import parse_json_object
+from dpop_ext.errors import UnknownKeyError
+from dpop_ext.resource_server.keyring_cache import load_floor
+from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.symmetric.keyring import MAX_KEYRING, MAX_STRUCTURAL
+from dpop_ext.symmetric.keyring_claims import MAX_STALE, Keyring, read_claims
+from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
+from dpop_ext.symmetric.secret_ring import SecretRing
+
+#: Seconds from one reading to the next for the sake of an unknown version.
+SYNC_INTERVAL = 1
+
+_logger = logging.getLogger("dpop_ext.resource_server")
+
+
+class FileKeyring:
+    """A :class:`dpop_ext.stores.base.KeyringSource` that reads a private file.
+
+    The file is a JSON object with the claims of a keyring: ``iss``, ``aud``, ``epoch``,
+    ``seq``, ``min_live`` and ``keys``, and maybe ``revoked`` and ``deny``. Replace it
+    by renaming, and raise ``seq`` with each change. It must belong to the user of the
+    process, with mode 0600, and be no symbolic link.
+
+    When it cannot be read, what was read last counts for three polls or 90 seconds,
+    whichever is longer.
+
+    :param path: of the file.
+    :param issuer: identifier of the authorization server, as in its tokens.
+    :param audience: this resource server.
+    :param poll: seconds between two readings, at most 600.
+    :param floor: file in which this process remembers how far the keyrings have come,
+        so that an older one is refused after a restart. None: it is not.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *poll* is not from 1 to 600.
+    :raises OSError: *floor* is there and cannot be read or trusted.
+    :raises KeyringError: it is not what was written.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        issuer: str,
+        audience: str,
+        poll: int = 30,
+        floor: Path | str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not 1 <= poll <= 600:
+            raise ValueError("poll is from 1 to 600 seconds")
+        self._path = Path(path)
+        self._issuer = issuer
+        self._audience = audience
+        self._poll = poll
+        self._floor = KeyringFloor()
+        self._floor_path: Path | None = None
+        if floor is not None:
+            self._floor_path = Path(floor)
+            self._floor = load_floor(self._floor_path)
+        self._clock = clock
+        self._keyring: Keyring | None = None
+        self._read_at = float("-inf")
+        self._reading = threading.Lock()
+
+    def load(self) -> SecretRing:
+        """Return the current secrets; those that are too old refuse every version.
+
+        :raises UnknownKeyError: there are none.
+        """
+        self._read_if_older_than(self._poll)
+        if self._keyring is None:
+            raise UnknownKeyError
+        return self._keyring.ring
+
+    def sync(self) -> None:
+        """Read the file again, unless that was just done."""
+        self._read_if_older_than(SYNC_INTERVAL)
+
+    def _read_if_older_than(self, age: float) -> None:
+        with self._reading:
+            # A clock that was set back must not stop the reading.
+            if 0 <= self._clock() - self._read_at < age:
+                return
+            self._read_at = self._clock()
+            try:
+                self._read()
+            except OSError as error:
+                _logger.error("no keyring: %s", type(error).__name__)
+            except KeyringError as error:
+                _logger.error("no keyring: %s", error)
+            except Exception:  # noqa: BLE001 - whatever a malformed file makes Python raise
+                # Without it: the exception of a parser may hold what it parsed.
+                _logger.error("no keyring: the file is malformed")
+
+    def _read(self) -> None:
+        raw = read_private(self._path, max_size=MAX_KEYRING)
+        claims = parse_json_object(raw, max_structural=MAX_STRUCTURAL)
+        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
+            raise KeyringError("the keyring is of another issuer or audience")
+        now = int(self._clock())
+        # As fresh as the reading: who writes the file answers for what is in it.
+        claims |= {"iat": now, "exp": now + MAX_STALE, "poll": self._poll}
+        keyring = read_claims(claims, floor=self._floor, online=True, now=now)
+        if self._floor_path is not None and keyring.floor != self._floor:
+            write_private(self._floor_path, keyring.floor.dump())
+        self._floor = keyring.floor
+        self._keyring = keyring

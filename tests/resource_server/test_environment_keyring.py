@@ -1,0 +1,69 @@
+"""Derivation secrets in an environment variable."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.errors import StaleKeyError
+from dpop_ext.resource_server.environment_keyring import EnvironmentKeyring
+from dpop_ext.symmetric.secret_ring import SecretRing
+from tests.resource_server.world import AUDIENCE, ISSUER
+
+NOW = 1_790_000_000
+KEY = os.urandom(32)
+TEXT = b64url_encode(KEY)
+
+
+def load(text: str) -> SecretRing:
+    source = EnvironmentKeyring(
+        "SECRETS", issuer=ISSUER, audience=AUDIENCE, environment={"SECRETS": text}
+    )
+    return source.load()
+
+
+def test_versions_are_read_with_their_states() -> None:
+    other = b64url_encode(os.urandom(32))
+    ring = load(
+        f"7:active:{NOW + 10}:{TEXT}, 8:pending:{NOW + 20}:{other},6:revoked:1:"
+    )
+    assert [(e.version, e.state) for e in ring] == [
+        (6, "revoked"),
+        (7, "active"),
+        (8, "pending"),
+    ]
+    found = ring.find(7, now=NOW).secret
+    assert found is not None
+    assert found.reveal() == KEY
+    for version, now in ((6, NOW), (7, NOW + 10)):
+        with pytest.raises(StaleKeyError):
+            ring.find(version, now=now)
+
+
+@pytest.mark.requirement("R1702")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        f"7:active:{TEXT}",
+        f"7:active::{TEXT}",
+        f"0:active:1:{TEXT}",
+        f"07:active:1:{TEXT}",
+        f"\u0667:active:1:{TEXT}",
+        f"7:old:1:{TEXT}",
+        f"7:revoked:1:{TEXT}",
+        "7:active:1:",
+        f"7:active:1:{TEXT[:-1]}",
+        f"7:active:1:{TEXT}A",
+        f"7:active:1:{TEXT},",
+        "7:active:1:" + "A" * 43,
+    ],
+)
+def test_a_malformed_variable_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(ValueError, match="SECRETS") as caught:
+        load(text)
+    assert TEXT[:8] not in str(caught.value)
+    assert caught.value.__context__ is None
