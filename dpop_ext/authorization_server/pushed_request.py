@@ -59,7 +59,7 @@ class PushedAuthorizationEndpoint(Endpoint):
                 super().create_endpoint_response(request)
             )
         except DPoPError as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.code)
+            log_refusal(request, self.ENDPOINT_NAME, error.code, cause=error.__cause__)
             raise to_response(error, request) from error
         except OAuth2Error as error:
             log_refusal(request, self.ENDPOINT_NAME, error.error)

@@ -21,18 +21,24 @@ PARSER_ERRORS = (ArithmeticError, LookupError, RecursionError, TypeError, ValueE
 _ALARMING = {"key_mismatch": logging.WARNING, "store_unavailable": logging.ERROR}
 
 
-def log_refusal(request: Any, endpoint: str, reason: str) -> None:
-    """Log that a request was refused."""
+def log_refusal(
+    request: Any, endpoint: str, reason: str, *, cause: BaseException | None = None
+) -> None:
+    """Log that a request was refused.
+
+    :param cause: the exception behind it, of which the class is logged.
+    """
     # A pushed request is validated as one of the authorization endpoint would be. Its
     # own endpoint has the line.
     if endpoint == "authorization" and getattr(request, "is_being_pushed", False):
         return
     log.log(
         _ALARMING.get(reason, logging.INFO),
-        "refused: %s, client %s, %s endpoint",
+        "refused: %s, client %s, %s endpoint%s",
         reason,
         claimed_client_id(request),
         endpoint,
+        f", cause {type(cause).__name__}" if cause is not None else "",
     )
 
 

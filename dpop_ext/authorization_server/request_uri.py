@@ -105,7 +105,7 @@ class PushedAuthorizationRequests:
                     self._resolve(server, request)
                 grant = get_authorization_grant(request)
             except StoreError as error:
-                log_refusal(request, "authorization", error.code)
+                log_refusal(request, "authorization", error.code, cause=error.__cause__)
                 raise to_response(error, request) from error
             if request.pushed_reference is not None:
                 self._finish(grant, request)

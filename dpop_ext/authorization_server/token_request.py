@@ -67,7 +67,7 @@ class TokenRequest:
         try:
             self._check()
         except DPoPError as error:
-            log_refusal(request, ENDPOINT, error.code)
+            log_refusal(request, ENDPOINT, error.code, cause=error.__cause__)
             raise to_response(error, request) from error
         except OAuth2Error as error:
             log_refusal(request, ENDPOINT, error.error)
@@ -106,7 +106,9 @@ class TokenRequest:
         try:
             status, body, headers = self._respond()
         except DPoPError as error:
-            log_refusal(self._grant.request, ENDPOINT, error.code)
+            log_refusal(
+                self._grant.request, ENDPOINT, error.code, cause=error.__cause__
+            )
             raise to_response(error, self._grant.request) from error
         except OAuth2Error as error:
             log_refusal(self._grant.request, ENDPOINT, error.error)

@@ -579,6 +579,26 @@ def test_a_refusal_is_one_line_with_reason_client_and_endpoint(
         assert secret not in caplog.text
 
 
+def test_the_class_of_what_went_wrong_is_logged_and_not_its_text(
+    make_sim: Any, prove: Any, caplog: Any
+) -> None:
+    class Unreachable:
+        def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            raise ConnectionError("secret of the store")
+
+    caplog.set_level(logging.INFO)
+    sim = make_sim(replay_store=Unreachable())
+    assert sim.token(CLIENT_CREDENTIALS, "a.b.c").status_code == 400
+    assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 503
+    lines = [record.getMessage() for record in caplog.records]
+    where = "client 'confidential', token endpoint"
+    assert lines == [
+        f"refused: malformed_proof, {where}, cause MalformedJOSEError",
+        f"refused: store_unavailable, {where}, cause ConnectionError",
+    ]
+    assert "secret of the store" not in caplog.text
+
+
 def test_a_client_id_cannot_forge_a_log_line(sim: Any, prove: Any, caplog: Any) -> None:
     caplog.set_level(logging.INFO)
     form = {"grant_type": "password", "client_id": "x\nrefused: " + "y" * 500}
