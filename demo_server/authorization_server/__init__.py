@@ -38,6 +38,7 @@ from dpop_ext.authorization_server import (
     ClientAssertion,
     DPoP,
     FAPI2SecurityProfile,
+    IssuerIdentification,
     PushedAuthorizationRequests,
     S256CodeChallenge,
     SymmetricKeys,
@@ -123,6 +124,7 @@ def register_profile(
     server.register_client_auth_method("private_key_jwt", assertion)
     server.register_extension(dpop)
     server.register_extension(PushedAuthorizationRequests(pushed_requests, dpop=dpop))
+    server.register_extension(IssuerIdentification(server.issuer))
     return dpop.get_metadata()
 
 

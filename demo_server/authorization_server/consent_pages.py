@@ -6,7 +6,6 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc9207 import IssuerParameter
 from flask import Blueprint, redirect, request, url_for
 from werkzeug import Response
 
@@ -31,20 +30,6 @@ _EXPLANATIONS = {
 _EXPLANATION = "The application that sent you here made a faulty request."
 
 
-class Issuer(IssuerParameter):
-    """Name the issuer in authorization responses, errors included (:rfc:`9207`).
-
-    :param issuer: issuer identifier.
-    """
-
-    def __init__(self, issuer: str) -> None:
-        self._issuer = issuer
-
-    def get_issuer(self) -> str:
-        """Return the issuer identifier."""
-        return self._issuer
-
-
 def create_blueprint(server: Server) -> Blueprint:
     """Return the endpoint.
 
@@ -53,15 +38,12 @@ def create_blueprint(server: Server) -> Blueprint:
     can be lost or changed in between.
     """
     pages = Blueprint("authorization", __name__)
-    issuer = Issuer(server.issuer)
 
     def refuse(error: OAuth2Error) -> Response:
         """Tell the client, if it is clear who that is; else the person."""
         if not error.redirect_uri:
             return error_page(400, _EXPLANATIONS.get(error.error, _EXPLANATION))
-        response = server.handle_error_response(None, error)
-        issuer.add_issuer_parameter(server, response)
-        return _see_other(response)
+        return _see_other(server.handle_error_response(None, error))
 
     @pages.get(AUTHORIZATION_PATH)
     def ask() -> Response:
@@ -109,7 +91,6 @@ def create_blueprint(server: Server) -> Blueprint:
         if response.location is None:
             # Of two answers to one pushed request, the second.
             return error_page(400, _EXPLANATIONS["invalid_request_uri"])
-        issuer.add_issuer_parameter(server, response)
         return _see_other(response)
 
     return pages

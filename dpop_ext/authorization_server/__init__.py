@@ -14,6 +14,7 @@ from dpop_ext.authorization_server.extension import DPoP
 from dpop_ext.authorization_server.fapi2 import FAPI2SecurityProfile
 from dpop_ext.authorization_server.introspection import IntrospectionConfirmation
 from dpop_ext.authorization_server.issuance import dpop_columns
+from dpop_ext.authorization_server.issuer_parameter import IssuerIdentification
 from dpop_ext.authorization_server.keyring_endpoint import SymmetricKeyringEndpoint
 from dpop_ext.authorization_server.metadata import (
     AuthorizationServerMetadata,
@@ -39,6 +40,7 @@ __all__ = [
     "IntrospectionConfirmation",
     "InvalidDPoPProofError",
     "InvalidTargetError",
+    "IssuerIdentification",
     "PushedAuthorizationRequests",
     "S256CodeChallenge",
     "SignedIntrospection",

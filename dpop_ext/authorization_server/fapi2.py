@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749 import (
 from dpop_ext.authorization_server.client_assertion import METHOD, ClientAssertion
 from dpop_ext.authorization_server.code_challenge import S256CodeChallenge
 from dpop_ext.authorization_server.extension import DPoP
+from dpop_ext.authorization_server.issuer_parameter import IssuerIdentification
 from dpop_ext.authorization_server.request_uri import PushedAuthorizationRequests
 from dpop_ext.core.policy import FAPI2
 from dpop_ext.stores.base import ReplayStore
@@ -48,14 +49,14 @@ class FAPI2SecurityProfile:
     Authorization requests must be for a code, name their redirect URI, and have a
     ``code_challenge`` by S256, which :class:`S256CodeChallenge` compares. A code lives
     :data:`CODE_LIFETIME` seconds, if :meth:`get_code_time` knows its age. Refresh
-    tokens are not exchanged for new ones.
+    tokens are not exchanged for new ones. :class:`IssuerIdentification` puts ``iss``
+    into every authorization response.
 
     What is left to the application: ``revoke_old_credential`` leaves a refresh token
-    alone; a second use of a code revokes what it gave; ``iss`` is in every
-    authorization response (Authlib's ``IssuerParameter``), which is a 303 redirection;
-    and the endpoints are reached by TLS.
+    alone; a second use of a code revokes what it gave; redirections have the status
+    303; and the endpoints are reached by TLS.
 
-    :param issuer: our issuer identifier, the audience of client assertions.
+    :param issuer: our issuer identifier, also the audience of client assertions.
     :param dpop: with a verifier whose policy is ``FAPI2``, or a stricter one.
     :param replay_store: remembers client assertions; it may be that of the proofs.
     :param pushed_requests: keeps pushed requests.
@@ -76,6 +77,7 @@ class FAPI2SecurityProfile:
         if policy.future not in _FUTURE:
             raise ValueError("policy.future must be from 10 to 60 seconds")
         self.dpop = dpop
+        self.issuer_identification = IssuerIdentification(issuer)
         self.pushed_requests = PushedAuthorizationRequests(
             pushed_requests, dpop=dpop, required=True, client_auth_methods=(METHOD,)
         )
@@ -113,6 +115,7 @@ class FAPI2SecurityProfile:
         server.get_token_grant = get_restricted_token_grant
         server.get_authorization_grant = get_restricted_authorization_grant
         self.pushed_requests(server)
+        self.issuer_identification(server)
 
     def get_code_time(self, authorization_code: Any) -> int | None:
         """Return when a code was issued, in seconds since the epoch; None if unknown.
@@ -150,6 +153,7 @@ class FAPI2SecurityProfile:
                 self.client_assertion.algorithms
             ),
             "require_pushed_authorization_requests": True,
+            "authorization_response_iss_parameter_supported": True,
             **self.dpop.get_metadata(),
         }
 

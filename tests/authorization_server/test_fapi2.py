@@ -305,6 +305,23 @@ def test_a_code_that_was_used_is_found_however_old(
     assert fapi.redeem(code, prove()).status_code == 200
 
 
+@pytest.mark.requirement("F-8")
+def test_every_authorization_response_names_the_issuer(fapi: Fapi) -> None:
+    def address() -> str:
+        request_uri = fapi.push().get_json()["request_uri"]
+        query = {"client_id": "signer", "request_uri": request_uri}
+        return f"{ISSUER}/authorize?{urlencode(query)}"
+
+    allowed = fapi.sim.http.post(address(), data={"confirm": "1"})
+    denied = fapi.sim.http.post(address())
+    assert redirected(allowed).keys() == {"code", "state", "iss"}
+    assert redirected(denied)["error"] == "access_denied"
+    for answer in allowed, denied:
+        assert redirected(answer)["iss"] == ISSUER
+        assert redirected(answer)["state"] == "s-1"
+    assert fapi.profile.get_metadata()["authorization_response_iss_parameter_supported"]
+
+
 @pytest.mark.requirement("F-7")
 @pytest.mark.parametrize("mode", ["off", "required"])
 def test_clocks_may_be_ten_seconds_fast_and_not_sixty(
