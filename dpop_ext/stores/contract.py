@@ -45,7 +45,7 @@ class ReplayStoreContract:
     #: may then stay longer than these calls pretend.
     expires_by_own_clock: ClassVar[bool] = False
     #: Entries of the test that floods the store.
-    flood: ClassVar[int] = 3000
+    flood: ClassVar[int] = 2000
 
     def make_store(self) -> ReplayStore:
         """Return an empty store."""

@@ -44,7 +44,9 @@ def cluster_store(port: int, prefix: bytes) -> RedisReplayStore:
 
 
 def sql_store(url: str, table: str, sweep_every: int) -> SQLReplayStore:
-    store = SQLReplayStore.from_url(url, table=table, sweep_every=sweep_every)
+    store = SQLReplayStore.from_url(
+        url, table=table, sweep_every=sweep_every, timeout=0.3
+    )
     close_at_last(store.close)
     store.create_schema()
     return store

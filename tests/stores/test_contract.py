@@ -37,8 +37,7 @@ class TestMemory(ReplayStoreContract):
         return MemoryReplayStore()
 
 
-@pytest.mark.requirement("X-15", "W-4", "T9")
-class TestSQLite(SharedReplayStoreContract):
+class OnSQLite:
     sweep_every = 256
 
     @pytest.fixture(autouse=True)
@@ -59,17 +58,23 @@ class TestSQLite(SharedReplayStoreContract):
             other.rollback()
 
 
-@pytest.mark.requirement("X-15")
-class TestSQLiteThatSweepsAllTheTime(TestSQLite):
+@pytest.mark.requirement("X-15", "W-4", "T9")
+class TestSQLite(OnSQLite, SharedReplayStoreContract): ...
+
+
+@pytest.mark.requirement("X-15", "W-4")
+class TestSQLiteThatSweepsAllTheTime(OnSQLite, ReplayStoreContract):
     sweep_every = 1
+
+    def make_store(self) -> ReplayStore:
+        return self.make_opener()()
 
     def now(self) -> int:
         # Where the clock of the database is no limit.
         return 1_790_000_000
 
 
-@pytest.mark.requirement("X-15", "W-4", "T9")
-class TestPostgreSQL(SharedReplayStoreContract):
+class OnPostgreSQL:
     sweep_every = 256
 
     @pytest.fixture(autouse=True)
@@ -88,9 +93,16 @@ class TestPostgreSQL(SharedReplayStoreContract):
         self.postgres.start()
 
 
-@pytest.mark.requirement("X-15")
-class TestPostgreSQLThatSweepsAllTheTime(TestPostgreSQL):
+@pytest.mark.requirement("X-15", "W-4", "T9")
+class TestPostgreSQL(OnPostgreSQL, SharedReplayStoreContract): ...
+
+
+@pytest.mark.requirement("X-15", "W-4")
+class TestPostgreSQLThatSweepsAllTheTime(OnPostgreSQL, ReplayStoreContract):
     sweep_every = 1
+
+    def make_store(self) -> ReplayStore:
+        return self.make_opener()()
 
     def now(self) -> int:
         return 1_790_000_000
