@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dpop_ext.core.jose import parse_json_object
-from dpop_ext.errors import UnknownKeyError
 from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.private_file import read_private, write_private
 from dpop_ext.symmetric.keyring import MAX_KEYRING, MAX_STRUCTURAL
@@ -71,19 +70,20 @@ class FileKeyring:
             self._floor_path = Path(floor)
             self._floor = load_floor(self._floor_path)
         self._clock = clock
+        self._nothing = SecretRing((), issuer=issuer, audience=audience, good_until=0)
         self._keyring: Keyring | None = None
         self._read_at = float("-inf")
         self._reading = threading.Lock()
 
     def load(self) -> SecretRing:
-        """Return the current secrets; those that are too old refuse every version.
+        """Return the current secrets.
 
-        :raises UnknownKeyError: there are none.
+        Those that are too old refuse every version, as does an empty ring while there
+        are none.
         """
         self._read_if_older_than(self._poll)
-        if self._keyring is None:
-            raise UnknownKeyError
-        return self._keyring.ring
+        keyring = self._keyring
+        return keyring.ring if keyring is not None else self._nothing
 
     def sync(self) -> None:
         """Read the file again, unless that was just done."""

@@ -6,11 +6,13 @@ came: neither an answer of 304 nor one that cannot be verified makes it younger.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 from joserfc.jwk import Key
 
 from dpop_ext.core.jose import CompactJWS
-from dpop_ext.errors import DPoPError, UnknownKeyError
+from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server.issuer_signature import IssuerSignature
 from dpop_ext.resource_server.jwks import KeySource
 from dpop_ext.resource_server.keyring_cache import KeyringCache
@@ -38,6 +40,8 @@ SYNC_INTERVAL = 5
 SYNC_WAIT = 0.2
 #: Seconds that the first requests of all wait for the first keyring.
 FIRST_WAIT = 10
+#: How long the thread that polls sleeps at a time, in seconds.
+MIN_SLEEP, MAX_SLEEP = 0.05, 0.5
 #: A keyring that is good for fewer polls is asked for even if it has not changed.
 _CONDITIONAL = 1.5
 
@@ -48,14 +52,22 @@ def _in_background(task: Callable[[], None]) -> None:
     threading.Thread(target=task, name="dpop-keyring", daemon=True).start()
 
 
+def _keep_polling(reference: weakref.ref[HTTPKeyringSource]) -> None:
+    """Poll until nobody has the source any more."""
+    while (source := reference()) is not None:
+        wait = source.poll_if_due()
+        del source
+        # Not all the time at once: the clock may be set, and the source given up.
+        time.sleep(min(max(wait, MIN_SLEEP), MAX_SLEEP))
+
+
 class HTTPKeyringSource:
     """A :class:`dpop_ext.stores.base.KeyringSource` that polls the issuer.
 
-    The requests of clients cause the polls, and do not wait for them: a poll runs in a
-    thread of its own, one at a time, and what was there before is used meanwhile. When
-    the issuer does not answer, symmetric proofs are accepted until the keyring is three
-    polls old, and then refused with ``use_dpop_asymmetric``; asymmetric ones never
-    depend on it.
+    It is polled in a thread, once at a time, and requests of clients wait for the first
+    poll only: what was there before is used meanwhile. When the issuer does not answer,
+    symmetric proofs are accepted until the keyring is three polls old, and then refused
+    with ``use_dpop_asymmetric``; asymmetric ones never depend on it.
 
     :param request: how to ask, and whom.
     :param audience: this resource server.
@@ -68,7 +80,8 @@ class HTTPKeyringSource:
         behind. None: an older keyring is accepted after a restart.
     :param poll: seconds between two polls, in place of what the issuer asks for, which
         is used from 30 to 600 only. How old a keyring may get stays the issuer's.
-    :param run: runs a poll.
+    :param run: runs a poll when a request causes one; None: a thread polls all the
+        time, from the first request on.
     :param clock: seconds since the epoch.
     :raises ValueError: *poll* is not positive, or *jwks* is no JWK Set.
     :raises OSError: what was kept is there and cannot be read or trusted.
@@ -84,7 +97,7 @@ class HTTPKeyringSource:
         jwks: KeySource | Mapping[str, Any],
         cache: Path | str | None = None,
         poll: float | None = None,
-        run: Callable[[Callable[[], None]], None] = _in_background,
+        run: Callable[[Callable[[], None]], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if poll is not None and poll <= 0:
@@ -95,9 +108,13 @@ class HTTPKeyringSource:
         self._signature = IssuerSignature(jwks, None, clock=clock)
         self._cache = KeyringCache(cache) if cache is not None else None
         self._poll = poll
-        self._run = run
+        self._background = run is None
+        self._run = run or _in_background
         self._clock = clock
         self._floor = self._cache.load_floor() if self._cache else KeyringFloor()
+        self._nothing = SecretRing(
+            (), issuer=request.issuer, audience=audience, good_until=0
+        )
         self._keyring: Keyring | None = None
         self._etag: str | None = None
         self._lock = threading.Lock()
@@ -108,20 +125,19 @@ class HTTPKeyringSource:
         self._tried_at = self._next_at = float("-inf")
 
     def load(self) -> SecretRing:
-        """Return the current secrets; those that are too old refuse every version.
+        """Return the current secrets.
 
-        :raises UnknownKeyError: there are none: clients go on with asymmetric proofs.
+        Those that are too old refuse every version, as does an empty ring while there
+        are none: clients go on with asymmetric proofs.
         """
-        now = self._clock()
-        keyring = self._keyring
-        if keyring is None or self._is_due(now):
-            self._start(lambda: self._is_due(self._clock()))
-        if keyring is None:
+        if self._pid != os.getpid():
+            self._begin()
+        if self._is_due():
+            self._start(self._is_due, self._run)
+        if self._keyring is None:
             self._first.wait(FIRST_WAIT)
-            keyring = self._keyring
-        if keyring is None:
-            raise UnknownKeyError
-        return keyring.ring
+        keyring = self._keyring
+        return keyring.ring if keyring is not None else self._nothing
 
     def sync(self) -> None:
         """Ask now, for the sake of a version that is not known here.
@@ -130,29 +146,44 @@ class HTTPKeyringSource:
         be made to work by tokens that it never issued. Waits :data:`SYNC_WAIT` seconds
         at most. Between two requests there are :data:`SYNC_INTERVAL` seconds at least.
         """
-        under_way = self._start(self._may_sync)
+        under_way = self._start(self._may_sync, self._run)
         if under_way is not None:
             under_way.wait(SYNC_WAIT)
 
-    def _is_due(self, now: float) -> bool:
+    def poll_if_due(self) -> float:
+        """Poll in this thread, if it is time; return the seconds until it is again."""
+        self._start(self._is_due, lambda task: task())
+        return self._next_at - self._clock()
+
+    def _begin(self) -> None:
+        """Start what polls when no requests come, once in each process."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            # A poll that the process was forked with has no thread here.
+            self._pid, self._under_way = os.getpid(), None
+        if self._background:
+            _in_background(functools.partial(_keep_polling, weakref.ref(self)))
+
+    def _is_due(self) -> bool:
         # A clock that was set back must not stop the polls.
-        return not self._tried_at <= now < self._next_at
+        return not self._tried_at <= self._clock() < self._next_at
 
     def _may_sync(self) -> bool:
         return not 0 <= self._clock() - self._tried_at < SYNC_INTERVAL
 
-    def _start(self, wanted: Callable[[], bool]) -> threading.Event | None:
+    def _start(
+        self, wanted: Callable[[], bool], run: Callable[[Callable[[], None]], None]
+    ) -> threading.Event | None:
         """Start a poll if *wanted*, unless one is under way; return what it sets."""
         with self._lock:
-            # One that the process was forked with has no thread here.
-            if self._under_way is not None and self._pid == os.getpid():
+            if self._under_way is not None:
                 return self._under_way
             if not wanted():
                 return None
             ended = self._under_way = threading.Event()
-            self._pid = os.getpid()
         try:
-            self._run(lambda: self._poll_once(ended))
+            run(lambda: self._poll_once(ended))
         except BaseException:
             # No thread, no end.
             self._under_way = None

@@ -75,7 +75,7 @@ def test_without_the_file_the_secrets_are_good_for_three_polls(
 ) -> None:
     source = open_file()
     with pytest.raises(UnknownKeyError):
-        source.load()
+        source.load().find(VERSION, now=0)
     write()
     clock.advance(30)
     source.load()
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_for_us_or_malformed_is_refused(
 ) -> None:
     write(**changes)
     with pytest.raises(UnknownKeyError):
-        open_file().load()
+        open_file().load().find(VERSION, now=0)
     assert "no keyring" in caplog.text
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_others_may_read_is_refused(
     write()
     path.chmod(mode)
     with pytest.raises(UnknownKeyError):
-        open_file().load()
+        open_file().load().find(VERSION, now=0)
 
 
 def test_a_link_is_refused(write: Any, open_file: Any, path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_link_is_refused(write: Any, open_file: Any, path: Path) -> None:
     path.rename(path.with_name("target"))
     path.symlink_to("target")
     with pytest.raises(UnknownKeyError):
-        open_file().load()
+        open_file().load().find(VERSION, now=0)
 
 
 @pytest.mark.requirement("R1701", "T19")
@@ -147,7 +147,7 @@ def test_an_older_file_is_refused_after_a_restart_too(
     clock.advance(30)
     assert [entry.version for entry in source.load()] == [NEW]
     with pytest.raises(UnknownKeyError):
-        open_file(floor=floor).load()
+        open_file(floor=floor).load().find(VERSION, now=0)
     write(secret(NEW), sequence=2)
     assert [e.version for e in open_file(floor=floor).load()] == [NEW]
 

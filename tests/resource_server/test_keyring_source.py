@@ -20,7 +20,6 @@ from dpop_ext.resource_server.keyring_source import (
     RETRY_INTERVAL,
     SYNC_INTERVAL,
     HTTPKeyringSource,
-    _in_background,
 )
 from dpop_ext.resource_server.transport import Answer
 from dpop_ext.stores.base import SyncingKeyringSource
@@ -182,7 +181,7 @@ def test_without_any_secrets_symmetric_proofs_wait_and_asymmetric_ones_do_not(
     source = issuer.source()
     for _ in range(3):
         with pytest.raises(UnknownKeyError):
-            source.load()
+            source.load().find(VERSION, now=0)
     assert len(issuer.requests) == 1
     issuer.instead = None
     clock.advance(RETRY_INTERVAL * 2)
@@ -228,7 +227,7 @@ def test_no_secret_is_logged(
     caplog.set_level(logging.DEBUG)
     issuer.changes = {"keys": [{"v": 7, "k": b64url_encode(bytes(range(32)))}]}
     with pytest.raises(UnknownKeyError):
-        issuer.source().load()
+        issuer.source().load().find(VERSION, now=0)
     assert "malformed" in caplog.text
     assert b64url_encode(bytes(range(32)))[:12] not in caplog.text
 
@@ -251,7 +250,7 @@ def test_keyring_for_other_aud_refused(
 ) -> None:
     issuer.changes = changes
     with pytest.raises(UnknownKeyError):
-        issuer.source().load()
+        issuer.source().load().find(VERSION, now=0)
 
 
 @pytest.mark.requirement("T19")
@@ -261,7 +260,7 @@ def test_a_keyring_by_another_key_is_refused(
     source = issuer.source()
     issuer.key = other_ec_key
     with pytest.raises(UnknownKeyError):
-        source.load()
+        source.load().find(VERSION, now=0)
 
 
 @pytest.mark.requirement("T19")
@@ -271,7 +270,7 @@ def test_an_answer_to_an_earlier_request_is_refused(
     recorded = issuer.post(ENDPOINT, data=_form(issuer), headers={})
     issuer.instead = recorded
     with pytest.raises(UnknownKeyError):
-        issuer.source().load()
+        issuer.source().load().find(VERSION, now=0)
 
 
 def _form(issuer: KeyringIssuer) -> bytes:
@@ -338,7 +337,7 @@ def test_there_is_one_poll_at_a_time(issuer: KeyringIssuer, clock: Any) -> None:
     source._first.set()  # nobody runs it, so nobody waits
     for _ in range(5):
         with pytest.raises(UnknownKeyError):
-            source.load()
+            source.load().find(VERSION, now=0)
     assert len(tasks) == 1
     tasks.pop()()
     assert finds(source, VERSION, clock)
@@ -388,15 +387,22 @@ def test_a_thread_that_cannot_be_started_does_not_stop_the_polls(
 
 def test_polls_run_in_a_thread_of_their_own(issuer: KeyringIssuer, clock: Any) -> None:
     names: list[str] = []
+    polled = threading.Event()
     post = issuer.post
 
     def noting(*args: Any, **kwargs: Any) -> Answer:
         names.append(threading.current_thread().name)
+        if len(names) == 2:
+            polled.set()
         return post(*args, **kwargs)
 
     issuer.post = noting  # type: ignore[method-assign]
-    assert finds(issuer.source(run=_in_background), VERSION, clock)
-    assert names == ["dpop-keyring"]
+    source = issuer.source(run=None)
+    assert finds(source, VERSION, clock)
+    # And again, without any request.
+    clock.advance(LATER)
+    assert polled.wait(5)
+    assert names == ["dpop-keyring"] * 2
 
 
 # --- what is kept
@@ -433,7 +439,7 @@ def test_a_start_without_the_issuer_uses_what_was_kept(
     with pytest.raises(UnknownKeyError):
         finds(source, VERSION, clock)
     with pytest.raises(UnknownKeyError):
-        issuer.source(cache=cache).load()
+        issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
 @pytest.mark.parametrize(
@@ -445,7 +451,7 @@ def test_what_was_kept_is_not_used_when_the_issuer_answers(
     issuer.source(cache=cache).load()
     issuer.instead = instead
     with pytest.raises(UnknownKeyError):
-        issuer.source(cache=cache).load()
+        issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
 def test_what_was_kept_is_verified(issuer: KeyringIssuer, cache: Path) -> None:
@@ -454,7 +460,7 @@ def test_what_was_kept_is_verified(issuer: KeyringIssuer, cache: Path) -> None:
     other.source(cache=cache).load()
     issuer.instead = TimeoutError()
     with pytest.raises(UnknownKeyError):
-        issuer.source(cache=cache).load()
+        issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
 @pytest.mark.requirement("R1701", "T19")
@@ -469,11 +475,11 @@ def test_an_older_keyring_is_refused_after_a_restart_too(
     cache.write_bytes(kept)
     issuer.instead = TimeoutError()
     with pytest.raises(UnknownKeyError):
-        issuer.source(cache=cache).load()
+        issuer.source(cache=cache).load().find(VERSION, now=0)
     issuer.instead = None
     issuer.sequence = 1
     with pytest.raises(UnknownKeyError):
-        issuer.source(cache=cache).load()
+        issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
 @pytest.mark.requirement("R1701")
@@ -536,8 +542,8 @@ def test_a_process_that_was_forked_polls_for_itself(
     source = issuer.source(run=tasks.append)
     source._first.set()
     with pytest.raises(UnknownKeyError):
-        source.load()
-    source._pid = os.getpid() + 1
+        source.load().find(VERSION, now=0)
+    source._pid = os.getpid() + 1  # as in the child
     with pytest.raises(UnknownKeyError):
-        source.load()
+        source.load().find(VERSION, now=0)
     assert len(tasks) == 2
