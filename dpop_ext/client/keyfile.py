@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import stat
 from pathlib import Path
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
+from dpop_ext.stores.private_file import read_private, write_private
+
 #: Bytes of a key file. A 4096 bit RSA key takes 3.2 kB.
 MAX_SIZE = 16384
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def save_key(path: Path | str, key: Key) -> None:
@@ -33,21 +29,7 @@ def save_key(path: Path | str, key: Key) -> None:
     if path.is_symlink():
         raise PermissionError("The key file must not be a symbolic link.")
     content = json.dumps(key.as_dict(private=True), indent=2).encode("ascii") + b"\n"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # O_EXCL: the name is new, and no link that someone put there is followed.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    descriptor = os.open(temporary, flags, stat.S_IRUSR | stat.S_IWUSR)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(path.parent)
+    write_private(path, content)
 
 
 def load_key(path: Path | str) -> Key:
@@ -56,9 +38,10 @@ def load_key(path: Path | str) -> Key:
     :raises FileNotFoundError: there is no such file.
     :raises PermissionError: a symbolic link, no regular file, the file of another
         user, or one that group or others may read or write.
+    :raises OSError: it is longer than 16 KiB, or cannot be read.
     :raises ValueError: the content is no private JWK.
     """
-    content = _read_private(Path(path))
+    content = read_private(Path(path), max_size=MAX_SIZE)
     try:
         key = import_key(json.loads(content))
         private = isinstance(key, ECKey | OKPKey | RSAKey) and key.is_private
@@ -68,31 +51,3 @@ def load_key(path: Path | str) -> Key:
     if not private:
         raise ValueError("The key file does not hold a private JWK.")
     return key
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        if path.is_symlink():
-            message = "The key file must not be a symbolic link."
-            raise PermissionError(message) from error
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        # Of the open file, not of its name, which can be moved in between.
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise PermissionError("The key file must be a regular file.")
-        if status.st_uid != os.geteuid():
-            raise PermissionError("The key file must belong to the user who reads it.")
-        if status.st_mode & _OTHERS:
-            raise PermissionError("The key file must have mode 0600 or less.")
-        return file.read(MAX_SIZE)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -120,14 +120,13 @@ def test_content_that_is_no_private_key_is_refused_and_not_repeated(
     secret = ec_key.as_dict(private=True)["d"]
     for content in [
         b"",
-        b"[" * 100_000,
+        b"[" * MAX_SIZE,
         b"[]",
         b"\xff",
         str(ec_key.as_dict(private=True)).encode(),
         as_json(ec_key, private=False),
         as_json(OctKey.generate_key(256)),
         b'{"kty":"EC","crv":"P-0","x":"","y":"","d":"' + str(secret).encode() + b'"}',
-        b" " * MAX_SIZE + as_json(ec_key),
     ]:
         path.write_bytes(content)
         path.chmod(0o600)
@@ -135,6 +134,13 @@ def test_content_that_is_no_private_key_is_refused_and_not_repeated(
             load_key(path)
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
+
+
+def test_a_file_that_is_too_long_is_refused(path: Path, ec_key: ECKey) -> None:
+    path.write_bytes(b" " * MAX_SIZE + as_json(ec_key))
+    path.chmod(0o600)
+    with pytest.raises(OSError, match="too long"):
+        load_key(path)
 
 
 def test_only_a_private_key_is_saved(path: Path, ec_key: ECKey) -> None:
