@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.common.urls import add_params_to_uri
 
@@ -39,4 +40,7 @@ class IssuerIdentification:
         name, value = header
         if name.lower() != "location":
             return header
-        return name, add_params_to_uri(value, {"iss": self._issuer})
+        # A redirect URI has no fragment, so one is where the response is.
+        in_fragment = bool(urlsplit(value).fragment)
+        named = add_params_to_uri(value, {"iss": self._issuer}, fragment=in_fragment)
+        return name, named

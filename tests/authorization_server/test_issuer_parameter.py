@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from authlib.oauth2.rfc6749 import grants
 
 from dpop_ext.authorization_server import IssuerIdentification
 from tests.authorization_server.pushing import redirected
@@ -39,6 +40,19 @@ def test_every_redirection_to_the_client_names_the_issuer(
         parameters = redirected(sim.http.open(url, method=method, data=form))
         assert member in parameters
         assert parameters["iss"] == ISSUER
+
+
+def test_a_response_in_the_fragment_has_it_there(make_sim: Any) -> None:
+    sim = make_sim(extra_grants=[grants.ImplicitGrant])
+    sim.server.register_extension(IssuerIdentification(ISSUER))
+    changes = {"response_type": "token"}
+    url = f"{ISSUER}/authorize?{urlencode(REQUEST | changes)}"
+    answer = sim.http.post(url, data={"confirm": "yes"})
+    location = urlsplit(answer.headers["Location"])
+    assert not location.query
+    parameters = dict(parse_qsl(location.fragment))
+    assert parameters["iss"] == ISSUER
+    assert parameters["access_token"]
 
 
 def test_other_responses_stay_as_they_are(sim: Any, prove: Any) -> None:
