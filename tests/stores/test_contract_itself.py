@@ -49,7 +49,7 @@ class HoldsForAMinute(ChecksThenSets):
 class Evicts(ChecksThenSets):
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         added = super().add(key, expires_at=expires_at, now=now)
-        if len(self.entries) > 1000:
+        if len(self.entries) > 500:
             self.entries.pop(next(iter(self.entries)))
         return added
 
