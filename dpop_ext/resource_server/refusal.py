@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from dpop_ext.errors import (
@@ -221,6 +222,15 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
         if refusal.error == "invalid_dpop_proof" and self._one_proof_text():
             refusal = replace(refusal, description=ProofError.description)
         return replace(refusal, nonce=refusal.nonce or self._nonce)
+
+
+@cache
+def warn_about_host() -> None:
+    """Say once that a setting is missing on which the safety of ``htu`` depends."""
+    _logger.warning(
+        "The Host field decides what a proof must name: set public_url to the base URL "
+        "that clients use."
+    )
 
 
 def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> None:
