@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := build/benchmarks
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
@@ -26,8 +27,14 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+# What the library is compared with goes into a directory of its own.
+bench: $(STAMP) $(BENCH)/.installed
+	PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks
+
+$(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
+	$(PIP) install --quiet --require-hashes --no-deps --only-binary=:all: --upgrade \
+		--target $(BENCH) --requirement benchmarks/requirements.txt
+	@touch $@
 
 # The newest versions that pyproject.toml allows, for every Python and platform.
 lock: $(STAMP)

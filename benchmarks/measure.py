@@ -6,30 +6,53 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 #: Rounds over all operations; a row is the median of them.
-ROUNDS = 15
-#: Seconds that one operation is repeated for in one round.
-ROUND_SECONDS = 0.05
+ROUNDS = 120
+#: Seconds that one operation is repeated for in one round: short, so that a burst of
+#: other work on the machine meets all operations, and not one.
+ROUND_SECONDS = 0.008
+#: Rounds between two collections of garbage.
+COLLECT = 20
 
 
-def measure(operations: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Of one operation, in microseconds for one call."""
+
+    median: float
+    #: A quarter of the rounds was faster than the first, and slower than the second.
+    quartiles: tuple[float, float]
+
+    @property
+    def spread(self) -> float:
+        """How far the quartiles are apart, as a part of the median."""
+        return (self.quartiles[1] - self.quartiles[0]) / self.median
+
+
+def measure(operations: Mapping[str, Callable[[], object]]) -> dict[str, Timing]:
     """Time each operation, in turns, so that a noisy moment hits all of them.
 
     :param operations: callables without side effects that matter, by name.
-    :returns: median microseconds of one call, by name.
     """
     repeats = {name: _calibrate(call) for name, call in operations.items()}
     samples: dict[str, list[float]] = {name: [] for name in operations}
     gc.disable()
     try:
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for name, call in operations.items():
                 samples[name].append(_time(call, repeats[name]))
-            gc.collect()
+            if number % COLLECT == 0:
+                gc.collect()
     finally:
         gc.enable()
-    return {name: statistics.median(times) for name, times in samples.items()}
+    return {name: _timing(times) for name, times in samples.items()}
+
+
+def _timing(times: list[float]) -> Timing:
+    low, median, high = statistics.quantiles(times, n=4)
+    return Timing(median=median, quartiles=(low, high))
 
 
 def _calibrate(call: Callable[[], object]) -> int:

@@ -5,160 +5,251 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, Key
 
-from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
-from dpop_ext.core.jose import b64url_encode, sign_compact
-from dpop_ext.core.proof import make_proof
-from dpop_ext.stores.base import NoReplayProtection
-from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
-from dpop_ext.symmetric.derivation import symmetric_key
-from dpop_ext.symmetric.proof import make_symmetric_proof
-from dpop_ext.symmetric.secret_bytes import SecretBytes
-from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
-from dpop_ext.verifier import ProofVerifier
+from benchmarks.world import (
+    AUDIENCE,
+    EC_KEY,
+    ED_KEY,
+    NOW,
+    URL,
+    Request,
+    ResourceServer,
+    access_token,
+    asymmetric_proof,
+    delivered_key,
+    serving,
+    symmetric_proof,
+    warm,
+)
+from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.errors import DPoPError
+from dpop_ext.resource_server.credentials import ResourceRequest
+from dpop_ext.resource_server.gate import Gate
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.symmetric.delivery import DeliveredKey
 
-NOW = 1_790_000_000
-URL = "https://api.example.com/accounts/42"
-ISSUER, AUDIENCE, CLIENT = "https://as.example.com", "https://api.example.com", "app"
+#: Requests that are made before the clock runs, each with a proof of its own.
+SYMMETRIC_REQUESTS = 20_000
+ASYMMETRIC_REQUESTS = 4_000
+FIRST_REQUESTS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One operation, and the primitive that it is compared with."""
+    """One operation, and the primitives that it is compared with, added up."""
 
     name: str
     call: Callable[[], object]
-    base: str
+    base: tuple[str, ...]
+    #: How many times the base it may cost at most; None: only for comparison.
+    budget: float | None = None
 
 
-def rows() -> list[Row]:
-    """Return all operations; the first ones are the primitives."""
-    key = ECKey.generate_key("P-256")
-    jkt = key.thumbprint()
-    value = secrets.token_bytes(32)
-    secret, r = SecretBytes(value), secrets.token_bytes(32)
-    derived = SecretBytes(
-        symmetric_key(
-            value,
-            algorithm="HS256",
-            issuer=ISSUER,
-            audience=AUDIENCE,
-            client_id=CLIENT,
-            jkt=jkt,
-            version=1,
-            r=r,
-        )
-    )
-    access_token = _access_token(key, jkt, r)
-    confirmation = Confirmation(
-        jkt=jkt,
-        dsk=DerivedKeyReference(algorithm="HS256", version=1, r=r, expires_at=None),
-    )
-    token = AccessToken(
-        issuer=ISSUER,
-        audience=(AUDIENCE,),
-        client_id=CLIENT,
-        expires_at=NOW + 300,
-        token_id="t",
-        confirmation=confirmation,
-        scope="accounts",
-        claims={},
-    )
-    verifier = ProofVerifier(
-        NoReplayProtection(),
-        keyring=MemoryKeyring(_ring(secret)),
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        clock=lambda: NOW,
-    )
-
-    def make_asymmetric() -> str:
-        return make_proof(
-            key,
-            algorithm="ES256",
-            method="GET",
-            url=URL,
-            now=NOW,
-            access_token=access_token,
-        )
-
-    def make_symmetric() -> str:
-        return make_symmetric_proof(
-            derived,
-            algorithm="HS256",
-            method="GET",
-            url=URL,
-            now=NOW,
-            access_token=access_token,
-        )
-
-    def verify(proof: str) -> Callable[[], object]:
-        def call() -> None:
-            opened = verifier.open(
-                proof, method="GET", url=URL, access_token=access_token
-            )
-            verifier.spend(verifier.verify(opened, token=token))
-
-        return call
-
+def primitives() -> list[Row]:
+    """Return what everything else is compared with."""
+    message, mac_key = secrets.token_bytes(300), secrets.token_bytes(32)
+    ecdsa, pkcs1 = ec.ECDSA(SHA256()), padding.PKCS1v15()
+    ec_key = ec.generate_private_key(ec.SECP256R1())
+    ed_key = ed25519.Ed25519PrivateKey.generate()
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    by_ec, by_ed = ec_key.sign(message, ecdsa), ed_key.sign(message)
+    by_rsa = rsa_key.sign(message, pkcs1, SHA256())
+    ec_public, ed_public = ec_key.public_key(), ed_key.public_key()
+    rsa_public = rsa_key.public_key()
+    operations: dict[str, Callable[[], object]] = {
+        "ES256 sign": lambda: ec_key.sign(message, ecdsa),
+        "ES256 verify": lambda: ec_public.verify(by_ec, message, ecdsa),
+        "Ed25519 verify": lambda: ed_public.verify(by_ed, message),
+        "RS256 verify": lambda: rsa_public.verify(by_rsa, message, pkcs1, SHA256()),
+        "HMAC-SHA256": lambda: hmac.digest(mac_key, message, "sha256"),
+    }
     return [
-        *_primitives(),
-        Row(name="make an ES256 proof", call=make_asymmetric, base="ES256 sign"),
-        Row(name="make an HS256 proof", call=make_symmetric, base="HMAC-SHA256"),
-        Row(
-            name="verify an ES256 proof",
-            call=verify(make_asymmetric()),
-            base="ES256 verify",
-        ),
-        Row(
-            name="verify an HS256 proof",
-            call=verify(make_symmetric()),
-            base="ES256 verify",
-        ),
-        Row(name="memory store, one add", call=_store_add(), base="HMAC-SHA256"),
+        Row(name=name, call=call, base=(name,)) for name, call in operations.items()
     ]
 
 
-def _primitives() -> list[Row]:
-    message, mac_key = secrets.token_bytes(300), secrets.token_bytes(32)
-    private = ec.generate_private_key(ec.SECP256R1())
-    public = private.public_key()
-    algorithm = ec.ECDSA(SHA256())
-    signature = private.sign(message, algorithm)
-    operations: dict[str, Callable[[], object]] = {
-        "ES256 sign": lambda: private.sign(message, algorithm),
-        "ES256 verify": lambda: public.verify(signature, message, algorithm),
-        "HMAC-SHA256": lambda: hmac.digest(mac_key, message, "sha256"),
+def verifying() -> list[Row]:
+    """Return what a resource server does, from the proof to the memory store."""
+    text, key = access_token(EC_KEY), delivered_key(EC_KEY)
+    symmetric = [(text, symmetric_proof(key, text)) for _ in range(SYMMETRIC_REQUESTS)]
+    first = [
+        (other, symmetric_proof(key, other))
+        for other in (access_token(EC_KEY, number=n) for n in range(FIRST_REQUESTS))
+    ]
+    strangers = [ECKey.generate_key("P-256") for _ in range(FIRST_REQUESTS)]
+    unseen = [
+        (other, asymmetric_proof(stranger, "ES256", other))
+        for stranger, other in ((s, access_token(s)) for s in strangers)
+    ]
+    es256 = _asymmetric(EC_KEY, "ES256")
+    eddsa = _asymmetric(ED_KEY, "Ed25519")
+
+    def warm_server(requests: list[Request]) -> Callable[[], ResourceServer]:
+        proof = requests.pop()
+        return lambda: warm(ResourceServer(), proof)
+
+    return [
+        Row(
+            name="symmetric",
+            call=serving(symmetric, warm_server(symmetric)),
+            base=("ES256 verify",),
+            budget=0.25,
+        ),
+        Row(
+            name="symmetric, token not seen before",
+            call=serving(first, ResourceServer),
+            base=("ES256 verify",),
+            budget=1.4,
+        ),
+        Row(
+            name="ES256, key and token seen before",
+            call=serving(es256, warm_server(es256)),
+            base=("ES256 verify",),
+            budget=1.5,
+        ),
+        Row(
+            name="Ed25519, key and token seen before",
+            call=serving(eddsa, warm_server(eddsa)),
+            base=("Ed25519 verify",),
+            budget=1.3,
+        ),
+        Row(
+            name="ES256, nothing seen before",
+            call=serving(unseen, ResourceServer),
+            base=("ES256 verify", "RS256 verify"),
+            budget=2.1,
+        ),
+        Row(
+            name="whole decision, symmetric",
+            call=_deciding(symmetric),
+            base=("ES256 verify",),
+        ),
+    ]
+
+
+def refusing() -> list[Row]:
+    """Return what garbage costs, beside what it costs to accept."""
+    text, key = access_token(EC_KEY), delivered_key(EC_KEY)
+    good = symmetric_proof(key, text)
+    server = warm(ResourceServer(), (text, good))
+    head, _, tag = good.rpartition(".")
+    forged = f"{head}.{'B' if tag[0] == 'A' else 'A'}{tag[1:]}"
+    server.serve(text, asymmetric_proof(EC_KEY, "ES256", text))
+    by_ec = asymmetric_proof(EC_KEY, "ES256", text)
+    head, _, signature = by_ec.rpartition(".")
+    bad = f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+    payload = text.split(".")[1]
+    unsigned = text.replace(payload, payload[:-4] + "AAAA")
+    known = "ES256, key and token seen before"
+    # Each beside what it costs to accept a proof that goes as far.
+    cases = {
+        "8 KiB of dots": ("." * 8192, text, known),
+        "8 KiB of brackets": (_deep(), text, known),
+        "bad MAC": (forged, text, "symmetric"),
+        "bad MAC, forged token": (
+            forged,
+            unsigned,
+            "symmetric, token not seen before",
+        ),
+        "bad signature": (bad, text, known),
+        "used proof": (good, text, "symmetric"),
     }
-    return [Row(name=name, call=call, base=name) for name, call in operations.items()]
+    return [
+        Row(
+            name=f"refuse: {name}", call=_refused(server, *pair), base=(base,), budget=1
+        )
+        for name, (*pair, base) in cases.items()
+    ]
 
 
-def _access_token(key: ECKey, jkt: str, r: bytes) -> str:
-    dsk = {"alg": "HS256", "v": 1, "r": b64url_encode(r)}
-    claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "exp": NOW + 300,
-        "client_id": CLIENT,
-        "cnf": {"jkt": jkt, "dsk": dsk},
-    }
-    return sign_compact({"typ": "at+jwt", "alg": "ES256"}, claims, key)
-
-
-def _ring(secret: SecretBytes) -> SecretRing:
-    entry = AudienceSecret(
+def making() -> list[Row]:
+    """Return what a client does for each request."""
+    maker = ProofMaker(EC_KEY, algorithm="ES256", clock=lambda: NOW)
+    text = access_token(EC_KEY)
+    delivered = DeliveredKey(
+        key=delivered_key(EC_KEY),
+        algorithm="HS256",
         version=1,
-        state="active",
-        not_before=0,
-        expires_at=NOW + 3600,
-        secret=secret,
+        issuer="",
+        audience=AUDIENCE,
+        expires_at=NOW + 300,
     )
-    return SecretRing([entry], issuer=ISSUER, audience=AUDIENCE)
+    return [
+        Row(
+            name="make a symmetric proof",
+            call=lambda: maker.symmetric(
+                delivered, method="GET", url=URL, access_token=text
+            ),
+            base=("HMAC-SHA256",),
+            budget=5,
+        ),
+        Row(
+            name="make an ES256 proof",
+            call=lambda: maker.asymmetric(method="GET", url=URL, access_token=text),
+            base=("ES256 sign",),
+            budget=1.5,
+        ),
+    ]
+
+
+def storing() -> list[Row]:
+    """Return what the memory store does."""
+    return [Row(name="memory store, one add", call=_store_add(), base=("HMAC-SHA256",))]
+
+
+def _asymmetric(key: Key, algorithm: str) -> list[Request]:
+    text = access_token(key)
+    return [
+        (text, asymmetric_proof(key, algorithm, text))
+        for _ in range(ASYMMETRIC_REQUESTS)
+    ]
+
+
+def _deciding(requests: list[Request]) -> Callable[[], object]:
+    upcoming = iter(requests)
+    gate: Gate | None = None
+
+    def call() -> None:
+        nonlocal upcoming, gate
+        request = next(upcoming, None)
+        if request is None or gate is None:
+            server = ResourceServer()
+            gate = Gate(server.verifier, server.find_token, public_url=AUDIENCE)
+            upcoming = iter(requests)
+            request = next(upcoming)
+        text, proof = request
+        gate.check(
+            ResourceRequest(
+                method="GET",
+                scheme="http",
+                host="10.0.0.1:8000",
+                raw_target="/accounts/42",
+                authorization=(f"DPoP {text}",),
+                proofs=(proof,),
+            ),
+            scopes=["accounts"],
+        )
+
+    return call
+
+
+def _refused(server: ResourceServer, proof: str, text: str) -> Callable[[], object]:
+    def call() -> None:
+        with suppress(DPoPError):
+            server.serve(text, proof)
+            raise AssertionError("it was accepted")
+
+    return call
+
+
+def _deep() -> str:
+    return "e30." + "W1tb" * 2000 + ".AAAA"
 
 
 def _store_add() -> Callable[[], object]:

@@ -199,7 +199,8 @@ def parse_compact_jws(
     """
     if len(text) > max_length:
         raise MalformedJOSEError("too long")
-    parts = text.split(".")
+    # No more parts than that: a text of dots alone would be taken apart first.
+    parts = text.split(".", 3)
     if len(parts) != 3 or "" in parts:
         raise MalformedJOSEError("not three parts")
     if len(parts[0]) > MAX_HEADER_LENGTH:

@@ -117,7 +117,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     :returns: what :func:`parse_symmetric_proof` would return. None says nothing about
         *text* but that it is written otherwise: parse it to find out.
     """
-    parts = text.split(".")
+    parts = text.split(".", 3)
     algorithm = _USUAL_HEADERS.get(parts[0])
     if algorithm is None or len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
         return None

@@ -1,0 +1,171 @@
+"""An issuer, a client and a resource server, all in this process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.proof import make_proof
+from dpop_ext.resource_server import AccessTokenValidator
+from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.proof import make_symmetric_proof
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.verifier import ProofVerifier
+
+#: Others look at the real time.
+NOW = int(time.time())
+URL = "https://api.example.com/accounts/42"
+ISSUER, AUDIENCE, CLIENT = "https://as.example.com", "https://api.example.com", "app"
+
+ISSUER_KEY = RSAKey.generate_key(2048, {"kid": "rs-1"})
+EC_KEY = ECKey.generate_key("P-256")
+ED_KEY = OKPKey.generate_key("Ed25519")
+
+_SECRET = SecretBytes(secrets.token_bytes(32))
+_R = secrets.token_bytes(32)
+
+
+def clock() -> float:
+    """Return the time, which stands still."""
+    return NOW
+
+
+def access_token(key: Key, *, number: int = 0, padding: int = 0) -> str:
+    """Make an RS256 access token with a symmetric key, bound to *key*."""
+    dsk = {"alg": "HS256", "v": 1, "r": b64url_encode(_R)}
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": f"user-{number}",
+        "client_id": CLIENT,
+        "iat": NOW,
+        "exp": NOW + 3600,
+        "jti": f"token-{number:012}",
+        "scope": "accounts transfers",
+        "cnf": {"jkt": key.thumbprint(), "dsk": dsk},
+    }
+    if padding:
+        claims["padding"] = "x" * padding
+    header = {"typ": "at+jwt", "alg": "RS256", "kid": "rs-1"}
+    return sign_compact(header, claims, ISSUER_KEY)
+
+
+def delivered_key(key: Key) -> SecretBytes:
+    """Return the symmetric key of every access token that is bound to *key*."""
+    return SecretBytes(
+        symmetric_key(
+            _SECRET.reveal(),
+            algorithm="HS256",
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            client_id=CLIENT,
+            jkt=key.thumbprint(),
+            version=1,
+            r=_R,
+        )
+    )
+
+
+def ring(versions: int = 1) -> SecretRing:
+    """Return the secrets, with so many versions in all."""
+    others = [
+        AudienceSecret(
+            version=number,
+            state="verify_only",
+            not_before=0,
+            expires_at=NOW + 7200,
+            secret=SecretBytes(secrets.token_bytes(32)),
+        )
+        for number in range(2, versions + 1)
+    ]
+    first = AudienceSecret(
+        version=1,
+        state="active",
+        not_before=0,
+        expires_at=NOW + 7200,
+        secret=_SECRET,
+    )
+    return SecretRing([first, *others], issuer=ISSUER, audience=AUDIENCE)
+
+
+class ResourceServer:
+    """A verifier, a memory store, and a validator of access tokens that remembers."""
+
+    def __init__(
+        self,
+        *,
+        store: MemoryReplayStore | None = None,
+        versions: int = 1,
+        remember: float = 60,
+    ) -> None:
+        self.verifier = ProofVerifier(
+            store or MemoryReplayStore(10_000_000),
+            keyring=MemoryKeyring(ring(versions)),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            clock=clock,
+        )
+        self.find_token = AccessTokenValidator(
+            ISSUER,
+            AUDIENCE,
+            jwks={"keys": [ISSUER_KEY.as_dict(private=False)]},
+            remember=remember,
+            clock=clock,
+        )
+
+    def serve(self, text: str, proof: str) -> None:
+        """Verify a request completely, and spend its proof."""
+        opened = self.verifier.open(proof, method="GET", url=URL, access_token=text)
+        token = self.find_token(text)
+        self.verifier.spend(self.verifier.verify(opened, token=token))
+
+
+def asymmetric_proof(key: Key, algorithm: str, text: str) -> str:
+    """Make one proof by *key*."""
+    return make_proof(
+        key, algorithm=algorithm, method="GET", url=URL, now=NOW, access_token=text
+    )
+
+
+def symmetric_proof(key: SecretBytes, text: str) -> str:
+    """Make one proof with the delivered key."""
+    return make_symmetric_proof(
+        key, algorithm="HS256", method="GET", url=URL, now=NOW, access_token=text
+    )
+
+
+Request = tuple[str, str]
+
+
+def serving(
+    requests: Sequence[Request], make_server: Callable[[], ResourceServer]
+) -> Callable[[], None]:
+    """Return a call that serves the next of *requests*, each with a proof of its own.
+
+    After the last one it begins again with a new server, where none was spent.
+    """
+    upcoming: Iterator[Request] = iter(())
+    server = make_server()
+
+    def call() -> None:
+        nonlocal upcoming, server
+        request = next(upcoming, None)
+        if request is None:
+            server = make_server()
+            upcoming = iter(requests)
+            request = next(upcoming)
+        server.serve(*request)
+
+    return call
+
+
+def warm(server: ResourceServer, request: Request) -> ResourceServer:
+    """Return *server* after it has served *request*."""
+    server.serve(*request)
+    return server
