@@ -1,0 +1,50 @@
+"""A resource server that is not told its own URL says so, once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dpop_ext.resource_server.refusal import warn_about_host
+from tests.resource_server.world import Request, World, send
+
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.message for record in caplog.records if record.levelname == "WARNING"
+    ]
+
+
+@pytest.mark.requirement("N-18")
+@adapters
+def test_without_a_public_url_the_setting_is_named_once(
+    world: World, adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_about_host.cache_clear()
+    world = dataclasses.replace(world, public_url=None)
+    app = world.app(adapter)
+    for _ in range(2):
+        token = world.token()
+        headers = [("Authorization", f"DPoP {token}"), ("DPoP", world.proof(token))]
+        assert send(app, Request(headers=headers).environ()).status == 200
+    (warning,) = warnings(caplog)
+    assert "set public_url" in warning
+
+
+@adapters
+def test_with_a_public_url_or_on_loopback_there_is_nothing_to_say(
+    world: World, adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_about_host.cache_clear()
+    token = world.token()
+    headers = [("Authorization", f"DPoP {token}"), ("DPoP", world.proof(token))]
+    assert send(world.app(adapter), Request(headers=headers).environ()).status == 200
+    world = dataclasses.replace(world, public_url=None)
+    proof = world.proof(token, url="http://127.0.0.1:8000/accounts")
+    headers = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+    local = Request(headers=headers, host="127.0.0.1:8000", scheme="http")
+    assert send(world.app(adapter), local.environ()).status == 200
+    assert warnings(caplog) == []
