@@ -184,6 +184,7 @@ def test_two_clients_get_tokens_of_their_own(one: FapiClient, two: FapiClient) -
     for client in one, two:
         pushed = client.push(state="x" * 128)
         assert pushed.status_code == 201
+        assert pushed.headers["Content-Type"] == "application/json"
         assert pushed.headers["Cache-Control"] == "no-store"
         assert 5 <= pushed.json()["expires_in"] <= 600
         reference = pushed.json()["request_uri"].rpartition(":")[2]
@@ -197,6 +198,8 @@ def test_two_clients_get_tokens_of_their_own(one: FapiClient, two: FapiClient) -
         tokens[client.client_id] = body["access_token"]
         answer = client.send("GET", accounts(client), access_token=body["access_token"])
         assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Date"]
     answer = one.send("GET", accounts(one), access_token=tokens["suite-2"])
     assert answer.status_code == 401
 
