@@ -6,8 +6,6 @@ not have cost the client its code; and what can be used once is used last.
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from dpop_ext.authorization_server.http_request import (
     form_values,
 )
 from dpop_ext.authorization_server.issuance import Issuance, issuing
+from dpop_ext.authorization_server.issued_jwt import check_claims, jwt_claims
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
 from dpop_ext.authorization_server.symmetric_key import KeyOffer
@@ -82,7 +81,7 @@ class TokenRequest:
             return token
         with issuing(issuance):
             token = self._generate(*args, **kwargs)
-        claims = _jwt_claims(token["access_token"])
+        claims = jwt_claims(token["access_token"])
         if issuance.latest is not None or issuance.claims:
             token = self._limit(issuance, token, claims)
         if issuance.jkt is None:
@@ -91,7 +90,7 @@ class TokenRequest:
         if claims is None:
             self._complete_opaque(issuance, token)
         else:
-            _check_claims(issuance, claims)
+            check_claims(issuance, claims)
         if issuance.plan is not None and issuance.dsk is not None:
             self._key_jwe = issuance.plan.deliver(
                 access_token=token["access_token"], expires_at=issuance.dsk["exp"]
@@ -241,38 +240,3 @@ class TokenRequest:
         if self._next_nonce is None:
             return []
         return nonce_fields(self._next_nonce, self._grant.request)
-
-
-def _check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
-    """Check that a JWT says what binds it: nobody looks anything up for a JWT."""
-    cnf = claims.get("cnf")
-    if not isinstance(cnf, dict) or cnf.get("jkt") != issuance.jkt:
-        raise RuntimeError(
-            "The token generator made a JWT that is not bound to the key of the proof: "
-            "use AccessTokenGenerator, or the mixin ConfirmationClaim."
-        )
-    plan = issuance.plan
-    if plan is None:
-        return
-    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk")
-    if said != (plan.issuer, plan.audience, issuance.dsk) or issuance.dsk is None:
-        raise RuntimeError(
-            "The JWT of the token generator does not fit its symmetric key: iss must "
-            "be that of SymmetricKeys, aud and cnf those of ConfirmationClaim."
-        )
-
-
-def _jwt_claims(access_token: str) -> dict[str, Any] | None:
-    """Return the claims of our own token, or None if it is opaque."""
-    parts = access_token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        header, payload = (
-            json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-            for part in parts[:2]
-        )
-    except ValueError:
-        return None
-    is_jwt = isinstance(header, dict) and "alg" in header and isinstance(payload, dict)
-    return payload if is_jwt else None

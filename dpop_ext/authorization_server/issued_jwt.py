@@ -1,0 +1,48 @@
+"""What a token generator made, against what it was asked for (RFC 9449 section 6.1)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from dpop_ext.authorization_server.issuance import Issuance
+
+
+def jwt_claims(access_token: str) -> dict[str, Any] | None:
+    """Return the claims of our own token, or None if it is opaque."""
+    parts = access_token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        header, payload = (
+            json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+            for part in parts[:2]
+        )
+    except ValueError:
+        return None
+    is_jwt = isinstance(header, dict) and "alg" in header and isinstance(payload, dict)
+    return payload if is_jwt else None
+
+
+def check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
+    """Check that a JWT says what binds it: nobody looks anything up for a JWT.
+
+    :param issuance: of a token that is bound to a key.
+    :raises RuntimeError: the token generator is not one for bound tokens.
+    """
+    cnf = claims.get("cnf")
+    if not isinstance(cnf, dict) or cnf.get("jkt") != issuance.jkt:
+        raise RuntimeError(
+            "The token generator made a JWT that is not bound to the key of the proof: "
+            "use AccessTokenGenerator, or the mixin ConfirmationClaim."
+        )
+    plan = issuance.plan
+    if plan is None:
+        return
+    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk")
+    if said != (plan.issuer, plan.audience, issuance.dsk) or issuance.dsk is None:
+        raise RuntimeError(
+            "The JWT of the token generator does not fit its symmetric key: iss must "
+            "be that of SymmetricKeys, aud and cnf those of ConfirmationClaim."
+        )
