@@ -15,7 +15,8 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 class MacKey:
     """A key that was hashed once; each MAC continues from copies of the two states.
 
-    The same as :mod:`hmac`, whose objects take twice as long to copy. Threads may share it: what it holds is only ever copied.
+    The same as :mod:`hmac`, whose objects take twice as long to copy. Threads may share
+    it: what it holds is only ever copied.
 
     :param key: 32 bytes for ``HS256``, 64 for ``HS512``.
     :raises ValueError: *key* has another length than *algorithm* demands.
