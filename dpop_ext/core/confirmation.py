@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dpop_ext.core.jose import b64url_decode
-from dpop_ext.core.key import is_b64url_of, is_thumbprint
+from dpop_ext.core.key import is_thumbprint
 from dpop_ext.errors import AccessTokenError, KeyMismatchError
 
 #: The largest integer that every JSON parser reads exactly.
@@ -115,7 +115,8 @@ def _parse_reference(dsk: object) -> DerivedKeyReference:
         # type(), because True is an int.
         or type(version) is not int
         or not 1 <= version <= MAX_VERSION
-        or not is_b64url_of(dsk.get("r"), length=32)
+        # 32 bytes in the same form.
+        or not is_thumbprint(dsk.get("r"))
         or ("exp" in dsk and type(expires_at) is not int)
     ):
         raise AccessTokenError("The confirmation of the access token is malformed.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
@@ -227,7 +227,9 @@ def parse_compact_jws(
 #: False or raises any exception.
 SignatureCheck = Callable[[bytes, bytes], bool]
 
-_ES256 = ec.ECDSA(SHA256())
+_SHA256 = SHA256()
+_ES256 = ec.ECDSA(_SHA256)
+_PKCS1 = padding.PKCS1v15()
 
 
 def _algorithm(name: str) -> JWSAlgModel:
@@ -285,6 +287,8 @@ def signature_check(key: Key, *, algorithm: str) -> SignatureCheck:
         return partial(_verify_es256, public)
     if isinstance(public, ed25519.Ed25519PublicKey):
         return partial(_verify_ed25519, public)
+    if algorithm == "RS256" and isinstance(public, rsa.RSAPublicKey):
+        return partial(_verify_rs256, public)
     return lambda message, signature: model.verify(message, signature, key)
 
 
@@ -295,6 +299,11 @@ def _verify_es256(
         return False
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
     key.verify(encode_dss_signature(r, s), message, _ES256)
+    return True
+
+
+def _verify_rs256(key: rsa.RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    key.verify(signature, message, _PKCS1, _SHA256)
     return True
 
 

@@ -45,6 +45,8 @@ def one_of(claims: Mapping[str, Any], name: str, expected: str) -> tuple[str, ..
     :raises AccessTokenError: it is not.
     """
     value = claims.get(name)
+    if value == expected:
+        return (expected,)
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, str) for entry in entries) or expected not in entries:
         raise AccessTokenError
@@ -61,14 +63,16 @@ def check_times(
     :returns: ``exp`` in whole seconds since the epoch, None if it is absent.
     :raises AccessTokenError: expired, not valid yet, or no time at all.
     """
-    times = {name: _time(claims, name) for name in ("exp", "nbf", "iat")}
-    if any(times[name] is None for name in required):
-        raise AccessTokenError
-    expires_at = times.pop("exp")
+    expires_at = _time(claims, "exp")
+    not_before, issued_at = _time(claims, "nbf"), _time(claims, "iat")
+    for name in required:
+        if name not in claims:
+            raise AccessTokenError
     if expires_at is not None and now >= expires_at:
         raise AccessTokenError
-    if any(start is not None and start > now + FUTURE for start in times.values()):
-        raise AccessTokenError
+    for start in (not_before, issued_at):
+        if start is not None and start > now + FUTURE:
+            raise AccessTokenError
     return None if expires_at is None else math.floor(expires_at)
 
 

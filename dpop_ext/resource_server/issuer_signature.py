@@ -6,9 +6,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from dpop_ext.core.jose import CompactJWS, verify_signature
+from joserfc.jwk import Key
+
+from dpop_ext.core.jose import (
+    CompactJWS,
+    SignatureCheck,
+    check_signature,
+    signature_check,
+)
 from dpop_ext.core.key import ALGORITHMS
-from dpop_ext.core.key_set import StaticKeys
+from dpop_ext.core.key_set import MAX_KEYS, StaticKeys
+from dpop_ext.core.recent import Recent
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server.claims import optional_text
 from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
@@ -41,6 +49,8 @@ class IssuerSignature:
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
             raise ValueError("algorithms: asymmetric signature algorithms, by name")
         self._keys = _key_source(jwks, jwks_uri, clock)
+        self._checks: Recent[tuple[int, str], tuple[Key, SignatureCheck]]
+        self._checks = Recent(2 * MAX_KEYS)
 
     def verify(self, jws: CompactJWS, *, types: Collection[str]) -> None:
         """Check a parsed JWT; its claims are not looked at.
@@ -57,7 +67,17 @@ class IssuerSignature:
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
             raise AccessTokenError
         key = self._keys.find(optional_text(jws.header, "kid"), algorithm=algorithm)
-        verify_signature(jws, key, algorithm=algorithm)
+        check_signature(jws, self._check(key, algorithm))
+
+    def _check(self, key: Key, algorithm: str) -> SignatureCheck:
+        """Return what was made of this very key before; its source is asked first."""
+        place = (id(key), algorithm)
+        prepared = self._checks.get(place)
+        # Keys have no hash. The entry holds its key, so that no other has its id.
+        if prepared is None or prepared[0] is not key:
+            prepared = (key, signature_check(key, algorithm=algorithm))
+            self._checks.put(place, prepared)
+        return prepared[1]
 
 
 def _key_source(
