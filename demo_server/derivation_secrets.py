@@ -75,10 +75,30 @@ class DerivationSecrets:
 
         :raises StoreError: the database did not answer, or a row was tampered with.
         """
+        return self._read(audience)[0]
+
+    def load_numbered(self, audience: str) -> tuple[SecretRing, int, int] | None:
+        """Return the secrets to publish, with a number; None for an unknown audience.
+
+        The epoch is the time of the first version, as a new database begins again. The
+        sequence counts every change of a row; no row is ever deleted.
+
+        :raises StoreError: as :meth:`read`.
+        """
+        if self.load(audience) is None:
+            return None
+        ring, sequence = self._read(audience)
+        first = next(iter(ring))
+        return ring, first.not_before, sequence
+
+    def _read(self, audience: str) -> tuple[SecretRing, int]:
         try:
             with self._reading, Session(self._engine) as session:
-                entries = [self._open(row) for row in self._rows(session, audience)]
-            return SecretRing(entries, issuer=self._issuer, audience=audience)
+                rows = self._rows(session, audience)
+                entries = [self._open(row) for row in rows]
+                sequence = sum(row.sequence + 1 for row in rows)
+            ring = SecretRing(entries, issuer=self._issuer, audience=audience)
+            return ring, sequence
         except SQLAlchemyError as error:
             raise StoreError from error
         except ValueError as error:

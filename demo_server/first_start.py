@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from demo_server import client_file, demo_data, fapi_client
+from demo_server import client_file, demo_data, fapi_client, resource_server_keys
 from demo_server.client_file import ClientFileError
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
@@ -59,23 +59,12 @@ def prepare(settings: Settings) -> None:
 
 
 def prepare_resource_server(settings: Settings) -> None:
-    """Create the tables that are missing, and see that the secrets can be read.
+    """Create the keys of the resource server, if they are missing.
 
     :raises PrivateFileError: a key file cannot be read, written or trusted.
-    :raises StoreError: derivation secrets cannot be read with the key that there is.
     """
-    if settings.symmetric == "off":
-        return
-    encryption = load_row_encryption(settings.keys_directory)
-    database = Database(settings.database)
-    try:
-        database.create_schema()
-        secrets = DerivationSecrets(
-            database.engine, encryption, issuer=settings.issuer_url
-        )
-        secrets.read(settings.resource_url)
-    finally:
-        database.close()
+    if settings.symmetric == "on":
+        resource_server_keys.load_keys(settings.keys_directory)
 
 
 def _clients(settings: Settings) -> list[dict[str, Any]]:
@@ -87,6 +76,10 @@ def _clients(settings: Settings) -> list[dict[str, Any]]:
         clients = [client for client in clients if not client["grant_types"]]
         clients.append(fapi_client.metadata(settings.keys_directory, resource=resource))
         methods = ["private_key_jwt"]
+    if settings.symmetric == "on":
+        clients.append(
+            resource_server_keys.metadata(settings.keys_directory, resource=resource)
+        )
     if settings.clients is not None:
         try:
             clients += client_file.load(

@@ -44,7 +44,7 @@ class Settings:
         tokens; derived from ``rs_port`` when absent.
     :param profile: what clients must do beyond :rfc:`9449`.
     :param nonce: whether proofs must carry a nonce of the server.
-    :param database: SQLAlchemy URL, shared by both servers.
+    :param database: SQLAlchemy URL, of the authorization server alone.
     :param keys: directory of the private key files.
     :param clients: JSON file with further clients.
     :param access_token_lifetime: in seconds.

@@ -14,6 +14,7 @@ from demo_server.authorization_server import (
     browser_session,
     consent_pages,
     html_page,
+    keyring,
     login_pages,
     protocol,
     security_headers,
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     browser_session.configure(app, secure=settings.issuer_url.startswith("https:"))
     database = Database(settings.database)
     app.teardown_appcontext(database.release)
+    derivation_secrets = open_derivation_secrets(settings, database, clock=clock)
 
     server = Server(settings, database, clock=clock)
     replay_store = MemoryReplayStore()
@@ -80,7 +82,11 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
             nonces=nonces if settings.nonce == "required" else None,
             clock=clock,
         ),
-        symmetric=create_symmetric_keys(settings, database, clock=clock),
+        symmetric=(
+            SymmetricKeys(derivation_secrets, issuer=server.issuer)
+            if derivation_secrets is not None
+            else None
+        ),
         public_url=server.issuer,
     )
     metadata = register_profile(server, dpop, replay_store)
@@ -88,6 +94,10 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.register_blueprint(login_pages.create_blueprint(server))
     app.register_blueprint(consent_pages.create_blueprint(server))
     app.register_blueprint(protocol.create_blueprint(server, dpop, metadata))
+    if derivation_secrets is not None:
+        app.register_blueprint(
+            keyring.create_blueprint(server, derivation_secrets, replay_store)
+        )
     security_headers.register(app)
     json_errors.register(
         app, html_for=html_page.error_page, html_endpoints=("login.", "authorization.")
@@ -128,16 +138,15 @@ def register_profile(
     return dpop.get_metadata()
 
 
-def create_symmetric_keys(
+def open_derivation_secrets(
     settings: Settings, database: Database, *, clock: Callable[[], float]
-) -> SymmetricKeys | None:
-    """Return what issues keys for symmetric proofs; None if that is off."""
+) -> DerivationSecrets | None:
+    """Return the secrets that symmetric keys are derived from; None if that is off."""
     if settings.symmetric == "off":
         return None
-    derivation_secrets = DerivationSecrets(
+    return DerivationSecrets(
         database.engine,
         load_row_encryption(settings.keys_directory),
         issuer=settings.issuer_url,
         clock=clock,
     )
-    return SymmetricKeys(derivation_secrets, issuer=settings.issuer_url)

@@ -10,6 +10,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Response, jsonify, request
 
 from demo_server import demo_data
+from demo_server.authorization_server import keyring
 from demo_server.authorization_server.introspection import Introspection
 from demo_server.authorization_server.revocation import Revocation
 from demo_server.authorization_server.server import (
@@ -135,6 +136,7 @@ def create_metadata(server: Server, profile: dict[str, Any]) -> dict[str, Any]:
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "protected_resources": [server.settings.resource_url],
+            **_keyring_metadata(server),
             **profile,
         }
     )
@@ -145,3 +147,9 @@ def create_metadata(server: Server, profile: dict[str, Any]) -> dict[str, Any]:
         ]
     )
     return dict(metadata)
+
+
+def _keyring_metadata(server: Server) -> dict[str, Any]:
+    if server.settings.symmetric == "off":
+        return {}
+    return {"dpop_symmetric_keyring_endpoint": f"{server.issuer}{keyring.PATH}"}

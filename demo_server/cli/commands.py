@@ -16,8 +16,8 @@ from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.first_start import StartError
 from demo_server.models import Token
-from demo_server.polled_keyring import POLL_INTERVAL
 from demo_server.private_file import PrivateFileError
+from demo_server.resource_server.keyring import POLL_INTERVAL
 from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings, SettingsError
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
@@ -98,7 +98,7 @@ def rotate_secrets(settings: Settings, *, retire_old: bool) -> None:
         version = secrets.rotate(audience, retire_old=retire_old)
         old = "erased" if retire_old else "verified until its time is up"
         print(f"{audience}: version {version} is active, the older one is {old}")
-    print(f"resource servers read them again within {POLL_INTERVAL} seconds")
+    print(f"the resource server asks for them every {POLL_INTERVAL} seconds")
 
 
 def _derivation_secrets(settings: Settings) -> DerivationSecrets:

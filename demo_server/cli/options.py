@@ -159,7 +159,7 @@ def _options() -> _Parser:
     storage.add_argument(
         "--database",
         metavar="URL",
-        help=f"SQLAlchemy URL, shared by both servers (default: {DEFAULT_DATABASE})",
+        help=f"SQLAlchemy URL, of the issuer alone (default: {DEFAULT_DATABASE})",
     )
     storage.add_argument(
         "--keys",

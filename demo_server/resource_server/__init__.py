@@ -10,12 +10,9 @@ from collections.abc import Callable
 from flask import Flask
 
 from demo_server import demo_data, json_errors, tls
-from demo_server.database import Database
-from demo_server.derivation_secrets import DerivationSecrets
-from demo_server.polled_keyring import PolledKeyring
 from demo_server.public_url import PublicURL
 from demo_server.resource_server import api
-from demo_server.row_encryption import load_row_encryption
+from demo_server.resource_server.keyring import create_keyring
 from demo_server.settings import Settings
 from dpop_ext import NonceIssuer, ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
@@ -55,17 +52,25 @@ def create_app(
     # A new secret with each start: it also makes the proofs void that the memory of
     # the process before this one knew to be used.
     nonces = NonceIssuer([secrets.token_bytes(32)])
+    keys = RemoteKeys(
+        f"{settings.issuer_url}/jwks",
+        min_interval=KEYS_INTERVAL,
+        fetch=fetch or _fetch(settings),
+        clock=clock,
+    )
     verifier = ProofVerifier(
         MemoryReplayStore(),
         policy=settings.policy,
         nonces=nonces if settings.nonce == "required" else None,
-        keyring=create_keyring(settings, clock=clock),
+        keyring=create_keyring(settings, jwks=keys, fetch=fetch, clock=clock),
         issuer=settings.issuer_url,
         audience=settings.resource_url,
         token_form="opaque" if settings.introspection_url else "jwt",
         clock=clock,
     )
-    tokens = create_token_finder(settings, fetch=fetch or _fetch(settings), clock=clock)
+    tokens = create_token_finder(
+        settings, keys=keys, fetch=fetch or _fetch(settings), clock=clock
+    )
     protector = ResourceProtector()
     protector.register_token_validator(
         DPoPTokenValidator(
@@ -105,7 +110,11 @@ def _fetch(settings: Settings) -> Callable[..., bytes]:
 
 
 def create_token_finder(
-    settings: Settings, *, fetch: Callable[..., bytes], clock: Callable[[], float]
+    settings: Settings,
+    *,
+    keys: RemoteKeys,
+    fetch: Callable[..., bytes],
+    clock: Callable[[], float],
 ) -> TokenFinder:
     """Return what finds an access token good: its signature, or its issuer."""
     if settings.introspection_url:
@@ -118,30 +127,6 @@ def create_token_finder(
             post=fetch,
             clock=clock,
         )
-    keys = RemoteKeys(
-        f"{settings.issuer_url}/jwks",
-        min_interval=KEYS_INTERVAL,
-        fetch=fetch,
-        clock=clock,
-    )
     return AccessTokenValidator(
         settings.issuer_url, settings.resource_url, jwks=keys, clock=clock
-    )
-
-
-def create_keyring(
-    settings: Settings, *, clock: Callable[[], float]
-) -> PolledKeyring | None:
-    """Return the derivation secrets of this server; None if they are off."""
-    if settings.symmetric == "off":
-        return None
-    database = Database(settings.database)
-    derivation_secrets = DerivationSecrets(
-        database.engine,
-        load_row_encryption(settings.keys_directory),
-        issuer=settings.issuer_url,
-        clock=clock,
-    )
-    return PolledKeyring(
-        derivation_secrets, audience=settings.resource_url, clock=clock
     )

@@ -67,7 +67,10 @@ class KeyringRequest:
             "client_assertion": self._assertion(),
             "nonce": nonce,
         }
-        headers = {"Accept": KEYRING_MEDIA_TYPE}
+        headers = {
+            "Accept": KEYRING_MEDIA_TYPE,
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         if etag is not None:
             headers["If-None-Match"] = etag
         data = urlencode(form).encode("ascii")

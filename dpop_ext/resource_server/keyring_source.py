@@ -6,6 +6,7 @@ came: neither an answer of 304 nor one that cannot be verified makes it younger.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -221,7 +222,8 @@ class HTTPKeyringSource:
         except OSError:
             # Only if the issuer cannot be asked: what it says now counts for more.
             if self._keyring is None and self._cache is not None:
-                self._accept(self._cache.load(), nonce=None)
+                with contextlib.suppress(FileNotFoundError):
+                    self._accept(self._cache.load(), nonce=None)
             raise
         if answer.status == 304 and etag is not None:
             return
@@ -269,14 +271,18 @@ class HTTPKeyringSource:
         return keyring.ring.good_until - now > _CONDITIONAL * self._interval()
 
     def _log(self, error: Exception, now: float) -> None:
-        """Log a poll that failed, and loudly when symmetric proofs will soon fail."""
+        """Log a poll that failed, and loudly when symmetric proofs will soon fail.
+
+        One that was not answered is nothing yet.
+        """
         keyring = self._keyring
-        reason = type(error).__name__
+        level, reason = logging.WARNING, type(error).__name__
         if isinstance(error, KeyringError):
             reason = str(error)
         elif isinstance(error, DPoPError):
             reason = error.code
-        late = keyring is None or now - keyring.issued_at >= 2 * self._interval()
-        _logger.log(
-            logging.ERROR if late else logging.WARNING, "no keyring: %s", reason
-        )
+        elif isinstance(error, OSError):
+            level = logging.INFO
+        if keyring is None or now - keyring.issued_at >= 2 * self._interval():
+            level = logging.ERROR
+        _logger.log(level, "no keyring: %s", reason)

@@ -7,9 +7,11 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.orm import Session
 
-from demo_server import resource_server
+from demo_server import resource_server, resource_server_keys
 from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.models import Client
 from demo_server.row_encryption import load_row_encryption
 from dpop_ext.core.jose import b64url_decode, parse_compact_jws
 from dpop_ext.symmetric.derivation import symmetric_key
@@ -87,8 +89,14 @@ def ask(
 
 
 def other_resource_server(servers: Servers, url: str) -> Any:
-    """Start another resource server on the same database."""
+    """Start another resource server, which gets the secrets of its own audience."""
     settings = dataclasses.replace(servers.settings, resource=url)
+    directory = settings.keys_directory
+    engine = create_engine(settings.database, poolclass=NullPool)
+    with Session(engine) as session, session.begin():
+        # With the keys of the first one, which has asked for its secrets by now.
+        client = session.get_one(Client, resource_server_keys.CLIENT_ID)
+        client.client_metadata = resource_server_keys.metadata(directory, resource=url)
     return resource_server.create_app(
         settings, fetch=servers.fetch, clock=servers.clock
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,18 +10,19 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from demo_server import derivation_secrets, private_file
 from demo_server.database import Database
 from demo_server.derivation_secrets import ACTIVE_PERIOD, OVERLAP, DerivationSecrets
 from demo_server.models import DerivationSecret
-from demo_server.polled_keyring import MAX_STALE, POLL_INTERVAL, PolledKeyring
 from demo_server.private_file import PrivateFileError
+from demo_server.resource_server.keyring import POLL_INTERVAL, create_keyring
 from demo_server.row_encryption import KEY_VARIABLE, RowEncryption, load_row_encryption
 from demo_server.signing_keys import SigningKeys
-from dpop_ext.errors import StaleKeyError, StoreError, UnknownKeyError
+from dpop_ext.errors import StaleKeyError, StoreError
+from dpop_ext.resource_server import HTTPKeyringSource, RemoteKeys
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 
@@ -225,51 +227,77 @@ def test_parallel_issuance_rotates_once(table: DerivationSecrets, clock: Clock) 
     assert [ring.active(now=clock.now).version for ring in rings] == [2] * 4
 
 
-def test_the_keyring_is_read_again_every_two_seconds(
+def test_the_number_of_the_secrets_goes_up_with_each_change(
     table: DerivationSecrets, clock: Clock
 ) -> None:
-    keyring = PolledKeyring(table, audience=AUDIENCE, clock=clock)
-    first = keyring.load()
-    table.rotate(AUDIENCE, retire_old=True)
-    clock.advance(POLL_INTERVAL - 0.1)
-    assert keyring.load() is first
-    clock.advance(0.1)
-    assert keyring.load().highest_version == 2
+    assert table.load_numbered(OTHER) is None
+    numbers = []
+    for change in (
+        lambda: None,
+        lambda: table.rotate(AUDIENCE),
+        lambda: table.rotate(AUDIENCE, retire_old=True),
+        lambda: clock.advance(ACTIVE_PERIOD),
+    ):
+        change()
+        numbered = table.load_numbered(AUDIENCE)
+        assert numbered is not None
+        ring, *number = numbered
+        assert list(ring) == list(table.read(AUDIENCE))
+        numbers.append(number)
+    started = clock.now - ACTIVE_PERIOD
+    assert [epoch for epoch, _ in numbers] == [started] * 4
+    sequences = [sequence for _, sequence in numbers]
+    assert sequences == sorted(set(sequences))
+    assert sequences[0] == 1
 
 
-def test_the_keyring_of_an_unknown_audience_is_empty(
-    table: DerivationSecrets, clock: Clock
+def test_the_resource_server_sees_a_rotation_within_a_poll(
+    parties: Parties, clock: Clock
 ) -> None:
-    assert PolledKeyring(table, audience=OTHER, clock=clock).load().highest_version == 0
-
-
-def test_the_keyring_lives_on_for_a_while_without_the_database(
-    table: DerivationSecrets, clock: Clock, database: Database
-) -> None:
-    keyring = PolledKeyring(table, audience=AUDIENCE, clock=clock)
-    first = keyring.load()
-    with database.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE derivation_secrets RENAME TO gone"))
-    clock.advance(MAX_STALE)
-    assert keyring.load() is first
-    clock.advance(1)
-    with pytest.raises(UnknownKeyError):
-        keyring.load()
-    with database.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE gone RENAME TO derivation_secrets"))
-    clock.advance(POLL_INTERVAL)
+    keyring = create_keyring_of(parties)
     assert keyring.load().highest_version == 1
+    parties_table(parties, clock).rotate(parties.settings.resource_url, retire_old=True)
+    clock.advance(POLL_INTERVAL * 1.1)
+    ring = keyring.load()
+    assert ring.find(2, now=clock.now).state == "active"
+    with pytest.raises(StaleKeyError):
+        ring.find(1, now=clock.now)
 
 
-def test_a_keyring_that_was_never_read_is_a_store_error(
-    tmp_path: Path, clock: Clock
+def test_the_resource_server_needs_neither_database_nor_its_key(
+    parties: Parties, tmp_path: Path
 ) -> None:
-    empty = Database(f"sqlite:///{tmp_path}/empty.sqlite3")
-    keyring = PolledKeyring(open_table(empty, clock), audience=AUDIENCE, clock=clock)
-    for _ in range(2):
-        with pytest.raises(StoreError):
-            keyring.load()
-    empty.close()
+    keys = tmp_path / "rs-keys"
+    keys.mkdir(mode=0o700)
+    name = "resource-server.json"
+    (parties.settings.keys_directory / name).rename(keys / name)
+    settings = dataclasses.replace(
+        parties.settings, database=f"sqlite:///{tmp_path}/none.sqlite3", keys=keys
+    )
+    keyring = create_keyring_of(parties, settings)
+    assert keyring.load().highest_version == 1
+    assert not (tmp_path / "none.sqlite3").exists()
+
+
+def create_keyring_of(parties: Parties, settings: Any = None) -> HTTPKeyringSource:
+    settings = settings or parties.settings
+    keys = RemoteKeys(
+        f"{settings.issuer_url}/jwks", fetch=parties.fetch, clock=parties.clock
+    )
+    keyring = create_keyring(
+        settings, jwks=keys, fetch=parties.fetch, clock=parties.clock
+    )
+    assert keyring is not None
+    return keyring
+
+
+def parties_table(parties: Parties, clock: Clock) -> DerivationSecrets:
+    return DerivationSecrets(
+        Database(parties.settings.database).engine,
+        load_row_encryption(parties.settings.keys_directory),
+        issuer=parties.settings.issuer_url,
+        clock=clock,
+    )
 
 
 def test_the_row_key_is_made_once_and_kept_private(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ class Servers(Parties):
             access_token=answer["access_token"],
             now=self.now,
         )
+        # What is asked for once is there before anything is looked at.
+        self.api("GET", "/api/accounts", answer["access_token"])
         return answer["access_token"], key
 
     @cached_property

@@ -18,12 +18,7 @@ from tests.authorization_server.test_keyring_endpoint import URL, Distribution
 
 def source_of(at: Distribution, statuses: list[int]) -> HTTPKeyringSource:
     def post(url: str, *, data: bytes, headers: dict[str, str]) -> Answer:
-        answer = at.sim.http.post(
-            url,
-            data=data,
-            headers=headers,
-            content_type="application/x-www-form-urlencoded",
-        )
+        answer = at.sim.http.post(url, data=data, headers=headers)
         statuses.append(answer.status_code)
         return Answer(answer.status_code, answer.headers.get("ETag"), answer.data)
 
