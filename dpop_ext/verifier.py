@@ -6,7 +6,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken, check_certificate
@@ -14,28 +13,22 @@ from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import (
     KnownHeaders,
-    access_token_hash,
     parse_proof,
     proof_type,
     verify_proof,
 )
 from dpop_ext.core.recent import Recent
-from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
-    AccessTokenError,
-    DPoPError,
     KeyMismatchError,
     MalformedProofError,
     ReplayedProofError,
     StaleProofError,
     StoreError,
-    SymmetricKeyError,
     UnboundTokenError,
 )
 from dpop_ext.stores.base import (
     KeyringSource,
     ReplayStore,
-    SyncingKeyringSource,
 )
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.proof import (
@@ -44,21 +37,13 @@ from dpop_ext.symmetric.proof import (
     parse_symmetric_proof,
     parse_usual_proof,
 )
-from dpop_ext.symmetric.secret_ring import SecretRing
-from dpop_ext.symmetric.verification import (
-    DerivedKey,
-    check_claims,
-    peek_access_token,
-    verify_mac,
-)
+from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.verified_proof import SEAL, OpenedProof, VerifiedProof
 
 Purpose = Literal["as", "rs"]
 
 #: Headers of asymmetric proofs that are remembered at most. Each takes 3 kB or so.
 MAX_HEADERS = 4096
-#: Derived keys that are remembered at most. Each takes about 1 kB beside its token.
-MAX_KEYS = 10_000
 
 
 class ProofVerifier:
@@ -110,17 +95,21 @@ class ProofVerifier:
         self.audience = audience
         self.clock = clock
         self._replay_store = replay_store
-        self._keyring = keyring
-        self._token_form = token_form
         self._headers: KnownHeaders = Recent(MAX_HEADERS)
-        #: Keys of symmetric proofs that verified with a verified token, by the hash of
-        #: that token.
-        self._derived: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
+        self._symmetric: SymmetricVerifier | None = None
+        if keyring is not None and issuer and audience:
+            self._symmetric = SymmetricVerifier(
+                keyring,
+                issuer=issuer,
+                audience=audience,
+                token_form=token_form,
+                clock=clock,
+            )
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
         """The MAC algorithms accepted in proofs; empty without a keyring."""
-        return tuple(MAC_ALGORITHMS) if self._keyring is not None else ()
+        return tuple(MAC_ALGORITHMS) if self._symmetric is not None else ()
 
     def get_policy(self, token: AccessToken | None) -> ProofPolicy:
         """Return the times for a proof. Re-implement it to be lenient with one client.
@@ -159,7 +148,7 @@ class ProofVerifier:
         :raises StoreError: the keyring did not answer.
         """
         symmetric = None
-        if self._keyring is not None and len(proof) <= self.policy.max_length:
+        if self._symmetric is not None and len(proof) <= self.policy.max_length:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
             jws = parse_proof(
@@ -183,22 +172,17 @@ class ProofVerifier:
                     derived=None,
                     seal=SEAL,
                 )
-        if self._keyring is None or access_token is None:
+        if self._symmetric is None or access_token is None:
             raise MalformedProofError("Symmetric proofs are not accepted here.")
         if symmetric is None:
             symmetric = parse_symmetric_proof(jws)
-        derived = None
-        if self._token_form == "jwt":
-            derived = self._open_symmetric(
-                symmetric, access_token, self._load_ring(self._keyring)
-            )
         return OpenedProof(
             kind="symmetric",
             method=method,
             url=url,
             access_token=access_token,
             proof=symmetric,
-            derived=derived,
+            derived=self._symmetric.open(symmetric, access_token),
             seal=SEAL,
         )
 
@@ -236,7 +220,11 @@ class ProofVerifier:
         now = self._now()
         proof = opened.proof
         if isinstance(proof, SymmetricProof):
-            jkt = self._verify_symmetric(opened, proof, token, now)
+            if self._symmetric is None or token is None or opened.access_token is None:
+                raise MalformedProofError("Symmetric proofs are not accepted here.")
+            jkt = self._symmetric.verify(
+                opened, proof, token, opened.access_token, now=now
+            )
             next_nonce = self._check_nonce(proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
@@ -267,15 +255,15 @@ class ProofVerifier:
     @property
     def can_sync(self) -> bool:
         """Whether the keyring can be asked for newer secrets."""
-        return isinstance(self._keyring, SyncingKeyringSource)
+        return self._symmetric is not None and self._symmetric.can_sync
 
     def sync_keyring(self) -> None:
         """Let the keyring look for newer secrets, after :exc:`UnknownKeyError`.
 
         Call it only once the signature of the access token has been verified.
         """
-        if isinstance(self._keyring, SyncingKeyringSource):
-            self._keyring.sync()
+        if self._symmetric is not None:
+            self._symmetric.sync()
 
     def check_denied(self, token: AccessToken) -> None:
         """Refuse a token that the keyring denies, whatever kind of proof it came with.
@@ -286,13 +274,8 @@ class ProofVerifier:
         :param token: verified.
         :raises AccessTokenError: it is denied.
         """
-        if self._keyring is None:
-            return
-        try:
-            denied = self._load_ring(self._keyring).denied
-        except (StoreError, SymmetricKeyError):
-            return
-        denied.check(token, now=self._now())
+        if self._symmetric is not None:
+            self._symmetric.check_denied(token)
 
     def spend(self, verified: VerifiedProof) -> None:
         """Use *verified* up. The last step before the request is served.
@@ -316,127 +299,14 @@ class ProofVerifier:
         if not added:
             raise ReplayedProofError
 
-    def _open_symmetric(
-        self, proof: SymmetricProof, access_token: str, ring: SecretRing
-    ) -> DerivedKey:
-        """Verify the MAC, with a token that may be unverified."""
-        now = self._now()
-        known = self._known(access_token, ring)
-        if known is None:
-            token = peek_access_token(
-                access_token, issuer=ring.issuer, audience=ring.audience, now=now
-            )
-            return DerivedKey(
-                mac_key=verify_mac(proof, token, ring, now=now),
-                token=token,
-                ring=ring,
-                ath=access_token_hash(access_token),
-            )
-        if known.token.expires_at is None or now >= known.token.expires_at:
-            raise AccessTokenError("The access token has expired.")
-        verify_mac(proof, known.token, ring, now=now, key=known.mac_key)
-        return known
-
-    def _known(self, access_token: str, ring: SecretRing) -> DerivedKey | None:
-        """Return the key that *ring* gave for this token before."""
-        known = self._derived.get(token_digest(access_token))
-        # Another ring may have another secret under the same version.
-        return known if known is not None and known.ring is ring else None
-
-    def _verify_symmetric(
-        self,
-        opened: OpenedProof,
-        proof: SymmetricProof,
-        token: AccessToken | None,
-        now: int,
-    ) -> str:
-        """Return the thumbprint of the client's key once MAC and claims hold."""
-        if self._keyring is None or token is None or opened.access_token is None:
-            raise MalformedProofError("Symmetric proofs are not accepted here.")
-        ring = self._load_ring(self._keyring)
-        if token.issuer != ring.issuer or token.audience != (ring.audience,):
-            raise AccessTokenError
-        confirmation = token.confirmation
-        if token.client_id is None or token.expires_at is None or confirmation is None:
-            raise AccessTokenError
-        if confirmation.jkt is None:
-            raise UnboundTokenError
-        derived = opened.derived
-        if derived is None:
-            derived = self._verify_mac(proof, token, opened.access_token, ring, now)
-        elif confirmation.dsk is None or not _same_key(derived.token, token):
-            raise AccessTokenError
-        else:
-            # The MAC stands; its secret may have been revoked since.
-            ring.find(confirmation.dsk.version, now=now)
-        check_claims(
-            proof,
-            token,
-            method=opened.method,
-            url=opened.url,
-            ath=derived.ath,
-            now=now,
-        )
-        self._keep(opened.access_token, derived, token)
-        return confirmation.jkt
-
-    def _keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
-        """Remember a key, now that the token that it was derived from is verified."""
-        if derived.verified and derived.token is token:
-            return
-        # Else what open() read of the token is not what was found out about it.
-        if derived.token.expires_at == token.expires_at:
-            kept = replace(derived, token=token, verified=True)
-            self._derived.put(token_digest(text), kept)
-
-    def _verify_mac(
-        self,
-        proof: SymmetricProof,
-        token: AccessToken,
-        access_token: str,
-        ring: SecretRing,
-        now: int,
-    ) -> DerivedKey:
-        """Verify the MAC, with a verified token that only its issuer can read."""
-        known = self._known(access_token, ring)
-        # It can say something else today than it did before.
-        if known is not None and _same_key(known.token, token):
-            verify_mac(proof, token, ring, now=now, key=known.mac_key)
-            return known
-        return DerivedKey(
-            mac_key=verify_mac(proof, token, ring, now=now),
-            token=token,
-            ring=ring,
-            ath=access_token_hash(access_token),
-        )
-
     def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
         if self.nonces is None:
             return None
         age = self.nonces.verify(nonce, purpose=purpose, now=now)
         return self.nonces.issue(purpose=purpose, now=now) if age else None
 
-    def _load_ring(self, keyring: KeyringSource) -> SecretRing:
-        try:
-            ring = keyring.load()
-        except DPoPError:
-            raise
-        except Exception as error:
-            raise StoreError from error
-        if ring.issuer != self.issuer or ring.audience != self.audience:
-            raise StoreError("The keyring is for another issuer or audience.")
-        return ring
-
     def _now(self) -> int:
         return int(self.clock())
-
-
-def _same_key(peeked: AccessToken, token: AccessToken) -> bool:
-    """Tell whether both name the same inputs of the key derivation."""
-    return peeked is token or (
-        peeked.client_id == token.client_id
-        and peeked.confirmation == token.confirmation
-    )
 
 
 def _check_binding(token: AccessToken, jkt: str) -> None:
