@@ -10,6 +10,7 @@ import pytest
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
 from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AccessTokenError,
     BadSignatureError,
@@ -23,6 +24,8 @@ from dpop_ext.symmetric import verification
 from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret
+from dpop_ext.symmetric.verification import DerivedKey
+from dpop_ext.symmetric_verifier import SymmetricVerifier
 from tests.test_verifier import TOKEN, R, Symmetric, ring, secret
 
 
@@ -49,7 +52,7 @@ class Session:
 
     def __init__(self, sym: Symmetric, **changes: Any) -> None:
         self.sym = sym
-        opaque = sym.verifier._token_form == "opaque"
+        opaque = _verifier_of(sym)._token_form == "opaque"
         self.text = TOKEN if opaque else sym.token(**changes)
         self.token = sym.verified()
 
@@ -61,6 +64,16 @@ class Session:
 @pytest.fixture
 def session(sym: Symmetric) -> Session:
     return Session(sym)
+
+
+def _verifier_of(sym: Symmetric) -> SymmetricVerifier:
+    verifier = sym.verifier._symmetric
+    assert verifier is not None
+    return verifier
+
+
+def remembered(sym: Symmetric) -> Recent[bytes, DerivedKey]:
+    return _verifier_of(sym)._derived
 
 
 def test_a_key_is_derived_once_for_a_token(
@@ -84,8 +97,8 @@ def test_a_key_is_not_remembered_before_its_token_was_verified(
     for _ in range(2):
         with pytest.raises(DPoPError):
             session.request(wrong)
-    assert len(sym.verifier._derived) == 0
-    assert len(derivations) == (2 if sym.verifier._token_form == "jwt" else 0)
+    assert len(remembered(sym)) == 0
+    assert len(derivations) == (2 if _verifier_of(sym)._token_form == "jwt" else 0)
 
 
 @pytest.mark.requirement("R1509")
@@ -94,7 +107,7 @@ def test_a_key_under_a_bad_proof_is_not_remembered(
 ) -> None:
     with pytest.raises(TargetMismatchError):
         session.request(method="POST")
-    assert len(sym.verifier._derived) == 0
+    assert len(remembered(sym)) == 0
 
 
 @pytest.mark.requirement("R1509")
@@ -177,7 +190,7 @@ def test_a_secret_expires_under_a_remembered_key(ec_key: Any, clock: Any) -> Non
 
 def test_a_key_expires_though_it_is_remembered(sym: Symmetric, clock: Any) -> None:
     session = Session(sym)
-    if sym.verifier._token_form == "jwt":
+    if _verifier_of(sym)._token_form == "jwt":
         dsk = {"alg": "HS256", "v": 7, "exp": clock.now + 10}
         cnf = {"jkt": sym.jkt, "dsk": dsk | {"r": b64url_encode(R)}}
         session = Session(sym, cnf=cnf)
@@ -240,12 +253,12 @@ def test_an_expiry_that_only_the_application_knows_is_not_remembered(
     session = Session(sym)
     session.token = replace(session.token, expires_at=clock.now + 9999)
     session.request()
-    assert len(sym.verifier._derived) == 0
+    assert len(remembered(sym)) == 0
 
 
 def test_a_remembered_key_is_not_shown(session: Session, sym: Symmetric) -> None:
     session.request()
-    known = next(iter(sym.verifier._derived._young.values()))
+    known = next(iter(remembered(sym)._young.values()))
     shown = repr(known)
     assert session.text not in shown
     assert sym.derive().reveal().hex() not in shown
