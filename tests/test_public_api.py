@@ -27,7 +27,9 @@ PACKAGES = [
 FLASK = {"flask", "werkzeug", "jinja2", "click"}
 REQUESTS = {"requests", "urllib3"}
 SQL = {"sqlalchemy"}
-EXTRAS = FLASK | REQUESTS | SQL | {"redis", "gunicorn"}
+CLIENTS = {"httpx", "httpx2", "filelock", "keyring", "pkcs11"}
+SERVERS = {"fastapi", "starlette", "django", "alembic", "opentelemetry"}
+EXTRAS = FLASK | REQUESTS | SQL | CLIENTS | SERVERS | {"redis", "gunicorn"}
 #: What must not be needed to import a module.
 UNNEEDED = {
     "dpop_ext": EXTRAS | {"authlib"},

@@ -29,13 +29,21 @@ SQL = "dpop_ext.integrations.sqla_oauth2"
 #: What can be imported with an extra besides what can be imported without any.
 MODULES: dict[str, tuple[str, ...]] = {
     "": (),
-    "cli": (),
+    "cli": ("click",),
     "demo": (FLASK, REQUESTS, SQL, "gunicorn"),
-    "docs": (),
+    "django": ("django",),
+    "docs": ("sphinx",),
+    "fastapi": ("fastapi",),
     "flask": (FLASK,),
+    "httpx": ("httpx",),
+    "migrations": (SQL, "alembic"),
+    "otel": ("opentelemetry.metrics",),
+    "pkcs11": ("pkcs11",),
     "redis": ("redis",),
     "requests": (REQUESTS,),
+    "session": ("filelock", "keyring"),
     "sql": (SQL,),
+    "testing": ("pytest",),
     "test": (FLASK, REQUESTS, SQL, "hypothesis", "pytest"),
 }
 
