@@ -59,7 +59,7 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 SECTION = re.compile(
     r"RFC [0-9]{4} [0-9]"
     r"|FAPI 2\.0 Security Profile [0-9]"
-    r"|DPoP Symmetric Profile 1\.0(, threat T[0-9]+)?$"
+    r"|DPoP Symmetric Profile 1\.0(, (threat T[0-9]+|[a-z][A-Za-z ]+))?$"
 )
 
 DATA: dict[str, Any] = tomllib.loads(LIST.read_text(encoding="utf-8"))
@@ -168,3 +168,10 @@ def test_what_must_be_done_is_never_informative() -> None:
     assert by_level["none"] == {"informative"}
     for level in ("MUST", "MUST NOT", "MUST*"):
         assert "informative" not in by_level[level]
+
+
+def test_the_profile_is_numbered_in_order() -> None:
+    for letter in "RCE":
+        numbers = [name for name in IDS if re.fullmatch(f"{letter}[0-9]{{4}}", name)]
+
+        assert numbers == sorted(numbers)
