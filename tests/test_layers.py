@@ -51,7 +51,8 @@ PARTS = {
     "integrations": Part(
         level=5,
         third_party=JOSE
-        | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"},
+        | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"}
+        | {"httpx", "httpx2"},
     ),
     "cli": Part(level=6, third_party=JOSE),
     "__main__": Part(level=6, third_party=JOSE),

@@ -27,7 +27,9 @@ PACKAGES = [
 FLASK = {"flask", "werkzeug", "jinja2", "click"}
 REQUESTS = {"requests", "urllib3"}
 SQL = {"sqlalchemy"}
-CLIENTS = {"httpx", "httpx2", "filelock", "keyring", "pkcs11"}
+HTTPX = {"httpx"}
+HTTPX2 = {"httpx2"}
+CLIENTS = HTTPX | HTTPX2 | {"filelock", "keyring", "pkcs11"}
 SERVERS = {"fastapi", "starlette", "django", "alembic", "opentelemetry"}
 EXTRAS = FLASK | REQUESTS | SQL | CLIENTS | SERVERS | {"redis", "gunicorn"}
 #: What must not be needed to import a module.
@@ -44,6 +46,8 @@ UNNEEDED = {
     "dpop_ext.integrations.wsgi": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
+    "dpop_ext.integrations.httpx_client": EXTRAS - HTTPX,
+    "dpop_ext.integrations.httpx2_client": EXTRAS - HTTPX2,
     "dpop_ext.integrations.sqla_oauth2": EXTRAS - SQL,
 }
 

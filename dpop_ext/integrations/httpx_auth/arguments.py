@@ -1,0 +1,165 @@
+"""``auth=`` arguments of httpx and httpx2: :rfc:`9449#section-7.1`, and section 5."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.signer import ProofSigner
+from dpop_ext.integrations.httpx_auth.signed_request import (
+    Sending,
+    is_replayable,
+    redirected,
+    send_signed,
+)
+
+
+class ResourceAuth:
+    """Send a bound access token with a new proof for each attempt.
+
+    ::
+
+        httpx.get("https://api.example/me", auth=DPoPAuth(signer, access_token))
+
+    It serves blocking and asyncio clients. A redirect goes out without token and proof,
+    and once more with them if it stayed on the same origin and was refused. Transports
+    that repeat requests are safe.
+
+    :param signer: made with the key that the token is bound to.
+    :param access_token: as the token endpoint returned it.
+    :param finish: called with the outcome of each request.
+    """
+
+    def __init__(
+        self,
+        signer: ProofSigner,
+        access_token: str,
+        *,
+        finish: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._signer = signer
+        self._access_token = access_token
+        self._finish = finish
+
+    def auth_flow(self, request: Any) -> Sending:
+        """Sign *request*, look at the response, and send again where that can help.
+
+        :raises ValueError: its URL is plain http beyond this machine.
+        """
+        origin = Destination.of(str(request.url)).origin
+        replayable = is_replayable(request)
+        earlier: list[Any] = []
+        while True:
+            flow = self._signer.resource_request(
+                method=request.method,
+                url=str(request.url),
+                access_token=self._access_token,
+                replayable=replayable,
+            )
+            hops = yield from send_signed(
+                request, flow, earlier=earlier, finish=self._finish
+            )
+            request = redirected(origin, hops)
+            if request is None or not replayable:
+                return
+
+    def __repr__(self) -> str:
+        return f"<DPoPAuth {self._signer!r}>"
+
+
+class TokenEndpointAuth:
+    """Send a proof to the token endpoint, beside the client's own authentication.
+
+    A proof is not client authentication (:rfc:`9449#section-3`): both are needed.
+
+    :param signer: with the key that the token is to be bound to.
+    :param client_auth: another ``auth`` of the library, which takes one request; a pair
+        is HTTP Basic. It is applied to each attempt anew: the assertion of
+        ``private_key_jwt`` is good for one.
+    :param audience: of the symmetric key to ask for; None asks for none.
+    """
+
+    #: httpx or httpx2.
+    library: ModuleType
+
+    requires_request_body = True
+    requires_response_body = True
+
+    def __init__(
+        self,
+        signer: ProofSigner,
+        client_auth: Any = None,
+        *,
+        audience: Audience | None = None,
+    ) -> None:
+        if isinstance(client_auth, tuple):
+            client_auth = self.library.BasicAuth(*client_auth)
+        self._signer = signer
+        self._client_auth = client_auth or self.library.Auth()
+        self._audience = audience
+
+    def auth_flow(self, request: Any) -> Sending:
+        """Authenticate and sign *request*.
+
+        :raises ValueError: its URL is plain http beyond this machine.
+        """
+        flow = self._signer.token_request(
+            method=request.method, url=str(request.url), audience=self._audience
+        )
+        yield from send_signed(
+            request, flow, earlier=[], prepare=self._authenticate, with_body=True
+        )
+
+    def _authenticate(self, request: Any) -> Any:
+        copy = self.library.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.content,
+            extensions=request.extensions,
+        )
+        authenticated = next(self._client_auth.auth_flow(copy))
+        refuse = partial(
+            self.library.RemoteProtocolError,
+            "A grant is sent once: no redirect of a token endpoint is followed.",
+            request=authenticated,
+        )
+        authenticated.stream = _once_stream(self.library)(authenticated.content, refuse)
+        return authenticated
+
+    def __repr__(self) -> str:
+        return f"<DPoPTokenAuth {self._signer!r}>"
+
+
+def _once_stream(
+    library: ModuleType,
+) -> Callable[[bytes, Callable[[], Exception]], Any]:
+    """Return the class of bodies that go out once.
+
+    The library hands the body of a request on to where a redirect leads, and there is
+    a client secret in this one.
+    """
+
+    class OnceStream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[name-defined]
+        def __init__(self, content: bytes, refuse: Callable[[], Exception]) -> None:
+            self._content: bytes | None = content
+            self._refuse = refuse
+
+        def _take(self) -> bytes:
+            content, self._content = self._content, None
+            if content is None:
+                raise self._refuse()
+            return content
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield self._take()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield self._take()
+
+    return OnceStream

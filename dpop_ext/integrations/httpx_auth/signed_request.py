@@ -1,0 +1,171 @@
+"""One signed request in httpx or httpx2: a proof for each time it is written.
+
+The two have one interface under two names, so this names neither. An ``auth`` of httpx
+is called above redirects and above transports that repeat a request, and both copy the
+header fields. So a proof is made when a transport reads the fields, below all of that,
+and a copy has no credentials in it (:rfc:`9449#section-4` wants a new proof each time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import cache
+from typing import Any
+
+from dpop_ext.client.destination import Destination
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+
+_CREDENTIALS = ("Authorization", "DPoP")
+
+#: Yields a request of either library, and is sent the response.
+Sending = Generator[Any, Any, Any]
+
+
+@cache
+def signed_headers_type(base: Any) -> Any:
+    """Return a class of header fields that are signed when a transport reads them.
+
+    :param base: ``Headers`` of the library.
+    """
+
+    class SignedHeaders(base):
+        """Header fields whose ``raw`` form has a new proof each time it is read.
+
+        The library copies the fields without it for a redirect, whichever origin that
+        leads to. The proof that stands under its name has been sent already, for
+        whoever looks at ``response.request``.
+        """
+
+        def __init__(self, fields: Any, attempt: Attempt, authorization: Any) -> None:
+            # With a known encoding: else the base class reads ``raw`` to guess it.
+            super().__init__(fields, encoding=fields.encoding)
+            self._attempt = attempt
+            self._authorization = authorization
+            self._sent: dict[str, str] = {}
+
+        @property
+        def raw(self) -> list[tuple[bytes, bytes]]:
+            sent = dict(self._attempt.headers())
+            if self._authorization is not None:
+                sent.setdefault("Authorization", self._authorization)
+            self._sent = {name.lower(): value for name, value in sent.items()}
+            credentials = [
+                (name.encode("ascii"), value.encode("ascii"))
+                for name, value in sent.items()
+            ]
+            return [*super().raw, *credentials]
+
+        def __getitem__(self, name: str) -> str:
+            if name.lower() in self._sent:
+                return self._sent[name.lower()]
+            value: str = super().__getitem__(name)
+            return value
+
+        def __contains__(self, name: object) -> bool:
+            return str(name).lower() in self._sent or super().__contains__(name)
+
+        def __repr__(self) -> str:
+            # Not the one of the base class, which would show the token.
+            return f"<SignedHeaders {', '.join(self)}>"
+
+    return SignedHeaders
+
+
+def send_signed(
+    request: Any,
+    flow: Flow,
+    *,
+    earlier: list[Any],
+    finish: Callable[[Outcome], None] | None = None,
+    prepare: Callable[[Any], Any] = lambda request: request,
+    with_body: bool = False,
+) -> Generator[Any, Any, list[Any]]:
+    """Send a request as its flow says.
+
+    :param earlier: the responses to earlier attempts; those to the ones made here are
+        added.
+    :param prepare: makes the request of one attempt.
+    :param finish: told how the exchange ended.
+    :param with_body: the flow reads the body of the response.
+    :returns: the responses from the answer to the last attempt on: more than one if the
+        library followed a redirect.
+    """
+    attempt = next(flow)
+    while True:
+        signed = prepare(request)
+        response = yield _sign(signed, attempt)
+        # The library lists the refusals before, then any redirects of this attempt.
+        hops = [*response.history, response][len(earlier) :]
+        earlier.append(response)
+        try:
+            attempt = flow.send(_reply(hops[0], with_body=with_body))
+        except StopIteration as end:
+            if finish is not None and end.value is not None:
+                finish(end.value)
+            return hops
+        if hops[0].cookies:
+            type(hops[0].cookies)(hops[0].cookies).set_cookie_header(request)
+
+
+def is_replayable(request: Any) -> bool:
+    """Tell whether the body can be sent a second time."""
+    try:
+        # There, if it is in memory: empty, bytes, text, JSON or a form.
+        _ = request.content
+    except RuntimeError:
+        fields = getattr(request.stream, "fields", None)
+        return fields is not None and all(map(_is_replayable_field, fields))
+    return True
+
+
+def redirected(origin: str, hops: list[Any]) -> Any | None:
+    """Return the request to sign after redirects that went out without credentials.
+
+    :param origin: of the request that was signed. A redirect that left it is not
+        signed, not even when it comes back: whoever it led to chose where.
+    :returns: None if there was no redirect, or it needs no credentials, or gets none.
+        Its body is the one of the first request, or none.
+    """
+    last = hops[-1]
+    if len(hops) == 1 or last.status_code != 401:
+        return None
+    if not all(is_at(origin, str(hop.request.url)) for hop in hops[1:]):
+        return None
+    return last.request
+
+
+def is_at(origin: str, url: str) -> bool:
+    """Tell whether *url* is one for DPoP, and on *origin*."""
+    try:
+        return Destination.of(url).origin == origin
+    except ValueError:
+        return False
+
+
+def _sign(request: Any, attempt: Attempt) -> Any:
+    # A plain one, also of fields that were signed.
+    fields = request.headers.copy()
+    authorization = fields.get("Authorization")
+    for name in _CREDENTIALS:
+        fields.pop(name, None)
+    base: Any = type(fields)
+    request.headers = signed_headers_type(base)(fields, attempt, authorization)
+    return request
+
+
+def _is_replayable_field(field: Any) -> bool:
+    """Tell whether a part of a multipart form is read from its start each time."""
+    file = getattr(field, "file", b"")
+    return isinstance(file, str | bytes) or (
+        hasattr(file, "seekable") and bool(file.seekable())
+    )
+
+
+def _reply(response: Any, *, with_body: bool) -> Reply:
+    return Reply(
+        status=response.status_code,
+        nonces=tuple(response.headers.get_list("DPoP-Nonce")),
+        challenges=tuple(response.headers.get_list("WWW-Authenticate")),
+        retry_after=response.headers.get("Retry-After"),
+        body=response.content if with_body else b"",
+    )

@@ -1,0 +1,22 @@
+"""DPoP for httpx: :rfc:`9449`. For httpx2 see :mod:`.httpx2_client`.
+
+Importing it needs the extra ``httpx``.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
+
+__all__ = ["DPoPAuth", "DPoPTokenAuth"]
+
+
+class DPoPAuth(ResourceAuth, httpx.Auth):
+    """Sends a bound access token: see :class:`.ResourceAuth`."""
+
+
+class DPoPTokenAuth(TokenEndpointAuth, httpx.Auth):
+    """Sends a proof to the token endpoint: see :class:`.TokenEndpointAuth`."""
+
+    library = httpx
