@@ -234,8 +234,8 @@ def test_imports_point_down_the_layers() -> None:
         ),
         (
             "integrations/wsgi.py",
-            "import httpx",
-            "imports httpx, a third-party package not allowed in layer 5",
+            "import aiohttp",
+            "imports aiohttp, a third-party package not allowed in layer 5",
         ),
         ("__init__.py", "import authlib", "imports authlib, a third-party package"),
         ("core/utils.py", "", "the name is too vague"),
