@@ -426,6 +426,7 @@ def test_a_keyring_needs_the_identities_of_both_servers() -> None:
         ProofVerifier(MemoryReplayStore(), keyring=MemoryKeyring(ring()))
 
 
+@pytest.mark.requirement("R2231")
 def test_the_form_of_tokens_is_one_of_two(clock: Any) -> None:
     with pytest.raises(ValueError, match="token_form"):
         ProofVerifier(
@@ -434,6 +435,7 @@ def test_the_form_of_tokens_is_one_of_two(clock: Any) -> None:
         )
 
 
+@pytest.mark.requirement("R2104", "R2105")
 def test_identities_that_no_key_is_derived_from_are_no_token(sym: Symmetric) -> None:
     token = sym.token(client_id="x" * 2049)
     with pytest.raises(AccessTokenError):
@@ -492,6 +494,7 @@ def test_a_token_with_one_audience_in_a_list_is_for_this_server(
     assert sym.open(sym.proof(token), token).kind == "symmetric"
 
 
+@pytest.mark.requirement("R2231")
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "x" * 20_000, "é.é.é"])
 def test_a_token_that_is_no_jwt_is_refused(sym: Symmetric, token: str) -> None:
     good = sym.token()
@@ -499,6 +502,7 @@ def test_a_token_that_is_no_jwt_is_refused(sym: Symmetric, token: str) -> None:
         sym.open(sym.proof(good), token)
 
 
+@pytest.mark.requirement("R2091")
 def test_claims_over_four_kib_are_not_read_before_the_signature(
     sym: Symmetric,
 ) -> None:
@@ -553,7 +557,7 @@ def test_a_newer_version_is_unknown_and_one_far_ahead_is_no_token(
         sym.open(proof, token)
 
 
-@pytest.mark.requirement("R1510")
+@pytest.mark.requirement("R1510", "R2011")
 def test_a_version_revoked_after_the_mac_is_still_refused(sym: Symmetric) -> None:
     token = sym.token()
     opened = sym.open(sym.proof(token), token)
@@ -629,7 +633,7 @@ def test_symmetric_proofs_need_nonce_and_time_as_well(
         sym.verifier.spend(verified)
 
 
-@pytest.mark.requirement("T6")
+@pytest.mark.requirement("T6", "R1005")
 def test_symmetric_proofs_are_refused_at_an_authorization_server(
     sym: Symmetric,
 ) -> None:
@@ -725,7 +729,7 @@ def denying(**name: Any) -> SecretRing:
     )
 
 
-@pytest.mark.requirement("R1510")
+@pytest.mark.requirement("R1510", "R2012")
 def test_a_denied_token_is_refused_with_an_asymmetric_proof(
     ec_key: Any, clock: Any
 ) -> None:
@@ -748,7 +752,7 @@ def test_an_asymmetric_proof_does_not_wait_for_a_keyring(
     assert at.verify(at.proof(), bound(at.jkt)).jkt == at.jkt
 
 
-@pytest.mark.requirement("R1510")
+@pytest.mark.requirement("R1510", "R2012")
 @pytest.mark.parametrize("name", [{"token_id": "t1"}, {"r": R}])
 def test_a_denied_token_is_refused_with_a_symmetric_proof(
     name: dict[str, Any], ec_key: Any, clock: Any

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.authorization_server.key_registration import KeyRegistration
+from dpop_ext.authorization_server.random_values import RandomValues
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.errors import (
     DPoPError,
@@ -18,7 +18,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.stores.base import AudienceSecrets
 from dpop_ext.symmetric.delivery import choose
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, SECRET_LENGTH, symmetric_key
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, symmetric_key
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -75,6 +75,7 @@ class SymmetricKeys(KeyRegistration):
         self.max_age = max_age
         self._secrets = secrets
         self._policy = policy
+        self._random_values = RandomValues()
 
     def read_offer(
         self,
@@ -184,7 +185,7 @@ class SymmetricKeys(KeyRegistration):
         latest = active.expires_at - SECRET_MARGIN
         if active.secret is None or latest <= now:
             raise SymmetricUnavailableError
-        r = os.urandom(SECRET_LENGTH)
+        r = self._random_values.draw()
         try:
             key = symmetric_key(
                 active.secret.reveal(),

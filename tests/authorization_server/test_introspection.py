@@ -70,6 +70,7 @@ def test_an_inactive_token_says_nothing_else(sim: Any, prove: Any) -> None:
     assert sim.introspect("unknown") == {"active": False}
 
 
+@pytest.mark.requirement("R2233")
 def test_only_the_resource_server_of_the_token_learns_how_to_derive_its_key(
     symmetric_sim: Any, prove: Any
 ) -> None:
@@ -103,6 +104,7 @@ def test_what_the_key_needs_comes_from_the_token_when_it_is_not_said(
     assert (answer["aud"], answer["exp"]) == (AUDIENCE, 5)
 
 
+@pytest.mark.requirement("R2232")
 def test_what_the_key_needs_and_nobody_says_is_a_fault(
     symmetric_sim: Any, prove: Any
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_bound_jwt_is_not_reported_as_bearer(jwt_sim: Any, prove: Any) -> None
     assert "cnf" not in unbound
 
 
+@pytest.mark.requirement("R2233")
 def test_a_jwt_with_a_key_is_reported_to_its_resource_server(
     jwt_sim: Any, prove: Any
 ) -> None:

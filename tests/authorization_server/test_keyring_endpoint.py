@@ -117,7 +117,7 @@ def at(clock: Any) -> Distribution:
     return Distribution(clock)
 
 
-@pytest.mark.requirement("R1702", "T19")
+@pytest.mark.requirement("R1702", "T19", "R2033", "R2041")
 def test_a_resource_server_gets_its_own_secrets_for_its_request(
     at: Distribution,
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_resource_server_gets_its_own_secrets_for_its_request(
         assert (ring.issuer, ring.audience) == (ISSUER, audience)
 
 
-@pytest.mark.requirement("T19")
+@pytest.mark.requirement("T19", "R2031")
 @pytest.mark.parametrize("name", ["audience", "resource", "aud"])
 def test_the_audience_is_the_registered_one_whatever_is_asked_for(
     at: Distribution, name: str
@@ -141,6 +141,7 @@ def test_the_audience_is_the_registered_one_whatever_is_asked_for(
     assert at.open(answer, AUDIENCE, None).ring.audience == AUDIENCE
 
 
+@pytest.mark.requirement("R2032")
 @pytest.mark.parametrize("client", ["none", "two", "foreign", "signer"])
 def test_whoever_is_no_resource_server_gets_403(at: Distribution, client: str) -> None:
     at.register("signer", None)
@@ -163,12 +164,14 @@ def test_without_a_key_to_encrypt_for_there_is_no_keyring(
     assert at.ask().status_code == 403
 
 
+@pytest.mark.requirement("R2033")
 def test_the_newest_encryption_key_is_used(at: Distribution) -> None:
     old = ECKey.generate_key("P-256", {"kid": "old", "use": "enc"})
     at.register("api", [AUDIENCE], old, at.signing_key, at.private_key)
     assert at.open(at.ask(), AUDIENCE, None).poll == 300
 
 
+@pytest.mark.requirement("R2034")
 @pytest.mark.parametrize(
     "audience", [URL, f"{ISSUER}/token", [ISSUER], f"{ISSUER}/", None]
 )
@@ -193,6 +196,7 @@ def test_no_other_method_authenticates(at: Distribution) -> None:
     assert at.sim.http.get(URL, query_string=form).status_code == 400
 
 
+@pytest.mark.requirement("R2041")
 @pytest.mark.parametrize("nonce", [None, "", "A" * 21, "A" * 21 + "B", "A" * 43])
 def test_a_request_needs_a_nonce_of_16_bytes(at: Distribution, nonce: Any) -> None:
     assertion = at.assertion()

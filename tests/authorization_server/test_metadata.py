@@ -87,6 +87,7 @@ def test_the_document_is_found_for_an_issuer_with_or_without_a_path(
     assert sim.token(form, bad).get_json()["error"] == "invalid_dpop_proof"
 
 
+@pytest.mark.requirement("R1704")
 def test_symmetric_members_are_there_when_keys_are_issued(
     make_sim: Any, clock: Any
 ) -> None:

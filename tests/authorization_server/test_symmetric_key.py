@@ -7,12 +7,13 @@ import logging
 import pickle
 from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from dpop_ext.authorization_server import SymmetricKeys
+from dpop_ext.authorization_server import SymmetricKeys, random_values
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
 from dpop_ext.core.jose import b64url_decode, b64url_encode
@@ -210,6 +211,29 @@ def test_every_token_has_a_new_key(
     assert "cnf" not in plain.get_json()
 
 
+@pytest.mark.requirement("T16")
+def test_duplicate_r_refused(
+    make_symmetric: Any,
+    prove: Any,
+    wrapping_key: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    values = iter([bytes(range(32)), bytes(range(32)), bytes(range(1, 33))])
+    monkeypatch.setattr(
+        random_values, "os", SimpleNamespace(urandom=lambda _: next(values))
+    )
+    sim = make_symmetric()
+    first, second, third = (
+        sim.token(CLIENT_CREDENTIALS, prove(**ask(wrapping_key))) for _ in range(3)
+    )
+    assert unwrap(first, wrapping_key, sim.clock)
+    assert second.status_code == 200
+    assert "cnf" not in second.get_json()
+    assert "repeats itself" in caplog.text
+    assert unwrap(third, wrapping_key, sim.clock)
+
+
 @every_form
 def test_a_key_does_not_work_with_another_token(
     make_symmetric: Any,
@@ -251,6 +275,7 @@ def test_a_refresh_uses_the_version_that_is_active_now(
     assert sim.claims(response)["cnf"]["dsk"]["v"] == 8
 
 
+@pytest.mark.requirement("R2222", "R2202", "R2084")
 @every_form
 @pytest.mark.parametrize(
     "case",  # client, lifetime, limit of the key, life of the secret, life of the key
@@ -395,6 +420,7 @@ def test_no_encryption_in_common_is_a_plain_token(
     assert error_of(response) == (400, "dpop_sym_unavailable")
 
 
+@pytest.mark.requirement("R2113")
 def test_the_key_of_the_proof_encrypts_for_clients_that_authenticate_only(
     make_symmetric: Any, prove: Any
 ) -> None:
@@ -631,7 +657,7 @@ def test_a_policy_that_answers_something_else_is_a_fault(
         sim.token(CLIENT_CREDENTIALS, prove(**ask()))
 
 
-@pytest.mark.requirement("T7")
+@pytest.mark.requirement("T7", "R1104")
 def test_a_key_that_must_be_and_cannot_uses_nothing_up(
     make_symmetric: Any, prove: Any
 ) -> None:
@@ -657,6 +683,7 @@ def test_always_uses_the_registered_algorithms(make_symmetric: Any, prove: Any) 
     assert unwrap(response, prove.key, sim.clock).algorithm == "HS512"
 
 
+@pytest.mark.requirement("R2201")
 def test_browser_applications_get_no_key_unless_registered_for_it(
     make_symmetric: Any, prove: Any, wrapping_key: Any
 ) -> None:
@@ -776,7 +803,7 @@ def test_secrets_of_another_audience_are_not_used(
 
 
 @pytest.mark.parametrize("keyring", [False, True])
-@pytest.mark.requirement("X-22")
+@pytest.mark.requirement("X-22", "R1005", "T6")
 def test_a_symmetric_proof_is_no_proof_at_the_token_endpoint(
     make_symmetric: Any,
     derivation_secrets: Secrets,

@@ -10,6 +10,7 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 
 from dpop_ext.authorization_server import SymmetricKeys, TokenExchangeGrant
 from dpop_ext.core.confirmation import Confirmation
+from dpop_ext.symmetric.proof import make_symmetric_proof
 from tests.authorization_server.simulator import (
     ACCESS_TOKEN,
     AUDIENCE,
@@ -354,6 +355,7 @@ def test_an_actor_token_names_somebody(make_sim: Any, prove: Any) -> None:
 # --- the life of the token
 
 
+@pytest.mark.requirement("R2222")
 def test_a_token_does_not_outlive_the_one_it_is_exchanged_for(
     sim: Any, prove: Any
 ) -> None:
@@ -365,7 +367,7 @@ def test_a_token_does_not_outlive_the_one_it_is_exchanged_for(
             assert sim.claims(response)["exp"] == now + lifetime
 
 
-@pytest.mark.requirement("J-6")
+@pytest.mark.requirement("J-6", "R2221")
 def test_a_token_that_is_not_good_any_more_is_not_exchanged(
     sim: Any, prove: Any
 ) -> None:
@@ -482,6 +484,7 @@ def test_resource_and_audience_name_one_target(sim: Any, form: Any, prove: Any) 
         assert sim.claims(response)["aud"] == OTHER
 
 
+@pytest.mark.requirement("R2224")
 @pytest.mark.parametrize(
     "target",
     [
@@ -617,7 +620,7 @@ def test_a_client_token_that_names_nobody_is_refused(make_sim: Any, prove: Any) 
 # --- symmetric keys
 
 
-@pytest.mark.requirement("J-6")
+@pytest.mark.requirement("J-6", "R2223")
 @pytest.mark.parametrize("kind", ["opaque", "jwt"])
 def test_a_delegate_gets_a_symmetric_key_of_its_own(
     make_sim: Any, clock: Any, prove: Any, prove_other: Any, kind: str
@@ -636,3 +639,22 @@ def test_a_delegate_gets_a_symmetric_key_of_its_own(
     cnf = sim.claims(response)["cnf"]
     assert cnf["jkt"] == prove_other.jkt
     assert cnf["dsk"]["exp"] == clock.now + 100
+
+
+@pytest.mark.requirement("R2225", "R1005")
+def test_a_proof_with_the_key_of_the_subject_token_exchanges_nothing(
+    make_sim: Any, clock: Any, prove: Any
+) -> None:
+    sim = make_sim(symmetric=SymmetricKeys(Secrets(clock), issuer=ISSUER))
+    own = sim.token({"grant_type": "client_credentials"}, prove(**ask()))
+    form = EXCHANGE | sim.subject(sim.tokens[-1])
+    symmetric_proof = make_symmetric_proof(
+        unwrap(own, prove.key, clock).key,
+        algorithm="HS256",
+        method="POST",
+        url=f"{ISSUER}/token",
+        now=clock.now,
+        access_token=own.get_json()["access_token"],
+    )
+    assert error_of(sim.token(form, symmetric_proof)) == (400, "invalid_dpop_proof")
+    assert sim.token(form, prove()).status_code == 200

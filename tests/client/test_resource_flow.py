@@ -225,7 +225,7 @@ def test_a_symmetric_proof_gets_its_nonce(signer: ProofSigner, fetch: Fetch) -> 
     assert (driven.kinds, driven.nonces) == ("ss", [None, "n1"])
 
 
-@pytest.mark.requirement("R1603", "T23")
+@pytest.mark.requirement("R1603", "T23", "R2212")
 def test_a_symmetric_proof_is_for_the_audience_and_the_token_of_its_key(
     signer: ProofSigner, fetch: Fetch
 ) -> None:
@@ -392,6 +392,7 @@ def test_an_idempotent_request_is_tried_symmetrically_again_then_asymmetrically(
     assert drive(start(signer)).kinds == "a"
 
 
+@pytest.mark.requirement("R2181")
 def test_a_request_whose_outcome_is_unknown_is_not_repeated(
     signer: ProofSigner, fetch: Fetch
 ) -> None:

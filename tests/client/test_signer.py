@@ -144,7 +144,7 @@ def test_without_a_common_algorithm_there_is_no_signer(supported: list[str]) -> 
         ProofSigner.generate(supported=supported)
 
 
-@pytest.mark.requirement("M-2")
+@pytest.mark.requirement("M-2", "R1706")
 def test_an_algorithm_that_was_named_is_not_replaced_by_another() -> None:
     with pytest.raises(UnsupportedKeyError):
         ProofSigner.generate("PS256", supported=["ES256"])

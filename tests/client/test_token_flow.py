@@ -182,7 +182,7 @@ def test_the_key_of_the_second_attempt_is_the_one_that_is_used(
     assert signer.has_symmetric_key("access")
 
 
-@pytest.mark.requirement("R1601", "T13")
+@pytest.mark.requirement("R1601", "T13", "R2212")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -213,6 +213,7 @@ def test_a_key_that_is_not_what_was_asked_for_is_not_used(
     ]
 
 
+@pytest.mark.requirement("R1103")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -266,6 +267,7 @@ def test_a_signer_that_must_have_a_key_refuses_a_token_without_one(
     signer.require_symmetric_key(receive(signer, clock))
 
 
+@pytest.mark.requirement("R1103")
 @pytest.mark.parametrize("symmetric", ["prefer", "never"])
 def test_other_signers_do_without_a_key(
     ec_key: ECKey, symmetric: SymmetricMode

@@ -60,7 +60,7 @@ def test_a_reference_to_a_derived_key(
     )
 
 
-@pytest.mark.requirement("B-1", "B-8", "J-19")
+@pytest.mark.requirement("B-1", "B-8", "J-19", "R2103")
 @pytest.mark.parametrize(
     "cnf",
     [
@@ -79,7 +79,7 @@ def test_a_malformed_confirmation_is_not_an_absent_one(cnf: object) -> None:
         parse_confirmation(cnf)
 
 
-@pytest.mark.requirement("B-8", "B-9")
+@pytest.mark.requirement("B-8", "B-9", "R2262")
 @pytest.mark.parametrize(
     "other",
     [
@@ -102,7 +102,7 @@ def test_a_member_that_cannot_be_verified_makes_the_token_unusable(
         parse_confirmation({"x5t#S256": JKT} | other)
 
 
-@pytest.mark.requirement("B-9", "J-19")
+@pytest.mark.requirement("B-9", "J-19", "R2262")
 def test_a_certificate_is_read_beside_a_key_or_alone() -> None:
     other = b64url_encode(bytes(32))
     alone = parse_confirmation({"x5t#S256": other})
@@ -124,6 +124,7 @@ def test_a_certificate_is_not_asked_of_a_token_without_one() -> None:
     check_certificate(confirmation, JKT)
 
 
+@pytest.mark.requirement("R2101", "R2103", "R1304")
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -552,7 +552,7 @@ def test_the_default_is_the_background(
     assert len(server.received) == 1
 
 
-@pytest.mark.requirement("T7")
+@pytest.mark.requirement("T7", "R2215")
 @pytest.mark.parametrize(
     ("cnf", "error"),
     [

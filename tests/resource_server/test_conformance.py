@@ -72,7 +72,9 @@ def check_refusal(case: Case, world: World, response: Response) -> None:
         for case in CASES
     ],
 )
-@pytest.mark.requirement("P-3", "P-9", "P-10", "P-12", "Q-4", "X-27", "T10", "R1503")
+@pytest.mark.requirement(
+    "P-3", "P-9", "P-10", "P-12", "Q-4", "X-27", "T10", "R1503", "R1512"
+)
 def test_the_answer_is_the_one_of_the_table(
     case: Case, adapter: str, world: World
 ) -> None:
@@ -190,7 +192,7 @@ def test_a_store_that_does_not_answer_gives_503(
 
 
 @adapters
-@pytest.mark.requirement("P-17")
+@pytest.mark.requirement("P-17", "R2094")
 @pytest.mark.parametrize("failure", [ValueError("x"), KeyError("x"), RecursionError()])
 def test_an_unforeseen_exception_about_a_token_is_invalid_token(
     adapter: str, world: World, failure: Exception, monkeypatch: pytest.MonkeyPatch
@@ -494,7 +496,7 @@ def test_the_inner_layer_still_checks_scope(world: World) -> None:
 
 
 @adapters
-@pytest.mark.requirement("R1510", "R1506")
+@pytest.mark.requirement("R1510", "R1506", "R2011", "T2")
 def test_revoking_a_secret_works_at_once_and_the_token_stays_good(
     adapter: str, world: World
 ) -> None:
@@ -512,7 +514,7 @@ def test_revoking_a_secret_works_at_once_and_the_token_stays_good(
     assert call(world.proof(token)).json["kind"] == "asymmetric"
 
 
-@pytest.mark.requirement("R1510")
+@pytest.mark.requirement("R1510", "R2012")
 def test_a_denied_token_is_refused_as_bearer_too(world: World) -> None:
     world.accept_bearer = world.symmetric = True
     token = world.unbound_token()

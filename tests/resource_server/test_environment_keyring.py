@@ -24,6 +24,7 @@ def load(text: str) -> SecretRing:
     return source.load()
 
 
+@pytest.mark.requirement("R2053")
 def test_versions_are_read_with_their_states() -> None:
     other = b64url_encode(os.urandom(32))
     ring = load(
@@ -42,7 +43,7 @@ def test_versions_are_read_with_their_states() -> None:
             ring.find(version, now=now)
 
 
-@pytest.mark.requirement("R1702")
+@pytest.mark.requirement("R1702", "R2053")
 @pytest.mark.parametrize(
     "text",
     [

@@ -30,7 +30,7 @@ def edited(token: str) -> str:
     return token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
 
 
-@pytest.mark.requirement("R1509")
+@pytest.mark.requirement("R1509", "R2241")
 @adapters
 def test_tokens_that_fail_under_a_good_mac_are_refused_unchecked_after_a_while(
     symmetric_world: World, adapter: str, monkeypatch: pytest.MonkeyPatch
@@ -62,6 +62,7 @@ def test_tokens_that_fail_under_a_good_mac_are_refused_unchecked_after_a_while(
     assert call(app, good, world.symmetric_proof(good)).status == 200
 
 
+@pytest.mark.requirement("R2241")
 @adapters
 def test_the_limit_is_not_for_those_without_a_key(
     symmetric_world: World, adapter: str, other_ec_key: ECKey
@@ -115,6 +116,7 @@ def test_a_clock_that_is_set_back_ends_the_period(
     assert refused.only("Retry-After") == str(PERIOD)
 
 
+@pytest.mark.requirement("R2241")
 def test_the_memory_for_it_is_bounded(
     symmetric_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

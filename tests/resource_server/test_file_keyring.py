@@ -135,7 +135,7 @@ def test_a_link_is_refused(write: Any, open_file: Any, path: Path) -> None:
         open_file().load().find(VERSION, now=0)
 
 
-@pytest.mark.requirement("R1701", "T19")
+@pytest.mark.requirement("R1701", "T19", "R2047", "R2048")
 def test_an_older_file_is_refused_after_a_restart_too(
     write: Any, open_file: Any, path: Path, clock: Any
 ) -> None:

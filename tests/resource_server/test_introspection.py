@@ -153,7 +153,7 @@ def test_an_unbound_token_is_known_to_be_unbound(
 
 
 @pytest.mark.parametrize("member", ["iss", "client_id", "exp"])
-@pytest.mark.requirement("R1501")
+@pytest.mark.requirement("R1501", "R2232")
 def test_a_symmetric_key_needs_all_that_goes_into_it(
     world: World,
     server: Server,

@@ -53,6 +53,7 @@ def test_the_secrets_come_with_the_first_request(
     assert isinstance(source, SyncingKeyringSource)
 
 
+@pytest.mark.requirement("R2034")
 def test_the_request_is_signed_for_the_issuer_alone(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_request_is_signed_for_the_issuer_alone(
     assert issuer.assertions[1].payload["jti"] != jti
 
 
+@pytest.mark.requirement("R2242")
 def test_it_is_polled_after_the_interval_and_the_jitter(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -87,6 +89,7 @@ def test_it_is_polled_after_the_interval_and_the_jitter(
     assert len(issuer.requests) == 2
 
 
+@pytest.mark.requirement("R2242")
 def test_the_jitter_differs(issuer: KeyringIssuer, clock: Any) -> None:
     delays = set()
     for _ in range(20):
@@ -97,6 +100,7 @@ def test_the_jitter_differs(issuer: KeyringIssuer, clock: Any) -> None:
     assert all(300 <= delay <= 300 * (1 + JITTER) for delay in delays)
 
 
+@pytest.mark.requirement("R2024")
 @pytest.mark.parametrize(("asked", "used"), [(1, 30), (100_000, 600)])
 def test_the_issuer_chooses_the_interval_within_limits(
     issuer: KeyringIssuer, clock: Any, asked: int, used: int
@@ -155,6 +159,7 @@ DOWN = [
 ]
 
 
+@pytest.mark.requirement("R2021", "R2022", "R2023")
 @pytest.mark.parametrize("instead", DOWN, ids=repr)
 def test_the_secrets_are_used_until_they_are_three_polls_old(
     issuer: KeyringIssuer, clock: Any, instead: Any
@@ -188,6 +193,7 @@ def test_without_any_secrets_symmetric_proofs_wait_and_asymmetric_ones_do_not(
     assert finds(source, VERSION, clock)
 
 
+@pytest.mark.requirement("R2021", "R2022")
 def test_an_answer_that_nothing_changed_makes_no_keyring_younger(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -235,7 +241,7 @@ def test_no_secret_is_logged(
 # --- what is not accepted
 
 
-@pytest.mark.requirement("T19")
+@pytest.mark.requirement("T19", "R2042")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -263,7 +269,7 @@ def test_a_keyring_by_another_key_is_refused(
         source.load().find(VERSION, now=0)
 
 
-@pytest.mark.requirement("T19")
+@pytest.mark.requirement("T19", "R2041")
 def test_an_answer_to_an_earlier_request_is_refused(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -293,7 +299,7 @@ def _form(issuer: KeyringIssuer) -> bytes:
     return sent[0]
 
 
-@pytest.mark.requirement("R1701", "T19")
+@pytest.mark.requirement("R1701", "T19", "R2044")
 def test_an_older_keyring_is_refused_and_the_newer_one_kept(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -314,7 +320,7 @@ def test_an_older_keyring_is_refused_and_the_newer_one_kept(
 # --- syncing
 
 
-@pytest.mark.requirement("T17")
+@pytest.mark.requirement("T17", "R2242")
 def test_a_sync_brings_a_new_version_at_once_and_not_often(
     issuer: KeyringIssuer, clock: Any
 ) -> None:
@@ -385,6 +391,7 @@ def test_a_thread_that_cannot_be_started_does_not_stop_the_polls(
             source.load()
 
 
+@pytest.mark.requirement("R2242")
 def test_polls_run_in_a_thread_of_their_own(issuer: KeyringIssuer, clock: Any) -> None:
     names: list[str] = []
     polled = threading.Event()
@@ -427,6 +434,7 @@ def test_what_is_kept_is_encrypted_and_private(
         assert b64url_encode(key).encode() not in file.read_bytes()
 
 
+@pytest.mark.requirement("R2046")
 def test_a_start_without_the_issuer_uses_what_was_kept(
     issuer: KeyringIssuer, clock: Any, cache: Path
 ) -> None:
@@ -442,6 +450,7 @@ def test_a_start_without_the_issuer_uses_what_was_kept(
         issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
+@pytest.mark.requirement("R2046")
 @pytest.mark.parametrize(
     "instead", [Answer(403, None, b""), Answer(200, None, b"a.b.c.d.e")], ids=repr
 )
@@ -463,7 +472,7 @@ def test_what_was_kept_is_verified(issuer: KeyringIssuer, cache: Path) -> None:
         issuer.source(cache=cache).load().find(VERSION, now=0)
 
 
-@pytest.mark.requirement("R1701", "T19")
+@pytest.mark.requirement("R1701", "T19", "R2047", "R2048")
 def test_an_older_keyring_is_refused_after_a_restart_too(
     issuer: KeyringIssuer, clock: Any, cache: Path
 ) -> None:

@@ -29,7 +29,7 @@ def test_the_algorithms_are_those_of_the_challenge(adapter: str, world: World) -
     assert document["dpop_symmetric_modes_supported"] == ["derived"]
 
 
-@pytest.mark.requirement("J-2", "P-10")
+@pytest.mark.requirement("J-2", "P-10", "R1705")
 def test_the_document_follows_the_configuration(world: World) -> None:
     verifier = ProofVerifier(world.store, policy=ProofPolicy(algorithms=("ES384",)))
     document = protected_resource_metadata(

@@ -304,7 +304,7 @@ def test_a_key_that_was_not_asked_for_is_refused(
     assert why in cause_of(text, key, **changes)
 
 
-@pytest.mark.requirement("R1201")
+@pytest.mark.requirement("R1201", "R2211", "R2065")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -336,7 +336,7 @@ def test_a_header_without_a_member_is_refused(name: str) -> None:
     assert "KeyError" in cause_of(forge(key, without(sound_header(key), name)), key)
 
 
-@pytest.mark.requirement("R1601", "R1204")
+@pytest.mark.requirement("R1601", "R1204", "R2212")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -429,7 +429,7 @@ def test_other_encodings_are_refused_even_if_they_were_offered() -> None:
     assert "enc was not offered" in cause
 
 
-@pytest.mark.requirement("R1205")
+@pytest.mark.requirement("R1205", "R2213")
 @pytest.mark.parametrize(
     "plaintext",
     [

@@ -46,6 +46,7 @@ def test_audience_secret_is_the_published_one() -> None:
     assert derived.hex() == PUBLISHED["S"]
 
 
+@pytest.mark.requirement("R2071")
 def test_audience_secret_with_a_root_id_is_the_published_one() -> None:
     derived = audience_secret(
         ROOT,
@@ -172,6 +173,7 @@ def test_r_is_32_bytes(length: int) -> None:
         key(r=bytes(length))
 
 
+@pytest.mark.requirement("R2101", "R2104", "R2105")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -202,6 +204,7 @@ def test_a_field_outside_its_limits_is_refused(changes: dict[str, Any]) -> None:
         key(**changes)
 
 
+@pytest.mark.requirement("R2104")
 def test_the_longest_identifiers_are_accepted() -> None:
     assert key(issuer="i" * 256, audience="é" * 128, client_id="c" * 2048)
     assert key(version=2**53 - 1) != key(version=1)

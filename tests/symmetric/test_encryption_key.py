@@ -242,7 +242,7 @@ def test_a_u_coordinate_beyond_the_field_is_no_second_spelling(
         load(of(9 + field))
 
 
-@pytest.mark.requirement("T14")
+@pytest.mark.requirement("T14", "R2111", "R2112")
 @pytest.mark.parametrize(
     "jwk",
     [
@@ -291,6 +291,7 @@ def test_the_proof_key_is_used_when_no_other_is_offered() -> None:
     assert found.key.thumbprint() == KEYS["P-256"].thumbprint()
 
 
+@pytest.mark.requirement("R2113")
 def test_the_proof_key_offered_once_more_is_still_the_proof_key() -> None:
     jwk = {**P256, "use": "enc", "kid": "another"}
     found = import_encryption_key(jwk, proof_jwk={**P256, "use": "sig"})

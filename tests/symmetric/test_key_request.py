@@ -74,14 +74,14 @@ def test_the_parameter_is_read() -> None:
     )
 
 
-@pytest.mark.requirement("R1001")
+@pytest.mark.requirement("R1001", "R2214")
 def test_claim_and_parameter_with_the_same_list_agree() -> None:
     dsk = {"algs": ["HS256", "HS512"], "jwk": JWK}
     request = parse_key_request(dsk, "HS256 HS512")
     assert request == parse_key_request(dsk, None)
 
 
-@pytest.mark.requirement("R1001")
+@pytest.mark.requirement("R1001", "R2214")
 @pytest.mark.parametrize("dpop_sym", ["HS256", "HS512 HS256", "HS256 HS512 HS256"])
 def test_claim_and_parameter_with_another_list_disagree(dpop_sym: str) -> None:
     with pytest.raises(MalformedRequestError):
@@ -168,6 +168,7 @@ def test_key_material_is_well_formed_but_not_mixed_in(material: dict[str, str]) 
     assert parse(**material).has_key_material is True
 
 
+@pytest.mark.requirement("R2195", "R2103")
 @pytest.mark.parametrize(
     "n", [None, 1, [], "", N[:-1], N + "=", N + "A", N[:-1] + "9", "é" * 43, bytes(32)]
 )

@@ -100,6 +100,7 @@ def opened(text: str, **changes: Any) -> Keyring:
     return open_keyring(text, **(options | changes))
 
 
+@pytest.mark.requirement("R2033")
 @pytest.mark.parametrize(
     "recipient",
     [
@@ -120,6 +121,7 @@ def test_a_keyring_arrives_as_it_was_sent(recipient: Key) -> None:
     assert (keyring.floor.epoch, keyring.floor.sequence) == (1, 42)
 
 
+@pytest.mark.requirement("R2033")
 def test_a_keyring_shows_no_secret_on_its_way() -> None:
     text = sealed(claims())
     assert text.count(".") == 4
@@ -146,7 +148,7 @@ def test_a_keyring_without_live_versions_says_how_far_they_came() -> None:
         keyring.ring.find(8, now=NOW)
 
 
-@pytest.mark.requirement("T19")
+@pytest.mark.requirement("T19", "R2041", "R2042", "R2043")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -170,6 +172,7 @@ def test_a_keyring_of_another_party_request_or_time_is_refused(
         opened(sealed(claims(**changes)))
 
 
+@pytest.mark.requirement("R2043")
 @pytest.mark.parametrize("iat", [NOW - 60, NOW + 60])
 def test_clocks_may_differ_by_a_minute(iat: int) -> None:
     assert opened(sealed(claims(iat=iat))).issued_at == iat
@@ -181,7 +184,7 @@ def test_a_keyring_with_another_signature_is_refused() -> None:
         opened(sealed(claims(), key=ECKey.generate_key("P-256")))
 
 
-@pytest.mark.requirement("T19")
+@pytest.mark.requirement("T19", "R2042")
 @pytest.mark.parametrize("typ", ["at+jwt", "JWT", "dpop+jwt"])
 def test_another_jwt_of_the_issuer_is_no_keyring(typ: str) -> None:
     with pytest.raises(KeyringError, match="kind"):
@@ -196,6 +199,7 @@ def test_keys_of_the_issuer_that_are_out_of_reach_are_no_fault_of_the_keyring() 
         opened(sealed(claims()), verify=out_of_reach)
 
 
+@pytest.mark.requirement("R2065")
 @pytest.mark.parametrize(
     ("header", "key"),
     [
@@ -231,6 +235,7 @@ def test_a_secret_of_another_length_refuses_the_keyring(length: int) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.requirement("R2045", "R2101")
 @pytest.mark.parametrize(
     ("member", "value"),
     [
@@ -289,7 +294,7 @@ def test_unknown_members_are_for_later_versions() -> None:
     assert opened(sealed(claims(hint="x"))).poll == 300
 
 
-@pytest.mark.requirement("R1701", "T19")
+@pytest.mark.requirement("R1701", "T19", "R2044")
 @pytest.mark.parametrize("number", [(1, 41), (0, 43), (0, 0)])
 def test_keyring_rollback_refused(number: tuple[int, int]) -> None:
     floor = opened(sealed(claims())).floor
@@ -306,7 +311,7 @@ def test_a_later_keyring_is_accepted(number: tuple[int, int]) -> None:
     assert (later.floor.epoch, later.floor.sequence) == number
 
 
-@pytest.mark.requirement("R1701")
+@pytest.mark.requirement("R1701", "R2044")
 def test_the_same_number_stands_for_the_same_content_only() -> None:
     floor = opened(sealed(claims())).floor
     again = sealed(claims(iat=NOW + 5, exp=NOW + 1805, jti="k2"))
@@ -316,7 +321,7 @@ def test_the_same_number_stands_for_the_same_content_only() -> None:
             opened(sealed(other), floor=floor)
 
 
-@pytest.mark.requirement("R1701", "T19")
+@pytest.mark.requirement("R1701", "T19", "R2047")
 def test_a_version_that_ended_does_not_come_back() -> None:
     floor = opened(sealed(claims(revoked=[8], seq=43))).floor
     back = opened(sealed(claims(seq=44, min_live=1)), floor=floor)
@@ -334,6 +339,7 @@ def test_revoked_versions_below_the_lowest_live_one_are_forgotten() -> None:
         floor.raised(**said, revoked=range(10, 10 + MAX_REVOKED))
 
 
+@pytest.mark.requirement("R2047")
 def test_a_floor_is_read_as_it_was_written() -> None:
     floor = opened(sealed(claims(revoked=[8]))).floor
     assert parse_floor(floor.dump()) == floor
@@ -348,6 +354,7 @@ def test_another_file_is_no_floor(raw: bytes) -> None:
         parse_floor(raw)
 
 
+@pytest.mark.requirement("R2023")
 @pytest.mark.parametrize(
     ("changes", "life"),
     [
@@ -367,6 +374,7 @@ def test_a_keyring_is_good_for_three_polls(changes: Any, life: int) -> None:
             keyring.ring.find(version, now=NOW + life)
 
 
+@pytest.mark.requirement("R2024")
 @pytest.mark.parametrize(("asked", "poll"), [(1, 30), (31, 31), (601, 600)])
 def test_the_interval_has_limits(asked: int, poll: int) -> None:
     assert opened(sealed(claims(poll=asked))).poll == poll

@@ -235,11 +235,13 @@ def test_any_other_alg_is_refused(alg: object) -> None:
         parse(sign(without(HEADER, "alg")))
 
 
+@pytest.mark.requirement("R2102")
 @pytest.mark.parametrize("kid", ["1", "7", "9007199254740991", "9" * 16])
 def test_a_version_is_accepted_as_kid(kid: str) -> None:
     assert parse(sign({**HEADER, "kid": kid})).kid == kid
 
 
+@pytest.mark.requirement("R2102")
 @pytest.mark.parametrize(
     "kid",
     ["", "0", "07", "-7", "+7", "7.0", "1e3", " 7", "7\n", "\u0667", "9" * 17, 7, None],
