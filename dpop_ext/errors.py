@@ -20,7 +20,8 @@
     ├── SymmetricKeyError            RS 401, with sym_error
     │   ├── StaleKeyError            stale_key        invalid_token
     │   ├── ExpiredKeyError          expired_key      invalid_token
-    │   └── UnknownKeyError          unknown_key      use_dpop_asymmetric
+    │   ├── UnknownKeyError          unknown_key      use_dpop_asymmetric
+    │   └── StaleTicketError         stale_ticket     use_dpop_asymmetric
     ├── SymmetricUnavailableError    AS 400           dpop_sym_unavailable
     ├── MalformedRequestError        400              invalid_request
     ├── KeyDeliveryError             raised at the client only
@@ -186,6 +187,13 @@ class UnknownKeyError(SymmetricKeyError):
 
     code = "unknown_key"
     description = "The symmetric key of the proof is not known here yet."
+
+
+class StaleTicketError(SymmetricKeyError):
+    """The ticket is unknown, expired or ended by a log-out: ask for another one."""
+
+    code = "stale_ticket"
+    description = "The ticket of the proof is no longer good."
 
 
 class SymmetricUnavailableError(DPoPError):

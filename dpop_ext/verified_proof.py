@@ -11,6 +11,12 @@ from dpop_ext.core.proof import SignedProof
 from dpop_ext.symmetric.proof import SymmetricProof
 from dpop_ext.symmetric.verification import DerivedKey
 
+#: Which symmetric key made a MAC. It says how strongly an answer under the same key
+#: authenticates this server: a derived or encapsulated key came from the authorization
+#: server; a ticket's came from this server, over the connection that the client has
+#: with it, and proves no more than that connection did.
+KeyKind = Literal["derived", "encapsulated", "ticket"]
+
 #: Used by :class:`dpop_ext.ProofVerifier` alone: a value that stands for a checked
 #: proof cannot be made in passing.
 SEAL = object()
@@ -53,6 +59,8 @@ class VerifiedProof:
     jkt: str
     jti: str
     kind: Literal["asymmetric", "symmetric"]
+    #: None for an asymmetric proof.
+    key_kind: KeyKind | None
     claims: Mapping[str, Any] = field(repr=False)
     #: Value for a ``DPoP-Nonce`` field of the answer, when the client needs a new one.
     next_nonce: str | None

@@ -176,6 +176,8 @@ class ProofVerifier:
             raise MalformedProofError("Symmetric proofs are not accepted here.")
         if symmetric is None:
             symmetric = parse_symmetric_proof(jws)
+        if symmetric.ticket is not None:
+            raise MalformedProofError("Tickets are not accepted here.")
         return OpenedProof(
             kind="symmetric",
             method=method,
@@ -244,6 +246,7 @@ class ProofVerifier:
             jkt=jkt,
             jti=proof.jti,
             kind=opened.kind,
+            key_kind="derived" if opened.kind == "symmetric" else None,
             claims=proof.claims,
             next_nonce=next_nonce,
             replay_key=digest[:16],

@@ -402,6 +402,7 @@ def test_no_other_code_makes_a_verified_proof() -> None:
             jkt="",
             jti="",
             kind="asymmetric",
+            key_kind=None,
             claims={},
             next_nonce=None,
             replay_key=b"",

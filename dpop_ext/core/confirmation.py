@@ -46,6 +46,9 @@ class Confirmation:
     dsk: DerivedKeyReference | None
     #: SHA-256 thumbprint of the client's certificate, base64url (RFC 8705 section 3.1).
     certificate: str | None = None
+    #: ``cnf.sym``: whether a resource server may give the client a symmetric key of
+    #: its own, as a ticket.
+    allows_tickets: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +79,27 @@ def parse_confirmation(cnf: object) -> Confirmation:
     :param cnf: the member as parsed, whatever it is.
     :raises AccessTokenError: not an object; with neither ``jkt`` nor ``x5t#S256``, or
         one that is no thumbprint of 43 canonical characters; with another member than
-        these two and ``dsk``; or with a ``dsk`` that is malformed or without ``jkt``.
+        these two, ``dsk`` and ``sym``; with a ``sym`` that is no boolean; or with a
+        ``dsk`` that is malformed or without ``jkt``.
     """
     if not isinstance(cnf, Mapping):
         raise AccessTokenError("The confirmation of the access token is malformed.")
     thumbprints = [cnf[name] for name in ("jkt", CERTIFICATE) if name in cnf]
     if not thumbprints or not all(is_thumbprint(value) for value in thumbprints):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    if not cnf.keys() <= {"jkt", "dsk", CERTIFICATE} or (
+    if not cnf.keys() <= {"jkt", "dsk", "sym", CERTIFICATE} or (
         "dsk" in cnf and "jkt" not in cnf
     ):
         raise AccessTokenError("The access token is bound in a way not known here.")
+    if not isinstance(cnf.get("sym", True), bool):
+        raise AccessTokenError("The confirmation of the access token is malformed.")
     dsk = _parse_reference(cnf["dsk"]) if "dsk" in cnf else None
-    return Confirmation(jkt=cnf.get("jkt"), dsk=dsk, certificate=cnf.get(CERTIFICATE))
+    return Confirmation(
+        jkt=cnf.get("jkt"),
+        dsk=dsk,
+        certificate=cnf.get(CERTIFICATE),
+        allows_tickets=cnf.get("sym", True),
+    )
 
 
 def check_certificate(confirmation: Confirmation, certificate: str | None) -> None:

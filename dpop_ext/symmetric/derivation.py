@@ -68,8 +68,8 @@ def audience_secret(
     """
     info = (
         b"dpop-sym/1 aud\0"
-        + lp(_text(issuer, MAX_IDENTIFIER))
-        + lp(_text(audience, MAX_IDENTIFIER))
+        + lp(identity(issuer, MAX_IDENTIFIER))
+        + lp(identity(audience, MAX_IDENTIFIER))
         + u64(_version(version))
     )
     if len(root_id) > MAX_IDENTIFIER:
@@ -115,9 +115,9 @@ def symmetric_key(
     info = (
         b"dpop-sym/1 sk\0"
         + lp(algorithm.encode())
-        + lp(_text(issuer, MAX_IDENTIFIER))
-        + lp(_text(audience, MAX_IDENTIFIER))
-        + lp(_text(client_id, MAX_CLIENT_ID))
+        + lp(identity(issuer, MAX_IDENTIFIER))
+        + lp(identity(audience, MAX_IDENTIFIER))
+        + lp(identity(client_id, MAX_CLIENT_ID))
         + lp(jkt.encode())
         + u64(_version(version))
         + lp(r)
@@ -135,12 +135,29 @@ def nonce_secret(secret: bytes) -> bytes:
     return expand(_secret(secret), b"dpop-sym/1 nonce\0", SECRET_LENGTH)
 
 
+def identity(value: str, limit: int) -> bytes:
+    """Return an identifier as it goes into a derivation.
+
+    :param limit: in bytes.
+    :raises ValueError: empty, too long, or with NUL or a lone surrogate.
+    """
+    try:
+        data = value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("an identifier contains a lone surrogate") from error
+    if not data or len(data) > limit:
+        raise ValueError("an identifier is empty or too long")
+    if b"\0" in data:
+        raise ValueError("an identifier contains NUL")
+    return data
+
+
 def check_identifier(value: str) -> None:
     """Check an issuer or an audience before it is configured somewhere.
 
     :raises ValueError: it cannot be part of a derivation.
     """
-    _text(value, MAX_IDENTIFIER)
+    identity(value, MAX_IDENTIFIER)
 
 
 def _secret(secret: bytes) -> bytes:
@@ -154,15 +171,3 @@ def _version(version: int) -> int:
     if type(version) is not int or not 1 <= version <= MAX_VERSION:
         raise ValueError("a version is an integer from 1 to 2**53-1")
     return version
-
-
-def _text(value: str, limit: int) -> bytes:
-    try:
-        data = value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("an identifier contains a lone surrogate") from error
-    if not data or len(data) > limit:
-        raise ValueError("an identifier is empty or too long")
-    if b"\0" in data:
-        raise ValueError("an identifier contains NUL")
-    return data

@@ -40,8 +40,14 @@ _HEADERS: Final = {
     for name in MAC_ALGORITHMS
 }
 _USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
-_HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid"})
+_HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid", "tkt"})
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
+#: A header with a ticket, as it is written here.
+_TICKET_HEADER: Final = re.compile(
+    rb'\{"typ":"dpop-sym\+jwt","alg":"(HS256|HS512)","tkt":"([A-Za-z0-9_-]{36})"\}'
+)
+#: Characters of such a header in base64url.
+_TICKET_HEADER_LENGTH: Final = 108
 
 
 class SymmetricProof(NamedTuple):
@@ -53,6 +59,8 @@ class SymmetricProof(NamedTuple):
     algorithm: str
     #: Version of the derivation secret, in decimal; it selects nothing.
     kid: str | None
+    #: The ticket that the key is from, as it was sent; None for the key of a token.
+    ticket: str | None
     jti: str
     htm: str
     htu: str
@@ -82,6 +90,7 @@ def make_symmetric_proof(
     nonce: str | None = None,
     jti: str | None = None,
     version: int | None = None,
+    ticket: str | None = None,
 ) -> str:
     """Make the proof for one request with a symmetric key.
 
@@ -94,8 +103,10 @@ def make_symmetric_proof(
     :param nonce: what the server last supplied.
     :param jti: unique identifier, 96 random bits by default.
     :param version: version of the derivation secret, to be sent as ``kid``.
+    :param ticket: the ticket that *key* came with, if it is the resource server's.
     :returns: value of the ``DPoP`` header field.
-    :raises ValueError: *key* or *version* does not fit, or *url* is not absolute.
+    :raises ValueError: *key* or *version* does not fit, there is a ticket besides, or
+        *url* is not absolute.
     """
     mac_key = MacKey(algorithm, key.reveal())
     claims = write_usual_claims(
@@ -106,7 +117,7 @@ def make_symmetric_proof(
         ath=access_token_hash(access_token),
         nonce=nonce,
     )
-    signing_input = f"{_header(algorithm, version)}.{b64url_encode(claims)}"
+    signing_input = f"{_header(algorithm, version, ticket)}.{b64url_encode(claims)}"
     tag = mac_key.tag(signing_input.encode("ascii"))
     return f"{signing_input}.{b64url_encode(tag)}"
 
@@ -118,10 +129,15 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
         *text* but that it is written otherwise: parse it to find out.
     """
     parts = text.split(".", 3)
-    algorithm = _USUAL_HEADERS.get(parts[0])
-    if algorithm is None or len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
+    if len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
         return None
+    ticket = None
+    algorithm = _USUAL_HEADERS.get(parts[0])
     try:
+        if algorithm is None:
+            algorithm, ticket = _read_ticket_header(parts[0])
+        if algorithm is None:
+            return None
         claims = read_usual_claims(b64url_decode(parts[1]))
         tag = b64url_decode(parts[2])
     except MalformedJOSEError:
@@ -131,6 +147,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     return SymmetricProof(
         algorithm,
         None,  # kid
+        ticket,
         claims["jti"],
         claims["htm"],
         claims["htu"],
@@ -152,8 +169,9 @@ def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
     :func:`check_mac`.
 
     :param jws: whose ``typ`` says that it is a symmetric proof.
-    :raises MalformedProofError: longer than 2048 characters, a header member beside
-        ``typ``, ``alg`` and ``kid``, or a claim that is missing or mistyped.
+    :raises MalformedProofError: longer than 2048 characters; a header member beside
+        ``typ``, ``alg`` and one of ``kid`` and ``tkt``; or a claim that is missing or
+        mistyped.
     :raises UnsupportedKeyError: ``alg`` is neither ``HS256`` nor ``HS512``.
     """
     header, claims = jws.header, jws.payload
@@ -172,6 +190,7 @@ def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
     return SymmetricProof(
         algorithm=algorithm,
         kid=_kid(header),
+        ticket=_ticket(header),
         jti=text_claim(claims, "jti", limit=MAX_JTI_LENGTH),
         htm=text_claim(claims, "htm"),
         htu=text_claim(claims, "htu"),
@@ -199,7 +218,13 @@ def check_mac(proof: SymmetricProof, key: MacKey) -> None:
         raise BadSignatureError
 
 
-def _header(algorithm: str, version: int | None) -> str:
+def _header(algorithm: str, version: int | None, ticket: str | None) -> str:
+    if ticket is not None:
+        if version is not None:
+            raise ValueError("the key of a ticket has no version")
+        return json_segment(
+            {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm, "tkt": ticket}
+        )
     if version is None:
         return _HEADERS[algorithm]
     if not 1 <= version <= MAX_VERSION:
@@ -216,3 +241,23 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise MalformedProofError("The kid of the proof is not a version.")
     return kid
+
+
+def _ticket(header: Mapping[str, Any]) -> str | None:
+    if "tkt" not in header:
+        return None
+    # A ticket says which key it is by itself; a version beside it could only differ.
+    if "kid" in header or not isinstance(header["tkt"], str):
+        raise MalformedProofError("The ticket of the proof is malformed.")
+    ticket: str = header["tkt"]
+    return ticket
+
+
+def _read_ticket_header(segment: str) -> tuple[str | None, str | None]:
+    """Return algorithm and ticket of a header that is written as here, or nothing."""
+    if len(segment) != _TICKET_HEADER_LENGTH:
+        return None, None
+    match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
+    if match is None:
+        return None, None
+    return match[1].decode("ascii"), match[2].decode("ascii")

@@ -72,7 +72,7 @@ class AudienceSecret:
         elif not isinstance(self.secret, SecretBytes):
             raise TypeError("a secret is wrapped in SecretBytes")
         else:
-            _check_quality(self.secret.reveal())
+            check_quality(self.secret.reveal())
 
     def is_usable(self, *, now: int) -> bool:
         """Tell whether keys derived from it are good at *now*, in seconds."""
@@ -193,8 +193,11 @@ class SecretRing:
         raise UnknownKeyError
 
 
-def _check_quality(secret: bytes) -> None:
-    """Refuse what no random generator makes: a constant, a phrase, an example."""
+def check_quality(secret: bytes) -> None:
+    """Refuse what no random generator makes: a constant, a phrase, an example.
+
+    :raises ValueError: not 32 bytes, of which at least 8 differ; or published.
+    """
     if len(secret) != SECRET_LENGTH:
         raise ValueError("a derivation secret must be 32 bytes")
     if len(set(secret)) < MIN_DISTINCT_BYTES:

@@ -88,7 +88,6 @@ def test_a_malformed_confirmation_is_not_an_absent_one(cnf: object) -> None:
         {"jwe": ""},
         {"kid": None},
         {"": 1},
-        {"sym": False},
     ],
 )
 def test_a_member_that_cannot_be_verified_makes_the_token_unusable(
@@ -199,3 +198,17 @@ def test_claims_of_a_token_do_not_show() -> None:
     )
 
     assert "alice" not in repr(token)
+
+
+@pytest.mark.requirement("R2135")
+def test_a_token_may_say_that_there_are_no_tickets_for_it() -> None:
+    for cnf in ({"jkt": JKT}, {"jkt": JKT, "sym": True}):
+        assert parse_confirmation(cnf).allows_tickets
+    assert not parse_confirmation({"jkt": JKT, "sym": False}).allows_tickets
+    assert not parse_confirmation({"x5t#S256": JKT, "sym": False}).allows_tickets
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, "false", [], {}])
+def test_what_says_it_in_another_way_is_not_understood(value: object) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation({"jkt": JKT, "sym": value})

@@ -30,6 +30,7 @@ from dpop_ext.symmetric.proof import (
     check_mac,
     make_symmetric_proof,
     parse_symmetric_proof,
+    parse_usual_proof,
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
@@ -211,7 +212,7 @@ def test_a_proof_without_typ_is_refused() -> None:
         ("b64", True),
         ("zip", "DEF"),
         ("enc", "A256GCM"),
-        ("tkt", "AgAAAAUAAGqxPdgAAQIDBAUGBwgJCgsMDQ4P"),
+        ("TKT", PUBLISHED["ticket"]),
         ("dlg", []),
         ("cty", "JWT"),
         ("Kid", "7"),
@@ -249,6 +250,38 @@ def test_a_version_is_accepted_as_kid(kid: str) -> None:
 def test_a_kid_that_is_no_version_is_refused(kid: object) -> None:
     with pytest.raises(MalformedProofError):
         parse(sign({**HEADER, "kid": kid}))
+
+
+def test_a_ticket_is_read_from_whatever_form_of_the_header() -> None:
+    ticket = PUBLISHED["ticket"]
+    made = make(ticket=ticket)
+    other = sign({"tkt": ticket, **HEADER})
+
+    for text in (made, other):
+        assert parse(text).ticket == ticket
+        assert parse(text).kid is None
+    assert parse(make()).ticket is None
+    assert parse_usual_proof(made) == parse(made)
+    # Written otherwise: the strict parser says what it is.
+    assert parse_usual_proof(other) is None
+    assert parse_usual_proof(make(ticket=ticket[:-1] + ".")) is None
+    assert parse_usual_proof("A" * 108 + made[made.index(".") :]) is None
+
+
+@pytest.mark.parametrize("ticket", [None, 2, True, ["A"], {}])
+def test_a_ticket_that_is_no_text_is_refused(ticket: object) -> None:
+    with pytest.raises(MalformedProofError):
+        parse(sign({**HEADER, "tkt": ticket}))
+
+
+def test_a_ticket_and_a_version_exclude_each_other() -> None:
+    ticket = PUBLISHED["ticket"]
+
+    parse(sign({**HEADER, "tkt": ticket}))
+    with pytest.raises(MalformedProofError):
+        parse(sign({**HEADER, "tkt": ticket, "kid": "7"}))
+    with pytest.raises(ValueError, match="no version"):
+        make(ticket=ticket, version=7)
 
 
 @pytest.mark.parametrize("name", ["jti", "htm", "htu", "iat"])
