@@ -25,6 +25,7 @@
     ├── SymmetricUnavailableError    AS 400           dpop_sym_unavailable
     ├── MalformedRequestError        400              invalid_request
     ├── KeyDeliveryError             raised at the client only
+    ├── TooManyRequestsError         429              temporarily_unavailable
     └── StoreError                   503, no token used
     MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
@@ -221,6 +222,13 @@ class KeyDeliveryError(DPoPError):
 
     def __init__(self) -> None:
         super().__init__()
+
+
+class TooManyRequestsError(DPoPError):
+    """One client or key has used up its share: 429. Others are served."""
+
+    code = "too_many_requests"
+    description = "Too many requests for one client or key; try again later."
 
 
 class StoreError(DPoPError):

@@ -30,6 +30,7 @@ from dpop_ext.stores.base import (
     KeyringSource,
     ReplayStore,
 )
+from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.proof import (
     SYMMETRIC_PROOF_TYPE,
@@ -70,6 +71,7 @@ class ProofVerifier:
     :param audience: with *keyring*: this resource server's own identifier.
     :param token_form: with *keyring*: whether *issuer* issues JWTs, so that a bad MAC
         is refused before the token's signature is looked at, or opaque tokens.
+    :param quota: how much of the replay store one key may fill; None is no limit.
     :param clock: seconds since the epoch.
     """
 
@@ -83,6 +85,7 @@ class ProofVerifier:
         issuer: str | None = None,
         audience: str | None = None,
         token_form: Literal["jwt", "opaque"] = "jwt",
+        quota: KeyQuota | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if keyring is not None and not (issuer and audience):
@@ -95,6 +98,7 @@ class ProofVerifier:
         self.audience = audience
         self.clock = clock
         self._replay_store = replay_store
+        self._quota = quota
         self._headers: KnownHeaders = Recent(MAX_HEADERS)
         self._symmetric: SymmetricVerifier | None = None
         if keyring is not None and issuer and audience:
@@ -285,12 +289,15 @@ class ProofVerifier:
 
         :raises StaleProofError: its time ran out since it was verified. The store may
             have forgotten an earlier use by now.
+        :raises TooManyRequestsError: its key has used up its share of the store.
         :raises ReplayedProofError: it has been used before (:rfc:`9449#section-11.1`).
         :raises StoreError: the replay store did not answer.
         """
         now = self._now()
         if now > verified.spend_until:
             raise StaleProofError
+        if self._quota is not None:
+            self._quota.check(verified.jkt, now=now)
         try:
             added = self._replay_store.add(
                 verified.replay_key, expires_at=verified.replay_expires_at, now=now
@@ -301,6 +308,8 @@ class ProofVerifier:
             raise StoreError from error
         if not added:
             raise ReplayedProofError
+        if self._quota is not None:
+            self._quota.count(verified.jkt, expires_at=verified.replay_expires_at)
 
     def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
         if self.nonces is None:

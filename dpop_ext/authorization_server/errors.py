@@ -17,6 +17,7 @@ from dpop_ext.errors import (
     NonceRequiredError,
     StoreError,
     SymmetricUnavailableError,
+    TooManyRequestsError,
 )
 
 #: After how many seconds a client may try again when a store did not answer.
@@ -78,6 +79,13 @@ class TemporarilyUnavailableError(OAuth2Error):
         return [*super().get_headers(), ("Retry-After", str(RETRY_AFTER))]
 
 
+class TooManyError(TemporarilyUnavailableError):
+    """One client or key has used up its share (:rfc:`9126#section-2.3`)."""
+
+    description = TooManyRequestsError.description
+    status_code = 429
+
+
 def nonce_fields(nonce: str, request: Any) -> list[Header]:
     """Return the ``DPoP-Nonce`` field, and the one that lets a browser read it.
 
@@ -96,6 +104,8 @@ def to_response(error: DPoPError, request: Any) -> OAuth2Error:
         return UseDPoPNonceError(nonce_fields(error.nonce, request))
     if isinstance(error, BindingError):
         return InvalidGrantError(error.description)
+    if isinstance(error, TooManyRequestsError):
+        return TooManyError()
     if isinstance(error, StoreError):
         return TemporarilyUnavailableError()
     if isinstance(error, SymmetricUnavailableError):

@@ -26,6 +26,7 @@ _STATUS = {
     400: "400 Bad Request",
     401: "401 Unauthorized",
     403: "403 Forbidden",
+    429: "429 Too Many Requests",
     503: "503 Service Unavailable",
 }
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.

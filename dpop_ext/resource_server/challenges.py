@@ -61,7 +61,7 @@ class Challenges:
     def headers(self, refusal: Refusal) -> list[tuple[str, str]]:
         """Return the header fields of the answer to *refusal*."""
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-        if refusal.status != 503:
+        if refusal.status not in (429, 503):
             headers += [
                 ("WWW-Authenticate", self._challenge(scheme, refusal))
                 for scheme in self._schemes

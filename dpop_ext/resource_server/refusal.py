@@ -18,6 +18,7 @@ from dpop_ext.errors import (
     StaleTicketError,
     StoreError,
     SymmetricKeyError,
+    TooManyRequestsError,
     UnknownKeyError,
 )
 
@@ -88,6 +89,7 @@ _ANSWERS: tuple[tuple[type[DPoPError], int, str], ...] = (
     (StaleTicketError, 401, "use_dpop_asymmetric"),
     (SymmetricKeyError, 401, "invalid_token"),
     (MalformedRequestError, 400, "invalid_request"),
+    (TooManyRequestsError, 429, "temporarily_unavailable"),
     (StoreError, 503, "temporarily_unavailable"),
     (DPoPError, 401, "invalid_token"),
 )
@@ -99,7 +101,7 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
         (status, code) for kind, status, code in _ANSWERS if isinstance(error, kind)
     )
     retry_after = None
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError | TooManyRequestsError):
         retry_after = STORE_RETRY_AFTER
     elif isinstance(error, UnknownKeyError):
         retry_after = KEY_RETRY_AFTER

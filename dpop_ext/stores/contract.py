@@ -29,8 +29,9 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from dpop_ext.core.policy import RFC9449
-from dpop_ext.errors import StoreError
+from dpop_ext.errors import StoreError, TooManyRequestsError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
+from dpop_ext.stores.quota import KeyQuota
 
 WINDOW = RFC9449.window + 1
 #: Seconds after which one who waits for the others of a race gives up.
@@ -220,6 +221,35 @@ class ReplayStoreContract:
         for key, end in used.items():
             if end >= now:
                 assert store.add(key, expires_at=now + WINDOW, now=now) is False
+
+    def test_a_flood_of_one_client_fills_its_share_and_no_more(self) -> None:
+        """Its share is free again when its proofs have expired, and not earlier."""
+        store, start = self.make_store(), self.now()
+        share = self.flood // 10
+        quota = KeyQuota(share)
+
+        def use(owner: str, number: int, now: int) -> bool:
+            quota.check(owner, now=now)
+            key = f"{owner}-{number}".encode().ljust(16)
+            added = store.add(key, expires_at=now + WINDOW, now=now)
+            if added:
+                quota.count(owner, expires_at=now + WINDOW)
+            return added
+
+        outcomes = {"added": 0, "refused": 0}
+        for number in range(self.flood):
+            now = start + number * (WINDOW // 2) // self.flood
+            try:
+                outcomes["added"] += use("a", number, now)
+            except TooManyRequestsError:
+                outcomes["refused"] += 1
+        assert outcomes == {"added": share, "refused": self.flood - share}
+        assert use("b", 1, now) is True
+        for number in range(share):
+            key = f"a-{number}".encode().ljust(16)
+            assert store.add(key, expires_at=now + WINDOW, now=now) is False
+        later = start + 2 * WINDOW
+        assert use("a", self.flood, later) is True
 
     def test_of_many_threads_one_adds_the_key(self) -> None:
         """One proof, many requests at the same moment."""

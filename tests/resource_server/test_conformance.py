@@ -13,6 +13,7 @@ import pytest
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.errors import ProofError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
 from tests.resource_server.cases import CASES, Case, proof_with, symmetric, with_proof
@@ -189,6 +190,23 @@ def test_a_store_that_does_not_answer_gives_503(
     assert response.only("Cache-Control") == "no-store"
     assert not response.values("WWW-Authenticate")
     assert world.served == 0
+
+
+@adapters
+def test_a_key_whose_share_of_the_store_is_used_up_gets_429(
+    adapter: str, world: World
+) -> None:
+    world = arrange(world, quota=KeyQuota(1))
+    app = world.app(adapter)
+    request = with_proof(World.token)
+    assert send(app, request(world).environ()).status == 200
+    response = send(app, request(world).environ())
+    assert response.status == 429
+    assert response.json["error"] == "temporarily_unavailable"
+    assert int(response.only("Retry-After")) > 0
+    assert not response.values("WWW-Authenticate")
+    assert world.served == 1
+    assert len(world.store) == 1
 
 
 @adapters

@@ -23,6 +23,7 @@ from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -153,6 +154,7 @@ class World:
     client_certificate: ClientCertificate | None = None
     scope: str = "accounts"
     store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
+    quota: KeyQuota | None = None
     #: How often the protected code ran.
     served: int = 0
     #: Header fields of the protected code's answer.
@@ -181,6 +183,7 @@ class World:
             self._verifier = ProofVerifier(
                 self.store,
                 nonces=self.nonces if self.use_nonces else None,
+                quota=self.quota,
                 clock=self.clock,
                 **(symmetric if self.symmetric else {}),
             )
