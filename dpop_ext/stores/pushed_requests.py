@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from dpop_ext.errors import StoreError
+from dpop_ext.errors import StoreError, TooManyRequestsError
+
+#: Live requests that one client may have, unless the store is told another number.
+#: Public clients push without a secret: others could push in their name without end.
+MAX_PER_CLIENT: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class PushedRequestStore(Protocol):
         """Store *pushed*; a good moment to drop what has expired.
 
         :param now: seconds since the epoch.
+        :raises TooManyRequestsError: its client has as many as it may have.
         :raises StoreError: the store does not answer, or is full.
         """
         ...
@@ -55,19 +62,47 @@ class PushedRequestStore(Protocol):
         ...
 
 
+def dump_request(pushed: PushedRequest) -> str:
+    """Return *pushed* as a text that a store can keep."""
+    return json.dumps(
+        {
+            "client_id": pushed.client_id,
+            "parameters": {name: list(v) for name, v in pushed.parameters.items()},
+            "dpop_jkt": pushed.dpop_jkt,
+            "expires_at": pushed.expires_at,
+        }
+    )
+
+
+def parse_request(text: str | bytes) -> PushedRequest:
+    """Return what :func:`dump_request` wrote.
+
+    :raises StoreError: it is something else.
+    """
+    try:
+        return PushedRequest(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise StoreError("A pushed request cannot be read.") from error
+
+
 class MemoryPushedRequestStore:
     """Keep pushed requests in this process; other processes do not see them.
 
     :param max_entries: requests that are kept at most. A full store refuses new ones.
+    :param max_per_client: live requests of one client.
     """
 
-    def __init__(self, max_entries: int = 10_000) -> None:
-        if max_entries < 1:
-            raise ValueError("max_entries must be positive")
+    def __init__(
+        self, max_entries: int = 10_000, *, max_per_client: int = MAX_PER_CLIENT
+    ) -> None:
+        if max_entries < 1 or max_per_client < 1:
+            raise ValueError("max_entries and max_per_client must be positive")
         self._capacity = max_entries
+        self._max_per_client = max_per_client
         self._lock = threading.Lock()
         #: In the order of arrival, which is nearly that of expiry.
         self._entries: dict[str, PushedRequest] = {}
+        self._of_client: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Count the requests; some may have expired without having been dropped yet."""
@@ -76,6 +111,7 @@ class MemoryPushedRequestStore:
     def save(self, reference: str, pushed: PushedRequest, *, now: int) -> None:
         """Store *pushed*, and drop the oldest ones as far as they have expired.
 
+        :raises TooManyRequestsError: its client has as many as it may have.
         :raises StoreError: the store is full.
         """
         with self._lock:
@@ -83,10 +119,13 @@ class MemoryPushedRequestStore:
                 oldest = next(iter(self._entries))
                 if self._entries[oldest].expires_at > now:
                     break
-                del self._entries[oldest]
+                self._remove(oldest)
+            if self._of_client[pushed.client_id] >= self._max_per_client:
+                raise TooManyRequestsError
             if len(self._entries) >= self._capacity:
                 raise StoreError("The store of pushed requests is full.")
             self._entries[reference] = pushed
+            self._of_client[pushed.client_id] += 1
 
     def load(self, reference: str) -> PushedRequest | None:
         """Return a request that was saved and not consumed."""
@@ -96,4 +135,13 @@ class MemoryPushedRequestStore:
     def consume(self, reference: str) -> bool:
         """Remove a request; True for the one call that did."""
         with self._lock:
-            return self._entries.pop(reference, None) is not None
+            return self._remove(reference)
+
+    def _remove(self, reference: str) -> bool:
+        pushed = self._entries.pop(reference, None)
+        if pushed is None:
+            return False
+        self._of_client[pushed.client_id] -= 1
+        if not self._of_client[pushed.client_id]:
+            del self._of_client[pushed.client_id]
+        return True

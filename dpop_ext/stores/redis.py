@@ -37,6 +37,26 @@ class AsyncRedisClient(Protocol):
 Client = TypeVar("Client")
 
 
+def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
+    """Return a client that replaces a broken connection once, and then gives up.
+
+    :param url: as :meth:`RedisReplayStore.from_url`.
+    :param connect_timeout: seconds.
+    :param timeout: seconds for an answer.
+    """
+    from redis import Redis  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=connect_timeout,
+        socket_timeout=timeout,
+        retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
+    )
+
+
 class _Store(Generic[Client]):
     """The one command, and what its answer means; nothing is sent from here.
 
@@ -131,17 +151,7 @@ class RedisReplayStore(_Store[RedisClient]):
         :param connect_timeout: seconds.
         :param timeout: seconds for the answer.
         """
-        from redis import Redis  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
-        from redis.retry import Retry  # noqa: PLC0415
-
-        client = Redis.from_url(
-            url,
-            socket_connect_timeout=connect_timeout,
-            socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
-        )
+        client = connect(url, connect_timeout=connect_timeout, timeout=timeout)
         return cls(
             client, prefix=prefix, clock_tolerance=clock_tolerance, circuit=circuit
         )

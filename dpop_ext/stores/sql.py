@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.sql_engine import check_database, connect, create_schema
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import Engine
 
 _log = logging.getLogger("dpop_ext.stores")
 
@@ -59,7 +59,7 @@ class SQLReplayStore:
     ) -> None:
         if clock_tolerance < 0 or sweep_every < 0:
             raise ValueError("clock_tolerance and sweep_every must not be negative")
-        _check_database(engine.url)
+        check_database(engine.url)
         self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements = Statements(engine.dialect.name, table, clock_tolerance)
         self._sweep_every = sweep_every
@@ -87,7 +87,7 @@ class SQLReplayStore:
             the PostgreSQL server counts, for the end of a statement. Connecting to
             PostgreSQL may take 2 seconds, the least that its drivers know.
         """
-        engine = _create_engine(url, timeout=timeout)
+        engine = connect(url, timeout=timeout)
         store = cls(
             engine,
             table=table,
@@ -104,21 +104,7 @@ class SQLReplayStore:
 
         :raises StoreError: the database does not let us.
         """
-        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-
-        attempts = 50
-        for attempt in range(1, attempts + 1):
-            try:
-                with self._engine.connect() as connection:
-                    for statement in self._statements.schema:
-                        connection.execute(statement)
-                return
-            except DBAPIError as error:
-                # "If not exists" is not atomic in PostgreSQL, and SQLite does not wait
-                # when two connections switch a file to write-ahead logging.
-                if attempt == attempts:
-                    raise StoreError from error
-                time.sleep(0.02)
+        create_schema(self._engine, self._statements.schema)
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
@@ -191,50 +177,3 @@ class SQLReplayStore:
                 connection.execute(self._statements.announce, {"now": now})
         except Exception as error:  # noqa: BLE001
             _log.warning("expired entries were not deleted: %s", type(error).__name__)
-
-
-def _check_database(url: URL) -> None:
-    """Refuse a database in which a proof could be used twice."""
-    if url.get_backend_name() == "sqlite":
-        name = url.database or ":memory:"
-        if ":memory:" in name or url.query.get("mode") == "memory":
-            raise ValueError("SQLite in memory is not shared; name a file")
-    elif url.get_backend_name() != "postgresql":
-        raise ValueError("the store works with SQLite and PostgreSQL")
-
-
-def _create_engine(url: str, *, timeout: float) -> Engine:
-    import sqlalchemy  # noqa: PLC0415
-
-    location = sqlalchemy.make_url(url)
-    _check_database(location)
-    dialect = location.get_dialect()
-    connect_args: dict[str, Any] = {}
-    if dialect.name == "sqlite":
-        connect_args = {"timeout": timeout}
-    elif dialect.driver in ("psycopg", "psycopg2"):
-        milliseconds = int(timeout * 1000)
-        connect_args = {
-            "connect_timeout": 2,
-            "options": f"-c statement_timeout={milliseconds}",
-            "tcp_user_timeout": milliseconds,
-        }
-    engine = sqlalchemy.create_engine(
-        url,
-        connect_args=connect_args,
-        pool_timeout=timeout,
-        isolation_level="AUTOCOMMIT",
-        # The parameters of a statement stay out of errors.
-        hide_parameters=True,
-    )
-    if dialect.name == "sqlite":
-        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    # No fsync for each proof; the class says what that can lose.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()

@@ -334,6 +334,18 @@ def test_a_replay_store_that_fails_stores_no_request(
     assert len(pushing.store) == 0
 
 
+def test_a_client_with_too_many_requests_gets_429_and_others_are_served(
+    make_pushing: Callable[..., Pushing],
+) -> None:
+    pushing = make_pushing()
+    pushing.store._max_per_client = 1
+    pushing.request_uri()
+    response = pushing.push()
+    assert error_of(response, 429) == "temporarily_unavailable"
+    assert int(response.headers["Retry-After"]) > 0
+    pushing.request_uri(client="public")
+
+
 def test_a_full_store_refuses_until_requests_expire(
     clock: Any, make_pushing: Callable[..., Pushing]
 ) -> None:

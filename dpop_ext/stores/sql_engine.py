@@ -1,0 +1,94 @@
+"""Connections of the stores in a database, and the tables they need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dpop_ext.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine, Executable
+
+#: How often it is tried to create the tables, and the seconds in between.
+ATTEMPTS = 50
+PAUSE = 0.02
+
+
+def create_schema(engine: Engine, statements: Sequence[Executable]) -> None:
+    """Execute *statements*; many processes may do so at once.
+
+    :param statements: each does nothing where its work is done.
+    :raises StoreError: the database does not let us.
+    """
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with engine.connect() as connection:
+                for statement in statements:
+                    connection.execute(statement)
+            return
+        except DBAPIError as error:
+            # "If not exists" is not atomic in PostgreSQL, and SQLite does not wait
+            # when two connections switch a file to write-ahead logging.
+            if attempt == ATTEMPTS:
+                raise StoreError from error
+            time.sleep(PAUSE)
+
+
+def check_database(url: URL) -> None:
+    """Refuse a database in which a proof could be used twice.
+
+    :raises ValueError: neither PostgreSQL nor SQLite in a file.
+    """
+    if url.get_backend_name() == "sqlite":
+        name = url.database or ":memory:"
+        if ":memory:" in name or url.query.get("mode") == "memory":
+            raise ValueError("SQLite in memory is not shared; name a file")
+    elif url.get_backend_name() != "postgresql":
+        raise ValueError("the store works with SQLite and PostgreSQL")
+
+
+def connect(url: str, *, timeout: float) -> Engine:
+    """Return an engine that commits each statement, with time-outs.
+
+    :param url: SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql+psycopg://...``.
+    :param timeout: seconds; see :meth:`dpop_ext.stores.sql.SQLReplayStore.from_url`.
+    :raises ValueError: another database, or SQLite in memory, which is not shared.
+    """
+    import sqlalchemy  # noqa: PLC0415
+
+    location = sqlalchemy.make_url(url)
+    check_database(location)
+    dialect = location.get_dialect()
+    connect_args: dict[str, Any] = {}
+    if dialect.name == "sqlite":
+        connect_args = {"timeout": timeout}
+    elif dialect.driver in ("psycopg", "psycopg2"):
+        milliseconds = int(timeout * 1000)
+        connect_args = {
+            "connect_timeout": 2,
+            "options": f"-c statement_timeout={milliseconds}",
+            "tcp_user_timeout": milliseconds,
+        }
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args=connect_args,
+        pool_timeout=timeout,
+        isolation_level="AUTOCOMMIT",
+        # The parameters of a statement stay out of errors.
+        hide_parameters=True,
+    )
+    if dialect.name == "sqlite":
+        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # No fsync for each proof; the class says what that can lose.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
