@@ -10,6 +10,8 @@
     │   ├── BadSignatureError        bad_signature
     │   ├── TargetMismatchError      target_mismatch
     │   ├── TokenMismatchError       token_mismatch
+    │   ├── DigestMismatchError      digest_mismatch
+    │   ├── MissingDigestError       missing_digest
     │   ├── StaleProofError          stale_proof
     │   └── ReplayedProofError       replayed_proof
     ├── NonceRequiredError           AS 400, RS 401   use_dpop_nonce
@@ -21,11 +23,14 @@
     │   ├── StaleKeyError            stale_key        invalid_token
     │   ├── ExpiredKeyError          expired_key      invalid_token
     │   ├── UnknownKeyError          unknown_key      use_dpop_asymmetric
-    │   └── StaleTicketError         stale_ticket     use_dpop_asymmetric
+    │   ├── StaleTicketError         stale_ticket     use_dpop_asymmetric
+    │   └── AsymmetricRequiredError  policy           use_dpop_asymmetric
     ├── SymmetricUnavailableError    AS 400           dpop_sym_unavailable
     ├── MalformedRequestError        400              invalid_request
+    ├── ContentTooLargeError         RS 413           invalid_request
     ├── KeyDeliveryError             raised at the client only
     ├── TooManyRequestsError         429              temporarily_unavailable
+    ├── ResponseProofError           raised at the client only
     └── StoreError                   503, no token used
     MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
@@ -104,6 +109,20 @@ class TokenMismatchError(ProofError):
 
     code = "token_mismatch"
     description = "The DPoP proof was made for another access token."
+
+
+class DigestMismatchError(ProofError):
+    """``cd`` or ``hq`` is the digest of another content or query."""
+
+    code = "digest_mismatch"
+    description = "The DPoP proof was made for another content or query."
+
+
+class MissingDigestError(ProofError):
+    """The proof lacks ``cd`` or ``hq`` where the route requires both."""
+
+    code = "missing_digest"
+    description = "The DPoP proof must contain the digests of content and query."
 
 
 class StaleProofError(ProofError):
@@ -197,6 +216,13 @@ class StaleTicketError(SymmetricKeyError):
     description = "The ticket of the proof is no longer good."
 
 
+class AsymmetricRequiredError(SymmetricKeyError):
+    """The proof is good, but this route demands an asymmetric one."""
+
+    code = "policy"
+    description = "This resource demands an asymmetric proof."
+
+
 class SymmetricUnavailableError(DPoPError):
     """A symmetric key was demanded and cannot be issued: ``dpop_sym_unavailable``."""
 
@@ -209,6 +235,13 @@ class MalformedRequestError(DPoPError):
 
     code = "invalid_request"
     description = "The request is malformed."
+
+
+class ContentTooLargeError(DPoPError):
+    """The content is longer than what is hashed for a proof: 413."""
+
+    code = "content_too_large"
+    description = "The content is too large to be verified."
 
 
 class KeyDeliveryError(DPoPError):
@@ -229,6 +262,16 @@ class TooManyRequestsError(DPoPError):
 
     code = "too_many_requests"
     description = "Too many requests for one client or key; try again later."
+
+
+class ResponseProofError(DPoPError):
+    """An answer is not proved to be the resource server's answer to this request.
+
+    What the request did is not known. Nothing of the answer is handed on.
+    """
+
+    code = "response_proof"
+    description = "The answer is not proved to be the answer to this request."
 
 
 class StoreError(DPoPError):

@@ -123,9 +123,6 @@ def make_proof(
     :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
         http(s) URL, or *key* does not fit *algorithm*.
     """
-    claims = claims or {}
-    if not _CLAIMS.isdisjoint(claims):
-        raise ValueError("claims of RFC 9449 have arguments of their own")
     payload = write_usual_claims(
         jti=secrets.token_urlsafe(12) if jti is None else jti,
         htm=method,
@@ -134,12 +131,20 @@ def make_proof(
         ath=None if access_token is None else access_token_hash(access_token),
         nonce=nonce,
     )
-    if claims:
-        segment = json_segment({**claims, **json.loads(payload)})
-    else:
-        segment = b64url_encode(payload)
+    segment = join_claims(payload, claims) if claims else b64url_encode(payload)
     header = header or proof_header(key, algorithm=algorithm)
     return sign_segments(f"{header}.{segment}", key, algorithm=algorithm)
+
+
+def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
+    """Return the payload of a proof with further claims, encoded.
+
+    :param usual: the claims of :rfc:`9449`, as JSON.
+    :raises ValueError: one of *claims* is a claim of :rfc:`9449`.
+    """
+    if not _CLAIMS.isdisjoint(claims):
+        raise ValueError("claims of RFC 9449 have arguments of their own")
+    return json_segment({**claims, **json.loads(usual)})
 
 
 def proof_header(key: Key, *, algorithm: str) -> str:

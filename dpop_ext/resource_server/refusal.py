@@ -10,7 +10,9 @@ from typing import Literal
 
 from dpop_ext.errors import (
     AccessTokenError,
+    AsymmetricRequiredError,
     BindingError,
+    ContentTooLargeError,
     DPoPError,
     MalformedRequestError,
     NonceRequiredError,
@@ -87,9 +89,11 @@ _ANSWERS: tuple[tuple[type[DPoPError], int, str], ...] = (
     (AccessTokenError, 401, "invalid_token"),
     (UnknownKeyError, 401, "use_dpop_asymmetric"),
     (StaleTicketError, 401, "use_dpop_asymmetric"),
+    (AsymmetricRequiredError, 401, "use_dpop_asymmetric"),
     (SymmetricKeyError, 401, "invalid_token"),
     (MalformedRequestError, 400, "invalid_request"),
     (TooManyRequestsError, 429, "temporarily_unavailable"),
+    (ContentTooLargeError, 413, "invalid_request"),
     (StoreError, 503, "temporarily_unavailable"),
     (DPoPError, 401, "invalid_token"),
 )

@@ -22,6 +22,8 @@ SECRET_LENGTH: Final = 32
 MAX_IDENTIFIER: Final = 256
 #: Longest client identifier, in bytes of UTF-8.
 MAX_CLIENT_ID: Final = 2048
+#: What the key of response proofs is derived for.
+RESPONSE_INFO: Final = b"dpop-sym/1 res\0"
 
 _HASH_LENGTH = 32
 
@@ -150,6 +152,18 @@ def identity(value: str, limit: int) -> bytes:
     if b"\0" in data:
         raise ValueError("an identifier contains NUL")
     return data
+
+
+def response_key(key: bytes) -> bytes:
+    """Derive the key of response proofs from a symmetric key.
+
+    :param key: of the request's token, 32 or 64 bytes.
+    :returns: 32 bytes, for HS256.
+    :raises ValueError: *key* is of another length.
+    """
+    if len(key) not in MAC_ALGORITHMS.values():
+        raise ValueError("not the length of a symmetric key")
+    return expand(key, RESPONSE_INFO, SECRET_LENGTH)
 
 
 def check_identifier(value: str) -> None:

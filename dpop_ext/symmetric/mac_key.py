@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import NoReturn
 
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.derivation import (
+    MAC_ALGORITHMS,
+    RESPONSE_INFO,
+    response_key,
+)
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 _DIGESTS = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
@@ -22,7 +27,7 @@ class MacKey:
     :raises ValueError: *key* has another length than *algorithm* demands.
     """
 
-    __slots__ = ("_inner", "_outer", "algorithm")
+    __slots__ = ("_inner", "_outer", "_response_key", "algorithm")
 
     def __init__(self, algorithm: str, key: bytes) -> None:
         if MAC_ALGORITHMS.get(algorithm) != len(key):
@@ -33,6 +38,11 @@ class MacKey:
         block = key.ljust(digest().block_size, b"\0")
         self._inner = digest(block.translate(_INNER))
         self._outer = digest(block.translate(_OUTER))
+        # Derived with SHA-256 whatever the key is for. What an HS256 key has been
+        # hashed for is that already.
+        self._response_key = (
+            None if algorithm == "HS256" else SecretBytes(response_key(key))
+        )
 
     def tag(self, message: bytes) -> bytes:
         """Return the MAC of *message*."""
@@ -40,6 +50,13 @@ class MacKey:
         inner.update(message)
         outer.update(inner.digest())
         return outer.digest()
+
+    def response_key(self) -> SecretBytes:
+        """Return the key of response proofs: :func:`.derivation.response_key`."""
+        if self._response_key is not None:
+            return self._response_key
+        # The only block of HKDF-Expand for 32 bytes.
+        return SecretBytes(self.tag(RESPONSE_INFO + b"\1"))
 
     def __repr__(self) -> str:
         return f"<MacKey for {self.algorithm}>"

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode, json_segment
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.proof import access_token_hash, join_claims
 from dpop_ext.core.target import proof_target
 from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
 from dpop_ext.errors import (
@@ -91,6 +91,7 @@ def make_symmetric_proof(
     jti: str | None = None,
     version: int | None = None,
     ticket: str | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> str:
     """Make the proof for one request with a symmetric key.
 
@@ -104,12 +105,13 @@ def make_symmetric_proof(
     :param jti: unique identifier, 96 random bits by default.
     :param version: version of the derivation secret, to be sent as ``kid``.
     :param ticket: the ticket that *key* came with, if it is the resource server's.
+    :param claims: further claims, none of those above.
     :returns: value of the ``DPoP`` header field.
-    :raises ValueError: *key* or *version* does not fit, there is a ticket besides, or
-        *url* is not absolute.
+    :raises ValueError: *key* or *version* does not fit, there is a ticket besides,
+        *url* is not absolute, or *claims* holds one that has an argument of its own.
     """
     mac_key = MacKey(algorithm, key.reveal())
-    claims = write_usual_claims(
+    usual = write_usual_claims(
         jti=secrets.token_urlsafe(12) if jti is None else jti,
         htm=method,
         htu=proof_target(url),
@@ -117,7 +119,8 @@ def make_symmetric_proof(
         ath=access_token_hash(access_token),
         nonce=nonce,
     )
-    signing_input = f"{_header(algorithm, version, ticket)}.{b64url_encode(claims)}"
+    segment = join_claims(usual, claims) if claims else b64url_encode(usual)
+    signing_input = f"{_header(algorithm, version, ticket)}.{segment}"
     tag = mac_key.tag(signing_input.encode("ascii"))
     return f"{signing_input}.{b64url_encode(tag)}"
 

@@ -96,7 +96,7 @@ def every_error() -> list[errors.DPoPError]:
 @pytest.mark.parametrize("error", every_error(), ids=lambda e: type(e).__name__)
 def test_every_error_has_an_answer_that_can_be_sent(error: errors.DPoPError) -> None:
     refusal = refuse(error)
-    assert refusal.status in {400, 401, 429, 503}
+    assert refusal.status in {400, 401, 413, 429, 503}
     challenges = Challenges(algorithms=("ES256",), symmetric_algorithms=("HS256",))
     assert challenges.headers(refusal)
     assert challenges.body(refusal)["error"] == refusal.error
