@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken, check_certificate
-from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.core.nonce import Nonces
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import (
     KnownHeaders,
@@ -80,7 +80,7 @@ class ProofVerifier:
         replay_store: ReplayStore,
         *,
         policy: ProofPolicy = RFC9449,
-        nonces: NonceIssuer | None = None,
+        nonces: Nonces | None = None,
         keyring: KeyringSource | None = None,
         issuer: str | None = None,
         audience: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.errors import NonceRequiredError
@@ -19,6 +19,21 @@ MIN_SECRET_LENGTH: Final = 32
 MAX_MADE: Final = 16
 
 _LABEL: Final = b"dpop-nonce/1\0"
+
+
+class Nonces(Protocol):
+    """What a verifier asks of :class:`NonceIssuer`, or of one whose secrets change."""
+
+    def issue(self, *, purpose: Literal["as", "rs"], now: int) -> str:
+        """Return the current nonce."""
+        ...
+
+    def verify(self, nonce: object, *, purpose: Literal["as", "rs"], now: int) -> int:
+        """Recognise a nonce; return its age in steps.
+
+        :raises NonceRequiredError: it is missing, or not one that is good now.
+        """
+        ...
 
 
 class NonceIssuer:
