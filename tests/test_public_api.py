@@ -51,6 +51,7 @@ UNNEEDED = {
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
     "dpop_ext.integrations.httpx_client": EXTRAS - HTTPX,
     "dpop_ext.integrations.httpx2_client": EXTRAS - HTTPX2,
+    "dpop_ext.integrations.authlib_httpx": EXTRAS - HTTPX2,
     "dpop_ext.integrations.sqla_oauth2": EXTRAS - SQL,
 }
 

@@ -36,7 +36,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "fastapi": ("fastapi",),
     "flask": (FLASK,),
     "httpx": ("dpop_ext.integrations.httpx_client",),
-    "httpx2": ("dpop_ext.integrations.httpx2_client",),
+    "httpx2": (
+        "dpop_ext.integrations.httpx2_client",
+        "dpop_ext.integrations.authlib_httpx",
+    ),
     "migrations": (SQL, "alembic"),
     "otel": ("opentelemetry.metrics",),
     "pkcs11": ("pkcs11",),

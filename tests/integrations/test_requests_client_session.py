@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import pickle
 import threading
@@ -28,7 +27,6 @@ from dpop_ext.errors import (
     UnboundTokenError,
 )
 from dpop_ext.integrations.requests_client import OAuth2Session
-from tests.client.token_server import token_response
 from tests.conftest import Clock
 from tests.integrations.scripted_server import (
     Answer,
@@ -36,47 +34,7 @@ from tests.integrations.scripted_server import (
     ScriptedServer,
     running_server,
 )
-
-ISSUER = "https://as.example"
-STALE = Answer(
-    401,
-    [("WWW-Authenticate", 'DPoP error="invalid_token", sym_error="stale_key"')],
-)
-
-
-class AuthorizationServer:
-    """A token endpoint that numbers its tokens; the test changes what it says."""
-
-    def __init__(self, server: ScriptedServer, resource: str, clock: Clock) -> None:
-        server.script = self.script
-        self.url = f"{server.url}/token"
-        self.received = server.received
-        self.resource = resource
-        self.clock = clock
-        self.version = 7
-        self.members: dict[str, Any] = {"refresh_token": "refresh"}
-        self.answer: Answer | None = None
-        self.nonce: str | None = None
-
-    def script(self, request: Received) -> Answer:
-        if self.answer is not None:
-            return self.answer
-        if self.nonce not in (None, request.proof.claims.get("nonce")):
-            error = b'{"error": "use_dpop_nonce"}'
-            return Answer(400, [("DPoP-Nonce", self.nonce)], error)
-        response = token_response(
-            request.dpop,
-            access_token=f"access-{len(self.received)}",
-            now=self.clock.now,
-            version=self.version,
-            audience=self.resource,
-        )
-        response.update(self.members)
-        return Answer(body=json.dumps(response).encode())
-
-    @property
-    def forms(self) -> list[dict[str, str]]:
-        return [request.form for request in self.received]
+from tests.integrations.token_endpoint import ISSUER, STALE, AuthorizationServer, Jobs
 
 
 @pytest.fixture
@@ -89,13 +47,6 @@ def resource() -> Iterator[ScriptedServer]:
 def server(resource: ScriptedServer, clock: Clock) -> Iterator[AuthorizationServer]:
     with running_server() as running:
         yield AuthorizationServer(running, resource.url, clock)
-
-
-class Jobs(list[Callable[[], None]]):
-    """A schedule that waits for the test."""
-
-    def __call__(self, job: Callable[[], None]) -> None:
-        self.append(job)
 
 
 @pytest.fixture
@@ -455,7 +406,7 @@ def test_stale_answers_to_parallel_requests_are_one_refresh(
             return STALE if request.proof.is_symmetric else Answer()
 
         other.script = script
-        session._resource = other.url
+        session._resource = session._resource._replace(name=other.url)
         session.fetch_token()
 
         def call() -> None:

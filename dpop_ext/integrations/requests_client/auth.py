@@ -143,7 +143,7 @@ class OAuth2Auth(AuthlibAuth):
         for hook in self.hooks:
             req.url, req.headers, req.body = hook(req.url, req.headers, req.body)
         access_token = token["access_token"]
-        finish = partial(self.client.react, access_token)
+        finish = partial(self.client.finish, access_token)
         return DPoPAuth(self.client.dpop, access_token, finish=finish)(req)
 
 

@@ -1,0 +1,124 @@
+"""Sessions with bound tokens whose calls return when they are done: :rfc:`9449`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+from authlib.oauth2.rfc6749 import OAuth2Token
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.renewal import Schedule, in_background, in_foreground
+from dpop_ext.integrations.bound_session import BoundSession, log_failed_renewal
+
+#: When the refresh takes place that a stale symmetric key calls for.
+Refresh = Literal["background", "foreground"] | Schedule
+
+_SCHEDULES: dict[str, Callable[[], Schedule]] = {
+    "background": in_background,
+    "foreground": lambda: in_foreground,
+}
+
+
+class BlockingSession(BoundSession, ABC):
+    """Mixed into a session of Authlib, before it."""
+
+    _schedule: Schedule
+
+    def set_schedule(self, refresh: Refresh) -> None:
+        """Choose when a refresh takes place that nothing waits for."""
+        self._schedule = _SCHEDULES[refresh]() if isinstance(refresh, str) else refresh
+
+    @abstractmethod
+    def token_request_options(self) -> dict[str, Any]:
+        """Return how the HTTP library sends token requests, unless told otherwise."""
+
+    @abstractmethod
+    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
+        """Return the ``auth`` of a token request."""
+
+    def fetch_token(
+        self,
+        url: str | None = None,
+        body: str = "",
+        method: str = "POST",
+        headers: Any = None,
+        auth: Any = None,
+        **kwargs: Any,
+    ) -> OAuth2Token:
+        """Get a bound token, by any grant.
+
+        :raises UnboundTokenError: the token is of another type. It is not kept.
+        :raises KeyDeliveryError: the signer must have a symmetric key, and did not
+            accept the one that came. A refresh token is kept, the access token is not.
+        :raises SymmetricUnavailableError: likewise, and no key came.
+        """
+        self.set_code_verifier(kwargs)
+        kwargs.update(body=body, method=method, headers=headers)
+        request = super().fetch_token  # type: ignore[misc]
+        token = self._request_token(request, url, auth, kwargs)
+        self.code_verifier = None
+        return token
+
+    def refresh_token(
+        self,
+        url: str | None = None,
+        refresh_token: str | None = None,
+        body: str = "",
+        auth: Any = None,
+        headers: Any = None,
+        **kwargs: Any,
+    ) -> OAuth2Token:
+        """Get a new token for the refresh token; errors as :meth:`fetch_token`."""
+        kwargs.update(refresh_token=refresh_token, body=body, headers=headers)
+        request = super().refresh_token  # type: ignore[misc]
+        return self._request_token(request, url, auth, kwargs)
+
+    def ensure_active_token(self: Any, token: OAuth2Token | None = None) -> bool:
+        """Refresh a token that has expired, once for all threads.
+
+        :returns: whether there is a token to use.
+        """
+        if not self.token.is_expired(leeway=self.leeway):
+            return True
+        with self._renewal:
+            token = self.token
+            return bool(token and super().ensure_active_token(token))  # type: ignore[misc]
+
+    def finish(self, access_token: str, outcome: Outcome) -> None:
+        """Schedule the refresh that the outcome of a request calls for."""
+        job = partial(self._renew, access_token)
+        self.react(access_token, outcome, partial(self._schedule, job))
+
+    def _renew(self: Any, access_token: str) -> None:
+        with self._renewal:
+            token = self.token
+            if not token or token.get("access_token") != access_token:
+                return
+            try:
+                # The base class knows which grants can be repeated, and tells
+                # update_token.
+                super().ensure_active_token(  # type: ignore[misc]
+                    OAuth2Token({**token, "expires_at": 0})
+                )
+            except Exception as error:  # noqa: BLE001  nobody is there to catch it
+                log_failed_renewal(error)
+
+    def _request_token(
+        self: Any,
+        request: Callable[..., OAuth2Token],
+        url: str | None,
+        auth: Any,
+        kwargs: dict[str, Any],
+    ) -> OAuth2Token:
+        self.set_resource(kwargs)
+        for name, value in self.token_request_options().items():
+            kwargs.setdefault(name, value)
+        auth = self.token_request_auth(
+            auth or self.client_auth(self.token_endpoint_auth_method),
+            self._resource.audience(kwargs.get("resource")),
+        )
+        return self.accept(request(url, auth=auth, **kwargs))

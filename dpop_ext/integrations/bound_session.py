@@ -1,0 +1,156 @@
+"""What all sessions with bound tokens share: :rfc:`9449`, sections 5, 7 and 10.
+
+The sessions themselves are those of Authlib. Here is what is said in a request, and
+what is done about the response; how it travels is for the session.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from authlib.common.security import generate_token
+from authlib.oauth2.rfc6749 import OAuth2Token
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.signer import ProofSigner
+from dpop_ext.errors import DPoPError, UnboundTokenError
+
+#: Seconds for a token request, if the session has no time limit of its own.
+TOKEN_TIMEOUT = 30
+
+_log = logging.getLogger("dpop_ext.client")
+
+
+class Resource(NamedTuple):
+    """Whom a symmetric key would come from, and what it would be for."""
+
+    #: Identifier of the authorization server.
+    issuer: str | None
+    #: Identifier of the resource server.
+    name: str | None
+    #: URLs at or below which symmetric proofs may be sent, if not the name itself.
+    bases: Sequence[str]
+
+    def audience(self, requested: object) -> Audience | None:
+        """Return what one token request may ask a symmetric key for.
+
+        :param requested: the ``resource`` of this request (:rfc:`8707`).
+        """
+        if self.issuer is None or not isinstance(requested, str):
+            return None
+        bases = self.bases if requested == self.name else ()
+        try:
+            return Audience.of(self.issuer, requested, bases)
+        except ValueError:
+            # Another resource for this one request, and no URL: no place is known
+            # where a symmetric proof might be sent.
+            return None
+
+
+class BoundSession:
+    """Mixed into a session of Authlib, before it."""
+
+    dpop: ProofSigner
+    #: The PKCE verifier of the last authorization URL made without one of your own.
+    code_verifier: str | None
+    _resource: Resource
+
+    def bind(self: Any, dpop: ProofSigner, resource: Resource) -> None:
+        """Set what the base class does not know; call it after its ``__init__``.
+
+        :raises ValueError: a token placement other than the header, or a signer that
+            must have symmetric keys and is not told issuer and resource.
+        """
+        self.dpop = dpop
+        self.code_verifier = None
+        self._resource = resource
+        self._renewal = threading.RLock()
+        self._renewed: str | None = None
+        if self.token_auth.token_placement != "header":
+            raise ValueError("A bound token goes into the header.")
+        if resource.issuer is not None and resource.name is not None:
+            if dpop.symmetric != "never":
+                Audience.of(resource.issuer, resource.name, resource.bases)
+        elif dpop.symmetric == "must":
+            raise ValueError("A symmetric key is for one issuer and one resource.")
+
+    def create_authorization_url(
+        self,
+        url: str,
+        state: str | None = None,
+        code_verifier: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, str]:
+        """Add ``dpop_jkt``, the resource and PKCE to the authorization request."""
+        if code_verifier is None and "code_challenge" not in kwargs:
+            code_verifier = self.code_verifier = generate_token(48)
+        kwargs.setdefault("dpop_jkt", self.dpop.jkt)
+        self.set_resource(kwargs)
+        made: tuple[str, str] = super().create_authorization_url(  # type: ignore[misc]
+            url, state=state, code_verifier=code_verifier, **kwargs
+        )
+        return made
+
+    def token_from_fragment(
+        self, authorization_response: str, state: str | None = None
+    ) -> OAuth2Token:
+        """Refuse a token from the authorization endpoint: no proof was sent there.
+
+        :raises UnboundTokenError: always.
+        """
+        raise UnboundTokenError
+
+    def set_resource(self, kwargs: dict[str, Any]) -> None:
+        """Name the resource in a request that names none."""
+        if self._resource.name is not None:
+            kwargs.setdefault("resource", self._resource.name)
+
+    def set_code_verifier(self, kwargs: dict[str, Any]) -> None:
+        """Send the PKCE verifier along with a code."""
+        if "code" in kwargs or "authorization_response" in kwargs:
+            kwargs.setdefault("code_verifier", self.code_verifier)
+
+    def accept(self: Any, token: OAuth2Token) -> OAuth2Token:
+        """Keep a token only if it has the symmetric key that the signer must have.
+
+        :raises KeyDeliveryError: a key came, but was not accepted.
+        :raises SymmetricUnavailableError: no key came.
+        """
+        try:
+            self.dpop.require_symmetric_key(token)
+        except DPoPError:
+            # The access token is given up; the refresh token is new, and may be the
+            # only good one. Expired, so that the next request starts with a refresh.
+            kept = {**token, "expires_at": 0}
+            del kept["access_token"]
+            renewable = "refresh_token" in kept
+            self.token_auth.token = OAuth2Token(kept) if renewable else None
+            raise
+        return token
+
+    def react(
+        self: Any, access_token: str, outcome: Outcome, renew: Callable[[], object]
+    ) -> None:
+        """Call *renew* if the outcome of a request asks for another token.
+
+        Requests that were under way at the same time say the same; one is heard.
+        """
+        if not outcome.refresh_due:
+            return
+        with self._renewal:
+            if self._renewed == access_token:
+                return
+            self._renewed = access_token
+        renew()
+
+
+def log_failed_renewal(error: Exception) -> None:
+    """Say that a token in the background was not to be had. The present one works.
+
+    The class alone is logged: the text can be the server's.
+    """
+    _log.warning("refresh after a stale key failed: %s", type(error).__name__)
