@@ -31,6 +31,7 @@
     ├── KeyDeliveryError             raised at the client only
     ├── TooManyRequestsError         429              temporarily_unavailable
     ├── ResponseProofError           raised at the client only
+    ├── ProofTooLongError            raised at the client only
     └── StoreError                   503, no token used
     MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
@@ -272,6 +273,20 @@ class ResponseProofError(DPoPError):
 
     code = "response_proof"
     description = "The answer is not proved to be the answer to this request."
+
+
+class ProofTooLongError(DPoPError):
+    """A post-quantum proof does not fit a header field, and there is no other place.
+
+    Only the token endpoint takes it elsewhere. Ask for a symmetric key with the token,
+    and refresh the token when the key is no longer good.
+    """
+
+    code = "proof_too_long"
+    description = (
+        "The DPoP proof is longer than the 8000 characters that servers take in a "
+        "header field: a request with this key needs a token with a symmetric key."
+    )
 
 
 class StoreError(DPoPError):

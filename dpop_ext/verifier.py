@@ -155,15 +155,19 @@ class ProofVerifier:
         if self._symmetric is not None and len(proof) <= self.policy.max_length:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
+            policy = self.policy
             jws = parse_proof(
-                proof, max_length=self.policy.max_length, known=self._headers
+                proof,
+                max_length=policy.max_length,
+                max_ml_dsa_length=policy.max_ml_dsa_length if policy.has_ml_dsa else 0,
+                known=self._headers,
             )
             if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
                 signed = verify_proof(
                     jws,
                     method=method,
                     url=url,
-                    policy=self.policy,
+                    policy=policy,
                     access_token=access_token,
                     known=self._headers,
                 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.nonces import NonceCache, Role, read_nonce
@@ -45,6 +46,8 @@ class Attempt:
     :param role: what the server is to this client.
     :param nonces: of all servers.
     :param sign: makes the header fields, given the nonce to use.
+    :param sign_form: makes the parameters of a form, given the nonce to use; None for
+        a request that has no form.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class Attempt:
         *,
         nonces: NonceCache,
         sign: Callable[[str | None], Mapping[str, str]],
+        sign_form: Callable[[str | None], Mapping[str, str]] | None = None,
     ) -> None:
         self._destination = destination
         self._role: Role = role
         self._nonces = nonces
         self._sign = sign
+        self._sign_form = sign_form
         self._nonce: str | None = None
 
     def headers(self) -> Mapping[str, str]:
@@ -67,9 +72,25 @@ class Attempt:
         Call it once for each time that the request is written to a connection, and
         right before: a proof that is sent twice is a replay, and one that waits in a
         queue grows old.
+
+        :raises ProofTooLongError: the proof does not fit a header field.
         """
+        return self._sign(self._current_nonce())
+
+    def parameters(self) -> Mapping[str, str]:
+        """Make the parameters to add to the form that the request sends.
+
+        There are none unless the proof is too long for a header field; with it among
+        them, :meth:`headers` has no proof. Call it once for each body, before the
+        headers are made. A client that sends no form does not call it.
+        """
+        if self._sign_form is None:
+            return {}
+        return self._sign_form(self._current_nonce())
+
+    def _current_nonce(self) -> str | None:
         self._nonce = self._nonces.get(self._destination.origin, self._role)
-        return self._sign(self._nonce)
+        return self._nonce
 
     def learn(self, reply: Reply) -> bool:
         """Keep the nonce of a reply, whatever its status.
@@ -82,6 +103,16 @@ class Attempt:
             return False
         self._nonces.put(self._destination.origin, self._role, nonce)
         return nonce != self._nonce
+
+
+def extend_form(body: str | bytes, parameters: Mapping[str, str]) -> str | bytes:
+    """Add what :meth:`Attempt.parameters` returned to an urlencoded form."""
+    if not parameters:
+        return body
+    added = urlencode(parameters)
+    if isinstance(body, str):
+        return f"{body}&{added}" if body else added
+    return body + b"&" + added.encode("ascii") if body else added.encode("ascii")
 
 
 Flow = Generator[Attempt, Reply, Outcome]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from dpop_ext.core.key import ALGORITHMS, import_proof_key, thumbprint
+from dpop_ext.core import ml_dsa
+from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
+from dpop_ext.core.key import ALGORITHMS, import_proof_key
 from dpop_ext.core.proof import make_proof, proof_header
-from dpop_ext.errors import DPoPError
+from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
+
+#: Characters of a proof that common servers take in a header field: nginx, Apache and
+#: gunicorn have room for 8 KiB with the name of the field.
+MAX_FIELD: Final = 8000
 
 
 class ProofMaker:
@@ -24,23 +30,21 @@ class ProofMaker:
     """
 
     def __init__(
-        self, key: Key, *, algorithm: str | None, clock: Callable[[], float]
+        self, key: AnyKey, *, algorithm: str | None, clock: Callable[[], float]
     ) -> None:
-        if not isinstance(key, ECKey | OKPKey | RSAKey) or not key.is_private:
-            raise ValueError("A proof is signed with an asymmetric private key.")
-        public = key.as_dict(private=False)
-        shape = (public["kty"], public.get("crv"))
-        # The first that fits is the usual one: PS256 for RSA, Ed25519 for its curve.
-        fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
-        algorithm = algorithm or next(iter(fitting), "")
-        try:
-            import_proof_key(public, algorithm=algorithm)
-        except DPoPError as error:
-            raise ValueError("No server accepts this key with this use.") from error
+        if isinstance(key, AKPKey):
+            algorithm = algorithm or key.alg
+            ml_dsa.signer(key)
+            if algorithm != key.alg:
+                raise ValueError("The key is for another algorithm.")
+        else:
+            algorithm = _usual_algorithm(key, algorithm)
         self._key = key
         self._clock = clock
         self.algorithm = algorithm
-        self.jkt = thumbprint(key)
+        self.jkt = any_thumbprint(key)
+        #: Its proofs may be longer than a header field.
+        self.is_long = isinstance(key, AKPKey)
         self._header = proof_header(key, algorithm=algorithm)
 
     def now(self) -> int:
@@ -69,6 +73,19 @@ class ProofMaker:
             header=self._header,
         )
 
+    def fits_field(self, proof: str) -> bool:
+        """Tell whether *proof* fits a header field."""
+        return not self.is_long or len(proof) <= MAX_FIELD
+
+    def field(self, proof: str) -> str:
+        """Return *proof* as the value of a header field.
+
+        :raises ProofTooLongError: it does not fit.
+        """
+        if not self.fits_field(proof):
+            raise ProofTooLongError
+        return proof
+
     def symmetric(
         self,
         delivered: DeliveredKey,
@@ -94,3 +111,18 @@ class ProofMaker:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key is not pickled; keep it in a key file")
+
+
+def _usual_algorithm(key: AnyKey, algorithm: str | None) -> str:
+    if not isinstance(key, ECKey | OKPKey | RSAKey) or not key.is_private:
+        raise ValueError("A proof is signed with an asymmetric private key.")
+    public = key.as_dict(private=False)
+    shape = (public["kty"], public.get("crv"))
+    # The first that fits is the usual one: PS256 for RSA, Ed25519 for its curve.
+    fitting = [name for name, needed in ALGORITHMS.items() if needed == shape]
+    algorithm = algorithm or next(iter(fitting), "")
+    try:
+        import_proof_key(public, algorithm=algorithm)
+    except DPoPError as error:
+        raise ValueError("No server accepts this key with this use.") from error
+    return algorithm

@@ -78,8 +78,21 @@ class ResourceRequest:
                 again = False
             else:
                 again = self._reconsider_key(refusal, retry_after=reply.retry_after)
-            if not (again and self._replayable):
+            if not (again and self._replayable and self._can_prove()):
                 return Outcome(refresh_due=self._refresh_due)
+
+    def _can_prove(self) -> bool:
+        """Tell whether there is a proof for one more attempt.
+
+        A post-quantum signer may have none without its symmetric key: the refusal is
+        the answer then, and says whether a refresh is due.
+        """
+        if self._key is not None or not self._proofs.is_long:
+            return True
+        proof = self._proofs.asymmetric(
+            method=self._method, url=self._destination.htu, access_token=self._token
+        )
+        return self._proofs.fits_field(proof)
 
     def _headers(self, key: DeliveredKey | None, nonce: str | None) -> dict[str, str]:
         make: Callable[..., str] = self._proofs.asymmetric
@@ -91,7 +104,8 @@ class ResourceRequest:
             access_token=self._token,
             nonce=nonce,
         )
-        return {"Authorization": f"DPoP {self._token}", "DPoP": proof}
+        field = self._proofs.field(proof)
+        return {"Authorization": f"DPoP {self._token}", "DPoP": field}
 
     def _reconsider_key(self, refusal: Refusal, *, retry_after: str | None) -> bool:
         """Draw the conclusions from the refusal of a symmetric proof.

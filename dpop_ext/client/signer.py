@@ -17,7 +17,10 @@ from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.resource_flow import ResourceRequest
 from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
+from dpop_ext.core import ml_dsa
+from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.errors import (
     KeyDeliveryError,
     SymmetricUnavailableError,
@@ -48,7 +51,7 @@ class ProofSigner:
 
     :param key: the private key.
     :param algorithm: to sign with; by default ``ES256``, ``ES384`` or ``ES512`` for
-        the curve, ``Ed25519``, or ``PS256``.
+        the curve, ``Ed25519``, or ``PS256``. A post-quantum key knows its own.
     :param symmetric: whether token requests ask for a symmetric key, where issuer and
         resource are known: ``prefer`` goes on with asymmetric proofs if there is none,
         ``must`` refuses the token, ``never`` does not ask. A server that demands
@@ -59,7 +62,7 @@ class ProofSigner:
 
     def __init__(
         self,
-        key: Key,
+        key: AnyKey,
         *,
         algorithm: str | None = None,
         symmetric: SymmetricMode = "prefer",
@@ -85,22 +88,29 @@ class ProofSigner:
 
         :param algorithm: ``ES256``, ``Ed25519``, ``EdDSA``, ``PS256``, ``ES384``,
             ``ES512`` or ``RS256``; by default the first of these that is *supported*.
+            The post-quantum ``ML-DSA-44``, ``ML-DSA-65`` and ``ML-DSA-87`` must be
+            named: the last two need symmetric keys at resource servers, as their
+            proofs are too long for a header field.
         :param supported: ``dpop_signing_alg_values_supported`` of the server's
             metadata; None if it is not known.
-        :raises ValueError: another algorithm.
+        :raises ValueError: another algorithm, or one that the cryptography package of
+            this process lacks.
         :raises UnsupportedKeyError: the server supports none of the algorithms, or not
             the one that was named (:rfc:`9449#section-5.1`).
         """
-        if algorithm is not None and algorithm not in ALGORITHMS:
+        if algorithm is not None and algorithm not in {*ALGORITHMS, *ML_DSA}:
             raise ValueError("not a signature algorithm of DPoP")
         wanted = _PREFERENCE if algorithm is None else (algorithm,)
         common = [name for name in wanted if supported is None or name in supported]
         if not common:
             raise UnsupportedKeyError("The server supports no algorithm of the client.")
         algorithm = common[0]
-        key_type, curve = ALGORITHMS[algorithm]
-        key = _GENERATE[key_type](_RSA_SIZE if curve is None else curve)
-        return cls(key, algorithm=algorithm, symmetric=symmetric, clock=clock)
+        return cls(
+            _generate_key(algorithm),
+            algorithm=algorithm,
+            symmetric=symmetric,
+            clock=clock,
+        )
 
     @property
     def jkt(self) -> str:
@@ -186,3 +196,10 @@ class ProofSigner:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a signer is not pickled; keep its key in a key file")
+
+
+def _generate_key(algorithm: str) -> AnyKey:
+    if algorithm in ML_DSA:
+        return ml_dsa.generate(algorithm)
+    key_type, curve = ALGORITHMS[algorithm]
+    return _GENERATE[key_type](_RSA_SIZE if curve is None else curve)

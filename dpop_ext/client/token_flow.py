@@ -15,6 +15,7 @@ from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.refusal import is_nonce_demand, read_json
 from dpop_ext.client.token_response import delivered_jwe, is_bound
+from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
@@ -52,11 +53,16 @@ class TokenRequest:
         self._nonces = nonces
         self._keys = keys
         self._private_key: OKPKey | None = None
+        self._is_in_form = False
 
     def flow(self) -> Flow:
         """Send, send again for a nonce, and keep the key that was delivered."""
         attempt = Attempt(
-            self._destination, "as", nonces=self._nonces, sign=self._headers
+            self._destination,
+            "as",
+            nonces=self._nonces,
+            sign=self._headers,
+            sign_form=self._parameters if self._proofs.is_long else None,
         )
         reply = yield attempt
         if attempt.learn(reply) and is_nonce_demand(reply):
@@ -66,6 +72,16 @@ class TokenRequest:
         return Outcome()
 
     def _headers(self, nonce: str | None) -> dict[str, str]:
+        if self._is_in_form:
+            return {}
+        return {"DPoP": self._proofs.field(self._proof(nonce))}
+
+    def _parameters(self, nonce: str | None) -> dict[str, str]:
+        proof = self._proof(nonce)
+        self._is_in_form = not self._proofs.fits_field(proof)
+        return {PROOF_PARAMETER: proof} if self._is_in_form else {}
+
+    def _proof(self, nonce: str | None) -> str:
         make = partial(
             self._proofs.asymmetric,
             method=self._method,
@@ -73,7 +89,7 @@ class TokenRequest:
             nonce=nonce,
         )
         if self._audience is None:
-            return {"DPoP": make()}
+            return make()
         # A new key for each proof, lost with this request: whoever gets hold of the
         # proof key later cannot decrypt the keys that were delivered before.
         self._private_key = OKPKey.generate_key("X25519")
@@ -84,7 +100,7 @@ class TokenRequest:
             encodings=_ENCODINGS,
             must=self._must,
         )
-        return {"DPoP": make(claims={"dsk": claim})}
+        return make(claims={"dsk": claim})
 
     def _keep_key(self, reply: Reply) -> None:
         if self._audience is None or self._private_key is None or reply.status != 200:

@@ -178,6 +178,7 @@ def parse_compact_jws(
     text: str,
     *,
     max_length: int,
+    max_header_length: int = MAX_HEADER_LENGTH,
     max_structural: int = MAX_STRUCTURAL,
     header: dict[str, Any] | None = None,
     read_payload: Callable[[bytes], dict[str, Any] | None] | None = None,
@@ -189,6 +190,7 @@ def parse_compact_jws(
     what the payload is.
 
     :param max_length: characters that *text* may have.
+    :param max_header_length: characters that its header may have.
     :param max_structural: limit of :func:`parse_json_object`, for header and payload
         each.
     :param header: what the same header gave when it was parsed before; None if it was
@@ -203,7 +205,7 @@ def parse_compact_jws(
     parts = text.split(".", 3)
     if len(parts) != 3 or "" in parts:
         raise MalformedJOSEError("not three parts")
-    if len(parts[0]) > MAX_HEADER_LENGTH:
+    if len(parts[0]) > max_header_length:
         raise MalformedJOSEError("header too long")
     if header is None:
         header = parse_json_object(

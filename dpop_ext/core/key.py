@@ -70,16 +70,12 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
     """
     if not isinstance(jwk, dict):
         raise MalformedProofError("The DPoP proof has no public key.")
-    # By name and before anything is imported: whatever the type and the value say, a
-    # private key must not be made welcome in a header.
-    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
-        raise UnsupportedKeyError("The key in the DPoP proof is not a public key.")
+    check_purpose(jwk, algorithm)
     if algorithm not in ALGORITHMS:
         raise UnsupportedKeyError
     kty, crv = ALGORITHMS[algorithm]
     if jwk.get("kty") != kty or (crv is not None and jwk.get("crv") != crv):
         raise UnsupportedKeyError
-    _check_purpose(jwk, algorithm)
     try:
         if kty == "EC":
             return _import_ec(jwk, FIELDS[jwk["crv"]])
@@ -117,8 +113,16 @@ def is_b64url_of(value: object, *, length: int) -> TypeGuard[str]:
         return False
 
 
-def _check_purpose(jwk: dict[str, Any], algorithm: str) -> None:
-    """Check the members that say what the key is for (:rfc:`7517#section-4`)."""
+def check_purpose(jwk: Mapping[str, Any], algorithm: str) -> None:
+    """Check the members that say what the key is for (:rfc:`7517#section-4`).
+
+    :raises UnsupportedKeyError: private or symmetric, or not meant for signatures with
+        *algorithm*.
+    """
+    # By name and before anything is imported: whatever the type and the value say, a
+    # private key must not be made welcome in a header.
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        raise UnsupportedKeyError("The key in the DPoP proof is not a public key.")
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         raise UnsupportedKeyError
     operations = jwk.get("key_ops", ["verify"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.ml_dsa import ML_DSA, require_support
 from dpop_ext.errors import StaleProofError
 
 
@@ -14,10 +15,13 @@ class ProofPolicy:
     """The rules for proofs, of one server or of one client.
 
     :raises ValueError: an algorithm is not an asymmetric one that this package has, or
-        a number is out of range.
+        one that the cryptography package of this process lacks; or a number is out of
+        range.
     """
 
     #: Accepted JWS algorithms. ``EdDSA`` and ``Ed25519`` are two names of one thing.
+    #: The post-quantum ``ML-DSA-44``, ``ML-DSA-65`` and ``ML-DSA-87`` are taken from
+    #: those who name them: their proofs are 20 times as long.
     algorithms: tuple[str, ...] = ("ES256", "Ed25519", "EdDSA", "PS256")
     #: Age of a proof, in seconds.
     max_age: int = 60
@@ -27,18 +31,26 @@ class ProofPolicy:
     future: int = 30
     #: Length of a proof, in characters.
     max_length: int = 8192
+    #: Length of a proof with an ML-DSA algorithm, in characters.
+    max_ml_dsa_length: int = 12_288
     #: Length of ``jti``, in characters.
     max_jti_length: int = 256
     #: An authorization server demands a proof from every client.
     required: bool = False
+    #: An ML-DSA algorithm is among those that are accepted.
+    has_ml_dsa: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.algorithms or not set(self.algorithms) <= ALGORITHMS.keys():
-            known = ", ".join(ALGORITHMS)
-            raise ValueError(f"algorithms must be some of: {known}")
+        known = [*ALGORITHMS, *ML_DSA]
+        if not self.algorithms or not set(self.algorithms) <= set(known):
+            raise ValueError(f"algorithms must be some of: {', '.join(known)}")
+        has_ml_dsa = not ML_DSA.keys().isdisjoint(self.algorithms)
+        if has_ml_dsa:
+            require_support()
+        object.__setattr__(self, "has_ml_dsa", has_ml_dsa)
         if self.max_age <= 0 or self.leeway < 0 or self.future < 0:
             raise ValueError("max_age must be positive, leeway and future not negative")
-        if self.max_length <= 0 or self.max_jti_length <= 0:
+        if min(self.max_length, self.max_ml_dsa_length, self.max_jti_length) <= 0:
             raise ValueError("lengths must be positive")
 
     @property

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from joserfc.jwk import Key
-
+from dpop_ext.core import ml_dsa
+from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import (
+    MAX_HEADER_LENGTH,
     CompactJWS,
     SignatureCheck,
     b64url_encode,
@@ -23,7 +24,8 @@ from dpop_ext.core.jose import (
     sign_segments,
     signature_check,
 )
-from dpop_ext.core.key import import_proof_key, thumbprint
+from dpop_ext.core.key import import_proof_key
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.target import normalize_target, proof_target
@@ -38,9 +40,13 @@ from dpop_ext.errors import (
 )
 
 PROOF_TYPE: Final = "dpop+jwt"
+#: The parameter of a token request with a proof that is too long for a header field.
+PROOF_PARAMETER: Final = "dpop_proof"
 #: Longest header that is remembered, in characters; one with a 4096 bit RSA key has
 #: about 1000.
 MAX_KNOWN_HEADER: Final = 1200
+#: Longest header with an ML-DSA key, in characters; ML-DSA-87 takes about 4700.
+MAX_ML_DSA_HEADER: Final = 6144
 
 _CLAIMS = frozenset(("jti", "htm", "htu", "iat", "ath", "nonce"))
 
@@ -92,7 +98,7 @@ def access_token_hash(token: str) -> str:
 
 
 def make_proof(
-    key: Key,
+    key: AnyKey,
     *,
     algorithm: str,
     method: str,
@@ -133,7 +139,13 @@ def make_proof(
     )
     segment = join_claims(payload, claims) if claims else b64url_encode(payload)
     header = header or proof_header(key, algorithm=algorithm)
-    return sign_segments(f"{header}.{segment}", key, algorithm=algorithm)
+    signing_input = f"{header}.{segment}"
+    if isinstance(key, AKPKey):
+        if key.alg != algorithm:
+            raise ValueError("the key does not fit the algorithm")
+        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
+        return f"{signing_input}.{b64url_encode(signature)}"
+    return sign_segments(signing_input, key, algorithm=algorithm)
 
 
 def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
@@ -147,7 +159,7 @@ def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
     return json_segment({**claims, **json.loads(usual)})
 
 
-def proof_header(key: Key, *, algorithm: str) -> str:
+def proof_header(key: AnyKey, *, algorithm: str) -> str:
     """Return the header of every proof by *key*, encoded."""
     return json_segment(
         {"typ": PROOF_TYPE, "alg": algorithm, "jwk": _public_members(key)}
@@ -155,13 +167,19 @@ def proof_header(key: Key, *, algorithm: str) -> str:
 
 
 def parse_proof(
-    proof: str, *, max_length: int, known: KnownHeaders | None = None
+    proof: str,
+    *,
+    max_length: int,
+    max_ml_dsa_length: int = 0,
+    known: KnownHeaders | None = None,
 ) -> CompactJWS:
     """Check the form of a proof of either kind.
 
     :param proof: value of the ``DPoP`` header field, as received. Two field lines that
         a server joined hold a comma, which no proof has.
     :param max_length: in characters.
+    :param max_ml_dsa_length: if the ``alg`` is ML-DSA, in characters; 0 where these
+        algorithms are not accepted.
     :param known: headers that need not be parsed again.
     :raises MalformedProofError: not one compact JWS of two JSON objects.
     """
@@ -170,15 +188,35 @@ def parse_proof(
         if known is not None:
             found = known.get(proof[: proof.find(".")].encode())
             header = found.members if found is not None else None
-        return parse_compact_jws(
+        jws = parse_compact_jws(
             proof,
-            max_length=max_length,
+            max_length=max(max_length, max_ml_dsa_length),
+            max_header_length=(
+                MAX_ML_DSA_HEADER if max_ml_dsa_length else MAX_HEADER_LENGTH
+            ),
             header=header,
             read_payload=read_usual_claims,
         )
+        if max_ml_dsa_length:
+            _check_lengths(jws, proof, max_length, max_ml_dsa_length)
+        return jws
+    except DPoPError:
+        raise
     except Exception as error:
         # Whatever a hostile header provokes is a bad proof, not a fault of the server.
         raise MalformedProofError from error
+
+
+def _check_lengths(
+    jws: CompactJWS, proof: str, max_length: int, max_ml_dsa_length: int
+) -> None:
+    """Hold other proofs to their own limits, now that the algorithm is known."""
+    if jws.header.get("alg") in ML_DSA:
+        too_long = len(proof) > max_ml_dsa_length
+    else:
+        too_long = len(proof) > max_length or proof.find(".") > MAX_HEADER_LENGTH
+    if too_long:
+        raise MalformedProofError
 
 
 def proof_type(jws: CompactJWS) -> str:
@@ -249,13 +287,20 @@ def _verify_signature(
     if header is not None:
         check_signature(jws, header.check)
         return header
-    key = import_proof_key(jws.header.get("jwk"), algorithm=algorithm)
-    check = signature_check(key, algorithm=algorithm)
+    key, check = _read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
-    header = ProofHeader(members=jws.header, check=check, jkt=thumbprint(key))
+    header = ProofHeader(members=jws.header, check=check, jkt=any_thumbprint(key))
     if known is not None and len(segment) <= MAX_KNOWN_HEADER:
         known.put(segment, header)
     return header
+
+
+def _read_key(jwk: object, algorithm: str) -> tuple[AnyKey, SignatureCheck]:
+    if algorithm in ML_DSA:
+        akp = ml_dsa.import_proof_key(jwk, algorithm=algorithm)
+        return akp, ml_dsa.signature_check(akp)
+    key = import_proof_key(jwk, algorithm=algorithm)
+    return key, signature_check(key, algorithm=algorithm)
 
 
 def _read_claims(
@@ -311,8 +356,10 @@ def check_hash(ath: object, expected: str) -> None:
         raise TokenMismatchError
 
 
-def _public_members(key: Key) -> dict[str, Any]:
+def _public_members(key: AnyKey) -> dict[str, Any]:
     """Return the members of *key* that its thumbprint covers, and no other."""
+    if isinstance(key, AKPKey):
+        return key.as_dict()
     public = key.as_dict(private=False)
     return {
         name: public[name]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.exchange import Attempt, Outcome, extend_form
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
@@ -115,12 +115,18 @@ class TokenEndpointAuth:
             request, flow, earlier=[], prepare=self._authenticate, with_body=True
         )
 
-    def _authenticate(self, request: Any) -> Any:
+    def _authenticate(self, request: Any, attempt: Attempt) -> Any:
+        fields = request.headers.copy()
+        content = request.content
+        if content:
+            content = extend_form(content, attempt.parameters())
+            # The library counts anew.
+            fields.pop("Content-Length", None)
         copy = self.library.Request(
             request.method,
             request.url,
-            headers=request.headers,
-            content=request.content,
+            headers=fields,
+            content=content,
             extensions=request.extensions,
         )
         authenticated = next(self._client_auth.auth_flow(copy))

@@ -77,7 +77,7 @@ def send_signed(
     *,
     earlier: list[Any],
     finish: Callable[[Outcome], None] | None = None,
-    prepare: Callable[[Any], Any] = lambda request: request,
+    prepare: Callable[[Any, Attempt], Any] = lambda request, _attempt: request,
     with_body: bool = False,
 ) -> Generator[Any, Any, list[Any]]:
     """Send a request as its flow says.
@@ -92,7 +92,7 @@ def send_signed(
     """
     attempt = next(flow)
     while True:
-        signed = prepare(request)
+        signed = prepare(request, attempt)
         response = yield _sign(signed, attempt)
         # The library lists the refusals before, then any redirects of this attempt.
         hops = [*response.history, response][len(earlier) :]

@@ -19,7 +19,13 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPHeaderDict
 
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+from dpop_ext.client.exchange import (
+    Attempt,
+    Flow,
+    Outcome,
+    Reply,
+    extend_form,
+)
 
 #: Starts a flow for a method, a URL, and a body that can or cannot be sent again.
 Begin: TypeAlias = Callable[[str, str, bool], Flow]
@@ -95,6 +101,9 @@ class Exchange:
         if self._authenticate is not None:
             request.url, request.body = self._url, self._body
             self._authenticate(request)
+            if isinstance(request.body, str | bytes) and self._attempt is not None:
+                parameters = self._attempt.parameters()
+                request.body = extend_form(request.body, parameters)
             request.prepare_content_length(request.body)
         request.headers = SignedHeaders(request.headers, self)
         if follow not in request.hooks["response"]:

@@ -1,0 +1,199 @@
+"""Post-quantum proofs that are too long for a header field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.exchange import Reply, extend_form
+from dpop_ext.client.keyfile import load_key, save_key
+from dpop_ext.client.proof_maker import MAX_FIELD
+from dpop_ext.client.signer import ProofSigner
+from dpop_ext.core import ml_dsa
+from dpop_ext.core.ml_dsa import ML_DSA
+from dpop_ext.errors import ProofTooLongError, UnsupportedKeyError
+from tests.client.driving import (
+    EXPIRED_KEY,
+    INVALID_PROOF,
+    ISSUER,
+    OK,
+    POLICY,
+    RESOURCE,
+    STALE_KEY,
+    TOKEN_ENDPOINT,
+    UNKNOWN_KEY,
+    as_nonce,
+    drive,
+)
+from tests.client.reading import read
+from tests.client.token_server import token_response
+from tests.conftest import Clock
+
+AUDIENCE = Audience.of(ISSUER, RESOURCE)
+API = f"{RESOURCE}/accounts"
+
+
+@pytest.fixture
+def long_signer(clock: Clock) -> ProofSigner:
+    return ProofSigner.generate("ML-DSA-65", clock=clock)
+
+
+@pytest.mark.parametrize("algorithm", ML_DSA)
+def test_a_signer_is_made_for_a_named_algorithm(algorithm: str) -> None:
+    signer = ProofSigner.generate(algorithm)
+    assert signer.algorithm == algorithm
+    assert len(signer.jkt) == 43
+    assert ProofSigner.generate(algorithm, supported=["ES256", algorithm]).algorithm
+    with pytest.raises(UnsupportedKeyError):
+        ProofSigner.generate(algorithm, supported=["ES256"])
+
+
+@pytest.mark.requirement("R2302")
+def test_no_signer_is_post_quantum_unless_asked_to_be() -> None:
+    assert ProofSigner.generate(supported=["ML-DSA-65", "RS256"]).algorithm == "RS256"
+    with pytest.raises(UnsupportedKeyError):
+        ProofSigner.generate(supported=list(ML_DSA))
+
+
+@pytest.mark.parametrize("algorithm", ML_DSA)
+def test_a_key_comes_back_from_its_file(algorithm: str, tmp_path: Path) -> None:
+    key = ml_dsa.generate(algorithm)
+    save_key(tmp_path / "key.jwk", key)
+    loaded = load_key(tmp_path / "key.jwk")
+    assert loaded.as_dict(private=True) == key.as_dict(private=True)
+    assert ProofSigner(loaded).jkt == key.thumbprint()
+    with pytest.raises(ValueError, match="another algorithm"):
+        ProofSigner(loaded, algorithm="ES256")
+
+
+def test_the_file_of_a_public_key_is_not_a_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "key.jwk"
+    path.write_text(json.dumps(ml_dsa.generate("ML-DSA-44").as_dict()))
+    path.chmod(0o600)
+    with pytest.raises(ValueError, match="private JWK") as caught:
+        load_key(path)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.requirement("R2307", "T-1")
+def test_a_token_request_has_a_long_proof_in_its_form(long_signer: ProofSigner) -> None:
+    flow = long_signer.token_request(method="POST", url=TOKEN_ENDPOINT)
+    attempt = next(flow)
+    parameters = dict(attempt.parameters())
+    assert attempt.headers() == {}
+    proof = parameters.pop("dpop_proof")
+    assert not parameters
+    assert len(proof) > MAX_FIELD
+    claims = read(proof).claims
+    assert (claims["htm"], claims["htu"]) == ("POST", TOKEN_ENDPOINT)
+
+
+@pytest.mark.requirement("R2307")
+def test_a_short_proof_stays_in_the_header(clock: Clock) -> None:
+    for algorithm in ("ES256", "ML-DSA-44"):
+        signer = ProofSigner.generate(algorithm, clock=clock)
+        attempt = next(signer.token_request(method="POST", url=TOKEN_ENDPOINT))
+        assert attempt.parameters() == {}
+        assert set(attempt.headers()) == {"DPoP"}
+
+
+@pytest.mark.requirement("R2307", "N-3")
+def test_the_nonce_is_in_the_next_proof_of_the_form(long_signer: ProofSigner) -> None:
+    flow = long_signer.token_request(method="POST", url=TOKEN_ENDPOINT)
+    first = next(flow).parameters()["dpop_proof"]
+    second = flow.send(as_nonce("n-1")).parameters()["dpop_proof"]
+    assert "nonce" not in read(first).claims
+    assert read(second).claims["nonce"] == "n-1"
+    assert read(first).claims["jti"] != read(second).claims["jti"]
+
+
+@pytest.mark.requirement("R2307")
+def test_a_client_that_sends_no_form_is_told(long_signer: ProofSigner) -> None:
+    attempt = next(long_signer.token_request(method="POST", url=TOKEN_ENDPOINT))
+    with pytest.raises(ProofTooLongError):
+        attempt.headers()
+
+
+@pytest.mark.requirement("R2307")
+def test_a_resource_server_gets_no_long_proof(long_signer: ProofSigner) -> None:
+    flow = long_signer.resource_request(method="GET", url=API, access_token="access")
+    attempt = next(flow)
+    assert attempt.parameters() == {}
+    with pytest.raises(ProofTooLongError, match="symmetric key") as caught:
+        attempt.headers()
+    assert caught.value.code == "proof_too_long"
+    assert str(MAX_FIELD) in caught.value.description
+
+
+def test_the_length_of_the_request_counts_for_a_short_one(clock: Clock) -> None:
+    signer = ProofSigner.generate("ML-DSA-44", clock=clock)
+    flow = signer.resource_request(method="GET", url=API, access_token="access")
+    assert "DPoP" in next(flow).headers()
+    long_url = f"{API}/{'a' * 2000}"
+    flow = signer.resource_request(method="GET", url=long_url, access_token="access")
+    with pytest.raises(ProofTooLongError):
+        next(flow).headers()
+
+
+@pytest.fixture
+def keyed_signer(long_signer: ProofSigner, clock: Clock) -> ProofSigner:
+    """Has a symmetric key for the token ``access``."""
+    flow = long_signer.token_request(
+        method="POST", url=TOKEN_ENDPOINT, audience=AUDIENCE
+    )
+    proof = next(flow).parameters()["dpop_proof"]
+    response = token_response(proof, access_token="access", now=clock.now)
+    with pytest.raises(StopIteration):
+        flow.send(Reply(status=200, body=json.dumps(response).encode()))
+    return long_signer
+
+
+def test_a_symmetric_key_serves_a_post_quantum_client(
+    keyed_signer: ProofSigner,
+) -> None:
+    flow = keyed_signer.resource_request(method="GET", url=API, access_token="access")
+    driven = drive(flow, OK)
+    assert driven.kinds == "s"
+    assert len(driven.headers[0]["DPoP"]) < 400
+
+
+@pytest.mark.requirement("R2307")
+@pytest.mark.parametrize(
+    ("refusal", "refresh_due"),
+    [
+        (STALE_KEY, True),
+        (EXPIRED_KEY, True),
+        (UNKNOWN_KEY, False),
+        (POLICY, False),
+    ],
+)
+def test_where_no_asymmetric_proof_fits_the_refusal_is_the_answer(
+    keyed_signer: ProofSigner, refusal: Reply, refresh_due: bool
+) -> None:
+    flow = keyed_signer.resource_request(method="GET", url=API, access_token="access")
+    driven = drive(flow, refusal)
+    assert driven.kinds == "s"
+    assert driven.outcome is not None
+    assert driven.outcome.refresh_due is refresh_due
+
+
+def test_a_second_symmetric_proof_is_no_matter_of_length(
+    keyed_signer: ProofSigner,
+) -> None:
+    flow = keyed_signer.resource_request(method="GET", url=API, access_token="access")
+    assert drive(flow, INVALID_PROOF, OK).kinds == "ss"
+
+
+@pytest.mark.parametrize("body", ["grant_type=a&x=%20", b"grant_type=a&x=%20", "", b""])
+def test_a_form_is_extended_as_it_is(body: str | bytes) -> None:
+    extended = extend_form(body, {"dpop_proof": "a.b-_.c"})
+    assert type(extended) is type(body)
+    text = extended if isinstance(extended, str) else extended.decode()
+    before = body if isinstance(body, str) else body.decode()
+    assert text.startswith(before)
+    assert parse_qs(text) == parse_qs(before) | {"dpop_proof": ["a.b-_.c"]}
+    assert extend_form(body, {}) == body
