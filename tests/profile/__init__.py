@@ -1,0 +1,1 @@
+"""The DPoP Symmetric Profile 1.0 as a whole: its vectors and its documents."""

@@ -1,0 +1,1 @@
+"""Vectors of the DPoP Symmetric Profile 1.0 with a verdict, good and bad."""
