@@ -46,6 +46,7 @@ UNNEEDED = {
     "dpop_ext.client": EXTRAS | {"authlib"},
     "dpop_ext.authorization_server": EXTRAS,
     "dpop_ext.resource_server": EXTRAS,
+    "dpop_ext.cli": EXTRAS | {"authlib"},
     "dpop_ext.integrations.wsgi": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
@@ -53,6 +54,7 @@ UNNEEDED = {
     "dpop_ext.integrations.httpx2_client": EXTRAS - HTTPX2,
     "dpop_ext.integrations.authlib_httpx": EXTRAS - HTTPX2,
     "dpop_ext.integrations.sqla_oauth2": EXTRAS - SQL,
+    "dpop_ext.integrations.sqla_secrets": EXTRAS - SQL | {"authlib"},
 }
 
 IMPORT_WITHOUT = """

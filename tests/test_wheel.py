@@ -29,7 +29,7 @@ SQL = "dpop_ext.integrations.sqla_oauth2"
 #: What can be imported with an extra besides what can be imported without any.
 MODULES: dict[str, tuple[str, ...]] = {
     "": (),
-    "cli": ("click",),
+    "cli": ("dpop_ext.cli.group",),
     "demo": (FLASK, REQUESTS, SQL, "gunicorn"),
     "django": ("django",),
     "docs": ("sphinx",),
@@ -128,6 +128,9 @@ def test_the_wheel_imports_with_one_extra_alone(
     )
     assert imported.returncode == 0, imported.stderr
     origins = [Path(line) for line in imported.stdout.splitlines()]
+    if extra == "cli":
+        command = python.with_name("dpop-ext")
+        assert subprocess.check_output([command, "--version"]).split()[-1] == b"0.1.0"
     assert len(origins) == len(EVERYWHERE) + len(MODULES[extra])
     assert all(path.is_relative_to(tmp_path) for path in origins)
 

@@ -1,0 +1,21 @@
+"""The command line ``dpop-ext``."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command, and end the process: 1 for a refusal, 2 for a wrong command line.
+
+    :param arguments: without the name of the program; None takes those of the process.
+    """
+    try:
+        from dpop_ext.cli.group import dpop_ext  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.exit("dpop-ext: the package click is missing: pip install 'dpop-ext[cli]'")
+    dpop_ext.main(arguments, prog_name="dpop-ext")

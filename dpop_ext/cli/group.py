@@ -1,0 +1,84 @@
+"""The commands by name, each loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Final
+
+import click
+
+from dpop_ext.errors import DPoPError
+
+#: Module and one line of help of each command. The module has an object of the
+#: command's name that is one of click's commands.
+COMMANDS: Final = {
+    "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),
+}
+
+#: The extra that brings a package.
+EXTRAS: Final = {
+    "alembic": "migrations",
+    "authlib": "",
+    "redis": "redis",
+    "requests": "requests",
+    "sqlalchemy": "sql",
+}
+
+
+class Refusal(click.ClickException):
+    """What cannot be done, in one line; exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.echo(f"dpop-ext: {self.message}", file=file, err=True)
+
+
+class LazyGroup(click.Group):
+    """Loads the module of a command when it is called, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list of the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and say in one line why it could not do what was asked."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if not EXTRAS.get(package):
+                raise
+            raise Refusal(
+                f"the package {package} is missing: "
+                f"pip install 'dpop-ext[{EXTRAS[package]}]'"
+            ) from error
+        except DPoPError as error:
+            raise Refusal(error.description) from error
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    epilog="Exit code: 0 done, 1 refused, 2 wrong command line.",
+)
+@click.version_option(package_name="dpop-ext", prog_name="dpop-ext")
+def dpop_ext() -> None:
+    """Tools for DPoP (RFC 9449) and the DPoP Symmetric Profile."""

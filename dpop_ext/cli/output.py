@@ -1,0 +1,48 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+#: For a command that prints data.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns. Text that has a style is as wide as it looks."""
+    lines = [list(header), *map(list, rows)]
+    widths = [
+        max(len(click.unstyle(line[column])) for line in lines)
+        for column in range(len(header))
+    ]
+    for line in lines:
+        padded = [
+            cell + " " * (width - len(click.unstyle(cell)))
+            for cell, width in zip(line, widths, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())
+
+
+def utc(seconds: int) -> str:
+    """Return a time as people read it."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
+
+
+def duration(seconds: int) -> str:
+    """Return a number of seconds as people say it: the two largest units."""
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"

@@ -1,0 +1,83 @@
+"""The database of an authorization server, as an operator names it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets, find_issuers
+from dpop_ext.stores.private_file import read_private
+from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+
+#: The key itself, in base64url, for those who keep keys out of files.
+KEY_VARIABLE: Final = "DPOP_EXT_DATABASE_KEY"
+
+_MAX_KEY_FILE = 1024
+
+
+def open_secrets(
+    url: str, *, key_file: Path | None, issuer: str | None
+) -> SQLAudienceSecrets:
+    """Return the secrets of an issuer.
+
+    :param url: SQLAlchemy URL of a database that is there.
+    :param key_file: None takes the key from :data:`KEY_VARIABLE`.
+    :param issuer: None takes the only one.
+    :raises Refusal: something of this is missing or cannot be used.
+    """
+    engine = _engine(url)
+    try:
+        issuers = find_issuers(engine)
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or type(error).__name__
+        raise Refusal(f"--database: {str(reason).splitlines()[0]}") from error
+    if not issuers:
+        raise Refusal("--database: there are no derivation secrets in it")
+    if issuer is None and len(issuers) > 1:
+        raise Refusal(f"--issuer: name one of {', '.join(issuers)}")
+    if issuer is not None and issuer not in issuers:
+        raise Refusal(f"--issuer: only {', '.join(issuers)} is in the database")
+    return SQLAudienceSecrets(engine, _read_key(key_file), issuer=issuer or issuers[0])
+
+
+def _engine(url: str) -> sqlalchemy.Engine:
+    try:
+        location = sqlalchemy.make_url(url)
+        if location.get_backend_name() == "sqlite":
+            # Or an empty one would be made.
+            path = location.database
+            if not path or not Path(path).is_file():
+                raise Refusal("--database: there is no such file")
+        # Parameters of statements stay out of errors.
+        return sqlalchemy.create_engine(location, hide_parameters=True)
+    except ArgumentError as error:
+        # The URL may hold a password: it stays out of the message.
+        raise Refusal("--database: not a URL of a database") from error
+
+
+def _read_key(path: Path | None) -> SecretBytes:
+    source = KEY_VARIABLE if path is None else str(path)
+    try:
+        if path is None:
+            text = os.environ[KEY_VARIABLE]
+        else:
+            content = read_private(path, max_size=_MAX_KEY_FILE)
+            text = content.decode("ascii", "replace")
+        key = base64.b64decode(text.strip() + "=", altchars=b"-_", validate=True)
+    except KeyError as error:
+        raise Refusal(f"the key is missing: --key-file, or {source}") from error
+    except OSError as error:
+        raise Refusal(f"{source}: {error.strerror or error}") from error
+    except binascii.Error as error:
+        raise Refusal(f"{source}: not base64url") from error
+    if len(key) != ROW_KEY_LENGTH:
+        raise Refusal(f"{source}: the key must be {ROW_KEY_LENGTH} bytes")
+    return SecretBytes(key)

@@ -1,0 +1,310 @@
+"""The derivation secrets of an authorization server, in a database.
+
+DPoP Symmetric Profile 1.0. Any number of servers share them: SQLite or PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from sqlalchemy import Engine, MetaData, select
+from sqlalchemy.exc import DBAPIError
+
+from dpop_ext.errors import StoreError
+from dpop_ext.integrations.sqla_secret_rows import (
+    ChangedMeanwhileError,
+    SecretRows,
+    store_errors,
+)
+from dpop_ext.stores.secret_tables import PREFIX, define_secret_tables
+from dpop_ext.symmetric import rotation
+from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+
+#: Times that a change is tried which another server was faster with.
+ATTEMPTS: Final = 20
+#: Seconds between two of them.
+PAUSE: Final = 0.02
+#: The keyrings of a database have one epoch: the number of a change is never less than
+#: the time of it, so that it goes up even over a backup that was restored.
+EPOCH: Final = 1
+
+T = TypeVar("T")
+#: Returns a version as it is to be, from all of them, their plan and the time.
+Change = Callable[[Sequence[AudienceSecret], RotationPlan, int], AudienceSecret]
+
+
+def find_issuers(engine: Engine, *, prefix: str = PREFIX) -> list[str]:
+    """Return the issuers that have secrets in a database.
+
+    :raises SQLAlchemyError: it did not answer, or has no such tables.
+    """
+    table = define_secret_tables(MetaData(), prefix=prefix).audiences
+    query = select(table.c.issuer).distinct().order_by(table.c.issuer)
+    with engine.connect() as connection:
+        return list(connection.scalars(query))
+
+
+class SQLAudienceSecrets:
+    """Makes, rotates and erases secrets; see :class:`.stores.base.AudienceSecrets`.
+
+    ::
+
+        secrets = SQLAudienceSecrets(engine, key, issuer="https://as.example.com")
+        secrets.create_schema()
+        secrets.register("https://api.example.com", RotationPlan(poll=300))
+        SymmetricKeys(secrets, issuer=...)
+        SymmetricKeyringEndpoint(secrets, ..., poll=300)
+
+    Which version keys are issued with depends on the time alone. What is due, such as
+    the next version, is done by whoever looks at the secrets first, and once.
+
+    :param engine: for SQLite in a file or PostgreSQL. Its connections are not those of
+        a request, whose transaction must not end because of a look at a secret.
+    :param key: 32 random bytes, which stay out of the database: the secrets in it are
+        encrypted with them.
+    :param issuer: issuer identifier of the authorization server.
+    :param prefix: beginning of the names of the tables; see
+        :func:`dpop_ext.stores.secret_tables.define_secret_tables`.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: SecretBytes,
+        *,
+        issuer: str,
+        prefix: str = PREFIX,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self._engine = engine
+        self._key = key
+        self._metadata = MetaData()
+        self._tables = define_secret_tables(self._metadata, prefix=prefix)
+        self._clock = clock
+        self._seen: dict[tuple[str, int], int] = {}
+        # From a query to the look at its rows: in between, another thread could see
+        # newer ones, and these would look as if they had been put back.
+        self._reading = threading.Lock()
+
+    def create_schema(self) -> None:
+        """Create the tables, if they are not there; many processes may do so at once.
+
+        :raises StoreError: the database does not let us.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._metadata.create_all(self._engine)
+                return
+            except DBAPIError as error:
+                # To look and to create are two steps.
+                if attempt == ATTEMPTS:
+                    raise StoreError from error
+                time.sleep(PAUSE)
+
+    def audiences(self) -> list[str]:
+        """Return the audiences that have secrets of this issuer.
+
+        :raises StoreError: the database did not answer.
+        """
+        return self._repeated(SecretRows.audiences)
+
+    def plan(self, audience: str) -> RotationPlan | None:
+        """Return how the secrets of *audience* are rotated; None if it has none.
+
+        :raises StoreError: the database did not answer, or the plan is damaged.
+        """
+        return self._repeated(lambda rows: rows.plan(audience))
+
+    def register(
+        self, audience: str, plan: RotationPlan, *, at_once: bool = False
+    ) -> None:
+        """Give *audience* its first version, or those to come another plan.
+
+        :param at_once: begin with an active version, and not with a pending one: for a
+            resource server that starts after this and so can have missed nothing.
+        :raises StoreError: the database did not answer.
+        """
+        self._repeated(lambda rows: rows.write_plan(audience, plan))
+        self._change(audience, at_once=at_once)
+
+    def load(self, audience: str) -> SecretRing | None:
+        """Return the secrets to issue keys with; None for an unknown audience.
+
+        :raises StoreError: the database did not answer, or a row was tampered with.
+        """
+        loaded = self._load(audience)
+        if loaded is None:
+            return None
+        stored, _ = loaded
+        # Not as they were stored: by a server whose clock is another one.
+        entries = rotation.states(list(stored), now=int(self._clock()))
+        return SecretRing(entries, issuer=self.issuer, audience=audience)
+
+    def load_numbered(self, audience: str) -> tuple[SecretRing, int, int] | None:
+        """Return the secrets to publish; see :class:`.stores.base.NumberedSecrets`.
+
+        They are in the states that were stored, which is what the number counts.
+
+        :raises StoreError: as :meth:`load`.
+        """
+        loaded = self._load(audience)
+        return None if loaded is None else (loaded[0], EPOCH, loaded[1])
+
+    def peek(self, audience: str) -> list[AudienceSecret]:
+        """Return the versions in the states that they have now, and change nothing.
+
+        :raises StoreError: as :meth:`load`.
+        """
+        ring, _ = self._repeated(lambda rows: self._read(rows, audience))
+        return rotation.states(list(ring), now=int(self._clock()))
+
+    def rotate(self, audience: str) -> AudienceSecret:
+        """Make a version that takes over after the pending period; return it.
+
+        :raises RotationError: one is pending, or as many are live as may be.
+        :raises StoreError: as :meth:`load`, or the audience is not known.
+        """
+        made = self._change(audience, rotate=True)
+        assert made is not None  # noqa: S101 - or there was an error
+        return made
+
+    def revoke(self, audience: str, version: int) -> AudienceSecret | None:
+        """Erase *version* at once. Resource servers learn of it with their next poll.
+
+        If that leaves none to issue keys with, the next version is made, from a new
+        root; it takes over after the pending period.
+
+        :returns: the version that was made, if any.
+        :raises RotationError: there is no such version, or it has ended.
+        :raises StoreError: as :meth:`rotate`.
+        """
+        return self._change(
+            audience,
+            lambda entries, _, now: rotation.revoked(entries, version, now=now),
+        )
+
+    def retire(self, audience: str, version: int) -> None:
+        """Erase *version*, which no token needs any more.
+
+        :raises RotationError: one may, there is no such version, or it has ended.
+        :raises StoreError: as :meth:`rotate`.
+        """
+        self._change(
+            audience,
+            lambda entries, plan, now: rotation.retired(
+                entries, version, plan, now=now
+            ),
+        )
+
+    def _load(self, audience: str) -> tuple[SecretRing, int] | None:
+        """Return the secrets as they are stored, after what was due, and the number."""
+
+        def read(rows: SecretRows) -> tuple[SecretRing, int, bool] | None:
+            plan = rows.plan(audience)
+            if plan is None:
+                return None
+            ring, sequences = self._read(rows, audience)
+            entries, now = list(ring), int(self._clock())
+            is_due = rotation.advanced(entries, now=now) != entries
+            is_due |= rotation.successor_due(entries, plan, now=now) <= now
+            return ring, max(sequences.values(), default=0), is_due
+
+        for _ in range(ATTEMPTS):
+            loaded = self._repeated(read)
+            if loaded is None:
+                return None
+            if not loaded[2]:
+                return loaded[:2]
+            self._change(audience)
+        raise StoreError("The derivation secrets do not come to rest.")
+
+    def _read(
+        self, rows: SecretRows, audience: str
+    ) -> tuple[SecretRing, dict[int, int]]:
+        with self._reading:
+            ring, sequences = rows.read(audience)
+            for version, sequence in sequences.items():
+                # An old row put back in its place opens as well as it ever did.
+                key = (audience, version)
+                if sequence < self._seen.get(key, 0):
+                    raise StoreError("A derivation secret is older than it has been.")
+                self._seen[key] = sequence
+        return ring, sequences
+
+    def _change(
+        self,
+        audience: str,
+        change: Change | None = None,
+        *,
+        rotate: bool = False,
+        at_once: bool = False,
+    ) -> AudienceSecret | None:
+        """Do what is due, and *change*; return the version that was made, if any."""
+
+        def try_once(rows: SecretRows) -> AudienceSecret | None:
+            plan = rows.plan(audience)
+            if plan is None:
+                raise StoreError("The audience has no derivation secrets.")
+            ring, sequences = self._read(rows, audience)
+            before, now = list(ring), int(self._clock())
+            after = {e.version: e for e in rotation.advanced(before, now=now)}
+            if change is not None:
+                changed = change(list(after.values()), plan, now)
+                after[changed.version] = changed
+            entries = list(after.values())
+            times = None
+            if not entries and at_once:
+                times = (now, now + plan.active_period + plan.verify_period)
+            elif rotate:
+                times = rotation.successor_times(entries, plan, now=now)
+            elif rotation.successor_due(entries, plan, now=now) <= now:
+                times = rotation.following_times(entries, plan, now=now)
+
+            sequence = max([now, *(number + 1 for number in sequences.values())])
+            for entry, earlier in zip(entries, before, strict=True):
+                if entry != earlier:
+                    replaces = sequences[entry.version]
+                    rows.write(audience, entry, sequence=sequence, replaces=replaces)
+                    sequence += 1
+            made = None
+            if times is not None:
+                made = rows.add(
+                    audience,
+                    version=ring.highest_version + 1,
+                    times=times,
+                    sequence=sequence,
+                    # What an operator does may be about a root that is known.
+                    root_since=now
+                    if rotate or change is not None
+                    else now - plan.active_period,
+                    now=now,
+                )
+            rows.erase_unused_roots()
+            return made
+
+        return self._repeated(try_once)
+
+    def _repeated(self, step: Callable[[SecretRows], T]) -> T:
+        """Return the result of *step*, in a transaction that no other one disturbed."""
+        for _ in range(ATTEMPTS):
+            try:
+                with self._transaction() as rows:
+                    return step(rows)
+            except ChangedMeanwhileError:
+                time.sleep(PAUSE)
+        raise StoreError("The derivation secrets are being changed.")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[SecretRows]:
+        with store_errors(), self._engine.begin() as connection:
+            yield SecretRows(
+                connection, self._tables, issuer=self.issuer, key=self._key
+            )

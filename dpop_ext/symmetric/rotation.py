@@ -1,0 +1,286 @@
+"""When versions of a derivation secret begin and end (DPoP Symmetric Profile 1.0).
+
+A version is published, as pending, before keys are issued with it; then it is active;
+then it is kept until the last token of it has ended. All of it follows from times that
+were fixed when it was made: servers that share the secrets need not tell each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL, SKEW
+from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretState
+
+#: Versions that may be live at once: one in each state.
+MAX_LIVE: Final = 3
+#: Shortest and longest time for which a version is issued with, in seconds.
+MIN_ACTIVE: Final = 360
+MAX_ACTIVE: Final = 259_200
+#: A key ends this long before its derivation secret does, in seconds: the clocks and
+#: the caches of resource servers need not be ours.
+SECRET_MARGIN: Final = 120
+#: Longest access token, in seconds.
+MAX_TOKEN_LIFETIME: Final = 86_400
+
+_ENDED: Final = ("retired", "revoked")
+_ORDER: Final = {
+    "pending": 0,
+    "active": 1,
+    "verify_only": 2,
+    "retired": 3,
+    "revoked": 3,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationPlan:
+    """How the secrets of an audience are rotated. All times are in seconds.
+
+    :raises ValueError: the numbers do not fit together; the text says what would.
+    """
+
+    #: Seconds between two polls of a resource server, which adds up to a tenth.
+    poll: int = 300
+    #: After which a poll that was not answered has failed.
+    fetch_timeout: int = 10
+    #: Life of the longest access token.
+    token_lifetime: int = 600
+    #: How long keys are issued with a version.
+    active_period: int = 86_400
+    #: How long a version is published before; 0: as short as may be. With as much as
+    #: the active period there is always one that can take over at once.
+    pending_period: int = 0
+    #: How long a version is good after; 0: as short as may be.
+    verify_period: int = 0
+
+    def __post_init__(self) -> None:
+        if not MIN_POLL <= self.poll <= MAX_POLL:
+            raise ValueError(f"poll is from {MIN_POLL} to {MAX_POLL} seconds")
+        if not 1 <= self.fetch_timeout <= 60:
+            raise ValueError("fetch_timeout is from 1 to 60 seconds")
+        if not 1 <= self.token_lifetime <= MAX_TOKEN_LIFETIME:
+            raise ValueError(
+                f"token_lifetime is from 1 to {MAX_TOKEN_LIFETIME} seconds"
+            )
+        if not MIN_ACTIVE <= self.active_period <= MAX_ACTIVE:
+            raise ValueError(
+                f"active_period is from {MIN_ACTIVE} to {MAX_ACTIVE} seconds"
+            )
+        # Twice the longest interval between two polls, as one of them may fail.
+        pending = 2 * (self.poll + self.poll // 10) + SKEW + self.fetch_timeout
+        self._at_least("pending_period", pending)
+        self._at_least("verify_period", self.token_lifetime + SECRET_MARGIN)
+        least = -(-(self.pending_period + self.verify_period) // (MAX_LIVE - 1))
+        if self.active_period < least:
+            raise ValueError(
+                f"active_period must be {least} seconds or more, half of pending_period"
+                f" and verify_period, or more than {MAX_LIVE} versions would live"
+            )
+
+    def _at_least(self, name: str, least: int) -> None:
+        value = getattr(self, name) or least
+        if value < least:
+            raise ValueError(f"{name} must be {least} seconds or more")
+        object.__setattr__(self, name, value)
+
+
+class RotationError(ValueError):
+    """A change would break the schedule. The text says when it would not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextChange:
+    """What happens to the secrets of an audience by itself, and when."""
+
+    #: In seconds since the epoch.
+    at: int
+    #: None for a version that will be made.
+    version: int | None
+    #: What it becomes.
+    state: SecretState
+
+
+def states(entries: Sequence[AudienceSecret], *, now: int) -> list[AudienceSecret]:
+    """Return the versions in the states that they have at *now*.
+
+    Those past their time are retired, and have no secret any more.
+
+    :param entries: all versions, as they were stored at any time before.
+    :param now: seconds since the epoch.
+    """
+    turn = _turn(entries, now=now)
+    return [_at(entry, turn, now=now) for entry in entries]
+
+
+def advanced(entries: Sequence[AudienceSecret], *, now: int) -> list[AudienceSecret]:
+    """Return the versions in the states that are to be stored at *now*.
+
+    As :func:`states`, but nothing goes back to an earlier state: the clock of whoever
+    stored it may be ahead of ours.
+    """
+    return [
+        later if _ORDER[later.state] > _ORDER[entry.state] else entry
+        for entry, later in zip(entries, states(entries, now=now), strict=True)
+    ]
+
+
+def successor_due(
+    entries: Sequence[AudienceSecret], plan: RotationPlan, *, now: int
+) -> int:
+    """Return when the next version is to be made, in seconds since the epoch."""
+    last = _last(entries, now=now)
+    if last is None:
+        return now
+    due = last.not_before + plan.active_period - plan.pending_period
+    live = _live(entries, now=now)
+    if len(live) >= MAX_LIVE:
+        due = max(due, min(entry.expires_at for entry in live))
+    return due
+
+
+def following_times(
+    entries: Sequence[AudienceSecret], plan: RotationPlan, *, now: int
+) -> tuple[int, int]:
+    """Return when the version that is due now begins and ends."""
+    not_before = now + plan.pending_period
+    last = _last(entries, now=now)
+    if last is not None:
+        not_before = max(not_before, last.not_before + plan.active_period)
+    return not_before, not_before + plan.active_period + plan.verify_period
+
+
+def successor_times(
+    entries: Sequence[AudienceSecret], plan: RotationPlan, *, now: int
+) -> tuple[int, int]:
+    """Return when a version that an operator has made now begins and ends.
+
+    :raises RotationError: one is pending, or as many are live as may be.
+    """
+    live = _live(entries, now=now)
+    for entry in live:
+        if entry.not_before > now:
+            raise RotationError(
+                f"version {entry.version} is pending already; it takes over in "
+                f"{entry.not_before - now} seconds"
+            )
+    if len(live) >= MAX_LIVE:
+        first = min(live, key=lambda entry: entry.expires_at)
+        raise RotationError(
+            f"{len(live)} versions are live, and no more may be; version "
+            f"{first.version} ends in {first.expires_at - now} seconds: rotate after "
+            "that, or revoke one"
+        )
+    not_before = now + plan.pending_period
+    return not_before, not_before + plan.active_period + plan.verify_period
+
+
+def revoked(
+    entries: Sequence[AudienceSecret], version: int, *, now: int
+) -> AudienceSecret:
+    """Return what remains of *version* once it is revoked.
+
+    :raises RotationError: there is no such version, or it has ended.
+    """
+    entry = _find(entries, version, now=now)
+    # One that was pending never had its turn, and must not take it from another.
+    begun = entry.not_before if entry.not_before <= now else 0
+    return dataclasses.replace(entry, state="revoked", not_before=begun, secret=None)
+
+
+def retired(
+    entries: Sequence[AudienceSecret], version: int, plan: RotationPlan, *, now: int
+) -> AudienceSecret:
+    """Return what remains of *version* once it is retired.
+
+    :raises RotationError: there is no such version, it has ended, or a token that
+        needs it may be good yet.
+    """
+    entry = _find(entries, version, now=now)
+    after = [e.not_before for e in entries if entry.not_before < e.not_before <= now]
+    if entry.state != "verify_only" or not after:
+        raise RotationError(
+            f"version {version} is {entry.state}: rotate first, and retire it when its "
+            "tokens have ended; or revoke it"
+        )
+    wait = min(after) + plan.verify_period - now
+    if wait > 0:
+        raise RotationError(
+            f"tokens that need version {version} may be good for another {wait} "
+            "seconds: retire it after that, or revoke it"
+        )
+    return dataclasses.replace(entry, state="retired", secret=None)
+
+
+def changes_ahead(
+    entries: Sequence[AudienceSecret], plan: RotationPlan, *, now: int
+) -> list[NextChange]:
+    """Return what will happen if nobody does anything, the earliest first.
+
+    :param entries: as :func:`states` returns them.
+    """
+    live = _live(entries, now=now)
+    starts = [entry.not_before for entry in live if entry.not_before > now]
+    takeover = min([*starts, following_times(entries, plan, now=now)[0]])
+    due = successor_due(entries, plan, now=now)
+    ahead = [NextChange(at=max(due, now), version=None, state="pending")]
+    for entry in live:
+        at, becomes = _next_state(entry, takeover=takeover)
+        ahead.append(NextChange(at=at, version=entry.version, state=becomes))
+    return sorted(ahead, key=lambda change: change.at)
+
+
+def _next_state(entry: AudienceSecret, *, takeover: int) -> tuple[int, SecretState]:
+    if entry.state == "pending":
+        return entry.not_before, "active"
+    if entry.state == "active" and takeover < entry.expires_at:
+        return takeover, "verify_only"
+    return entry.expires_at, "retired"
+
+
+def _turn(entries: Sequence[AudienceSecret], *, now: int) -> AudienceSecret | None:
+    """Return the version whose turn it is, be it good or not."""
+    begun = [entry for entry in entries if entry.not_before <= now]
+    return max(begun, key=lambda entry: entry.not_before, default=None)
+
+
+def _last(entries: Sequence[AudienceSecret], *, now: int) -> AudienceSecret | None:
+    """Return the live version that is active, or will be; the last of several."""
+    turn = _turn(entries, now=now)
+    since = turn.not_before if turn is not None else 0
+    coming = [e for e in _live(entries, now=now) if e.not_before >= since]
+    return max(coming, key=lambda entry: entry.not_before, default=None)
+
+
+def _live(entries: Sequence[AudienceSecret], *, now: int) -> list[AudienceSecret]:
+    return [entry for entry in entries if entry.is_usable(now=now)]
+
+
+def _find(
+    entries: Sequence[AudienceSecret], version: int, *, now: int
+) -> AudienceSecret:
+    for entry in states(entries, now=now):
+        if entry.version != version:
+            continue
+        if entry.state in _ENDED:
+            raise RotationError(f"version {version} is {entry.state} already")
+        return entry
+    raise RotationError(f"there is no version {version}")
+
+
+def _at(
+    entry: AudienceSecret, turn: AudienceSecret | None, *, now: int
+) -> AudienceSecret:
+    if entry.state in _ENDED:
+        return entry
+    if now >= entry.expires_at:
+        return dataclasses.replace(entry, state="retired", secret=None)
+    state: SecretState = "verify_only"
+    if entry.not_before > now:
+        state = "pending"
+    elif turn is not None and entry.version == turn.version:
+        state = "active"
+    return dataclasses.replace(entry, state=state)

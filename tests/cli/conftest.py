@@ -1,0 +1,50 @@
+"""A command line without a process, and a database for it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from click.testing import CliRunner, Result
+
+from dpop_ext.cli.group import dpop_ext
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
+from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+
+ISSUER = "https://as.example"
+AUDIENCE = "https://api.example"
+OTHER = "https://other.example"
+KEY = SecretBytes(bytes(range(100, 132)))
+
+
+def run(*arguments: str, answer: str | None = None, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(dpop_ext, arguments, input=answer)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/as.sqlite3"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.touch(0o600)
+    path.write_bytes(base64.urlsafe_b64encode(KEY.reveal()).rstrip(b"="))
+    return path
+
+
+@pytest.fixture
+def secrets(database: str) -> Iterator[SQLAudienceSecrets]:
+    """Two audiences: one with an active version, one with a pending one."""
+    engine = sqlalchemy.create_engine(database)
+    secrets = SQLAudienceSecrets(engine, KEY, issuer=ISSUER)
+    secrets.create_schema()
+    secrets.register(AUDIENCE, RotationPlan(), at_once=True)
+    secrets.register(OTHER, RotationPlan())
+    yield secrets
+    engine.dispose()

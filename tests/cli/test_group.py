@@ -1,0 +1,107 @@
+"""The command line itself: what is loaded, what is missing, how it ends."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+
+from dpop_ext.cli import group
+from dpop_ext.errors import StoreError
+from tests.cli.conftest import run
+
+#: Runs a command in a process where some packages are not installed.
+WITHOUT = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+blocked = sys.argv[1].split(",")
+sys.meta_path.insert(0, Blocker())
+from dpop_ext.cli import main
+main(sys.argv[2:])
+"""
+
+
+def without(packages: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, packages, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_help_names_every_command_and_loads_none() -> None:
+    shown = without("sqlalchemy,requests,redis", "--help")
+    assert shown.returncode == 0, shown.stderr
+    for name, (_, text) in group.COMMANDS.items():
+        assert f"  {name}" in shown.stdout
+        assert text in shown.stdout
+
+
+@pytest.mark.parametrize("name", group.COMMANDS)
+def test_every_command_is_there_and_has_help(name: str) -> None:
+    module = importlib.import_module(group.COMMANDS[name][0])
+    assert isinstance(getattr(module, name.replace("-", "_")), click.Command)
+    shown = run(name, "--help")
+    assert shown.exit_code == 0
+    assert shown.output.startswith(f"Usage: dpop-ext {name}")
+
+
+def test_an_extra_that_is_missing_is_named() -> None:
+    shown = without("sqlalchemy", "secrets", "list", "--database", "sqlite:///x")
+    assert shown.returncode == 1
+    assert shown.stderr == (
+        "dpop-ext: the package sqlalchemy is missing: pip install 'dpop-ext[sql]'\n"
+    )
+
+
+def test_without_click_the_extra_is_named() -> None:
+    shown = without("click", "--help")
+    assert shown.returncode == 1
+    assert shown.stderr == (
+        "dpop-ext: the package click is missing: pip install 'dpop-ext[cli]'\n"
+    )
+
+
+def test_a_wrong_command_line_ends_with_2() -> None:
+    for arguments in (["nothing"], ["--nothing"], ["secrets", "nothing"]):
+        shown = run(*arguments)
+        assert shown.exit_code == 2, shown.output
+
+
+def test_the_module_is_the_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "dpop_ext", "--help"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("Usage: dpop-ext [OPTIONS] COMMAND")
+
+
+def test_an_error_of_the_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def secrets() -> None:
+        raise StoreError
+
+    monkeypatch.setattr("dpop_ext.cli.secrets.secrets", secrets)
+    shown = run("secrets")
+    assert shown.exit_code == 1
+    assert shown.stderr == "dpop-ext: A storage backend is not available.\n"
+
+
+def test_another_module_that_is_missing_is_no_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = {"broken": ("dpop_ext.cli.no_such_module", "Broken.")}
+    monkeypatch.setattr(group, "COMMANDS", commands)
+    assert isinstance(run("broken").exception, ModuleNotFoundError)
