@@ -150,7 +150,11 @@ class SymmetricVerifier:
         derived = opened.derived
         if derived is None:
             derived = self._verify_mac(proof, token, access_token, ring, now)
-        elif confirmation.dsk is None or not _same_key(derived.token, token):
+        elif (
+            confirmation.dsk is None
+            or not isinstance(derived, DerivedKey)
+            or not _same_key(derived.token, token)
+        ):
             raise AccessTokenError
         else:
             # The MAC stands; its secret may have been revoked since.

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.proof import SignedProof
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof
+from dpop_ext.symmetric.ticket import Ticket
+from dpop_ext.symmetric.ticket_keys import TicketKey
 from dpop_ext.symmetric.verification import DerivedKey
 
 #: Which symmetric key made a MAC. It says how strongly an answer under the same key
@@ -20,6 +23,27 @@ KeyKind = Literal["derived", "encapsulated", "ticket"]
 #: Used by :class:`dpop_ext.ProofVerifier` alone: a value that stands for a checked
 #: proof cannot be made in passing.
 SEAL = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketUse:
+    """The key for the symmetric proofs with one ticket and one access token.
+
+    It is worth keeping once the token was verified. What can end meanwhile is checked
+    again with each proof.
+    """
+
+    mac_key: MacKey
+    #: Its ``client_id`` and ``cnf.jkt`` went into the derivation.
+    token: AccessToken = field(repr=False)
+    #: It did.
+    ticket: Ticket
+    #: Its secret did.
+    key: TicketKey
+    #: The ``ath`` of proofs with this token.
+    ath: str
+    #: The token was verified, at some time.
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +59,7 @@ class OpenedProof:
     access_token: str | None = field(repr=False)
     proof: SignedProof | SymmetricProof = field(repr=False)
     #: What the MAC was verified with, before the token was.
-    derived: DerivedKey | None = field(repr=False)
+    derived: DerivedKey | TicketUse | None = field(repr=False)
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:

@@ -39,7 +39,9 @@ from dpop_ext.symmetric.proof import (
     parse_usual_proof,
 )
 from dpop_ext.symmetric_verifier import SymmetricVerifier
-from dpop_ext.verified_proof import SEAL, OpenedProof, VerifiedProof
+from dpop_ext.ticket_verifier import TicketVerifier
+from dpop_ext.tickets import Tickets
+from dpop_ext.verified_proof import SEAL, KeyKind, OpenedProof, VerifiedProof
 
 Purpose = Literal["as", "rs"]
 
@@ -66,11 +68,13 @@ class ProofVerifier:
     :param nonces: demand server-provided nonces; None does not.
     :param keyring: this resource server's derivation secrets, to accept symmetric
         proofs; None is plain :rfc:`9449`.
-    :param issuer: with *keyring*: identifier of the authorization server, exactly as
-        in its tokens.
-    :param audience: with *keyring*: this resource server's own identifier.
-    :param token_form: with *keyring*: whether *issuer* issues JWTs, so that a bad MAC
-        is refused before the token's signature is looked at, or opaque tokens.
+    :param issuer: with *keyring* or *tickets*: identifier of the authorization server,
+        exactly as in its tokens.
+    :param audience: likewise: this resource server's own identifier.
+    :param token_form: likewise: whether *issuer* issues JWTs, so that a bad MAC is
+        refused before the token's signature is looked at, or opaque tokens.
+    :param tickets: this resource server's own keys for symmetric proofs, which clients
+        may ask it for; None gives and takes no tickets.
     :param quota: how much of the replay store one key may fill; None is no limit.
     :param clock: seconds since the epoch.
     """
@@ -85,17 +89,21 @@ class ProofVerifier:
         issuer: str | None = None,
         audience: str | None = None,
         token_form: Literal["jwt", "opaque"] = "jwt",
+        tickets: Tickets | None = None,
         quota: KeyQuota | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if keyring is not None and not (issuer and audience):
             raise ValueError("keyring needs issuer and audience")
+        if tickets is not None and not (issuer and audience):
+            raise ValueError("tickets need issuer and audience")
         if token_form not in ("jwt", "opaque"):
             raise ValueError("token_form is 'jwt' or 'opaque'")
         self.policy = policy
         self.nonces = nonces
         self.issuer = issuer
         self.audience = audience
+        self.tickets = tickets
         self.clock = clock
         self._replay_store = replay_store
         self._quota = quota
@@ -109,11 +117,28 @@ class ProofVerifier:
                 token_form=token_form,
                 clock=clock,
             )
+        self._tickets: TicketVerifier | None = None
+        if tickets is not None and issuer and audience:
+            self._tickets = TicketVerifier(
+                tickets,
+                issuer=issuer,
+                audience=audience,
+                token_form=token_form,
+                clock=clock,
+            )
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
-        """The MAC algorithms accepted in proofs; empty without a keyring."""
-        return tuple(MAC_ALGORITHMS) if self._symmetric is not None else ()
+        """The MAC algorithms accepted in proofs; empty without symmetric keys."""
+        if self._symmetric is not None:
+            return tuple(MAC_ALGORITHMS)
+        return self.tickets.algorithms if self.tickets is not None else ()
+
+    @property
+    def symmetric_modes(self) -> tuple[str, ...]:
+        """Where the keys of symmetric proofs may come from, as metadata names it."""
+        derived = ("derived",) if self._symmetric is not None else ()
+        return (*derived, "ticket") if self._tickets is not None else derived
 
     def get_policy(self, token: AccessToken | None) -> ProofPolicy:
         """Return the times for a proof. Re-implement it to be lenient with one client.
@@ -148,11 +173,12 @@ class ProofVerifier:
         :raises ProofError: the proof is at fault; the subclass says how.
         :raises AccessTokenError: a symmetric proof came with a token that cannot be
             one for this server.
-        :raises SymmetricKeyError: the key of a symmetric proof is retired or not known.
+        :raises SymmetricKeyError: the key or the ticket of a symmetric proof is retired
+            or not known.
         :raises StoreError: the keyring did not answer.
         """
         symmetric = None
-        if self._symmetric is not None and len(proof) <= self.policy.max_length:
+        if self.symmetric_algorithms and len(proof) <= self.policy.max_length:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
             policy = self.policy
@@ -180,19 +206,18 @@ class ProofVerifier:
                     derived=None,
                     seal=SEAL,
                 )
-        if self._symmetric is None or access_token is None:
-            raise MalformedProofError("Symmetric proofs are not accepted here.")
         if symmetric is None:
             symmetric = parse_symmetric_proof(jws)
-        if symmetric.ticket is not None:
-            raise MalformedProofError("Tickets are not accepted here.")
+        verifier = self._verifier_of(symmetric)
+        if verifier is None or access_token is None:
+            raise MalformedProofError("Symmetric proofs are not accepted here.")
         return OpenedProof(
             kind="symmetric",
             method=method,
             url=url,
             access_token=access_token,
             proof=symmetric,
-            derived=self._symmetric.open(symmetric, access_token),
+            derived=verifier.open(symmetric, access_token),
             seal=SEAL,
         )
 
@@ -229,12 +254,13 @@ class ProofVerifier:
         policy = policy or self.get_policy(token)
         now = self._now()
         proof = opened.proof
+        key_kind: KeyKind | None = None
         if isinstance(proof, SymmetricProof):
-            if self._symmetric is None or token is None or opened.access_token is None:
+            verifier = self._verifier_of(proof)
+            if verifier is None or token is None or opened.access_token is None:
                 raise MalformedProofError("Symmetric proofs are not accepted here.")
-            jkt = self._symmetric.verify(
-                opened, proof, token, opened.access_token, now=now
-            )
+            jkt = verifier.verify(opened, proof, token, opened.access_token, now=now)
+            key_kind = "ticket" if proof.ticket is not None else "derived"
             next_nonce = self._check_nonce(proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
@@ -254,7 +280,7 @@ class ProofVerifier:
             jkt=jkt,
             jti=proof.jti,
             kind=opened.kind,
-            key_kind="derived" if opened.kind == "symmetric" else None,
+            key_kind=key_kind,
             claims=proof.claims,
             next_nonce=next_nonce,
             replay_key=digest[:16],
@@ -288,6 +314,19 @@ class ProofVerifier:
         if self._symmetric is not None:
             self._symmetric.check_denied(token)
 
+    def log_out(self, *, jkt: str) -> None:
+        """End all tickets of one key, at every server that shares their store.
+
+        Tokens are not touched: revoke them at the authorization server.
+
+        :param jkt: thumbprint of the key that the tokens are bound to.
+        :raises StoreError: it was not remembered.
+        :raises ValueError: there are no tickets here.
+        """
+        if self.tickets is None or self.issuer is None:
+            raise ValueError("there are no tickets here")
+        self.tickets.log_out(issuer=self.issuer, jkt=jkt, now=self._now())
+
     def spend(self, verified: VerifiedProof) -> None:
         """Use *verified* up. The last step before the request is served.
 
@@ -314,6 +353,11 @@ class ProofVerifier:
             raise ReplayedProofError
         if self._quota is not None:
             self._quota.count(verified.jkt, expires_at=verified.replay_expires_at)
+
+    def _verifier_of(
+        self, proof: SymmetricProof
+    ) -> SymmetricVerifier | TicketVerifier | None:
+        return self._symmetric if proof.ticket is None else self._tickets
 
     def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
         if self.nonces is None:

@@ -6,7 +6,7 @@
     L6  cli
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
-    L3  verifier   symmetric_verifier   verified_proof
+    L3  verifier   symmetric_verifier   ticket_verifier   tickets   verified_proof
     L2  stores
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors
@@ -45,6 +45,8 @@ PARTS = {
     ),
     "verified_proof": Part(level=3, third_party=JOSE),
     "symmetric_verifier": Part(level=3, third_party=JOSE),
+    "tickets": Part(level=3, third_party=JOSE),
+    "ticket_verifier": Part(level=3, third_party=JOSE),
     "verifier": Part(level=3, third_party=JOSE),
     "authorization_server": Part(level=4, third_party=JOSE | {"authlib"}),
     "resource_server": Part(level=4, third_party=JOSE | {"authlib"}),

@@ -43,5 +43,5 @@ def protected_resource_metadata(
         document["dpop_symmetric_alg_values_supported"] = list(
             verifier.symmetric_algorithms
         )
-        document["dpop_symmetric_modes_supported"] = ["derived"]
+        document["dpop_symmetric_modes_supported"] = list(verifier.symmetric_modes)
     return document

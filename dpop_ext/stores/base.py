@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol, runtime_checkable
 
 from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.ticket_keys import TicketKeys
 
 #: Seconds by which the clocks of servers that share a store may differ, or be set
 #: back, unless the store is told another number. Entries are kept for as much longer.
@@ -53,6 +54,43 @@ class SyncingKeyringSource(KeyringSource, Protocol):
 
     def sync(self) -> None:
         """Look for them now, as soon as that may be; return within a moment."""
+        ...
+
+
+class TicketKeySource(Protocol):
+    """Gives a resource server the keys that it makes tickets with."""
+
+    def load(self) -> TicketKeys:
+        """Return the present keys. Called on every request: keep it a look-up.
+
+        :raises StoreError: there are none.
+        """
+        ...
+
+
+class LogoutStore(Protocol):
+    """Remembers who logged out, on all servers: earlier tickets are not good."""
+
+    def put(
+        self, issuer: str, jkt: str, *, not_before: int, expires_at: int, now: int
+    ) -> None:
+        """Remember the log-out of one key.
+
+        :param issuer: of the access tokens.
+        :param jkt: thumbprint that they are bound to.
+        :param not_before: the last second of which no ticket is good, in seconds since
+            the epoch. An earlier one does not replace a later one.
+        :param expires_at: from when it may be forgotten, in seconds since the epoch.
+        :param now: seconds since the epoch.
+        :raises StoreError: the store does not answer, or is full.
+        """
+        ...
+
+    def find(self, issuer: str, jkt: str, *, now: int) -> int | None:
+        """Return what was remembered last, or None. Called for each ticket.
+
+        :raises StoreError: the store does not answer.
+        """
         ...
 
 

@@ -44,7 +44,12 @@ class DerivedKey:
 
 
 def peek_access_token(
-    text: str, *, issuer: str, audience: str, now: int
+    text: str,
+    *,
+    issuer: str,
+    audience: str,
+    now: int,
+    only_audience: bool = True,
 ) -> AccessToken:
     """Read a JWT access token whose signature has not been verified.
 
@@ -55,6 +60,7 @@ def peek_access_token(
     :param issuer: the issuer whose secrets this server holds.
     :param audience: this server's own identifier.
     :param now: seconds since the epoch.
+    :param only_audience: the token must be for no other server beside.
     :raises AccessTokenError: not a JWT within the limits, of another issuer or for
         another or a second audience, expired, or with a malformed ``cnf``.
     """
@@ -69,7 +75,7 @@ def peek_access_token(
     client_id = claims.get("client_id")
     if claims.get("iss") != issuer:
         raise AccessTokenError("The access token is of another issuer.")
-    if claims.get("aud") != audience and claims.get("aud") != [audience]:
+    if not _is_for(claims.get("aud"), audience, only=only_audience):
         raise AccessTokenError("The access token is for another audience.")
     if type(expires_at) is not int or now >= expires_at:
         raise AccessTokenError("The access token has expired.")
@@ -167,12 +173,29 @@ def check_claims(
         raise MalformedProofError("The access token has no key for symmetric proofs.")
     if dsk.expires_at is not None and now >= dsk.expires_at:
         raise ExpiredKeyError
+    check_request(proof, method=method, url=url, ath=ath)
+    if proof.kid is not None and proof.kid != str(dsk.version):
+        raise MalformedProofError("The proof names another version of the key.")
+
+
+def check_request(proof: SymmetricProof, *, method: str, url: str, ath: str) -> None:
+    """Check that a proof with a good MAC was made for this request.
+
+    :param url: absolute URL of the request; query and fragment are ignored.
+    :param ath: hash of the exact text of the token.
+    :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
+    :raises TokenMismatchError: ``ath`` is of another token.
+    """
     if proof.htm != method:
         raise TargetMismatchError
     check_target(proof.htu, url)
     check_hash(proof.ath, ath)
-    if proof.kid is not None and proof.kid != str(dsk.version):
-        raise MalformedProofError("The proof names another version of the key.")
+
+
+def _is_for(aud: object, audience: str, *, only: bool) -> bool:
+    if aud in (audience, [audience]):
+        return True
+    return not only and isinstance(aud, list) and audience in aud
 
 
 def _confirmation(claims: dict[str, Any]) -> Any:

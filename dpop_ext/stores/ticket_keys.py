@@ -1,0 +1,269 @@
+"""Where a resource server's ticket keys come from (DPoP Symmetric Profile 1.0).
+
+Three ways, for one process, for many servers with a store between them, and for many
+with nothing between them but the derivation secrets that they have anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from dpop_ext.errors import DPoPError, StoreError
+from dpop_ext.stores.base import KeyringSource
+from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.ticket_keys import (
+    DEFAULT_LIFETIME,
+    PERIOD,
+    TicketKey,
+    TicketKeys,
+    check_lifetime,
+    derived_ticket_key,
+    period_of,
+    random_ticket_key,
+)
+
+#: Seconds between two looks into the table, unless an hour ends or a key does.
+POLL: Final = 60
+#: Seconds until the next look after one that failed.
+RETRY: Final = 5
+
+_log = logging.getLogger("dpop_ext.stores")
+
+
+class TicketKeyTable(Protocol):
+    """Keeps the ticket keys of one resource server for all of its processes."""
+
+    def add(self, key: TicketKey, *, now: int) -> None:
+        """Keep *key*, unless there is one for the same hour: in one atomic step.
+
+        :param now: seconds since the epoch.
+        :raises StoreError: the table does not answer.
+        """
+        ...
+
+    def read(self, *, now: int) -> list[TicketKey]:
+        """Return the keys that are good at *now* or later, oldest first.
+
+        :raises StoreError: the table does not answer, or a key in it was not written
+            by us.
+        """
+        ...
+
+    def erase(self, *, now: int) -> None:
+        """Delete the keys that have ended by *now*, for ever.
+
+        :raises StoreError: the table does not answer.
+        """
+        ...
+
+
+class MemoryTicketKeyTable:
+    """A :class:`TicketKeyTable` in this process; other processes do not see it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[int, TicketKey] = {}
+
+    def add(self, key: TicketKey, *, now: int) -> None:
+        """Keep *key*, unless there is one for the same hour."""
+        with self._lock:
+            self._keys.setdefault(period_of(key.issue_from), key)
+
+    def read(self, *, now: int) -> list[TicketKey]:
+        """Return the keys that are good at *now* or later, oldest first."""
+        with self._lock:
+            keys = [self._keys[period] for period in sorted(self._keys)]
+        return [key for key in keys if now < key.expires_at]
+
+    def erase(self, *, now: int) -> None:
+        """Delete the keys that have ended by *now*."""
+        with self._lock:
+            self._keys = {
+                period: key
+                for period, key in self._keys.items()
+                if now < key.expires_at
+            }
+
+
+class RotatingTicketKeys:
+    """Random keys that change every hour of the clock, on all servers of a table.
+
+    Each look into the table first adds the key of the present hour and that of the
+    next, where they are missing: whoever comes first makes a key, and all others use
+    it. So each server has the key of an hour before the hour begins, and none has to
+    be told that it has begun. A server that cannot reach the table goes on with what it
+    has, until the end of the next hour; after that its clients use asymmetric proofs.
+
+    Keys that have ended are erased by the look that comes next: the first request with
+    a ticket, or for one, after that time. For a server without such requests, call
+    :meth:`load` now and then.
+
+    :param table: what the servers share; None is for a single process, whose restart
+        ends all tickets.
+    :param lifetime: life of a ticket, in seconds, at most 3600. A change reaches the
+        hour after the next.
+    :param poll: seconds between two looks into the table.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *lifetime* or *poll* is outside its limits.
+    """
+
+    def __init__(
+        self,
+        table: TicketKeyTable | None = None,
+        *,
+        lifetime: int = DEFAULT_LIFETIME,
+        poll: int = POLL,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_lifetime(lifetime)
+        if not 1 <= poll <= PERIOD // 2:
+            raise ValueError("poll is from 1 to 1800 seconds")
+        self._table = table if table is not None else MemoryTicketKeyTable()
+        self._lifetime = lifetime
+        self._poll = poll
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: TicketKeys | None = None
+        #: When the last look was, and when the next one is due.
+        self._since = self._due = 0
+
+    def load(self) -> TicketKeys:
+        """Return the keys; see :class:`dpop_ext.stores.base.TicketKeySource`.
+
+        :raises StoreError: there are none, because the table never answered.
+        """
+        now = int(self._clock())
+        keys = self._keys
+        if keys is not None and self._since <= now < self._due:
+            return keys
+        # One request looks; the others go on with what there is, if anything.
+        if not self._lock.acquire(blocking=keys is None):
+            return keys or TicketKeys()
+        try:
+            if self._keys is None or not self._since <= now < self._due:
+                self._look(now)
+            if self._keys is None:
+                raise StoreError("There are no ticket keys.")
+            return self._keys
+        finally:
+            self._lock.release()
+
+    def _look(self, now: int) -> None:
+        """Read the table, if it lets us; else keep what has not ended."""
+        self._since = now
+        self._due = now + RETRY
+        try:
+            keys = self._exchange(now)
+        except Exception as error:  # noqa: BLE001 - a table raises what its driver does
+            _log.warning("ticket keys were not read: %s", type(error).__name__)
+            if self._keys is not None:
+                good = [key for key in self._keys if now < key.expires_at]
+                self._keys = TicketKeys(good)
+            return
+        self._keys = keys
+        ends = (key.expires_at for key in keys)
+        next_hour = (period_of(now) + 1) * PERIOD
+        self._due = min(now + self._poll, next_hour, *ends)
+
+    def _exchange(self, now: int) -> TicketKeys:
+        table = self._table
+        table.erase(now=now)
+        keys = table.read(now=now)
+        period = period_of(now)
+        missing = {period, period + 1} - {period_of(key.issue_from) for key in keys}
+        if missing:
+            names = [key.key_id for key in keys]
+            for each in sorted(missing):
+                key = random_ticket_key(each, lifetime=self._lifetime, taken=names)
+                names.append(key.key_id)
+                table.add(key, now=now)
+            # Those of another server, if that was faster.
+            keys = table.read(now=now)
+        # The same objects as before: whoever holds one sees at once that it is still
+        # good.
+        before = {key.key_id: key for key in self._keys or ()}
+        found = ((key, before.get(key.key_id)) for key in keys)
+        return TicketKeys(
+            known if known is not None and known == key else key for key, known in found
+        )
+
+
+class DerivedTicketKeys:
+    """Keys that follow from the derivation secrets of a keyring and the hour.
+
+    For servers that share nothing else. The price: the authorization server, which made
+    the secrets, could make tickets too. A ticket is good as long as the version that
+    its key is from; one that is revoked ends its tickets at once.
+
+    :param keyring: of this resource server.
+    :param lifetime: life of a ticket, in seconds, at most 3600; the same everywhere.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *lifetime* is outside its limits.
+    """
+
+    def __init__(
+        self,
+        keyring: KeyringSource,
+        *,
+        lifetime: int = DEFAULT_LIFETIME,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_lifetime(lifetime)
+        self._keyring = keyring
+        self._lifetime = lifetime
+        self._clock = clock
+        #: The keys, with what they were derived from. One tuple, so that other threads
+        #: see all of it.
+        self._last: tuple[SecretRing, int, TicketKeys] | None = None
+
+    def load(self) -> TicketKeys:
+        """Return the keys; see :class:`dpop_ext.stores.base.TicketKeySource`.
+
+        :raises StoreError: the keyring cannot be loaded, is too old to be relied on, or
+            two keys have the same name.
+        """
+        now = int(self._clock())
+        try:
+            ring = self._keyring.load()
+        except DPoPError as error:
+            raise StoreError("There are no secrets for ticket keys.") from error
+        if ring.good_until is not None and now >= ring.good_until:
+            # A revocation may have been missed.
+            raise StoreError("There are no secrets for ticket keys.")
+        period = period_of(now)
+        last = self._last
+        if last is not None and last[0] is ring and last[1] == period:
+            return last[2]
+        keys = self._derive(ring, period, now=now)
+        self._last = (ring, period, keys)
+        return keys
+
+    def _derive(self, ring: SecretRing, period: int, *, now: int) -> TicketKeys:
+        versions = []
+        for entry in ring:
+            try:
+                versions.append(ring.find(entry.version, now=now))
+            except DPoPError:
+                continue
+        # Tickets are made with the last one: the active version, not a newer one that
+        # other servers may not have yet.
+        versions.sort(key=lambda entry: (entry.state == "active", entry.version))
+        keys = [
+            derived_ticket_key(
+                entry.secret.reveal(),
+                hour,
+                lifetime=self._lifetime,
+                good_until=entry.expires_at,
+            )
+            for hour in range(period - 2, period + 2)
+            for entry in versions
+            if entry.secret is not None
+        ]
+        try:
+            return TicketKeys(key for key in keys if key is not None)
+        except ValueError as error:
+            raise StoreError("Two ticket keys have the same name.") from error

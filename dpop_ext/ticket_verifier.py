@@ -1,0 +1,241 @@
+"""Symmetric proofs under a ticket at a resource server (DPoP Symmetric Profile 1.0).
+
+:class:`dpop_ext.ProofVerifier` does the rest of the checks, which are the same for all
+kinds of proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
+from dpop_ext.errors import (
+    AccessTokenError,
+    DPoPError,
+    StaleTicketError,
+    UnboundTokenError,
+    UnsupportedKeyError,
+)
+from dpop_ext.symmetric.derivation import check_identifier
+from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.proof import SymmetricProof, check_mac
+from dpop_ext.symmetric.ticket import (
+    Ticket,
+    check_life,
+    check_logout,
+    parse_ticket,
+    ticket_mac_key,
+)
+from dpop_ext.symmetric.ticket_keys import TicketKey
+from dpop_ext.symmetric.verification import check_request, peek_access_token
+from dpop_ext.tickets import Tickets
+from dpop_ext.verified_proof import OpenedProof, TicketUse
+
+#: Keys that are remembered at most. Each takes about 1 kB beside its token.
+MAX_KEYS = 10_000
+
+
+class TicketVerifier:
+    """Verify symmetric proofs whose key came with a ticket of this resource server.
+
+    A ticket that cannot be judged, because the ticket keys or the log-outs cannot be
+    read, counts as stale: the client goes on with asymmetric proofs, which need
+    neither.
+
+    :param tickets: keys and log-outs, shared by all servers.
+    :param issuer: identifier of the authorization server.
+    :param audience: this resource server's own identifier.
+    :param token_form: whether the tokens of *issuer* are JWTs or opaque.
+    :param clock: seconds since the epoch.
+    :raises ValueError: *issuer* or *audience* cannot be part of a derivation.
+    """
+
+    def __init__(
+        self,
+        tickets: Tickets,
+        *,
+        issuer: str,
+        audience: str,
+        token_form: Literal["jwt", "opaque"],
+        clock: Callable[[], float],
+    ) -> None:
+        check_identifier(issuer)
+        check_identifier(audience)
+        self._tickets = tickets
+        self._issuer = issuer
+        self._audience = audience
+        self._token_form = token_form
+        self._clock = clock
+        #: Keys of proofs that verified with a verified token, by the hash of that token
+        #: and the ticket.
+        self._known: Recent[tuple[bytes, str], TicketUse] = Recent(MAX_KEYS)
+
+    def open(self, proof: SymmetricProof, access_token: str) -> TicketUse | None:
+        """Verify the MAC with a JWT that may be unverified.
+
+        :returns: None for opaque tokens, of which nothing is known yet.
+        :raises ProofError: the algorithm is not for tickets, the ticket is malformed,
+            or the MAC does not verify.
+        :raises StaleTicketError: the ticket is unknown or not good at this time.
+        :raises AccessTokenError: the token cannot be one for this server.
+        :raises UnboundTokenError: the token is bound to no key.
+        """
+        if proof.algorithm not in self._tickets.algorithms:
+            raise UnsupportedKeyError
+        now = int(self._clock())
+        text = proof.ticket or ""
+        if self._token_form != "jwt":
+            # Nobody is asked about the token on behalf of a ticket that is not good.
+            self._find_key(parse_ticket(text), now=now)
+            return None
+        known = self._find_known(access_token, text, now=now)
+        if known is None:
+            token = peek_access_token(
+                access_token,
+                issuer=self._issuer,
+                audience=self._audience,
+                now=now,
+                only_audience=False,
+            )
+            return self._verify_mac(proof, token, access_token, now=now)
+        if known.token.expires_at is None or now >= known.token.expires_at:
+            raise AccessTokenError("The access token has expired.")
+        check_mac(proof, known.mac_key)
+        return known
+
+    def verify(
+        self,
+        opened: OpenedProof,
+        proof: SymmetricProof,
+        token: AccessToken,
+        access_token: str,
+        *,
+        now: int,
+    ) -> str:
+        """Return the thumbprint of the client's key once MAC and claims hold.
+
+        :param opened: the proof, opened.
+        :param proof: what was opened.
+        :param token: the verified access token. A key for symmetric proofs that it may
+            have plays no part.
+        :param access_token: its exact text.
+        :param now: seconds since the epoch.
+        :raises AccessTokenError: the token does not fit a symmetric proof.
+        :raises UnboundTokenError: the token is bound to no key.
+        :raises ProofError: the MAC, or a claim.
+        :raises StaleTicketError: there are no tickets for this token; or the ticket has
+            ended, by itself or by a log-out.
+        """
+        jkt = _jkt_of(token)
+        if token.issuer != self._issuer:
+            raise AccessTokenError
+        use = opened.derived
+        if use is None:
+            use = self._recall_mac(proof, token, access_token, now=now)
+        elif not isinstance(use, TicketUse) or not _same_client(use.token, token):
+            raise AccessTokenError
+        if token.confirmation is not None and not token.confirmation.allows_tickets:
+            raise StaleTicketError
+        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
+        check_request(proof, method=opened.method, url=opened.url, ath=use.ath)
+        self._keep(access_token, use, token)
+        return jkt
+
+    def _verify_mac(
+        self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
+    ) -> TicketUse:
+        ticket = parse_ticket(proof.ticket)
+        key = self._find_key(ticket, now=now)
+        jkt = _jkt_of(token)
+        if token.client_id is None:
+            raise AccessTokenError
+        try:
+            derived = ticket_mac_key(
+                key.secret.reveal(),
+                ticket.raw,
+                algorithm=proof.algorithm,
+                audience=self._audience,
+                issuer=self._issuer,
+                client_id=token.client_id,
+                jkt=jkt,
+            )
+        except ValueError as error:
+            raise AccessTokenError("The access token is malformed.") from error
+        mac_key = MacKey(proof.algorithm, derived)
+        check_mac(proof, mac_key)
+        return TicketUse(
+            mac_key=mac_key,
+            token=token,
+            ticket=ticket,
+            key=key,
+            ath=access_token_hash(access_token),
+        )
+
+    def _recall_mac(
+        self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
+    ) -> TicketUse:
+        """Verify the MAC, with a verified token that only its issuer can read."""
+        known = self._find_known(access_token, proof.ticket or "", now=now)
+        # It can say something else today than it did before.
+        if known is not None and _same_client(known.token, token):
+            check_mac(proof, known.mac_key)
+            return known
+        return self._verify_mac(proof, token, access_token, now=now)
+
+    def _find_known(
+        self, access_token: str, ticket: str, *, now: int
+    ) -> TicketUse | None:
+        """Return the key that this ticket gave with this token before.
+
+        :raises StaleTicketError: the ticket or its key has ended since.
+        """
+        known = self._known.get((token_digest(access_token), ticket))
+        if known is None:
+            return None
+        key = self._find_key(known.ticket, now=now)
+        # Another ticket key may have been given the same name.
+        return known if key is known.key or key == known.key else None
+
+    def _find_key(self, ticket: Ticket, *, now: int) -> TicketKey:
+        """Return the ticket key: looked up each time, so that it can be erased."""
+        try:
+            key = self._tickets.keys.load().find(ticket.key_id, now=now)
+        except Exception as error:
+            raise StaleTicketError from error
+        if key is None:
+            raise StaleTicketError
+        check_life(ticket, key, now=now)
+        return key
+
+    def _find_logout(self, jkt: str, *, now: int) -> int | None:
+        try:
+            return self._tickets.find_logout(issuer=self._issuer, jkt=jkt, now=now)
+        except DPoPError as error:
+            raise StaleTicketError from error
+
+    def _keep(self, text: str, use: TicketUse, token: AccessToken) -> None:
+        """Remember a key, now that the token that it was derived with is verified."""
+        if use.verified and use.token is token:
+            return
+        # Else what open() read of the token is not what was found out about it.
+        if use.token.expires_at == token.expires_at:
+            kept = replace(use, token=token, verified=True)
+            self._known.put((token_digest(text), use.ticket.text), kept)
+
+
+def _jkt_of(token: AccessToken) -> str:
+    if token.confirmation is None or token.confirmation.jkt is None:
+        raise UnboundTokenError
+    return token.confirmation.jkt
+
+
+def _same_client(peeked: AccessToken, token: AccessToken) -> bool:
+    """Tell whether both name the same inputs of the key derivation."""
+    return peeked is token or (
+        peeked.client_id == token.client_id and _jkt_of(peeked) == _jkt_of(token)
+    )
