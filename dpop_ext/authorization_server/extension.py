@@ -20,6 +20,7 @@ from dpop_ext.authorization_server.http_request import (
     is_sent_to_loopback,
     raw_method,
     raw_target,
+    read_form_proof,
     read_proof,
 )
 from dpop_ext.authorization_server.metadata import KEY_DERIVATIONS
@@ -105,6 +106,8 @@ class DPoP(KeyBinding, AudienceSelection):
         metadata: dict[str, Any] = {
             "dpop_signing_alg_values_supported": list(self.verifier.policy.algorithms)
         }
+        if self.takes_form_proofs:
+            metadata["dpop_proof_parameter_supported"] = True
         if self.symmetric is not None:
             metadata |= {
                 "dpop_symmetric_alg_values_supported": list(MAC_ALGORITHMS),
@@ -132,14 +135,37 @@ class DPoP(KeyBinding, AudienceSelection):
         """
         return raw_target(request)
 
-    def verify_proof(self, request: Any) -> ReceivedProof | None:
+    @property
+    def takes_form_proofs(self) -> bool:
+        """Whether a proof may be the parameter ``dpop_proof`` of a token request.
+
+        So where post-quantum algorithms are accepted, whose proofs are longer than the
+        header fields that servers and proxies take.
+        """
+        return self.verifier.policy.has_ml_dsa
+
+    def verify_proof(
+        self, request: Any, *, is_token_request: bool = False
+    ) -> ReceivedProof | None:
         """Verify the proof of a request, without using it up.
 
-        :returns: None when the request has no ``DPoP`` field.
+        :param is_token_request: the only one that may have its proof in the form.
+        :returns: None when the request has no ``DPoP`` field, nor the parameter.
         :raises ProofError: the proof is at fault.
-        :raises NonceRequiredError: it lacks a current nonce.
+        :raises MalformedRequestError: the parameter is repeated.
+        :raises NonceRequiredError: the proof lacks a current nonce.
         """
         proof = read_proof(request.headers)
+        # To other servers it is one of the unknown parameters, which are ignored.
+        parameter = read_form_proof(request) if self.takes_form_proofs else None
+        if parameter is not None:
+            if proof is not None:
+                raise MalformedProofError("There is more than one DPoP proof.")
+            if not is_token_request:
+                raise MalformedProofError(
+                    "The dpop_proof parameter is for the token endpoint."
+                )
+            proof = parameter
         if proof is None:
             return None
         try:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 
+from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.core.target import is_loopback, request_url
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
 from dpop_ext.verified_proof import VerifiedProof
@@ -40,6 +41,21 @@ def read_proof(headers: Any) -> str | None:
     if not values[0]:
         raise MalformedProofError("The DPoP header field is empty.")
     return values[0]
+
+
+def read_form_proof(request: Any) -> str | None:
+    """Return the proof that does not fit a header field, from the form of a request.
+
+    :param request: an OAuth2Request.
+    :returns: None when there is no ``dpop_proof`` parameter.
+    :raises MalformedRequestError: it is repeated.
+    :raises MalformedProofError: it is empty. Elsewhere an empty parameter is an absent
+        one; here the answer would be a Bearer token.
+    """
+    proof = form_value(request, PROOF_PARAMETER)
+    if proof is not None and not proof:
+        raise MalformedProofError("The dpop_proof parameter is empty.")
+    return proof
 
 
 def raw_target(request: Any) -> str | None:

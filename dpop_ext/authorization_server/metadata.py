@@ -10,6 +10,7 @@ from authlib.oauth2.claims import BaseClaims
 from joserfc.errors import InvalidClaimError
 
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 
@@ -45,6 +46,7 @@ class AuthorizationServerMetadata(dict[str, Any]):
     """
 
     REGISTRY_KEYS = (
+        "dpop_proof_parameter_supported",
         "dpop_signing_alg_values_supported",
         "dpop_symmetric_alg_values_supported",
         "dpop_symmetric_key_encryption_alg_values_supported",
@@ -58,7 +60,12 @@ class AuthorizationServerMetadata(dict[str, Any]):
 
     def validate_dpop_signing_alg_values_supported(self) -> None:
         """Signature algorithms accepted in proofs: asymmetric, and never ``none``."""
-        self._validate_names("dpop_signing_alg_values_supported", ALGORITHMS)
+        known = (*ALGORITHMS, *ML_DSA)
+        self._validate_names("dpop_signing_alg_values_supported", known)
+
+    def validate_dpop_proof_parameter_supported(self) -> None:
+        """Whether a token request may have its proof in the form. False when absent."""
+        self._validate_boolean("dpop_proof_parameter_supported")
 
     def validate_dpop_symmetric_alg_values_supported(self) -> None:
         """MAC algorithms that symmetric keys are issued for."""

@@ -132,7 +132,7 @@ class TokenRequest:
     def _check(self) -> None:
         grant, extension = self._grant, self._extension
         request = grant.request
-        proof = extension.verify_proof(request)
+        proof = extension.verify_proof(request, is_token_request=True)
         offer = self._read_offer(proof) if proof else None
         run_grant_validation(self._validate_grant)
         jkt = proof.verified.jkt if proof else None
