@@ -224,11 +224,12 @@ def test_what_the_token_says_after_all_decides(holder: Holder) -> None:
 @pytest.mark.requirement("T12")
 def test_a_ticket_of_another_server_gives_another_key(holder: Holder) -> None:
     text = holder.token()
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"audience": "https://other.example.com"},
         {"issuer": "https://other.example.com"},
         {"algorithm": "HS512"},
-    ):
+    ]
+    for change in changes:
         key = SecretBytes(holder.key(**change).reveal()[:32])
         with pytest.raises(BadSignatureError):
             holder.verify(holder.proof(text, key=key), text)
@@ -362,7 +363,7 @@ def test_a_ticket_that_cannot_be_judged_is_not_good(ec_key: Any, clock: Clock) -
     text, proof = holder.token(), holder.proof(holder.token())
     proof = holder.proof(text)
     for broken in (
-        Tickets(keys=Broken(), logouts=holder.logouts),  # type: ignore[arg-type]
+        Tickets(keys=Broken(), logouts=holder.logouts),
         Tickets(keys=holder.keys, logouts=Broken()),  # type: ignore[arg-type]
     ):
         verifier = ProofVerifier(

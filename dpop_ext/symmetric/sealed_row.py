@@ -49,7 +49,7 @@ class SealedRow:
         :raises StoreError: it was sealed with another key, or changed since.
         """
         try:
-            secret = _decrypt(key, self.sealed, _context(self))
+            secret = decrypt_row(key, self.sealed, _context(self))
             return AudienceSecret(
                 version=self.version,
                 state=self.state,
@@ -87,7 +87,7 @@ def seal_row(
         sealed=b"",
     )
     secret = entry.secret.reveal() if entry.secret is not None else b""
-    return replace(row, sealed=_encrypt(key, secret, _context(row)))
+    return replace(row, sealed=encrypt_row(key, secret, _context(row)))
 
 
 def open_rows(
@@ -128,7 +128,7 @@ def seal_root(
     :param root_id: its random name.
     :param key: of the authorization server, 32 bytes.
     """
-    return _encrypt(key, root.reveal(), _root_context(issuer, root_id))
+    return encrypt_row(key, root.reveal(), _root_context(issuer, root_id))
 
 
 def open_root(
@@ -139,7 +139,7 @@ def open_root(
     :raises StoreError: it was sealed with another key, or changed since.
     """
     try:
-        root = _decrypt(key, sealed, _root_context(issuer, root_id))
+        root = decrypt_row(key, sealed, _root_context(issuer, root_id))
     except (InvalidTag, ValueError) as error:
         raise StoreError("A root secret cannot be decrypted.") from error
     if len(root) != SECRET_LENGTH:
@@ -147,13 +147,24 @@ def open_root(
     return SecretBytes(root)
 
 
-def _encrypt(key: SecretBytes, secret: bytes, context: bytes) -> bytes:
+def encrypt_row(key: SecretBytes, secret: bytes, context: bytes) -> bytes:
+    """Encrypt a secret that is kept in a row.
+
+    :param key: 32 bytes.
+    :param context: everything that is said about the secret.
+    :raises ValueError: *key* has another length.
+    """
     # Random nonces are safe for 2**32 rows under one key; a few are written a day.
     nonce = secrets.token_bytes(_NONCE_LENGTH)
     return nonce + AESGCM(_checked(key)).encrypt(nonce, secret, context)
 
 
-def _decrypt(key: SecretBytes, sealed: bytes, context: bytes) -> bytes:
+def decrypt_row(key: SecretBytes, sealed: bytes, context: bytes) -> bytes:
+    """Decrypt the secret of a row.
+
+    :raises InvalidTag: it was sealed with another key, or in another context.
+    :raises ValueError: *sealed* or *key* has a length that cannot be.
+    """
     nonce, encrypted = sealed[:_NONCE_LENGTH], sealed[_NONCE_LENGTH:]
     return AESGCM(_checked(key)).decrypt(nonce, encrypted, context)
 
