@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -15,8 +15,10 @@ from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import duration, json_option, print_json, print_table, utc
 from dpop_ext.cli.secrets_database import KEY_VARIABLE, open_secrets
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
-from dpop_ext.symmetric.rotation import NextChange, changes_ahead
+from dpop_ext.symmetric.rotation import NextChange, RotationError, changes_ahead
 from dpop_ext.symmetric.secret_ring import AudienceSecret
+
+T = TypeVar("T")
 
 _GLOSSARY = """\
 \b
@@ -56,6 +58,18 @@ class Target:
         if len(self.audiences) > 1:
             raise click.UsageError("There are several audiences: name one, --audience.")
         return self.audiences[0]
+
+    def refusing(
+        self, audience: str, change: Callable[[SQLAudienceSecrets, str], T]
+    ) -> T:
+        """Return the result of *change*.
+
+        :raises Refusal: it would break the schedule.
+        """
+        try:
+            return change(self.secrets, audience)
+        except RotationError as error:
+            raise Refusal(f"{audience}: {error}") from error
 
 
 def target_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -183,3 +197,76 @@ def _print(one: dict[str, Any], *, now: int) -> None:
     print_table(["VERSION", "STATE", "ISSUED FROM", "GOOD UNTIL", "NEXT"], rows)
     wait = duration(one["next_version_at"] - now)
     click.echo(f"The next version is made in {wait}, unless you rotate before.")
+
+
+@secrets.command()
+@target_options
+def rotate(target: Target) -> None:
+    """Publish a new version, which takes over when every resource server has it.
+
+    For all audiences, unless one is named. Versions are also rotated by themselves.
+    """
+    refusals = []
+    for audience in target.audiences:
+        try:
+            made = target.refusing(audience, SQLAudienceSecrets.rotate)
+        except Refusal as refusal:
+            refusals.append(refusal.message)
+            continue
+        wait = duration(made.not_before - int(time.time()))
+        click.echo(
+            f"{audience}: version {made.version} is pending; it takes over in {wait}, "
+            f"at {utc(made.not_before)}"
+        )
+    if refusals:
+        raise Refusal("\n".join(refusals))
+
+
+@secrets.command()
+@target_options
+@click.argument("versions", nargs=-1, type=click.IntRange(min=1))
+@click.option("--all", "everything", is_flag=True, help="Every version that is live.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(
+    target: Target, versions: Sequence[int], *, everything: bool, yes: bool
+) -> None:
+    """Erase versions at once, because somebody may have got hold of them.
+
+    Their keys are refused from the next poll of the resource server on. No token is
+    lost: clients go on with asymmetric proofs, and get keys with a new version once
+    that has been pending.
+    """
+    audience = target.one()
+    if bool(versions) == everything:
+        raise click.UsageError("Name the versions, or --all.")
+    if everything:
+        found = target.secrets.peek(audience)
+        versions = [entry.version for entry in found if entry.secret is not None]
+    named = ", ".join(map(str, versions))
+    if not yes:
+        click.confirm(f"Revoke version {named} of {audience}?", abort=True, err=True)
+    for version in versions:
+        revoke_one = functools.partial(SQLAudienceSecrets.revoke, version=version)
+        made = target.refusing(audience, revoke_one)
+        click.echo(f"{audience}: version {version} is revoked")
+        if made is not None:
+            click.echo(
+                f"{audience}: version {made.version} is pending; keys are issued again "
+                f"from {utc(made.not_before)} on"
+            )
+    plan = target.secrets.plan(audience)
+    if plan is not None:
+        poll = duration(plan.poll + plan.poll // 10)
+        click.echo(f"The resource server knows in {poll} at the latest.")
+
+
+@secrets.command()
+@target_options
+@click.argument("versions", nargs=-1, required=True, type=click.IntRange(min=1))
+def retire(target: Target, versions: Sequence[int]) -> None:
+    """Erase versions that no token needs any more, before their time is up."""
+    audience = target.one()
+    for version in versions:
+        retire_one = functools.partial(SQLAudienceSecrets.retire, version=version)
+        target.refusing(audience, retire_one)
+        click.echo(f"{audience}: version {version} is retired")

@@ -12,7 +12,8 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from dpop_ext.cli.group import Refusal
-from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets, find_issuers
+from dpop_ext.integrations.sqla_secret_database import find_issuers
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.secret_tables import SecretTables, read_rows, sealed_row
@@ -29,33 +26,11 @@ from dpop_ext.symmetric.sealed_row import (
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 
-#: What the databases say when it was the other transaction that won.
-_CONFLICTS = ("40001", "40P01")
 _PLAN = tuple(field.name for field in dataclasses.fields(RotationPlan))
 
 
 class ChangedMeanwhileError(Exception):
     """Another server changed the same rows first."""
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Raise what a database raises as an error of this package.
-
-    :raises ChangedMeanwhileError: another transaction was faster; try again.
-    :raises StoreError: the database did not answer.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        raise ChangedMeanwhileError from error
-    except DBAPIError as error:
-        locked = "locked" in str(error.orig)  # SQLite has no code for it
-        if locked or getattr(error.orig, "sqlstate", None) in _CONFLICTS:
-            raise ChangedMeanwhileError from error
-        raise StoreError from error
-    except SQLAlchemyError as error:
-        raise StoreError from error
 
 
 class SecretRows:

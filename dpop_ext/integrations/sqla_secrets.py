@@ -7,47 +7,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from sqlalchemy import Engine, MetaData, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
 from dpop_ext.errors import StoreError
-from dpop_ext.integrations.sqla_secret_rows import (
-    ChangedMeanwhileError,
-    SecretRows,
-    store_errors,
-)
-from dpop_ext.stores.secret_tables import PREFIX, define_secret_tables
+from dpop_ext.integrations.sqla_secret_database import ATTEMPTS, SecretDatabase
+from dpop_ext.integrations.sqla_secret_rows import SecretRows
+from dpop_ext.stores.secret_tables import PREFIX
 from dpop_ext.symmetric import rotation
 from dpop_ext.symmetric.rotation import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 
-#: Times that a change is tried which another server was faster with.
-ATTEMPTS: Final = 20
-#: Seconds between two of them.
-PAUSE: Final = 0.02
 #: The keyrings of a database have one epoch: the number of a change is never less than
 #: the time of it, so that it goes up even over a backup that was restored.
 EPOCH: Final = 1
 
-T = TypeVar("T")
 #: Returns a version as it is to be, from all of them, their plan and the time.
 Change = Callable[[Sequence[AudienceSecret], RotationPlan, int], AudienceSecret]
-
-
-def find_issuers(engine: Engine, *, prefix: str = PREFIX) -> list[str]:
-    """Return the issuers that have secrets in a database.
-
-    :raises SQLAlchemyError: it did not answer, or has no such tables.
-    """
-    table = define_secret_tables(MetaData(), prefix=prefix).audiences
-    query = select(table.c.issuer).distinct().order_by(table.c.issuer)
-    with engine.connect() as connection:
-        return list(connection.scalars(query))
 
 
 class SQLAudienceSecrets:
@@ -84,10 +63,7 @@ class SQLAudienceSecrets:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = issuer
-        self._engine = engine
-        self._key = key
-        self._metadata = MetaData()
-        self._tables = define_secret_tables(self._metadata, prefix=prefix)
+        self._database = SecretDatabase(engine, key, issuer=issuer, prefix=prefix)
         self._clock = clock
         self._seen: dict[tuple[str, int], int] = {}
         # From a query to the look at its rows: in between, another thread could see
@@ -99,29 +75,21 @@ class SQLAudienceSecrets:
 
         :raises StoreError: the database does not let us.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                self._metadata.create_all(self._engine)
-                return
-            except DBAPIError as error:
-                # To look and to create are two steps.
-                if attempt == ATTEMPTS:
-                    raise StoreError from error
-                time.sleep(PAUSE)
+        self._database.create_schema()
 
     def audiences(self) -> list[str]:
         """Return the audiences that have secrets of this issuer.
 
         :raises StoreError: the database did not answer.
         """
-        return self._repeated(SecretRows.audiences)
+        return self._database.run(SecretRows.audiences)
 
     def plan(self, audience: str) -> RotationPlan | None:
         """Return how the secrets of *audience* are rotated; None if it has none.
 
         :raises StoreError: the database did not answer, or the plan is damaged.
         """
-        return self._repeated(lambda rows: rows.plan(audience))
+        return self._database.run(lambda rows: rows.plan(audience))
 
     def register(
         self, audience: str, plan: RotationPlan, *, at_once: bool = False
@@ -132,7 +100,7 @@ class SQLAudienceSecrets:
             resource server that starts after this and so can have missed nothing.
         :raises StoreError: the database did not answer.
         """
-        self._repeated(lambda rows: rows.write_plan(audience, plan))
+        self._database.run(lambda rows: rows.write_plan(audience, plan))
         self._change(audience, at_once=at_once)
 
     def load(self, audience: str) -> SecretRing | None:
@@ -163,7 +131,7 @@ class SQLAudienceSecrets:
 
         :raises StoreError: as :meth:`load`.
         """
-        ring, _ = self._repeated(lambda rows: self._read(rows, audience))
+        ring, _ = self._database.run(lambda rows: self._read(rows, audience))
         return rotation.states(list(ring), now=int(self._clock()))
 
     def rotate(self, audience: str) -> AudienceSecret:
@@ -218,7 +186,7 @@ class SQLAudienceSecrets:
             return ring, max(sequences.values(), default=0), is_due
 
         for _ in range(ATTEMPTS):
-            loaded = self._repeated(read)
+            loaded = self._database.run(read)
             if loaded is None:
                 return None
             if not loaded[2]:
@@ -233,11 +201,15 @@ class SQLAudienceSecrets:
             ring, sequences = rows.read(audience)
             for version, sequence in sequences.items():
                 # An old row put back in its place opens as well as it ever did.
-                key = (audience, version)
-                if sequence < self._seen.get(key, 0):
+                if sequence < self._seen.get((audience, version), 0):
                     raise StoreError("A derivation secret is older than it has been.")
-                self._seen[key] = sequence
+            self._remember(audience, sequences)
         return ring, sequences
+
+    def _remember(self, audience: str, sequences: Mapping[int, int]) -> None:
+        for version, sequence in sequences.items():
+            key = (audience, version)
+            self._seen[key] = max(sequence, self._seen.get(key, 0))
 
     def _change(
         self,
@@ -248,8 +220,10 @@ class SQLAudienceSecrets:
         at_once: bool = False,
     ) -> AudienceSecret | None:
         """Do what is due, and *change*; return the version that was made, if any."""
+        written: dict[int, int] = {}
 
         def try_once(rows: SecretRows) -> AudienceSecret | None:
+            written.clear()
             plan = rows.plan(audience)
             if plan is None:
                 raise StoreError("The audience has no derivation secrets.")
@@ -273,6 +247,7 @@ class SQLAudienceSecrets:
                 if entry != earlier:
                     replaces = sequences[entry.version]
                     rows.write(audience, entry, sequence=sequence, replaces=replaces)
+                    written[entry.version] = sequence
                     sequence += 1
             made = None
             if times is not None:
@@ -290,21 +265,7 @@ class SQLAudienceSecrets:
             rows.erase_unused_roots()
             return made
 
-        return self._repeated(try_once)
-
-    def _repeated(self, step: Callable[[SecretRows], T]) -> T:
-        """Return the result of *step*, in a transaction that no other one disturbed."""
-        for _ in range(ATTEMPTS):
-            try:
-                with self._transaction() as rows:
-                    return step(rows)
-            except ChangedMeanwhileError:
-                time.sleep(PAUSE)
-        raise StoreError("The derivation secrets are being changed.")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[SecretRows]:
-        with store_errors(), self._engine.begin() as connection:
-            yield SecretRows(
-                connection, self._tables, issuer=self.issuer, key=self._key
-            )
+        made = self._database.run(try_once)
+        with self._reading:
+            self._remember(audience, written)
+        return made

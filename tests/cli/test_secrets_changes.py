@@ -1,0 +1,149 @@
+"""``dpop-ext secrets rotate | revoke | retire``: what is done, and what is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from click.testing import Result
+
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
+from dpop_ext.symmetric.rotation import RotationPlan
+from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
+
+PLAN = RotationPlan()
+THIRD = "https://third.example"
+ONE = ("--audience", AUDIENCE)
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def operator(secrets: SQLAudienceSecrets, database: str, key_file: Path) -> Run:
+    def operate(command: str, *arguments: str, answer: str | None = None) -> Result:
+        return run(
+            *("secrets", command, *arguments),
+            answer=answer,
+            DPOP_EXT_DATABASE=database,
+            DPOP_EXT_KEY_FILE=str(key_file),
+        )
+
+    return operate
+
+
+def rotated(database: str, *, ago: int) -> SQLAudienceSecrets:
+    """The secrets of a further audience, which were rotated some time ago."""
+    engine = sqlalchemy.create_engine(database)
+    secrets = SQLAudienceSecrets(
+        engine, KEY, issuer=ISSUER, clock=lambda: time.time() - ago
+    )
+    secrets.register(THIRD, PLAN, at_once=True)
+    secrets.rotate(THIRD)
+    return SQLAudienceSecrets(engine, KEY, issuer=ISSUER)
+
+
+def seen(secrets: SQLAudienceSecrets, audience: str = AUDIENCE) -> list[str]:
+    return [entry.state for entry in secrets.peek(audience)]
+
+
+def test_rotate_publishes_a_version_and_says_when_it_takes_over(
+    operator: Run, secrets: SQLAudienceSecrets
+) -> None:
+    shown = operator("rotate", *ONE)
+    assert shown.exit_code == 0, shown.output
+    assert f"{AUDIENCE}: version 2 is pending; it takes over in 12m" in shown.output
+    assert seen(secrets) == ["active", "pending"]
+    assert seen(secrets, OTHER) == ["pending"]
+
+
+def test_rotate_refuses_what_would_break_the_arithmetic(
+    operator: Run, secrets: SQLAudienceSecrets
+) -> None:
+    operator("rotate", *ONE)
+    shown = operator("rotate", *ONE)
+    assert shown.exit_code == 1
+    assert "version 2 is pending already; it takes over in" in shown.stderr
+    assert seen(secrets) == ["active", "pending"]
+
+
+def test_rotate_without_an_audience_is_for_all(
+    operator: Run, secrets: SQLAudienceSecrets
+) -> None:
+    secrets.revoke(OTHER, 1)
+    shown = operator("rotate")
+    assert seen(secrets) == ["active", "pending"]
+    assert shown.exit_code == 1
+    assert f"{OTHER}: version 2 is pending already" in shown.stderr
+
+
+def test_revoke_asks_first(operator: Run, secrets: SQLAudienceSecrets) -> None:
+    shown = operator("revoke", "1", *ONE, answer="n\n")
+    assert shown.exit_code == 1
+    assert f"Revoke version 1 of {AUDIENCE}? [y/N]" in shown.output
+    assert seen(secrets) == ["active"]
+    shown = operator("revoke", "1", *ONE, answer="y\n")
+    assert shown.exit_code == 0, shown.output
+    assert seen(secrets) == ["revoked", "pending"]
+
+
+def test_revoke_says_what_it_costs(operator: Run) -> None:
+    shown = operator("revoke", "1", *ONE, "--yes")
+    assert shown.exit_code == 0, shown.output
+    assert f"{AUDIENCE}: version 1 is revoked" in shown.output
+    assert f"{AUDIENCE}: version 2 is pending; keys are issued again" in shown.output
+    assert "The resource server knows in 5m 30s at the latest." in shown.output
+
+
+def test_revoke_can_end_all_that_is_live(
+    operator: Run, secrets: SQLAudienceSecrets
+) -> None:
+    secrets.rotate(AUDIENCE)
+    shown = operator("revoke", "--all", *ONE, "--yes")
+    assert shown.exit_code == 0, shown.output
+    assert seen(secrets) == ["revoked", "revoked", "pending"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[*ONE], ["1", "--all", *ONE], ["1"], ["0", *ONE], ["x", *ONE]]
+)
+def test_revoke_needs_to_know_what(
+    operator: Run, secrets: SQLAudienceSecrets, arguments: list[str]
+) -> None:
+    shown = operator("revoke", *arguments, "--yes")
+    assert shown.exit_code == 2
+    assert seen(secrets) == ["active"]
+
+
+def test_what_has_ended_or_never_was_is_refused(operator: Run) -> None:
+    operator("revoke", "1", *ONE, "--yes")
+    for version, reason in ("1", "is revoked already"), ("9", "there is no version 9"):
+        shown = operator("revoke", version, *ONE, "--yes")
+        assert shown.exit_code == 1
+        assert reason in shown.stderr
+
+
+def test_retire_refuses_a_version_that_tokens_may_need(
+    operator: Run, database: str
+) -> None:
+    shown = operator("retire", "1", *ONE)
+    assert shown.exit_code == 1
+    assert "version 1 is active: rotate first" in shown.stderr
+    wait = PLAN.pending_period + PLAN.verify_period - 30
+    secrets = rotated(database, ago=wait)
+    shown = operator("retire", "1", "--audience", THIRD)
+    assert shown.exit_code == 1
+    assert "may be good for another" in shown.stderr
+    assert seen(secrets, THIRD) == ["verify_only", "active"]
+
+
+def test_retire_erases_a_version_that_no_token_needs(
+    operator: Run, database: str
+) -> None:
+    secrets = rotated(database, ago=PLAN.pending_period + PLAN.verify_period)
+    shown = operator("retire", "1", "--audience", THIRD)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output == f"{THIRD}: version 1 is retired\n"
+    assert seen(secrets, THIRD) == ["retired", "active"]
