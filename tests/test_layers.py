@@ -7,7 +7,7 @@
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
     L3  verifier   symmetric_verifier   ticket_verifier   tickets   verified_proof
-    L2  stores
+    L2  stores   telemetry
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors
 """
@@ -42,6 +42,9 @@ PARTS = {
     "symmetric": Part(level=1, third_party=JOSE),
     "stores": Part(
         level=2, third_party=JOSE, lazily=frozenset({"redis", "sqlalchemy"})
+    ),
+    "telemetry": Part(
+        level=2, third_party=frozenset(), lazily=frozenset({"opentelemetry"})
     ),
     "verified_proof": Part(level=3, third_party=JOSE),
     "symmetric_verifier": Part(level=3, third_party=JOSE),

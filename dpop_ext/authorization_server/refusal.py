@@ -9,6 +9,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
+from dpop_ext import telemetry
 from dpop_ext.authorization_server.http_request import claimed_client_id
 
 log = logging.getLogger("dpop_ext.authorization_server")
@@ -32,13 +33,23 @@ def log_refusal(
     # own endpoint has the line.
     if endpoint == "authorization" and getattr(request, "is_being_pushed", False):
         return
-    log.log(
+    client = claimed_client_id(request)
+    caused_by = type(cause).__name__ if cause is not None else None
+    telemetry.count_request("as", outcome="refused", reason=reason, kind="none")
+    telemetry.log_event(
+        log,
         _ALARMING.get(reason, logging.INFO),
+        "request_refused",
         "refused: %s, client %s, %s endpoint%s",
         reason,
-        claimed_client_id(request),
+        client,
         endpoint,
-        f", cause {type(cause).__name__}" if cause is not None else "",
+        f", cause {caused_by}" if caused_by else "",
+        role="as",
+        reason=reason,
+        cause=caused_by,
+        client=client,
+        endpoint=endpoint,
     )
 
 
@@ -48,8 +59,15 @@ def log_fault(error: Exception) -> None:
     By its class and place: its message may repeat what the caller sent.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    log.error(
-        "unexpected %s at %s:%d", type(error).__name__, frame.filename, frame.lineno
+    telemetry.log_event(
+        log,
+        logging.ERROR,
+        "unexpected_error",
+        "unexpected %s at %s:%d",
+        type(error).__name__,
+        frame.filename,
+        frame.lineno,
+        cause=type(error).__name__,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 
+from dpop_ext import telemetry
 from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.authorization_server.errors import (
     Header,
@@ -124,6 +125,16 @@ class TokenRequest:
                     "Store dpop_columns(request) with the token: without its dpop_dsk "
                     "nobody can derive the symmetric key of an opaque token."
                 )
+        if status == 200:
+            telemetry.count_request(
+                "as",
+                outcome="accepted",
+                reason="ok",
+                kind="asymmetric" if self._is_bound else "none",
+            )
+            telemetry.count_token(
+                bound=self._is_bound, symmetric=self._key_jwe is not None
+            )
         if issuance is not None and self._key_jwe is not None:
             body = {**body, "cnf": {"jkt": issuance.jkt, "jwe": self._key_jwe}}
         # Never append: this list belongs to every response of the process.

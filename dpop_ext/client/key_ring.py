@@ -15,6 +15,7 @@ from typing import Any
 from dpop_ext.client.destination import Destination
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.symmetric.delivery import DeliveredKey
+from dpop_ext.telemetry import log_event
 
 #: Keys to hold; the one used longest ago is dropped, and its token goes on with
 #: asymmetric proofs.
@@ -58,10 +59,14 @@ class KeyRing:
         with self._lock:
             if delivered.version <= self._stale.get(audience, 0):
                 entry.paused_until = delivered.expires_at
-                _log.warning(
+                log_event(
+                    _log,
+                    logging.WARNING,
+                    "symmetric_key_stale",
                     "symmetric key not used: version %d is stale at the resource "
                     "server, but new tokens still have it",
                     delivered.version,
+                    version=delivered.version,
                 )
             self._entries[access_token_hash(access_token)] = entry
             _trim(self._entries, MAX_KEYS)

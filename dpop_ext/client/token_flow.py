@@ -19,6 +19,7 @@ from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
+from dpop_ext.telemetry import log_event
 
 _ALGORITHMS = ("HS256",)
 _KEY_ALGORITHMS = ("ECDH-ES",)
@@ -122,6 +123,13 @@ class TokenRequest:
                 now=self._proofs.now(),
             )
         except KeyDeliveryError as error:
-            _log.warning("symmetric key not used: %s", error.description)
+            log_event(
+                _log,
+                logging.WARNING,
+                "symmetric_key_refused",
+                "symmetric key not used: %s",
+                error.description,
+                reason=error.description,
+            )
             return
         self._keys.add(token["access_token"], delivered, bases=self._audience.bases)

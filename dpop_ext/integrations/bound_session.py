@@ -18,6 +18,7 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
+from dpop_ext.telemetry import log_event
 
 #: Seconds for a token request, if the session has no time limit of its own.
 TOKEN_TIMEOUT = 30
@@ -153,4 +154,11 @@ def log_failed_renewal(error: Exception) -> None:
 
     The class alone is logged: the text can be the server's.
     """
-    _log.warning("refresh after a stale key failed: %s", type(error).__name__)
+    log_event(
+        _log,
+        logging.WARNING,
+        "renewal_failed",
+        "refresh after a stale key failed: %s",
+        type(error).__name__,
+        cause=type(error).__name__,
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from dpop_ext import telemetry
 from dpop_ext.core.confirmation import (
     AccessToken,
     Confirmation,
@@ -194,6 +195,7 @@ def spend_proof(
     for example. They check everything again, but the second sees no replay.
     """
     if verified is None:
+        telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
         return
     mark = (id(verifier), verified.replay_key)
     if mark in opened.request.spent:
@@ -205,6 +207,8 @@ def spend_proof(
     ):
         verifier.spend(verified)
     opened.request.spent.add(mark)
+    telemetry.count_request("rs", outcome="accepted", reason="ok", kind=verified.kind)
+    telemetry.record_proof_age("rs", verifier.clock() - verified.claims["iat"])
 
 
 def _url_of(request: ResourceRequest, public_url: str | None) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dpop_ext import telemetry
 from dpop_ext.core.jose import parse_json_object
 from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.private_file import read_private, write_private
@@ -98,12 +99,12 @@ class FileKeyring:
             try:
                 self._read()
             except OSError as error:
-                _logger.error("no keyring: %s", type(error).__name__)
+                _log_failure(type(error).__name__)
             except KeyringError as error:
-                _logger.error("no keyring: %s", error)
+                _log_failure(str(error))
             except Exception:  # noqa: BLE001 - whatever a malformed file makes Python raise
                 # Without it: the exception of a parser may hold what it parsed.
-                _logger.error("no keyring: the file is malformed")
+                _log_failure("the file is malformed")
 
     def _read(self) -> None:
         raw = read_private(self._path, max_size=MAX_KEYRING)
@@ -118,3 +119,15 @@ class FileKeyring:
             write_private(self._floor_path, keyring.floor.dump())
         self._floor = keyring.floor
         self._keyring = keyring
+
+
+def _log_failure(reason: str) -> None:
+    telemetry.record_keyring_poll(outcome="failed", age=None)
+    telemetry.log_event(
+        _logger,
+        logging.ERROR,
+        "keyring_unavailable",
+        "no keyring: %s",
+        reason,
+        reason=reason,
+    )

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from joserfc.jwk import Key
 
+from dpop_ext import telemetry
 from dpop_ext.core.jose import parse_json_object
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.errors import StoreError
@@ -119,8 +120,14 @@ class RemoteKeys:
                 self._keys = StaticKeys(document)
             except Exception as error:  # noqa: BLE001 - whatever it was, there are none
                 self._failed = True
-                _logger.warning(
-                    "no keys from %s: %s", ascii(self._uri), type(error).__name__
+                telemetry.log_event(
+                    _logger,
+                    logging.WARNING,
+                    "keys_unavailable",
+                    "no keys from %s: %s",
+                    ascii(self._uri),
+                    type(error).__name__,
+                    cause=type(error).__name__,
                 )
             else:
                 self._fetched_at = self._clock()

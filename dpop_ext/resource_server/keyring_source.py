@@ -16,10 +16,11 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from joserfc.jwk import Key
 
+from dpop_ext import telemetry
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server.issuer_signature import IssuerSignature
@@ -198,8 +199,10 @@ class HTTPKeyringSource:
             self._fetch(now)
         except Exception as error:  # noqa: BLE001 - whatever it was, there is no keyring
             self._log(error, now)
+            self._count("failed", now)
         else:
             wait = self._interval()
+            self._count("answered", now)
         finally:
             wait = min(wait, self._interval())
             self._tried_at = self._clock()
@@ -237,7 +240,15 @@ class HTTPKeyringSource:
                 self._cache.save(text, keyring.floor)
             except OSError as error:
                 # It is good all the same. What is lost is the memory of it.
-                _logger.error("keyring not kept: %s", type(error).__name__)
+                cause = type(error).__name__
+                telemetry.log_event(
+                    _logger,
+                    logging.ERROR,
+                    "keyring_not_kept",
+                    "keyring not kept: %s",
+                    cause,
+                    cause=cause,
+                )
 
     def _accept(self, text: str, *, nonce: str | None) -> Keyring:
         if self._cache is not None:
@@ -270,6 +281,11 @@ class HTTPKeyringSource:
             return False
         return keyring.ring.good_until - now > _CONDITIONAL * self._interval()
 
+    def _count(self, outcome: Literal["answered", "failed"], now: float) -> None:
+        keyring = self._keyring
+        age = now - keyring.issued_at if keyring is not None else None
+        telemetry.record_keyring_poll(outcome=outcome, age=age)
+
     def _log(self, error: Exception, now: float) -> None:
         """Log a poll that failed, and loudly when symmetric proofs will soon fail.
 
@@ -285,4 +301,11 @@ class HTTPKeyringSource:
             level = logging.INFO
         if keyring is None or now - keyring.issued_at >= 2 * self._interval():
             level = logging.ERROR
-        _logger.log(level, "no keyring: %s", reason)
+        telemetry.log_event(
+            _logger,
+            level,
+            "keyring_unavailable",
+            "no keyring: %s",
+            reason,
+            reason=reason,
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
+from dpop_ext import telemetry
 from dpop_ext.errors import (
     AccessTokenError,
     AsymmetricRequiredError,
@@ -235,9 +236,12 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
 @cache
 def warn_about_host() -> None:
     """Say once that a setting is missing on which the safety of ``htu`` depends."""
-    _logger.warning(
+    telemetry.log_event(
+        _logger,
+        logging.WARNING,
+        "host_believed",
         "The Host field decides what a proof must name: set public_url to the base URL "
-        "that clients use."
+        "that clients use.",
     )
 
 
@@ -250,13 +254,24 @@ def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> No
     path = endpoint.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path.partition("://")[2].partition("/")[2]
-    _logger.log(
+    shown = ascii(client_id[:_LOGGED]) if client_id else "-"
+    # ascii() leaves no character that could forge a line of the log.
+    path = ascii(path[:_LOGGED])
+    telemetry.count_request("rs", outcome="refused", reason=refusal.reason, kind="none")
+    telemetry.log_event(
+        _logger,
         logging.WARNING if refusal.status == 503 else logging.INFO,
+        "request_refused",
         "refused: status=%d reason=%s cause=%s client=%s endpoint=%s",
         refusal.status,
         refusal.reason,
         refusal.cause or "-",
-        ascii(client_id[:_LOGGED]) if client_id else "-",
-        # ascii() leaves no character that could forge a line of the log.
-        ascii(path[:_LOGGED]),
+        shown,
+        path,
+        role="rs",
+        status=refusal.status,
+        reason=refusal.reason,
+        cause=refusal.cause,
+        client=shown,
+        endpoint=path,
     )

@@ -19,6 +19,7 @@ from dpop_ext.core.nonce import (
 )
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.telemetry import log_event
 
 #: Seconds that a new secret has to reach every process before one makes nonces of it.
 DELAY: Final = 60
@@ -86,7 +87,14 @@ class FileNonces:
         try:
             entries = _load(self._path)
         except StoreError as error:
-            _log.error("the nonce secrets could not be read: %s", error.description)
+            log_event(
+                _log,
+                logging.ERROR,
+                "nonce_secrets_unavailable",
+                "the nonce secrets could not be read: %s",
+                error.description,
+                reason=error.description,
+            )
             return
         # Of before it was read: a file replaced in between is read once more.
         self._version, self._entries, self._changes_at = version, entries, 0

@@ -16,6 +16,7 @@ from dpop_ext.stores.pushed_requests import (
     parse_request,
 )
 from dpop_ext.stores.redis import RedisClient, connect
+from dpop_ext.telemetry import timing_store
 
 
 class RedisPushedRequestStore:
@@ -127,7 +128,7 @@ class RedisPushedRequestStore:
     @contextmanager
     def _sending(self) -> Iterator[Any]:
         try:
-            with self._circuit:
+            with self._circuit, timing_store("redis"):
                 yield self._client.execute_command
         except StoreError:
             raise

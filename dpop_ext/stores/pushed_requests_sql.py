@@ -16,6 +16,7 @@ from dpop_ext.stores.pushed_requests import (
     parse_request,
 )
 from dpop_ext.stores.sql_engine import check_database, connect, create_schema
+from dpop_ext.telemetry import timing_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, MetaData, Table
@@ -159,7 +160,11 @@ class SQLPushedRequestStore:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            with self._circuit, self._engine.connect() as connection:
+            with (
+                self._circuit,
+                timing_store("sql"),
+                self._engine.connect() as connection,
+            ):
                 yield connection
         except StoreError:
             raise

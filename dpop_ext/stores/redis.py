@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.telemetry import timing_store
 
 
 class RedisClient(Protocol):
@@ -167,7 +168,7 @@ class RedisReplayStore(_Store[RedisClient]):
         token = secrets.randbits(63)
         command = self._command(key, token, expires_at=expires_at, now=now)
         try:
-            with self._circuit:
+            with self._circuit, timing_store("redis"):
                 held = self._client.execute_command(*command, get=True)
             return self._is_added(held, token)
         except StoreError:
@@ -220,7 +221,7 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         token = secrets.randbits(63)
         command = self._command(key, token, expires_at=expires_at, now=now)
         try:
-            with self._circuit:
+            with self._circuit, timing_store("redis"):
                 held = await self._client.execute_command(*command, get=True)
             return self._is_added(held, token)
         except StoreError:

@@ -11,6 +11,7 @@ from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.sql_engine import check_database, connect, create_schema
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
+from dpop_ext.telemetry import log_event, timing_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -115,7 +116,7 @@ class SQLReplayStore:
         if expires_at < now:
             return False
         try:
-            with self._circuit:
+            with self._circuit, timing_store("sql"):
                 added = self._insert(key, expires_at, now)
         except StoreError:
             raise
@@ -137,7 +138,11 @@ class SQLReplayStore:
         """
         deleted = 0
         try:
-            with self._circuit, self._engine.connect() as connection:
+            with (
+                self._circuit,
+                timing_store("sql"),
+                self._engine.connect() as connection,
+            ):
                 connection.execute(self._statements.announce, {"now": now})
                 for number in range(SLICES):
                     deleted += connection.execute(
@@ -176,4 +181,11 @@ class SQLReplayStore:
                 connection.execute(self._statements.delete, bounds)
                 connection.execute(self._statements.announce, {"now": now})
         except Exception as error:  # noqa: BLE001
-            _log.warning("expired entries were not deleted: %s", type(error).__name__)
+            log_event(
+                _log,
+                logging.WARNING,
+                "sweep_failed",
+                "expired entries were not deleted: %s",
+                type(error).__name__,
+                cause=type(error).__name__,
+            )

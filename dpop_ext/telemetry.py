@@ -1,0 +1,181 @@
+"""What operators watch: log events with stable names, and OpenTelemetry instruments.
+
+Instruments come from the global meter provider, under the name ``dpop_ext``. Without
+OpenTelemetry's API they do nothing, and neither do they before a provider is set.
+
+Labels are names out of fixed lists: no client, token, key or path is one, so what a
+sender makes up cannot fill the memory of a collector. Who it was stands in the log.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
+
+#: Events by name. A log record has the name as ``event`` and what is known about it as
+#: ``fields``; the text of the message may change, these do not.
+EVENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "request_refused": "A request was refused; fields.reason says why.",
+        "unexpected_error": "A parser raised what it should not: please report it.",
+        "host_believed": "No public_url is set, so the Host field is believed.",
+        "keys_unavailable": "The issuer's public keys could not be fetched.",
+        "keyring_unavailable": "A poll for derivation secrets brought none.",
+        "keyring_not_kept": "A keyring is in use, but was not written to its cache.",
+        "nonce_secrets_unavailable": "The file of nonce secrets could not be read.",
+        "sweep_failed": "Expired rows of a store were not deleted; the next one tries.",
+        "symmetric_key_refused": "A client did not accept the key that was delivered.",
+        "symmetric_key_stale": "A client got a key of a version that is stale already.",
+        "renewal_failed": "A client could not refresh after its key became stale.",
+    }
+)
+
+Role = Literal["as", "rs"]
+Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
+
+
+class MeterProvider(Protocol):
+    """The part of OpenTelemetry's interface that is used."""
+
+    def get_meter(self, name: str) -> Any:
+        """Return what makes instruments."""
+
+
+class _Instruments:
+    def __init__(self, meter: Any) -> None:
+        self.requests = meter.create_counter(
+            "dpop.requests", unit="{request}", description="Requests that were decided."
+        )
+        self.proof_age = meter.create_histogram(
+            "dpop.proof.age",
+            unit="s",
+            description="From iat to now: network, waiting, and the skew of clocks.",
+        )
+        self.tokens = meter.create_counter(
+            "dpop.tokens", unit="{token}", description="Access tokens that were issued."
+        )
+        self.store = meter.create_histogram(
+            "dpop.store.duration",
+            unit="s",
+            description="How long a shared store took to answer.",
+        )
+        self.keyring_polls = meter.create_counter(
+            "dpop.keyring.polls",
+            unit="{poll}",
+            description="Polls for derivation secrets.",
+        )
+        self.keyring_age = meter.create_histogram(
+            "dpop.keyring.age",
+            unit="s",
+            description="Age of the keyring in use, at each poll.",
+        )
+
+
+_instruments: _Instruments | Literal["unset"] | None = "unset"
+
+
+def instrument(provider: MeterProvider | None = None) -> None:
+    """Take the instruments from *provider* from now on.
+
+    Needed only for one that is not the global one.
+
+    :param provider: None is the global one of OpenTelemetry, if that is installed.
+    """
+    global _instruments  # noqa: PLW0603 - instruments are global in OpenTelemetry, too
+    if provider is None:
+        try:
+            provider = importlib.import_module("opentelemetry.metrics")
+        except ImportError:
+            _instruments = None
+            return
+    _instruments = _Instruments(provider.get_meter("dpop_ext"))
+
+
+def count_request(
+    role: Role, *, outcome: Literal["accepted", "refused"], reason: str, kind: Kind
+) -> None:
+    """Count one decision.
+
+    :param reason: error code or other stable name; ``ok`` for one that was accepted.
+    :param kind: of the proof, as far as it is known.
+    """
+    if (instruments := _get()) is not None:
+        instruments.requests.add(
+            1, {"role": role, "outcome": outcome, "reason": reason, "kind": kind}
+        )
+
+
+def record_proof_age(role: Role, seconds: float) -> None:
+    """Record the age of a proof whose signature or MAC was good.
+
+    A histogram takes no negative numbers, so the side is a label.
+    """
+    if (instruments := _get()) is not None:
+        dated = "past" if seconds >= 0 else "future"
+        instruments.proof_age.record(abs(seconds), {"role": role, "dated": dated})
+
+
+def count_token(*, bound: bool, symmetric: bool) -> None:
+    """Count one access token.
+
+    :param bound: to a key, and so no Bearer token.
+    :param symmetric: a symmetric key was delivered with it.
+    """
+    if (instruments := _get()) is not None:
+        instruments.tokens.add(1, {"bound": bound, "symmetric": symmetric})
+
+
+def record_keyring_poll(*, outcome: str, age: float | None) -> None:
+    """Count one poll, and record the age of the keyring in use, in seconds."""
+    if (instruments := _get()) is not None:
+        instruments.keyring_polls.add(1, {"outcome": outcome})
+        if age is not None:
+            instruments.keyring_age.record(age)
+
+
+@contextmanager
+def timing_store(backend: str) -> Iterator[None]:
+    """Record how long the store takes to answer inside, and whether it does.
+
+    :param backend: ``redis`` or ``sql``.
+    """
+    instruments = _get()
+    if instruments is None:
+        yield
+        return
+    outcome = "failed"
+    begun = perf_counter()
+    try:
+        yield
+        outcome = "answered"
+    finally:
+        instruments.store.record(
+            perf_counter() - begun, {"backend": backend, "outcome": outcome}
+        )
+
+
+def log_event(
+    logger: logging.Logger,
+    level: int,
+    event: str,
+    message: str,
+    *args: object,
+    **fields: object,
+) -> None:
+    """Log *message*, and give handlers that write structured logs the parts of it.
+
+    :param event: one of :data:`EVENTS`.
+    :param fields: what is known; nothing secret, and nothing unbounded.
+    """
+    logger.log(level, message, *args, extra={"event": event, "fields": fields})
+
+
+def _get() -> _Instruments | None:
+    if _instruments == "unset":
+        instrument()
+    return _instruments  # type: ignore[return-value]
