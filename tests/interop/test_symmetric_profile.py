@@ -178,7 +178,10 @@ def test_it_opens_our_keyring(peer: Peer, ec_key: ECKey, other_ec_key: ECKey) ->
         "keyring": encrypt_keyring(signed, recipient=public),
         "private_key": ec_key.as_dict(private=True),
         "issuer_jwk": other_ec_key.as_dict(private=False),
-        "issuer": ISSUER, "audience": AUDIENCE, "nonce": NONCE, "now": NOW,
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "nonce": NONCE,
+        "now": NOW,
         "floor": {"epoch": 0, "seq": 0, "min_live": 1, "revoked": []},
     }
     assert peer.ask("openKeyring", **asked) == [7, 8]
@@ -243,8 +246,14 @@ def test_it_accepts_our_token_and_our_proof(
         access_token=token,
     )
     server: dict[str, Any] = {
-        "issuer": ISSUER, "audience": AUDIENCE, "now": NOW,
-        "method": "GET", "url": URL, "deny": [], "revoked": [], "min_live": 1,
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "now": NOW,
+        "method": "GET",
+        "url": URL,
+        "deny": [],
+        "revoked": [],
+        "min_live": 1,
         "issuer_jwk": other_ec_key.as_dict(private=False),
         "secrets": [{"v": 7, "exp": NOW + 6000, "k": b64url_encode(secret)}],
     }
