@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from demo_server import client_file, demo_data, fapi_client, resource_server_keys
+from demo_server import (
+    client_file,
+    demo_data,
+    fapi_client,
+    resource_server_keys,
+    shared_stores,
+)
 from demo_server.client_file import ClientFileError
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
@@ -39,6 +45,7 @@ def prepare(settings: Settings) -> None:
     database = Database(settings.database)
     try:
         database.create_schema()
+        shared_stores.prepare(settings, "as")
         with Session(database.engine) as session, session.begin():
             _register_clients(session, clients)
             _register_user(session)
@@ -59,10 +66,12 @@ def prepare(settings: Settings) -> None:
 
 
 def prepare_resource_server(settings: Settings) -> None:
-    """Create the keys of the resource server, if they are missing.
+    """Create the keys and stores of the resource server, if they are missing.
 
     :raises PrivateFileError: a key file cannot be read, written or trusted.
+    :raises StoreError: used proofs cannot be stored.
     """
+    shared_stores.prepare(settings, "rs")
     if settings.symmetric == "on":
         resource_server_keys.load_keys(settings.keys_directory)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import ssl
 from collections.abc import Callable
@@ -36,11 +37,12 @@ GRACE = 5
 
 
 class HTTPServer(BaseApplication):
-    """gunicorn with one worker process, on a socket that is bound already.
+    """gunicorn with worker processes, on a socket that is bound already.
 
-    :param make_app: called in the worker process.
+    :param make_app: called in each worker process.
     :param listener: file descriptor of a bound TCP socket; we close it.
-    :param ready: called in the worker process once it can answer.
+    :param ready: called in the first worker process that can answer.
+    :param workers: how many there are; one that ends is replaced.
     :param tls: certificate, key and rules; None for plain HTTP.
     :param parent: identifier of the process that must outlive this one, if any.
     """
@@ -51,12 +53,15 @@ class HTTPServer(BaseApplication):
         *,
         listener: int,
         ready: Callable[[], None],
+        workers: int,
         tls: ssl.SSLContext | None = None,
         parent: int | None = None,
     ) -> None:
         self._make_app = make_app
         self._listener = listener
         self._ready = ready
+        self._workers = workers
+        self._first = multiprocessing.get_context("fork").Semaphore(1)
         self._tls = tls
         self._parent = parent
         super().__init__()
@@ -65,14 +70,14 @@ class HTTPServer(BaseApplication):
         """Set what differs from the defaults, whatever the environment says."""
         settings = {
             "bind": f"fd://{self._listener}",
-            "workers": 1,
+            "workers": self._workers,
             "worker_class": Worker,
             "threads": THREADS,
             "limit_request_line": 8190,
             "limit_request_field_size": FIELD_SIZE,
             "graceful_timeout": GRACE,
             "logger_class": PlainLogger,
-            "post_worker_init": lambda _: self._ready(),
+            "post_worker_init": self._tell,
             "control_socket_disable": True,
             # No header field of a client may say who it is, or who we are.
             "forwarded_allow_ips": "",
@@ -89,6 +94,10 @@ class HTTPServer(BaseApplication):
     def load(self) -> WSGIApplication:
         """Make the app, in the worker process."""
         return self._make_app()
+
+    def _tell(self, _: Any) -> None:
+        if self._first.acquire(block=False):
+            self._ready()
 
     def run(self) -> None:
         """Serve until a signal says stop, then exit the process."""

@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX = "DPOP_DEMO_"
 #: readable for a day after its successor took over, so tokens end well before.
 MAX_ACCESS_TOKEN_LIFETIME = 43_200
 
+#: Worker processes of one server, at most.
+MAX_WORKERS = 64
+
 DEFAULT_DATABASE = "sqlite:///dpop-demo.sqlite3"
 
 
@@ -51,6 +54,8 @@ class Settings:
     :param bearer: whether the resource server also takes unbound Bearer tokens.
     :param symmetric: whether keys for symmetric proofs are issued and accepted.
     :param workers: worker processes of each server.
+    :param redis: URL of a Redis for used proofs and pushed requests; None keeps them
+        in the database and in SQLite files beside it, which one machine can share.
     :param tls_cert: certificate chain of both servers, in PEM; None for plain HTTP.
     :param tls_key: its private key, in PEM.
     :param introspection_endpoint: where the resource server checks tokens, if it
@@ -72,7 +77,8 @@ class Settings:
     access_token_lifetime: int = 300
     bearer: bool = False
     symmetric: Literal["on", "off"] = "on"
-    workers: int = 1
+    workers: int = 2
+    redis: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     introspection_endpoint: str | None = None
@@ -98,12 +104,10 @@ class Settings:
             )
         if self.bearer and self.profile == "fapi2":
             raise SettingsError("--bearer", "FAPI forbids unbound tokens")
-        if self.workers != 1:
-            raise SettingsError(
-                "--workers",
-                "only 1 is possible: used proofs are remembered in the memory of one "
-                "process, so a second worker would accept a replayed proof",
-            )
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise SettingsError("--workers", f"must be 1 to {MAX_WORKERS} processes")
+        if self.redis is not None:
+            check_redis(self.redis)
         for origin in self.script_origins:
             check_origin("--cors-origins", origin)
         check_database(self.database)
@@ -235,3 +239,19 @@ def check_database(database: str) -> None:
         raise SettingsError("--database", "not a database URL") from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise SettingsError("--database", "both servers need it, so it must be a file")
+
+
+def check_redis(url: str) -> None:
+    """Refuse what is no URL of a Redis.
+
+    :raises SettingsError: it is not.
+    """
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.path if parts.scheme == "unix" else parts.hostname)
+        _ = parts.port
+    except ValueError as error:
+        # The URL may hold a password: it stays out of the message.
+        raise SettingsError("--redis", "not a URL") from error
+    if parts.scheme not in ("redis", "rediss", "unix") or not good:
+        raise SettingsError("--redis", "a redis, rediss or unix URL is needed")

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from demo_server import fapi_client, tls
-from demo_server.first_start import prepare
+from demo_server.first_start import prepare, prepare_resource_server
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
 from dpop_ext.resource_server.transport import fetch
 
@@ -148,6 +148,7 @@ class DemoServer:
                 rs_port=listeners["rs"].getsockname()[1],
             )
             prepare(self.settings)
+            prepare_resource_server(self.settings)
             for role, listener in listeners.items():
                 self._processes[role] = self._spawn(role, listener)
         self._wait_for(f"{self.as_url}/.well-known/oauth-authorization-server")

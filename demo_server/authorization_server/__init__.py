@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 
-from demo_server import json_errors
+from demo_server import json_errors, shared_stores
 from demo_server.authorization_server import (
     browser_session,
     consent_pages,
@@ -19,22 +18,19 @@ from demo_server.authorization_server import (
     protocol,
     security_headers,
 )
-from demo_server.authorization_server.client_authentication import (
-    authenticate_client_secret_basic,
-)
+from demo_server.authorization_server.client_authentication import ClientSecretBasic
 from demo_server.authorization_server.grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
     RefreshTokenGrant,
 )
-from demo_server.authorization_server.pushed_requests import StoredPushedRequests
 from demo_server.authorization_server.server import Server
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.public_url import PublicURL
 from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings
-from dpop_ext import NonceIssuer, ProofVerifier
+from dpop_ext import ProofVerifier
 from dpop_ext.authorization_server import (
     ClientAssertion,
     DPoP,
@@ -46,7 +42,6 @@ from dpop_ext.authorization_server import (
 )
 from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.stores.base import ReplayStore
-from dpop_ext.stores.memory import MemoryReplayStore
 
 
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
@@ -59,27 +54,23 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app = Flask(__name__)
     # No form of ours is larger, and no honest request.
     app.config.update(MAX_CONTENT_LENGTH=65_536, MAX_FORM_MEMORY_SIZE=65_536)
-    browser_session.configure(app, secure=settings.issuer_url.startswith("https:"))
+    browser_session.configure(app, settings)
     database = Database(settings.database)
     app.teardown_appcontext(database.release)
     derivation_secrets = open_derivation_secrets(settings, database, clock=clock)
 
     server = Server(settings, database, clock=clock)
-    replay_store = MemoryReplayStore()
-    server.register_client_auth_method(
-        "client_secret_basic", authenticate_client_secret_basic
-    )
+    replay_store = shared_stores.open_replay_store(settings, "as")
+    server.register_client_auth_method("client_secret_basic", ClientSecretBasic(clock))
     server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge()])
     server.register_grant(RefreshTokenGrant)
     server.register_grant(ClientCredentialsGrant)
-    # A new secret with each start: it also makes the proofs void that the memory of
-    # the process before this one knew to be used.
-    nonces = NonceIssuer([secrets.token_bytes(32)])
     dpop = DPoP(
         ProofVerifier(
             replay_store,
             policy=settings.policy,
-            nonces=nonces if settings.nonce == "required" else None,
+            nonces=shared_stores.open_nonces(settings, "as"),
+            quota=shared_stores.open_quota(),
             clock=clock,
         ),
         symmetric=(
@@ -115,7 +106,9 @@ def register_profile(
     server: Server, dpop: DPoP, replay_store: ReplayStore
 ) -> dict[str, Any]:
     """Register what the profile demands; return its members of the metadata."""
-    pushed_requests = StoredPushedRequests(server.database)
+    pushed_requests = shared_stores.open_pushed_requests(
+        server.settings, server.database
+    )
     if server.settings.profile == "fapi2":
         profile = FAPI2SecurityProfile(
             server.issuer,

@@ -1,4 +1,4 @@
-"""The signed cookie of a browser: who is signed in, and its CSRF token."""
+"""Who is signed in: a signed cookie that names a row, which ends with the log-out."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import hmac
 import secrets
 
 from flask import Flask, request, session
+from sqlalchemy import delete
 
-from demo_server.models import User
+from demo_server import private_file
+from demo_server.authorization_server.server import Server
+from demo_server.models import BrowserSession, User
+from demo_server.settings import Settings
+from demo_server.token_hash import token_hash
 
 #: How long nobody needs to sign in again, in seconds.
 LIFETIME = 1800
 
 
-def configure(app: Flask, *, secure: bool) -> None:
+def configure(app: Flask, settings: Settings) -> None:
     """Set up the cookie.
 
-    :param secure: the server is reached by https.
+    :raises PrivateFileError: the file of its key cannot be read, written or trusted.
     """
-    # New with each start: a restart signs everybody out, and nothing is kept.
-    app.secret_key = secrets.token_bytes(32)
+    # Of a file, because any worker may get the next request of a browser.
+    path = settings.keys_directory / "session.key"
+    app.secret_key = private_file.read_or_create(path, lambda: secrets.token_bytes(32))
+    secure = settings.issuer_url.startswith("https:")
     app.config.update(
         # The prefix ties the cookie to this host, and needs https.
         SESSION_COOKIE_NAME="__Host-dpop-demo" if secure else "dpop-demo",
@@ -44,18 +51,36 @@ def is_csrf_token_valid() -> bool:
     return bool(expected) and hmac.compare_digest(sent.encode(), expected.encode())
 
 
-def sign_in(user: User) -> None:
+def sign_in(server: Server, user: User) -> None:
     """Remember *user*, in a session that nobody could have prepared."""
     session.clear()
     session.permanent = True
-    session["username"] = user.username
+    session["id"] = secrets.token_urlsafe(32)
+    rows = server.database.session
+    rows.execute(delete(BrowserSession).where(BrowserSession.expires_at <= server.now))
+    rows.add(
+        BrowserSession(
+            session_hash=token_hash(session["id"]),
+            username=user.username,
+            expires_at=server.now + LIFETIME,
+        )
+    )
+    rows.commit()
 
 
-def sign_out() -> None:
-    """Forget who was signed in."""
+def sign_out(server: Server) -> None:
+    """End the session: the cookie is good no more, wherever a copy of it is."""
+    hashed = token_hash(session.get("id", ""))
+    rows = server.database.session
+    rows.execute(delete(BrowserSession).where(BrowserSession.session_hash == hashed))
+    rows.commit()
     session.clear()
 
 
-def username() -> str | None:
+def username(server: Server) -> str | None:
     """Return who is signed in."""
-    return session.get("username")
+    hashed = token_hash(session.get("id", ""))
+    row = server.database.session.get(BrowserSession, hashed)
+    if row is None or server.now >= row.expires_at:
+        return None
+    return row.username

@@ -104,7 +104,7 @@ def _see_other(response: Response) -> Response:
 
 
 def _signed_in(server: Server) -> User | None:
-    name = browser_session.username()
+    name = browser_session.username(server)
     return server.database.session.get(User, name) if name else None
 
 

@@ -7,7 +7,7 @@ import re
 from flask import Blueprint, redirect, request, url_for
 from werkzeug import Response
 
-from demo_server.authorization_server import browser_session, login_limit
+from demo_server.authorization_server import attempt_limit, browser_session
 from demo_server.authorization_server.html_page import error_page, page
 from demo_server.authorization_server.server import (
     AUTHORIZATION_PATH,
@@ -41,19 +41,19 @@ def create_blueprint(server: Server) -> Blueprint:
             return _form(target, "This page was too old. Please try again.", 400)
         name = request.form.get("username", "")
         # No name in the log: people type passwords into the wrong field.
-        if not login_limit.may_try(server, name):
+        if not attempt_limit.may_try(server, _counted(name), request.remote_addr):
             log_refusal("too_many_log_ins")
-            minutes = login_limit.WINDOW // 60
+            minutes = attempt_limit.WINDOW // 60
             text = f"Too many attempts for this name. Please wait {minutes} minutes."
             response = _form(target, text, 429)
-            response.headers["Retry-After"] = str(login_limit.WINDOW)
+            response.headers["Retry-After"] = str(attempt_limit.WINDOW)
             return response
         user = _find(server, name, request.form.get("password", ""))
         if user is None:
             log_refusal("wrong_password")
             return _form(target, "Name or password are not right.", 401)
-        login_limit.forget(server, name)
-        browser_session.sign_in(user)
+        attempt_limit.forget(server, _counted(name), request.remote_addr)
+        browser_session.sign_in(server, user)
         return redirect(target if is_target(target) else url_for(".index"), 303)
 
     @pages.post("/logout")
@@ -61,7 +61,7 @@ def create_blueprint(server: Server) -> Blueprint:
         if not browser_session.is_csrf_token_valid():
             log_refusal("stale_form")
             return error_page(400, "This page was too old.")
-        browser_session.sign_out()
+        browser_session.sign_out(server)
         return redirect(url_for(".form", next=request.form.get("next", "")), 303)
 
     return pages
@@ -70,6 +70,10 @@ def create_blueprint(server: Server) -> Blueprint:
 def is_target(target: str) -> bool:
     """Whether a log-in may lead to *target*: an authorization request to us."""
     return _TARGET.fullmatch(target) is not None
+
+
+def _counted(username: str) -> str:
+    return f"user {username}"
 
 
 def _form(target: str, message: str = "", status: int = 200) -> Response:

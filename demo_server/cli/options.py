@@ -162,6 +162,12 @@ def _options() -> _Parser:
         help=f"SQLAlchemy URL, of the issuer alone (default: {DEFAULT_DATABASE})",
     )
     storage.add_argument(
+        "--redis",
+        metavar="URL",
+        help="where used proofs and pushed requests are kept, for servers on several "
+        "machines (default: the database, and SQLite files beside it)",
+    )
+    storage.add_argument(
         "--keys",
         type=Path,
         metavar="DIR",
@@ -179,7 +185,7 @@ def _options() -> _Parser:
         "--workers",
         type=int,
         metavar="N",
-        help="1; more are refused until servers can share the memory of used proofs",
+        help="processes of each server (default: 2)",
     )
     running.add_argument("--log-level", choices=logs.LEVELS, help="default: info")
     return parser

@@ -49,6 +49,7 @@ def _run(
         lambda: module.create_app(settings),
         listener=listener,
         ready=ready,
+        workers=settings.workers,
         tls=tls.server_context(settings),
         parent=parent,
     ).run()

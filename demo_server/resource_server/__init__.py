@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import secrets
 import time
 from collections.abc import Callable
 
 from flask import Flask
 
-from demo_server import demo_data, json_errors, tls
+from demo_server import demo_data, json_errors, shared_stores, tls
 from demo_server.public_url import PublicURL
 from demo_server.resource_server import api
 from demo_server.resource_server.keyring import create_keyring
 from demo_server.settings import Settings
-from dpop_ext import NonceIssuer, ProofVerifier
+from dpop_ext import ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.integrations.wsgi_cors import CORS
@@ -27,7 +26,6 @@ from dpop_ext.resource_server import (
 )
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.transport import fetch
-from dpop_ext.stores.memory import MemoryReplayStore
 
 #: How often, at most, the keys of the authorization server are fetched for the sake of
 #: a token with an unknown one, in seconds.
@@ -49,9 +47,6 @@ def create_app(
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=65_536, MAX_FORM_MEMORY_SIZE=65_536)
-    # A new secret with each start: it also makes the proofs void that the memory of
-    # the process before this one knew to be used.
-    nonces = NonceIssuer([secrets.token_bytes(32)])
     keys = RemoteKeys(
         f"{settings.issuer_url}/jwks",
         min_interval=KEYS_INTERVAL,
@@ -59,9 +54,10 @@ def create_app(
         clock=clock,
     )
     verifier = ProofVerifier(
-        MemoryReplayStore(),
+        shared_stores.open_replay_store(settings, "rs"),
         policy=settings.policy,
-        nonces=nonces if settings.nonce == "required" else None,
+        nonces=shared_stores.open_nonces(settings, "rs"),
+        quota=shared_stores.open_quota(),
         keyring=create_keyring(settings, jwks=keys, fetch=fetch, clock=clock),
         issuer=settings.issuer_url,
         audience=settings.resource_url,

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 
 from demo_server import resource_server
 from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.stores.nonce_file import create_nonce_file
 from tests.attacks.moves import (
     AS_CONFIDENTIAL,
     CLIENT_CREDENTIALS,
@@ -82,12 +83,15 @@ def test_a_proof_is_good_once(servers: Servers) -> None:
 
 
 @pytest.mark.requirement("T9")
-def test_after_a_restart_old_proofs_lack_the_nonce(strict_servers: Servers) -> None:
+def test_a_new_nonce_secret_makes_up_for_a_lost_memory(strict_servers: Servers) -> None:
     servers = strict_servers
     token, key = key_of(servers)
     servers.api("GET", "/api/accounts", token)
     proof = prove_symmetrically(servers, key, token)
     assert ask(servers, token, proof).status == 200
+    nonces = servers.settings.keys_directory / "nonces-rs.json"
+    nonces.unlink()
+    create_nonce_file(nonces)
     restarted = resource_server.create_app(
         servers.settings, fetch=servers.fetch, clock=servers.clock
     )

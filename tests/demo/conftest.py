@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
-from demo_server import passwords
+from demo_server import passwords, shared_stores
 from demo_server.database import Database
+from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
+from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 
@@ -25,14 +29,22 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close what a test has opened: an app of a test has no end of its own."""
-    opened: list[Database] = []
+    opened: list[Database | SQLReplayStore] = []
     connect = Database.__init__
 
     def connect_and_remember(self: Database, url: str) -> None:
         connect(self, url)
         opened.append(self)
 
+    def open_and_remember(settings: Settings, role: Any) -> ReplayStore:
+        store = open_store(settings, role)
+        if isinstance(store, SQLReplayStore):
+            opened.append(store)
+        return store
+
+    open_store = shared_stores.open_replay_store
     monkeypatch.setattr(Database, "__init__", connect_and_remember)
+    monkeypatch.setattr(shared_stores, "open_replay_store", open_and_remember)
     yield
     for database in opened:
         database.close()

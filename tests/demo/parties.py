@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey
 from werkzeug.test import TestResponse
 
 from demo_server import authorization_server, demo_data, resource_server
-from demo_server.first_start import prepare
+from demo_server.first_start import prepare, prepare_resource_server
 from demo_server.settings import Settings
 from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
@@ -46,6 +46,7 @@ class Parties:
 
     def __post_init__(self) -> None:
         prepare(self.settings)
+        prepare_resource_server(self.settings)
         self.as_app = authorization_server.create_app(self.settings, clock=self.clock)
         self.rs_app = resource_server.create_app(
             self.settings, fetch=self.fetch, clock=self.clock

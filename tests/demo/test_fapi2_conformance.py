@@ -21,10 +21,10 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from demo_server.database import Database
-from demo_server.models import AuthorizationCode, PushedRequest
+from demo_server.models import AuthorizationCode, Base
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.jose import b64url_decode, b64url_encode, sign_compact
@@ -379,13 +379,29 @@ def test_a_request_uri_has_one_use(one: FapiClient) -> None:
 def test_a_request_uri_expires(one: FapiClient) -> None:
     # par-attempt-to-use-expired-request_uri
     address = authorize(one.request_uri(), one.client_id)
-    _age(one.server, PushedRequest)
+    _age_pushed_requests(one.server)
     error_page(one.page(address))
 
 
 def test_a_request_uri_is_for_its_client(one: FapiClient, two: FapiClient) -> None:
     # par-attempt-to-use-request_uri-for-different-client
     error_page(one.page(authorize(one.request_uri(), two.client_id)))
+
+
+def _age_pushed_requests(server: DemoServer) -> None:
+    table = Base.metadata.tables["dpop_pushed_request"]
+    database = Database(server.settings.database)
+    try:
+        for row in database.session.execute(select(table)).all():
+            aged = {**json.loads(row.request), "expires_at": int(time.time())}
+            database.session.execute(
+                update(table)
+                .where(table.c.reference == row.reference)
+                .values(request=json.dumps(aged))
+            )
+        database.session.commit()
+    finally:
+        database.close()
 
 
 def _age(server: DemoServer, model: Any) -> None:

@@ -23,11 +23,12 @@ from demo_server.cli.options import parse
 from demo_server.database import Database
 from demo_server.fapi_client import KEY_FILE, load_key
 from demo_server.first_start import StartError, prepare
-from demo_server.models import PushedRequest
+from demo_server.models import Base
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings, SettingsError
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.proof import make_proof
+from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from tests.conftest import Clock
 from tests.demo.fapi import (
     CODE_FORM,
@@ -261,8 +262,7 @@ def test_of_two_decisions_at_once_one_counts(
     browser = fapi.signed_in(address)
     form = {"csrf_token": hidden_fields(browser.get(address).text)["csrf_token"]}
     form["decision"] = "allow"
-    path = "demo_server.authorization_server.pushed_requests.StoredPushedRequests"
-    monkeypatch.setattr(f"{path}.consume", lambda self, reference: False)
+    monkeypatch.setattr(SQLPushedRequestStore, "consume", lambda self, reference: False)
     answer = browser.post(address, data=form)
     assert answer.status_code == 400
     assert "answered already" in answer.text
@@ -282,7 +282,8 @@ def test_a_request_that_was_not_answered_expires(
 def _stored(fapi: FapiParties) -> int:
     database = Database(fapi.parties.settings.database)
     try:
-        return database.session.query(PushedRequest).count()
+        table = Base.metadata.tables["dpop_pushed_request"]
+        return database.session.query(table).count()
     finally:
         database.close()
 

@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
-from demo_server.authorization_server import login_limit
+from demo_server.authorization_server import attempt_limit, browser_session
 from tests.conftest import Clock
 from tests.demo.parties import CALLBACK, Parties, hidden_fields, query_of
 
@@ -302,14 +302,14 @@ def test_wrong_names_and_wrong_passwords_look_the_same(parties: Parties) -> None
 def test_log_in_attempts_are_limited(parties: Parties, clock: Clock) -> None:
     browser = parties.as_app.test_client()
     target = parties.authorize_url()
-    for _ in range(login_limit.MAX_ATTEMPTS):
+    for _ in range(attempt_limit.MAX_ATTEMPTS):
         answer = parties.sign_in(browser, target=target, password="wrong")
         assert answer.status_code == 401
     blocked = parties.sign_in(browser, target=target)
     assert blocked.status_code == 429
     assert "Too many attempts" in blocked.text
-    assert blocked.headers["Retry-After"] == str(login_limit.WINDOW)
-    clock.advance(login_limit.WINDOW)
+    assert blocked.headers["Retry-After"] == str(attempt_limit.WINDOW)
+    clock.advance(attempt_limit.WINDOW)
     assert parties.sign_in(browser, target=target).status_code == 303
 
 
@@ -317,9 +317,63 @@ def test_a_log_in_forgets_the_attempts_before_it(parties: Parties) -> None:
     browser = parties.as_app.test_client()
     target = parties.authorize_url()
     for _ in range(2):
-        for _ in range(login_limit.MAX_ATTEMPTS - 1):
+        for _ in range(attempt_limit.MAX_ATTEMPTS - 1):
             parties.sign_in(browser, target=target, password="wrong")
         assert parties.sign_in(browser, target=target).status_code == 303
+
+
+def test_who_does_not_know_the_password_locks_out_nobody_else(
+    parties: Parties,
+) -> None:
+    target = parties.authorize_url()
+    stranger = parties.as_app.test_client()
+    stranger.environ_base["REMOTE_ADDR"] = "192.0.2.1"
+    for _ in range(attempt_limit.MAX_ATTEMPTS + 1):
+        answer = parties.sign_in(stranger, target=target, password="wrong")
+    assert answer.status_code == 429
+    browser = parties.as_app.test_client()
+    assert parties.sign_in(browser, target=target).status_code == 303
+
+
+def test_guesses_from_many_addresses_are_limited_for_each_name(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_limit, "MAX_FROM_EVERYWHERE", 3)
+    target = parties.authorize_url()
+    statuses = []
+    for number in range(4):
+        stranger = parties.as_app.test_client()
+        stranger.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
+        answer = parties.sign_in(stranger, target=target, password="wrong")
+        statuses.append(answer.status_code)
+    assert statuses == [401, 401, 401, 429]
+
+
+def test_a_copy_of_the_cookie_is_worth_nothing_after_the_log_out(
+    parties: Parties,
+) -> None:
+    browser, thief = parties.as_app.test_client(), parties.as_app.test_client()
+    url = parties.authorize_url()
+    parties.sign_in(browser, target=url)
+    cookie = browser.get_cookie("dpop-demo")
+    assert cookie is not None
+    thief.set_cookie("dpop-demo", cookie.value)
+    assert thief.get(url).status_code == 200
+    form = hidden_fields(browser.get(url).text)
+    browser.post("/logout", data={**form, "next": url})
+    assert thief.get(url).status_code == 303
+
+
+def test_nobody_stays_signed_in_for_longer_than_the_session(
+    parties: Parties, clock: Clock
+) -> None:
+    browser = parties.as_app.test_client()
+    url = parties.authorize_url()
+    parties.sign_in(browser, target=url)
+    clock.advance(browser_session.LIFETIME - 1)
+    assert browser.get(url).status_code == 200
+    clock.advance(1)
+    assert browser.get(url).status_code == 303
 
 
 def test_the_host_field_of_a_request_decides_nothing(parties: Parties) -> None:

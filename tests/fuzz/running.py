@@ -13,10 +13,9 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import (
-    authorization_server,
     first_start,
     passwords,
-    resource_server,
+    shared_stores,
 )
 from demo_server.database import Database
 from demo_server.derivation_secrets import DerivationSecrets
@@ -63,7 +62,7 @@ def running(directory: Path, key: ECKey, **options: Any) -> Iterator[Servers]:
         connect(database, url)
         databases.append(database)
 
-    def make_store() -> MemoryReplayStore:
+    def make_store(_settings: Settings, _role: str) -> MemoryReplayStore:
         stores.append(MemoryReplayStore())
         return stores[-1]
 
@@ -74,8 +73,7 @@ def running(directory: Path, key: ECKey, **options: Any) -> Iterator[Servers]:
         # Slow on purpose, and not what these tests are about.
         patch.setattr(passwords, "METHOD", "scrypt:128:8:1")
         passwords._hash_of_nobody.cache_clear()
-        for module in authorization_server, resource_server:
-            patch.setattr(module, "MemoryReplayStore", make_store)
+        patch.setattr(shared_stores, "open_replay_store", make_store)
         patch.setattr(Database, "__init__", connect_and_remember)
         at_this_time = functools.partial(DerivationSecrets, clock=clock)
         patch.setattr(first_start, "DerivationSecrets", at_this_time)

@@ -177,7 +177,7 @@ def test_a_file_is_looked_at_once_a_second(
 
     def stat(self: Path) -> os.stat_result:
         looks.append(self)
-        return os.stat(self)
+        return os.lstat(self)
 
     monkeypatch.setattr(Path, "stat", stat)
     for now in (NOW, NOW, NOW, NOW + 1, NOW + 1):

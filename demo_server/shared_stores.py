@@ -1,0 +1,101 @@
+"""What the worker processes of a server share: used proofs, pushed requests, nonces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.engine import make_url
+
+from demo_server.database import BUSY_TIMEOUT, Database
+from demo_server.private_file import PrivateFileError
+from demo_server.settings import DEFAULT_DATABASE, Settings
+from dpop_ext.core.nonce import Nonces
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.nonce_file import FileNonces, create_nonce_file
+from dpop_ext.stores.pushed_requests import PushedRequestStore
+from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
+from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
+from dpop_ext.stores.quota import KeyQuota
+from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
+
+Role = Literal["as", "rs"]
+
+#: Proofs of one key that may be alive, in each process: some 300 a second.
+MAX_PROOFS = 20_000
+
+
+def prepare(settings: Settings, role: Role) -> None:
+    """Create what is missing of the things that the workers share.
+
+    :raises StoreError: a database does not let us.
+    :raises PrivateFileError: the nonce secrets cannot be written.
+    """
+    if settings.redis is None:
+        store = SQLReplayStore.from_url(used_proofs_url(settings, role))
+        try:
+            store.create_schema()
+        finally:
+            store.close()
+    if settings.nonce == "required":
+        path = _nonce_file(settings, role)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_nonce_file(path)
+        except OSError as error:
+            raise PrivateFileError(f"{path}: {error.strerror}") from error
+
+
+def open_replay_store(settings: Settings, role: Role) -> ReplayStore:
+    """Return what remembers used proofs, and the assertions of clients."""
+    if settings.redis is not None:
+        return RedisReplayStore.from_url(settings.redis, prefix=f"{role}:".encode())
+    url = used_proofs_url(settings, role)
+    return SQLReplayStore.from_url(url, timeout=BUSY_TIMEOUT / 1000)
+
+
+def open_pushed_requests(settings: Settings, database: Database) -> PushedRequestStore:
+    """Return what keeps pushed requests; in a database, beside the codes."""
+    if settings.redis is not None:
+        return RedisPushedRequestStore.from_url(settings.redis, prefix=b"as:par:")
+    return SQLPushedRequestStore(database.engine)
+
+
+def open_nonces(settings: Settings, role: Role) -> Nonces | None:
+    """Return the nonces of a server; None if its proofs need none.
+
+    :raises PrivateFileError: their secrets cannot be read or trusted.
+    """
+    if settings.nonce == "off":
+        return None
+    path = _nonce_file(settings, role)
+    try:
+        return FileNonces(path)
+    except StoreError as error:
+        raise PrivateFileError(f"{path}: {error.description}") from error
+
+
+def open_quota() -> KeyQuota:
+    """Return the share that one key may have of the store of used proofs."""
+    return KeyQuota(MAX_PROOFS)
+
+
+def used_proofs_url(settings: Settings, role: Role) -> str:
+    """Return the database of the used proofs, where there is no Redis.
+
+    That of the authorization server, if it is PostgreSQL; else a file beside it, which
+    the processes of one machine share. A resource server has no other database.
+    """
+    url = make_url(settings.database)
+    if role == "as" and url.get_backend_name() != "sqlite":
+        return settings.database
+    if url.get_backend_name() != "sqlite":
+        url = make_url(DEFAULT_DATABASE)
+    path = Path(url.database or "").with_suffix(f".used-proofs-{role}.sqlite3")
+    return f"sqlite:///{path}"
+
+
+def _nonce_file(settings: Settings, role: Role) -> Path:
+    return settings.keys_directory / f"nonces-{role}.json"
