@@ -17,16 +17,21 @@ from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
+    MalformedProofError,
     StoreError,
     SymmetricKeyError,
     UnboundTokenError,
+    UnknownKeyError,
 )
 from dpop_ext.stores.base import KeyringSource, SyncingKeyringSource
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import SymmetricProof
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.symmetric.verification import (
+    NO_KEY,
     DerivedKey,
     check_claims,
+    check_key,
     peek_access_token,
     verify_mac,
 )
@@ -37,9 +42,10 @@ MAX_KEYS = 10_000
 
 
 class SymmetricVerifier:
-    """Verify symmetric proofs with the secrets of one keyring.
+    """Verify symmetric proofs with keys that one resource server derives or decrypts.
 
-    :param keyring: this resource server's derivation secrets.
+    :param keyring: this resource server's derivation secrets; None: it has none.
+    :param decryptor: of the keys that tokens bring along; None: it takes no such keys.
     :param issuer: identifier of the authorization server.
     :param audience: this resource server's own identifier.
     :param token_form: whether the tokens of *issuer* are JWTs or opaque.
@@ -48,7 +54,8 @@ class SymmetricVerifier:
 
     def __init__(
         self,
-        keyring: KeyringSource,
+        keyring: KeyringSource | None,
+        decryptor: KeyDecryptor | None,
         *,
         issuer: str,
         audience: str,
@@ -56,6 +63,7 @@ class SymmetricVerifier:
         clock: Callable[[], float],
     ) -> None:
         self._keyring = keyring
+        self._decryptor = decryptor
         self._issuer = issuer
         self._audience = audience
         self._token_form = token_form
@@ -63,6 +71,12 @@ class SymmetricVerifier:
         #: Keys of proofs that verified with a verified token, by the hash of that
         #: token.
         self._derived: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """How this server gets at keys, by the names of its metadata."""
+        derived = ("derived",) if self._keyring is not None else ()
+        return (*derived, "encapsulated") if self._decryptor is not None else derived
 
     @property
     def can_sync(self) -> bool:
@@ -77,12 +91,14 @@ class SymmetricVerifier:
     def check_denied(self, token: AccessToken) -> None:
         """Refuse a token that the keyring denies.
 
-        As long as there is no keyring to load, no token is denied: asymmetric proofs
-        do not depend on it.
+        As long as there is no keyring to load, no token is denied: other proofs do not
+        depend on it.
 
         :param token: verified.
         :raises AccessTokenError: it is denied.
         """
+        if self._keyring is None:
+            return
         try:
             denied = self._load_ring().denied
         except (StoreError, SymmetricKeyError):
@@ -92,7 +108,8 @@ class SymmetricVerifier:
     def open(self, proof: SymmetricProof, access_token: str) -> DerivedKey | None:
         """Verify the MAC with a JWT that may be unverified.
 
-        :returns: None for opaque tokens, of which nothing is known yet.
+        :returns: None for opaque tokens, of which nothing is known yet, and for tokens
+            with an encrypted key, which is not decrypted for whoever makes one up.
         :raises AccessTokenError: the token cannot be one for this server.
         :raises ProofError: the MAC does not verify, or the token has no key for it.
         :raises SymmetricKeyError: the key is retired or not known.
@@ -100,20 +117,25 @@ class SymmetricVerifier:
         """
         if self._token_form != "jwt":
             return None
-        ring, now = self._load_ring(), int(self._clock())
-        known = self._known(access_token, ring)
+        now = int(self._clock())
+        known = self._derived.get(token_digest(access_token))
         if known is None:
             token = peek_access_token(
-                access_token, issuer=ring.issuer, audience=ring.audience, now=now
+                access_token, issuer=self._issuer, audience=self._audience, now=now
             )
-            return DerivedKey(
-                mac_key=verify_mac(proof, token, ring, now=now),
-                token=token,
-                ring=ring,
-                ath=access_token_hash(access_token),
-            )
+            if token.confirmation is not None and token.confirmation.jwe is not None:
+                return None
+            return self._derive(proof, token, access_token, self._load_ring(), now)
         if known.token.expires_at is None or now >= known.token.expires_at:
             raise AccessTokenError("The access token has expired.")
+        if known.recipient is not None:
+            self._check_recipient(known.recipient)
+            check_key(proof, known.mac_key)
+            return known
+        ring = self._load_ring()
+        # Another ring may have another secret under the same version.
+        if known.ring is not ring:
+            return self._derive(proof, known.token, access_token, ring, now)
         verify_mac(proof, known.token, ring, now=now, key=known.mac_key)
         return known
 
@@ -139,8 +161,7 @@ class SymmetricVerifier:
         :raises ProofError: the MAC, or a claim.
         :raises StoreError: the keyring did not answer.
         """
-        ring = self._load_ring()
-        if token.issuer != ring.issuer or token.audience != (ring.audience,):
+        if token.issuer != self._issuer or token.audience != (self._audience,):
             raise AccessTokenError
         confirmation = token.confirmation
         if token.client_id is None or token.expires_at is None or confirmation is None:
@@ -149,16 +170,14 @@ class SymmetricVerifier:
             raise UnboundTokenError
         derived = opened.derived
         if derived is None:
-            derived = self._verify_mac(proof, token, access_token, ring, now)
-        elif (
-            confirmation.dsk is None
-            or not isinstance(derived, DerivedKey)
-            or not _same_key(derived.token, token)
-        ):
+            derived = self._verify_mac(proof, token, access_token, now)
+        elif not isinstance(derived, DerivedKey) or not _same_key(derived.token, token):
             raise AccessTokenError
-        else:
+        elif derived.recipient is not None:
+            self._check_recipient(derived.recipient)
+        elif confirmation.dsk is not None:
             # The MAC stands; its secret may have been revoked since.
-            ring.find(confirmation.dsk.version, now=now)
+            self._load_ring().find(confirmation.dsk.version, now=now)
         check_claims(
             proof,
             token,
@@ -170,12 +189,6 @@ class SymmetricVerifier:
         self._keep(access_token, derived, token)
         return confirmation.jkt
 
-    def _known(self, access_token: str, ring: SecretRing) -> DerivedKey | None:
-        """Return the key that *ring* gave for this token before."""
-        known = self._derived.get(token_digest(access_token))
-        # Another ring may have another secret under the same version.
-        return known if known is not None and known.ring is ring else None
-
     def _keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
         """Remember a key, now that the token that it was derived from is verified."""
         if derived.verified and derived.token is token:
@@ -186,6 +199,24 @@ class SymmetricVerifier:
             self._derived.put(token_digest(text), kept)
 
     def _verify_mac(
+        self, proof: SymmetricProof, token: AccessToken, access_token: str, now: int
+    ) -> DerivedKey:
+        """Verify the MAC with a key that only a verified token gives."""
+        known = self._derived.get(token_digest(access_token))
+        # It can say something else today than it did before.
+        if known is not None and not _same_key(known.token, token):
+            known = None
+        if token.confirmation is not None and token.confirmation.jwe is not None:
+            key = self._decrypt(token, token.confirmation.jwe, access_token, known)
+            check_key(proof, key.mac_key)
+            return key
+        ring = self._load_ring()
+        if known is not None and known.ring is ring:
+            verify_mac(proof, token, ring, now=now, key=known.mac_key)
+            return known
+        return self._derive(proof, token, access_token, ring, now)
+
+    def _derive(
         self,
         proof: SymmetricProof,
         token: AccessToken,
@@ -193,12 +224,6 @@ class SymmetricVerifier:
         ring: SecretRing,
         now: int,
     ) -> DerivedKey:
-        """Verify the MAC, with a verified token that only its issuer can read."""
-        known = self._known(access_token, ring)
-        # It can say something else today than it did before.
-        if known is not None and _same_key(known.token, token):
-            verify_mac(proof, token, ring, now=now, key=known.mac_key)
-            return known
         return DerivedKey(
             mac_key=verify_mac(proof, token, ring, now=now),
             token=token,
@@ -206,7 +231,43 @@ class SymmetricVerifier:
             ath=access_token_hash(access_token),
         )
 
+    def _decrypt(
+        self,
+        token: AccessToken,
+        jwe: str,
+        access_token: str,
+        known: DerivedKey | None,
+    ) -> DerivedKey:
+        """Decrypt the key in a verified token, if that was not done before."""
+        if self._decryptor is None:
+            raise MalformedProofError(NO_KEY)
+        # The expiry is in what is decrypted.
+        if known is not None and known.token.expires_at == token.expires_at:
+            self._check_recipient(known.recipient)
+            return known
+        encapsulated = self._decryptor.decrypt(
+            jwe, token, issuer=self._issuer, audience=self._audience
+        )
+        key = DerivedKey(
+            mac_key=encapsulated.mac_key,
+            token=token,
+            ring=None,
+            recipient=encapsulated.recipient,
+            ath=access_token_hash(access_token),
+        )
+        # Before the MAC is looked at: else each bad one would cost a decryption.
+        self._keep(access_token, key, token)
+        return key
+
+    def _check_recipient(self, recipient: str | None) -> None:
+        """Check that the private key is still one of ours."""
+        if self._decryptor is None or recipient is None:
+            raise UnknownKeyError
+        self._decryptor.find(recipient)
+
     def _load_ring(self) -> SecretRing:
+        if self._keyring is None:
+            raise MalformedProofError(NO_KEY)
         try:
             ring = self._keyring.load()
         except DPoPError:

@@ -32,6 +32,7 @@ from dpop_ext.stores.base import (
 )
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import (
     SYMMETRIC_PROOF_TYPE,
     SymmetricProof,
@@ -68,8 +69,11 @@ class ProofVerifier:
     :param nonces: demand server-provided nonces; None does not.
     :param keyring: this resource server's derivation secrets, to accept symmetric
         proofs; None is plain :rfc:`9449`.
-    :param issuer: with *keyring* or *tickets*: identifier of the authorization server,
-        exactly as in its tokens.
+    :param decryptor: decrypts symmetric keys that the authorization server encrypted
+        for this resource server, to accept symmetric proofs without shared secrets, or
+        beside them.
+    :param issuer: with *keyring*, *decryptor* or *tickets*: identifier of the
+        authorization server, exactly as in its tokens.
     :param audience: likewise: this resource server's own identifier.
     :param token_form: likewise: whether *issuer* issues JWTs, so that a bad MAC is
         refused before the token's signature is looked at, or opaque tokens.
@@ -86,6 +90,7 @@ class ProofVerifier:
         policy: ProofPolicy = RFC9449,
         nonces: Nonces | None = None,
         keyring: KeyringSource | None = None,
+        decryptor: KeyDecryptor | None = None,
         issuer: str | None = None,
         audience: str | None = None,
         token_form: Literal["jwt", "opaque"] = "jwt",
@@ -93,10 +98,9 @@ class ProofVerifier:
         quota: KeyQuota | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if keyring is not None and not (issuer and audience):
-            raise ValueError("keyring needs issuer and audience")
-        if tickets is not None and not (issuer and audience):
-            raise ValueError("tickets need issuer and audience")
+        has_keys = keyring is not None or decryptor is not None
+        if (has_keys or tickets is not None) and not (issuer and audience):
+            raise ValueError("symmetric keys need issuer and audience")
         if token_form not in ("jwt", "opaque"):
             raise ValueError("token_form is 'jwt' or 'opaque'")
         self.policy = policy
@@ -109,9 +113,10 @@ class ProofVerifier:
         self._quota = quota
         self._headers: KnownHeaders = Recent(MAX_HEADERS)
         self._symmetric: SymmetricVerifier | None = None
-        if keyring is not None and issuer and audience:
+        if has_keys and issuer and audience:
             self._symmetric = SymmetricVerifier(
                 keyring,
+                decryptor,
                 issuer=issuer,
                 audience=audience,
                 token_form=token_form,
@@ -137,8 +142,8 @@ class ProofVerifier:
     @property
     def symmetric_modes(self) -> tuple[str, ...]:
         """Where the keys of symmetric proofs may come from, as metadata names it."""
-        derived = ("derived",) if self._symmetric is not None else ()
-        return (*derived, "ticket") if self._tickets is not None else derived
+        modes = self._symmetric.modes if self._symmetric is not None else ()
+        return (*modes, "ticket") if self._tickets is not None else modes
 
     def get_policy(self, token: AccessToken | None) -> ProofPolicy:
         """Return the times for a proof. Re-implement it to be lenient with one client.
@@ -260,7 +265,7 @@ class ProofVerifier:
             if verifier is None or token is None or opened.access_token is None:
                 raise MalformedProofError("Symmetric proofs are not accepted here.")
             jkt = verifier.verify(opened, proof, token, opened.access_token, now=now)
-            key_kind = "ticket" if proof.ticket is not None else "derived"
+            key_kind = _key_kind(proof, token)
             next_nonce = self._check_nonce(proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
@@ -367,6 +372,14 @@ class ProofVerifier:
 
     def _now(self) -> int:
         return int(self.clock())
+
+
+def _key_kind(proof: SymmetricProof, token: AccessToken) -> KeyKind:
+    if proof.ticket is not None:
+        return "ticket"
+    confirmation = token.confirmation
+    has_jwe = confirmation is not None and confirmation.jwe is not None
+    return "encapsulated" if has_jwe else "derived"
 
 
 def _check_binding(token: AccessToken, jkt: str) -> None:

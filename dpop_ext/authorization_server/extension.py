@@ -32,8 +32,9 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError
-from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.key_jwe import ENCODINGS
 from dpop_ext.verifier import ProofVerifier
 
 #: Without nonces a stolen proof made ahead of time works for as long as the token.
@@ -115,9 +116,10 @@ class DPoP(KeyBinding, AudienceSelection):
                     KEY_ALGORITHMS
                 ),
                 "dpop_symmetric_key_encryption_enc_values_supported": list(ENCODINGS),
-                "dpop_symmetric_kdf_values_supported": list(KEY_DERIVATIONS),
-                "dpop_symmetric_same_key_allowed": True,
+                "dpop_symmetric_same_key_allowed": self.symmetric.same_key,
             }
+            if self.symmetric.derives:
+                metadata["dpop_symmetric_kdf_values_supported"] = list(KEY_DERIVATIONS)
         return metadata
 
     def get_policy(self, request: Any) -> ProofPolicy:

@@ -12,10 +12,11 @@ from authlib.consts import default_json_headers
 
 from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log_fault
+from dpop_ext.symmetric.key_jwe import parse_header
 
 _caller: ContextVar[Any] = ContextVar("dpop_ext_introspection", default=None)
 
-#: What a resource server needs beside ``cnf.dsk`` in order to derive the key.
+#: What a resource server needs beside ``cnf.dsk`` or ``cnf.jwe`` to get at the key.
 _NEEDED = ("iss", "aud", "client_id", "exp")
 #: Claims of a JWT that the endpoint of Authlib leaves out.
 _DELEGATION = ("act", "may_act")
@@ -76,13 +77,19 @@ class IntrospectionConfirmation:
         if "jkt" not in cnf:  # bound by other means, which are not ours to judge
             return {**payload, "cnf": cnf}
         payload = {**payload, "token_type": "DPoP"}
-        dsk = cnf.get("dsk")
-        if dsk is not None:
-            dsk = dict(dsk)
+        if "dsk" in cnf:
+            dsk = dict(cnf["dsk"])
             audience = dsk.pop("aud", payload.get("aud"))
             if self._serves(audience):
-                return self._with_key(payload, token, cnf["jkt"], dsk, audience)
-        shown = {name: value for name, value in cnf.items() if name != "dsk"}
+                return self._with_key(payload, token, {**cnf, "dsk": dsk}, audience)
+        elif "jwe" in cnf:
+            key = parse_header(cnf["jwe"])["dsk"]
+            if self._serves(key["aud"]):
+                # The key ends with the token, by the clock reading that made both.
+                exp = min(key["exp"], payload.get("exp") or key["exp"])
+                payload = {**payload, "exp": exp}
+                return self._with_key(payload, token, cnf, key["aud"])
+        shown = {name: cnf[name] for name in cnf if name not in ("dsk", "jwe")}
         return {**payload, "cnf": shown}
 
     def get_confirmation(self, token: Any) -> dict[str, Any] | None:
@@ -97,7 +104,8 @@ class IntrospectionConfirmation:
             return None
         cnf: dict[str, Any] = {"jkt": token.dpop_jkt}
         if token.dpop_dsk is not None:
-            cnf["dsk"] = json.loads(token.dpop_dsk)
+            key = json.loads(token.dpop_dsk)
+            cnf |= {"jwe": key["jwe"]} if "jwe" in key else {"dsk": key}
         return cnf
 
     def get_served_audiences(self, client: Any) -> Sequence[str]:
@@ -126,12 +134,11 @@ class IntrospectionConfirmation:
         self,
         payload: dict[str, Any],
         token: Any,
-        jkt: str,
-        dsk: dict[str, Any],
+        cnf: dict[str, Any],
         audience: object,
     ) -> dict[str, Any]:
         payload = {"iss": self.issuer, "client_id": None, "exp": None, **payload}
-        payload |= {"aud": audience, "cnf": {"jkt": jkt, "dsk": dsk}}
+        payload |= {"aud": audience, "cnf": cnf}
         if not isinstance(token, dict):
             payload["client_id"] = payload["client_id"] or token.client_id
         missing = [name for name in _NEEDED if payload[name] is None]

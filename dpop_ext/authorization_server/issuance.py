@@ -16,7 +16,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
-from dpop_ext.authorization_server.key_plan import KeyPlan
+from dpop_ext.authorization_server.key_plan import IssuedKey, KeyPlan
 
 _current: ContextVar[Issuance | None] = ContextVar("dpop_ext_issuance", default=None)
 
@@ -37,8 +37,8 @@ class Issuance:
     latest: int | None = None
     #: Claims of the token that come of what it was exchanged for (:rfc:`8693`).
     claims: dict[str, Any] = field(default_factory=dict)
-    #: ``cnf.dsk`` of the token, once the time of issue is fixed.
-    dsk: dict[str, Any] | None = None
+    #: What the token says about the key, once the time of issue is fixed.
+    issued_key: IssuedKey | None = None
     #: The value for the ``dpop_dsk`` column: of opaque tokens only.
     dsk_column: str | None = None
     #: Whether the application has asked for the columns, in order to save them.
@@ -58,8 +58,8 @@ class Issuance:
             return None
         if self.plan is None:
             return {"jkt": self.jkt}
-        self.dsk = self.plan.reference(now=now, expires_at=expires_at)
-        return {"jkt": self.jkt, "dsk": self.dsk}
+        self.issued_key = self.plan.issue(now=now, expires_at=expires_at)
+        return {"jkt": self.jkt, self.issued_key.name: self.issued_key.value}
 
     def lifetime(self, seconds: int, *, now: int) -> int:
         """Return the part of a lifetime that the token may have, in seconds.
@@ -83,13 +83,17 @@ class Issuance:
         }
 
     def keep_with_token(self, plan: KeyPlan, *, now: int, expires_at: int) -> None:
-        """Fix ``cnf.dsk`` of an opaque token, for its column.
+        """Fix ``cnf.dsk`` or ``cnf.jwe`` of an opaque token, for its column.
 
         :param now: seconds since the epoch.
         :param expires_at: expiry of the access token, in seconds since the epoch.
         """
-        self.dsk = plan.reference(now=now, expires_at=expires_at)
-        self.dsk_column = json.dumps({**self.dsk, "aud": plan.audience})
+        self.issued_key = key = plan.issue(now=now, expires_at=expires_at)
+        if key.name == "jwe":
+            column = {"jwe": key.value, "exp": key.expires_at}
+        else:
+            column = dict(key.value)
+        self.dsk_column = json.dumps({**column, "aud": plan.audience})
 
 
 @contextmanager
@@ -119,7 +123,8 @@ def dpop_columns(request: Any) -> dict[str, str | None]:
     the access token is bound to. ``refresh_dpop_jkt`` is the one that the refresh token
     is bound to: only for clients that do not authenticate, and from then on with every
     token that the first one is exchanged for (:rfc:`9449#section-5`). ``dpop_dsk`` is
-    JSON: what a resource server needs to derive the symmetric key of an opaque token.
+    JSON: what a resource server needs to derive or to decrypt the symmetric key of an
+    opaque token; it is no secret.
 
     :param request: the OAuth2Request that ``save_token`` is called with.
     """

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from dpop_ext.authorization_server.issuance import Issuance
+from dpop_ext.authorization_server.key_plan import Encapsulation
 
 
 def jwt_claims(access_token: str) -> dict[str, Any] | None:
@@ -40,9 +41,23 @@ def check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
     plan = issuance.plan
     if plan is None:
         return
-    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk")
-    if said != (plan.issuer, plan.audience, issuance.dsk) or issuance.dsk is None:
+    key = issuance.issued_key
+    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk"), cnf.get("jwe")
+    if key is None or said != (
+        plan.issuer,
+        plan.audience,
+        key.value if key.name == "dsk" else None,
+        key.value if key.name == "jwe" else None,
+    ):
         raise RuntimeError(
             "The JWT of the token generator does not fit its symmetric key: iss must "
             "be that of SymmetricKeys, aud and cnf those of ConfirmationClaim."
+        )
+    if isinstance(plan.origin, Encapsulation) and (
+        claims.get("client_id") != plan.origin.client_id
+        or claims.get("exp") != key.expires_at
+    ):
+        raise RuntimeError(
+            "The JWT of the token generator does not fit its encrypted key: client_id "
+            "must be that of the client, exp that of ConfirmationClaim."
         )

@@ -5,9 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpop_ext.symmetric.delivery import wrap_key
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.symmetric.delivery import CompositeR, wrap_key
+from dpop_ext.symmetric.encapsulation import KeyRecipient, encapsulate_key
 from dpop_ext.symmetric.encryption_key import EncryptionKey
 from dpop_ext.symmetric.secret_bytes import SecretBytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """The resource server derives the key, from a secret that it has."""
+
+    version: int
+    r: bytes
+    #: How *r* was made, if the client had a part in it.
+    composite: CompositeR | None
+    #: The key must end by then, in seconds since the epoch.
+    latest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encapsulation:
+    """The resource server decrypts the key, with a private key of its own."""
+
+    recipient: KeyRecipient
+    client_id: str
+    jkt: str
+    #: The token must end by then, in seconds since the epoch: the key ends with it.
+    latest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedKey:
+    """What a token says about its key, once the time of issue is fixed."""
+
+    #: Member of ``cnf`` beside ``jkt``: ``dsk`` or ``jwe``.
+    name: str
+    value: Any = field(repr=False)
+    #: In seconds since the epoch.
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,29 +53,47 @@ class KeyPlan:
     issuer: str
     audience: str
     algorithm: str
-    version: int
-    r: str
     key: SecretBytes
+    #: How the resource server gets at it.
+    origin: Derivation | Encapsulation
     recipient: EncryptionKey = field(repr=False)
     key_algorithm: str
     encoding: str
     #: Longest life, in seconds.
     max_age: int
-    #: The key must end by then, in seconds since the epoch.
-    latest: int
 
-    def reference(self, *, now: int, expires_at: int) -> dict[str, Any]:
-        """Return ``cnf.dsk``: what a resource server derives the key from.
+    @property
+    def latest_token(self) -> int | None:
+        """When the token must have expired, in seconds since the epoch, if at all."""
+        return self.origin.latest if isinstance(self.origin, Encapsulation) else None
+
+    def issue(self, *, now: int, expires_at: int) -> IssuedKey:
+        """Return ``cnf.dsk`` or ``cnf.jwe``, from which a resource server has the key.
 
         :param now: seconds since the epoch.
         :param expires_at: expiry of the access token, in seconds since the epoch.
         """
-        return {
+        origin = self.origin
+        if isinstance(origin, Encapsulation):
+            encrypted = encapsulate_key(
+                self.key,
+                recipient=origin.recipient,
+                mac_algorithm=self.algorithm,
+                issuer=self.issuer,
+                audience=self.audience,
+                client_id=origin.client_id,
+                jkt=origin.jkt,
+                expires_at=expires_at,
+            )
+            return IssuedKey(name="jwe", value=encrypted, expires_at=expires_at)
+        end = min(expires_at, now + self.max_age, origin.latest)
+        reference = {
             "alg": self.algorithm,
-            "v": self.version,
-            "r": self.r,
-            "exp": min(expires_at, now + self.max_age, self.latest),
+            "v": origin.version,
+            "r": b64url_encode(origin.r),
+            "exp": end,
         }
+        return IssuedKey(name="dsk", value=reference, expires_at=end)
 
     def deliver(self, *, access_token: str, expires_at: int) -> str:
         """Encrypt the key for the client.
@@ -48,6 +102,7 @@ class KeyPlan:
         :param expires_at: end of the key's life, in seconds since the epoch.
         :returns: a compact JWE, for ``cnf.jwe`` of the response.
         """
+        derivation = self.origin if isinstance(self.origin, Derivation) else None
         return wrap_key(
             self.key,
             recipient=self.recipient.key,
@@ -56,7 +111,8 @@ class KeyPlan:
             mac_algorithm=self.algorithm,
             issuer=self.issuer,
             audience=self.audience,
-            version=self.version,
+            version=derivation.version if derivation else None,
             expires_at=expires_at,
             access_token=access_token,
+            composite=derivation.composite if derivation else None,
         )

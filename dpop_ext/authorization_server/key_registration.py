@@ -11,7 +11,13 @@ ClientChoice = Literal["never", "on_request", "always"]
 
 
 class KeyRegistration:
-    """Reads the client metadata. Developers MAY re-implement each of its methods."""
+    """Reads the client metadata. Developers MAY re-implement each of its methods.
+
+    :param same_key: as of :class:`SymmetricKeys`.
+    """
+
+    def __init__(self, *, same_key: bool) -> None:
+        self.same_key = same_key
 
     def get_client_choice(self, client: Any, *, public: bool) -> ClientChoice:
         """Return when the client gets a key. Developers MAY re-implement this method.
@@ -41,9 +47,10 @@ class KeyRegistration:
         """Tell whether a key may be encrypted for the key that signs the proofs.
 
         Developers MAY re-implement this method. One key for two purposes is left to
-        clients that authenticate; others send a key of its own in each request.
+        clients that authenticate, unless ``same_key`` forbids it to them too; others
+        send a key of its own in each request.
         """
-        return not public
+        return self.same_key and not public
 
     def get_registered_keys(self, client: Any) -> Iterator[Mapping[str, Any]]:
         """Yield the encryption keys in the client's registered ``jwks``.

@@ -11,8 +11,9 @@ from joserfc.errors import InvalidClaimError
 
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.key_jwe import ENCODINGS
 
 #: The one key derivation of the DPoP Symmetric Profile 1.0.
 KEY_DERIVATIONS = ("dpop-sym/1",)

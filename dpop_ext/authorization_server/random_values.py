@@ -1,13 +1,15 @@
-"""The random value in each token with a symmetric key (DPoP Symmetric Profile, T16)."""
+"""The random value of each symmetric key (DPoP Symmetric Profile, T16)."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Final
 
 from dpop_ext.authorization_server.refusal import log
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import SymmetricUnavailableError
+from dpop_ext.symmetric.delivery import CompositeR
 from dpop_ext.symmetric.derivation import SECRET_LENGTH
 
 #: Values that are remembered at least half of, in this process.
@@ -15,7 +17,7 @@ MAX_REMEMBERED: Final = 10_000
 
 
 class RandomValues:
-    """Draws values of 32 bytes, and notices a generator that repeats itself.
+    """Draws values, and notices a generator that repeats itself.
 
     Trap: two tokens of one client with the same value have the same key. It happens to
     the copy of a virtual machine, and where the system has no randomness yet; a process
@@ -25,16 +27,32 @@ class RandomValues:
     __slots__ = ("_recent",)
 
     def __init__(self) -> None:
-        self._recent: Recent[bytes, bool] = Recent(MAX_REMEMBERED)
+        self._recent: Recent[bytes, bytes] = Recent(MAX_REMEMBERED)
 
-    def draw(self) -> bytes:
+    def draw(self, length: int = SECRET_LENGTH) -> bytes:
         """Return a value that was not drawn before.
 
+        :param length: in bytes.
         :raises SymmetricUnavailableError: it was, so no key may be issued.
         """
-        value = os.urandom(SECRET_LENGTH)
-        if self._recent.get(value):
+        value = os.urandom(length)
+        self._check(value)
+        return value
+
+    def compose(self, n: bytes) -> CompositeR:
+        """Return a value that a client had a part in, and that was not there before.
+
+        :param n: the client's part, 32 bytes.
+        :raises SymmetricUnavailableError: it was, so no key may be issued.
+        """
+        composite = CompositeR(n=n, r_as=os.urandom(SECRET_LENGTH))
+        self._check(composite.r)
+        return composite
+
+    def _check(self, value: bytes) -> None:
+        # Not the value itself: some of them are keys.
+        name = hashlib.sha256(value).digest()
+        if self._recent.get(name) is not None:
             log.error("The random number generator repeats itself: no key is issued.")
             raise SymmetricUnavailableError
-        self._recent.put(value, True)  # noqa: FBT003 - the map needs a value
-        return value
+        self._recent.put(name, name)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dpop_ext.authorization_server.key_plan import KeyPlan
+from joserfc.jwk import Key
+
+from dpop_ext.authorization_server.key_origin import (
+    DerivedKeys,
+    EncapsulatedKeys,
+    KeyOwner,
+)
+from dpop_ext.authorization_server.key_plan import Derivation, Encapsulation, KeyPlan
 from dpop_ext.authorization_server.key_registration import KeyRegistration
-from dpop_ext.authorization_server.random_values import RandomValues
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
@@ -18,19 +23,21 @@ from dpop_ext.errors import (
 )
 from dpop_ext.stores.base import AudienceSecrets
 from dpop_ext.symmetric.delivery import choose
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, symmetric_key
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.encapsulation import KeyRecipient
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-from dpop_ext.symmetric.secret_ring import SecretRing
 
 Decision = Literal["deny", "allow", "force"]
 
 #: Longest life of a symmetric key of a public client, in seconds.
 PUBLIC_MAX_AGE: Final = 300
-#: A key ends this long before its derivation secret does, in seconds: the clocks and
-#: the caches of resource servers need not be ours.
-SECRET_MARGIN: Final = 120
+
+
+#: The resource server of an audience that gets its keys encrypted, or None for one
+#: that derives them.
+FindRecipient = Callable[[str], KeyRecipient | None]
 
 
 def allow(_client: Any, _audience: str) -> Decision:
@@ -43,39 +50,65 @@ class KeyOffer:
     """What a request says about a symmetric key, before the client is known."""
 
     proof_jwk: Mapping[str, Any]
+    #: ``jti`` of the proof.
+    jti: str
     #: None if the request asks for no key.
-    request: KeyRequest | None
+    request: KeyRequest | None = field(repr=False)
     #: The key in the request; None if there is none.
-    recipient: EncryptionKey | None
+    recipient: EncryptionKey | None = field(repr=False)
 
 
 class SymmetricKeys(KeyRegistration):
     """Issues a symmetric key beside a bound access token.
 
-    :param secrets: the derivation secrets, by audience.
+    :param secrets: the derivation secrets, by audience; None if every resource server
+        gets its keys encrypted.
     :param issuer: identifier of this server, exactly as in the tokens.
+    :param recipients: the resource servers that get their keys encrypted, by audience:
+        they share no secret with this server. Their tokens live no longer than
+        *max_age* allows. None: every key is derived.
     :param policy: says for a client and an audience whether a key is issued: ``deny``,
         ``allow`` when the client wants one, or ``force``, which refuses the request if
         there can be none.
     :param max_age: longest life of a key, in seconds; it never outlives its token.
-    :raises ValueError: *max_age* is not positive.
+    :param same_key: let clients that authenticate receive a key under the key that
+        signs their proofs. False: every client sends a key of its own for that, or has
+        registered one.
+    :param private_keys: returns the private keys for key material that clients send,
+        the one at our ``jwks_uri`` first. Without it such material cannot be used.
+    :raises ValueError: *max_age* is not positive, or there are neither *secrets* nor
+        *recipients*.
     """
 
     def __init__(
         self,
-        secrets: AudienceSecrets,
+        secrets: AudienceSecrets | None,
         *,
         issuer: str,
+        recipients: FindRecipient | None = None,
         policy: Callable[[Any, str], Decision] = allow,
         max_age: int = 600,
+        same_key: bool = True,
+        private_keys: Callable[[], Sequence[Key]] = tuple,
     ) -> None:
         if max_age <= 0:
             raise ValueError("max_age is a positive number of seconds")
+        if secrets is None and recipients is None:
+            raise ValueError("a symmetric key needs secrets or recipients")
+        super().__init__(same_key=same_key)
         self.issuer = issuer
         self.max_age = max_age
-        self._secrets = secrets
+        self._recipients = recipients
         self._policy = policy
-        self._random_values = RandomValues()
+        self._derived = None
+        if secrets is not None:
+            self._derived = DerivedKeys(secrets, issuer=issuer)
+        self._encapsulated = EncapsulatedKeys(private_keys, issuer=issuer)
+
+    @property
+    def derives(self) -> bool:
+        """Whether keys are derived for some audience."""
+        return self._derived is not None
 
     def read_offer(
         self,
@@ -104,7 +137,12 @@ class SymmetricKeys(KeyRegistration):
         recipient = None
         if jwk is not None:
             recipient = import_encryption_key(jwk, proof_jwk=proof_jwk)
-        return KeyOffer(proof_jwk=proof_jwk, request=request, recipient=recipient)
+        return KeyOffer(
+            proof_jwk=proof_jwk,
+            jti=claims["jti"],
+            request=request,
+            recipient=recipient,
+        )
 
     def decide(
         self,
@@ -116,7 +154,10 @@ class SymmetricKeys(KeyRegistration):
         public: bool,
         now: int,
     ) -> KeyPlan | None:
-        """Decide whether the token comes with a key. Derives it, but changes nothing.
+        """Decide whether the token comes with a key. Makes it, but changes nothing.
+
+        Key material of the client is decrypted here: call it for a client that is
+        authenticated, with a grant that is valid.
 
         :param client: the authenticated client.
         :param audience: the one audience of the token, or None if it is not known.
@@ -126,6 +167,7 @@ class SymmetricKeys(KeyRegistration):
         :returns: None for a plain DPoP token.
         :raises SymmetricUnavailableError: there can be no key, and the client or the
             policy insists on one.
+        :raises MalformedProofError: key material of the client cannot be used.
         :raises StoreError: the derivation secrets could not be read.
         """
         decision = "deny" if audience is None else self._policy(client, audience)
@@ -166,7 +208,7 @@ class SymmetricKeys(KeyRegistration):
         now: int,
     ) -> KeyPlan:
         common = [name for name in request.algorithms if name in MAC_ALGORITHMS]
-        if request.has_key_material or not common:
+        if not common:
             raise SymmetricUnavailableError
         recipient = self._recipient(offer, client)
         if recipient is None or (
@@ -181,37 +223,48 @@ class SymmetricKeys(KeyRegistration):
         )
         if pair is None:
             raise SymmetricUnavailableError
-        active = self._load(audience).active(now=now)
-        latest = active.expires_at - SECRET_MARGIN
-        if active.secret is None or latest <= now:
-            raise SymmetricUnavailableError
-        r = self._random_values.draw()
-        try:
-            key = symmetric_key(
-                active.secret.reveal(),
-                algorithm=common[0],
-                issuer=self.issuer,
-                audience=audience,
-                client_id=client.get_client_id(),
-                jkt=jkt,
-                version=active.version,
-                r=r,
-            )
-        except ValueError as error:  # an identifier that is too long for the derivation
-            raise SymmetricUnavailableError from error
+        max_age = min(self.max_age, PUBLIC_MAX_AGE) if public else self.max_age
+        owner = KeyOwner(
+            audience=audience,
+            client_id=client.get_client_id(),
+            jkt=jkt,
+            jti=offer.jti,
+            algorithm=common[0],
+        )
+        key, origin = self._make(owner, request, now=now, latest=now + max_age)
         return KeyPlan(
             issuer=self.issuer,
             audience=audience,
             algorithm=common[0],
-            version=active.version,
-            r=b64url_encode(r),
-            key=SecretBytes(key),
+            key=key,
+            origin=origin,
             recipient=recipient,
             key_algorithm=pair[0],
             encoding=pair[1],
-            max_age=min(self.max_age, PUBLIC_MAX_AGE) if public else self.max_age,
-            latest=latest,
+            max_age=max_age,
         )
+
+    def _make(
+        self, owner: KeyOwner, request: KeyRequest, *, now: int, latest: int
+    ) -> tuple[SecretBytes, Derivation | Encapsulation]:
+        recipient = self._find_recipient(owner.audience)
+        if recipient is not None:
+            return self._encapsulated.make(
+                owner, request, recipient=recipient, latest=latest
+            )
+        if self._derived is None:
+            raise SymmetricUnavailableError
+        return self._derived.make(owner, request, now=now)
+
+    def _find_recipient(self, audience: str) -> KeyRecipient | None:
+        if self._recipients is None:
+            return None
+        try:
+            return self._recipients(audience)
+        except DPoPError:
+            raise
+        except Exception as error:
+            raise StoreError from error
 
     def _recipient(self, offer: KeyOffer, client: Any) -> EncryptionKey | None:
         """Return the key to encrypt for: of the request, registered, of the proof."""
@@ -223,16 +276,3 @@ class SymmetricKeys(KeyRegistration):
             except DPoPError:
                 continue
         return import_encryption_key(None, proof_jwk=offer.proof_jwk)
-
-    def _load(self, audience: str) -> SecretRing:
-        try:
-            ring = self._secrets.load(audience)
-        except DPoPError:
-            raise
-        except Exception as error:
-            raise StoreError from error
-        if ring is None:
-            raise SymmetricUnavailableError
-        if ring.issuer != self.issuer or ring.audience != audience:
-            raise StoreError("The derivation secrets are for another audience.")
-        return ring

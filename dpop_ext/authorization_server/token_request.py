@@ -92,9 +92,10 @@ class TokenRequest:
             self._complete_opaque(issuance, token)
         else:
             check_claims(issuance, claims)
-        if issuance.plan is not None and issuance.dsk is not None:
+        if issuance.plan is not None and issuance.issued_key is not None:
             self._key_jwe = issuance.plan.deliver(
-                access_token=token["access_token"], expires_at=issuance.dsk["exp"]
+                access_token=token["access_token"],
+                expires_at=issuance.issued_key.expires_at,
             )
         if issuance.refresh_jkt and "refresh_token" not in token:
             self._bind_in_place(issuance.refresh_jkt)
@@ -123,7 +124,7 @@ class TokenRequest:
             if issuance.dsk_column is not None and not issuance.columns_read:
                 raise RuntimeError(
                     "Store dpop_columns(request) with the token: without its dpop_dsk "
-                    "nobody can derive the symmetric key of an opaque token."
+                    "nobody else gets the symmetric key of an opaque token."
                 )
         if status == 200:
             telemetry.count_request(
@@ -165,7 +166,10 @@ class TokenRequest:
             audience=audience,
             refresh_jkt=jkt if self._binds_refresh_token() else None,
             plan=plan,
-            latest=exchange.subject.expires_at if exchange else None,
+            latest=_earliest(
+                exchange.subject.expires_at if exchange else None,
+                plan.latest_token if plan else None,
+            ),
             claims=exchange.claims if exchange else {},
         )
         request.dpop_jkt = jkt
@@ -178,21 +182,20 @@ class TokenRequest:
         token: dict[str, Any],
         claims: dict[str, Any] | None,
     ) -> dict[str, Any]:
-        """Keep a token from outliving what it is exchanged for."""
+        """Keep a token from outliving what it is exchanged for, or its key."""
         if claims is not None and not (
             claims.get("exp", math.inf) <= (issuance.latest or math.inf)
             and claims.items() >= issuance.claims.items()
         ):
             raise RuntimeError(
-                "The JWT of the token generator outlives the subject token, or lacks "
-                "its act or sub: use AccessTokenGenerator, or ConfirmationClaim."
+                "The JWT of the token generator outlives the subject token or its "
+                "encrypted key, or lacks act or sub: use AccessTokenGenerator, or "
+                "ConfirmationClaim."
             )
         now = int(self._extension.verifier.clock())
         lifetime = token.get("expires_in")
         if not lifetime:
-            raise RuntimeError(
-                "A token that is exchanged for another needs a lifetime."
-            )
+            raise RuntimeError("A token that must end in time needs a lifetime.")
         return {**token, "expires_in": issuance.lifetime(lifetime, now=now)}
 
     def _read_offer(self, proof: ReceivedProof) -> KeyOffer | None:
@@ -251,3 +254,7 @@ class TokenRequest:
         if self._next_nonce is None:
             return []
         return nonce_fields(self._next_nonce, self._grant.request)
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpop_ext.client.destination import Destination
+from dpop_ext.client.key_material import KeyMaterial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +24,25 @@ class Audience:
     #: URLs at or below which symmetric proofs may be sent. For a resource that is no
     #: URL they have to be named; for one that is, it is the only one.
     bases: tuple[str, ...]
+    #: Contributes to keys that are encrypted for the resource server; None does not.
+    key_material: KeyMaterial | None = None
 
     @classmethod
-    def of(cls, issuer: str, resource: str, bases: Sequence[str] = ()) -> Audience:
+    def of(
+        cls,
+        issuer: str,
+        resource: str,
+        bases: Sequence[str] = (),
+        *,
+        key_material: KeyMaterial | None = None,
+    ) -> Audience:
         """Fill in the *bases* of a resource that is a URL."""
-        return cls(issuer=issuer, resource=resource, bases=(*bases,) or (resource,))
+        return cls(
+            issuer=issuer,
+            resource=resource,
+            bases=(*bases,) or (resource,),
+            key_material=key_material,
+        )
 
     def __post_init__(self) -> None:
         for base in self.bases:

@@ -57,7 +57,7 @@ class KeyRing:
         audience = (delivered.issuer, delivered.audience)
         entry = _Entry(delivered, tuple(bases))
         with self._lock:
-            if delivered.version <= self._stale.get(audience, 0):
+            if _version(delivered) <= self._stale.get(audience, -1):
                 entry.paused_until = delivered.expires_at
                 log_event(
                     _log,
@@ -65,8 +65,8 @@ class KeyRing:
                     "symmetric_key_stale",
                     "symmetric key not used: version %d is stale at the resource "
                     "server, but new tokens still have it",
-                    delivered.version,
-                    version=delivered.version,
+                    _version(delivered),
+                    version=_version(delivered),
                 )
             self._entries[access_token_hash(access_token)] = entry
             _trim(self._entries, MAX_KEYS)
@@ -111,8 +111,8 @@ class KeyRing:
             entry = self._entries.pop(access_token_hash(access_token), None)
             if entry is not None:
                 audience = (entry.delivered.issuer, entry.delivered.audience)
-                version = max(entry.delivered.version, self._stale.get(audience, 0))
-                self._stale[audience] = version
+                stale = max(_version(entry.delivered), self._stale.get(audience, -1))
+                self._stale[audience] = stale
                 _trim(self._stale, MAX_REMEMBERED)
 
     def pause(self, access_token: str, *, until: int) -> None:
@@ -131,6 +131,11 @@ class KeyRing:
             self._asymmetric_only[destination.htu] = None
             self._asymmetric_only.move_to_end(destination.htu)
             _trim(self._asymmetric_only, MAX_REMEMBERED)
+
+
+def _version(delivered: DeliveredKey) -> int:
+    """Return the version of the secret, or 0: a key without one is like all others."""
+    return delivered.version or 0
 
 
 def _trim(entries: OrderedDict[Any, Any], limit: int) -> None:

@@ -58,6 +58,7 @@ class ProofMaker:
         url: str,
         access_token: str | None = None,
         nonce: str | None = None,
+        jti: str | None = None,
         claims: Mapping[str, Any] | None = None,
     ) -> str:
         """Make an :rfc:`9449` proof for a request that goes out now."""
@@ -69,6 +70,7 @@ class ProofMaker:
             now=self.now(),
             access_token=access_token,
             nonce=nonce,
+            jti=jti,
             claims=claims,
             header=self._header,
         )

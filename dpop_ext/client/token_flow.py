@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from functools import partial
 
 from joserfc.jwk import OKPKey
@@ -33,6 +34,8 @@ class TokenRequest:
 
     :param audience: of the symmetric key to ask for; None asks for none.
     :param must: rather get an error than a token without a key.
+    :param compose: contribute to the random value of the token, unless *audience* has
+        a recipient for key material.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class TokenRequest:
         method: str,
         audience: Audience | None,
         must: bool,
+        compose: bool,
         proofs: ProofMaker,
         nonces: NonceCache,
         keys: KeyRing,
@@ -50,14 +54,24 @@ class TokenRequest:
         self._method = method
         self._audience = audience
         self._must = must
+        self._compose = compose
         self._proofs = proofs
         self._nonces = nonces
         self._keys = keys
         self._private_key: OKPKey | None = None
         self._is_in_form = False
+        self._n: bytes | None = None
 
     def flow(self) -> Flow:
         """Send, send again for a nonce, and keep the key that was delivered."""
+        try:
+            return (yield from self._exchange())
+        finally:
+            # Also after a failure: whoever records the exchange and gets hold of this
+            # process later must not find it.
+            self._private_key = None
+
+    def _exchange(self) -> Flow:
         attempt = Attempt(
             self._destination,
             "as",
@@ -83,22 +97,32 @@ class TokenRequest:
         return {PROOF_PARAMETER: proof} if self._is_in_form else {}
 
     def _proof(self, nonce: str | None) -> str:
+        jti = secrets.token_urlsafe(12)
         make = partial(
             self._proofs.asymmetric,
             method=self._method,
             url=self._destination.htu,
             nonce=nonce,
+            jti=jti,
         )
-        if self._audience is None:
+        audience = self._audience
+        if audience is None:
             return make()
         # A new key for each proof, lost with this request: whoever gets hold of the
         # proof key later cannot decrypt the keys that were delivered before.
         self._private_key = OKPKey.generate_key("X25519")
+        material = None
+        if audience.key_material is not None:
+            material = audience.key_material.encrypt(jkt=self._proofs.jkt, jti=jti)
+        elif self._compose:
+            self._n = secrets.token_bytes(32)
         claim = key_request_claim(
             algorithms=_ALGORITHMS,
             encryption_key=self._private_key,
             key_algorithms=_KEY_ALGORITHMS,
             encodings=_ENCODINGS,
+            n=self._n,
+            key_material=material,
             must=self._must,
         )
         return make(claims={"dsk": claim})
@@ -120,6 +144,7 @@ class TokenRequest:
                 issuer=self._audience.issuer,
                 audience=self._audience.resource,
                 access_token=token["access_token"],
+                n=self._n,
                 now=self._proofs.now(),
             )
         except KeyDeliveryError as error:

@@ -17,7 +17,11 @@ MAX_VERSION: Final = 2**53 - 1
 #: The member for a certificate.
 CERTIFICATE: Final = "x5t#S256"
 
+#: Longest encrypted key, in characters. Usual ones have about 850.
+MAX_JWE: Final = 4096
+
 _ALGORITHMS: Final = ("HS256", "HS512")
+_MEMBERS: Final = frozenset({"jkt", "dsk", "jwe", "sym", CERTIFICATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,10 @@ class Confirmation:
     #: RFC 7638 SHA-256 thumbprint of the client's key, base64url; None for a token that
     #: is bound to a certificate alone.
     jkt: str | None
+    #: How to derive the key of symmetric proofs.
     dsk: DerivedKeyReference | None
+    #: That key, encrypted for the resource server: a compact JWE. Never beside *dsk*.
+    jwe: str | None = field(default=None, repr=False)
     #: SHA-256 thumbprint of the client's certificate, base64url (RFC 8705 section 3.1).
     certificate: str | None = None
     #: ``cnf.sym``: whether a resource server may give the client a symmetric key of
@@ -79,24 +86,28 @@ def parse_confirmation(cnf: object) -> Confirmation:
     :param cnf: the member as parsed, whatever it is.
     :raises AccessTokenError: not an object; with neither ``jkt`` nor ``x5t#S256``, or
         one that is no thumbprint of 43 canonical characters; with another member than
-        these two, ``dsk`` and ``sym``; with a ``sym`` that is no boolean; or with a
-        ``dsk`` that is malformed or without ``jkt``.
+        these two, ``dsk``, ``jwe`` and ``sym``; with a ``sym`` that is no boolean; or
+        with both ``dsk`` and ``jwe``, or one of them that is malformed or without
+        ``jkt``.
     """
     if not isinstance(cnf, Mapping):
         raise AccessTokenError("The confirmation of the access token is malformed.")
     thumbprints = [cnf[name] for name in ("jkt", CERTIFICATE) if name in cnf]
     if not thumbprints or not all(is_thumbprint(value) for value in thumbprints):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    if not cnf.keys() <= {"jkt", "dsk", "sym", CERTIFICATE} or (
-        "dsk" in cnf and "jkt" not in cnf
+    if not cnf.keys() <= _MEMBERS or (
+        # A key for symmetric proofs is another way to prove possession of the same
+        # token, and there is one of it.
+        not cnf.keys().isdisjoint({"dsk", "jwe"})
+        and ("jkt" not in cnf or {"dsk", "jwe"} <= cnf.keys())
     ):
         raise AccessTokenError("The access token is bound in a way not known here.")
     if not isinstance(cnf.get("sym", True), bool):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    dsk = _parse_reference(cnf["dsk"]) if "dsk" in cnf else None
     return Confirmation(
         jkt=cnf.get("jkt"),
-        dsk=dsk,
+        dsk=_parse_reference(cnf["dsk"]) if "dsk" in cnf else None,
+        jwe=_parse_encrypted(cnf["jwe"]) if "jwe" in cnf else None,
         certificate=cnf.get(CERTIFICATE),
         allows_tickets=cnf.get("sym", True),
     )
@@ -137,3 +148,10 @@ def _parse_reference(dsk: object) -> DerivedKeyReference:
         r=b64url_decode(dsk["r"]),
         expires_at=expires_at,
     )
+
+
+def _parse_encrypted(jwe: object) -> str:
+    # Its parts are looked at by whoever decrypts it, once the token is verified.
+    if not isinstance(jwe, str) or len(jwe) > MAX_JWE or jwe.count(".") != 4:
+        raise AccessTokenError("The confirmation of the access token is malformed.")
+    return jwe

@@ -67,13 +67,15 @@ def _of_row(token: Any) -> Confirmation | None:
         _refuse_unverifiable(getattr(token, "token_type", None))
         return None
     cnf: dict[str, Any] = {"jkt": token.dpop_jkt}
-    dsk = _derived_key(token)
-    if dsk:
-        cnf["dsk"] = {name: dsk[name] for name in dsk if name != "aud"}
+    key = _symmetric_key(token)
+    if key and "jwe" in key:
+        cnf["jwe"] = key["jwe"]
+    elif key:
+        cnf["dsk"] = {name: key[name] for name in key if name != "aud"}
     return parse_confirmation(cnf)
 
 
-def _derived_key(token: Any) -> Mapping[str, Any] | None:
+def _symmetric_key(token: Any) -> Mapping[str, Any] | None:
     """Return the column ``dpop_dsk``, which is JSON or text of it."""
     dsk = getattr(token, "dpop_dsk", None)
     if isinstance(dsk, str):
@@ -112,12 +114,17 @@ def _row_token(
 ) -> AccessToken:
     issued_at = _seconds(getattr(row, "issued_at", None))
     expires_in = _seconds(getattr(row, "expires_in", None))
-    audience = _text((_derived_key(row) or {}).get("aud"))
+    key = _symmetric_key(row) or {}
+    audience = _text(key.get("aud"))
+    expires_at = issued_at + expires_in if issued_at and expires_in else None
+    if "jwe" in key and expires_at is not None:
+        # The key ends with the token, by the clock reading that made both.
+        expires_at = min(expires_at, _seconds(key.get("exp")) or expires_at)
     return AccessToken(
         issuer=issuer,
         audience=(audience,) if audience else (),
         client_id=_text(getattr(row, "client_id", None)),
-        expires_at=issued_at + expires_in if issued_at and expires_in else None,
+        expires_at=expires_at,
         token_id=None,
         confirmation=confirmation,
         scope=_text(getattr(row, "scope", None)) or "",

@@ -149,9 +149,12 @@ class IntrospectionTokenValidator(TokenFinder):
             raise AccessTokenError
         audience = one_of(claims, "aud", self.audience)
         confirmation = read_confirmation(claims)
-        symmetric = confirmation is not None and confirmation.dsk is not None
+        symmetric = confirmation is not None and (
+            confirmation.dsk is not None or confirmation.jwe is not None
+        )
         if symmetric:
-            # They go into the derivation of the key, so they must have been said.
+            # They go into the derivation of the key, or are compared with what is
+            # encrypted, so they must have been said.
             required_text(claims, "iss")
             required_text(claims, "client_id")
         return AccessToken(

@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from joserfc import jwe
 from joserfc.jwk import Key
-from joserfc.registry import HeaderParameter
 
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.key import thumbprint
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
-from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
+from dpop_ext.symmetric.derivation import composite_r
 from dpop_ext.symmetric.key_jwe import (
-    CONTENT_TYPE,
+    ENCODINGS,
     KEY_JWE_TYPE,
+    KeyRegistry,
     check_claims,
     check_header,
+    encrypt_key,
+    fits,
     parse_header,
     read_key,
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256")
-ENCODINGS: Final = ("A256GCM", "A128GCM")
 
 
-class _Registry(jwe.JWERegistry):
-    """The JWE registry for one pair of algorithms."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeR:
+    """The random value of a token, of which the client made a part."""
 
-    # The default of 1024 is too short for P-521 with long identifiers.
-    max_protected_header_length = 2048
+    #: The client's part, 32 bytes.
+    n: bytes
+    #: The server's part, 32 bytes.
+    r_as: bytes
 
-    def __init__(self, algorithm: str, encoding: str) -> None:
-        super().__init__(
-            header_registry={
-                "dsk": HeaderParameter("Symmetric key", "jwk", required=True)
-            },
-            algorithms=(algorithm, encoding),
-        )
+    @property
+    def r(self) -> bytes:
+        """What goes into the token and the derivation."""
+        return composite_r(self.r_as, self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +52,8 @@ class DeliveredKey:
     key: SecretBytes
     #: MAC algorithm, the only one to use it with.
     algorithm: str
-    #: Version of the derivation secret.
-    version: int
+    #: Version of the derivation secret; None for a key that is not derived from one.
+    version: int | None
     issuer: str
     #: The one resource server that takes proofs with this key.
     audience: str
@@ -72,7 +71,7 @@ def choose(
     :returns: ``alg`` and ``enc``; None if nothing is in common.
     """
     for algorithm in key_algorithms:
-        if not _fits(algorithm, recipient):
+        if not fits(algorithm, recipient):
             continue
         for encoding in encodings:
             if encoding in ENCODINGS:
@@ -89,56 +88,48 @@ def wrap_key(
     mac_algorithm: str,
     issuer: str,
     audience: str,
-    version: int,
+    version: int | None,
     expires_at: int,
     access_token: str,
+    composite: CompositeR | None = None,
 ) -> str:
     """Encrypt a symmetric key for the client.
 
     :param recipient: a key that :func:`.encryption_key.import_encryption_key` passed.
     :param algorithm: JWE ``alg``, from :func:`choose`.
     :param encoding: JWE ``enc``, from :func:`choose`.
-    :param mac_algorithm: what *key* was derived for.
+    :param mac_algorithm: what *key* is for.
     :param issuer: the authorization server.
     :param audience: the one audience of the token.
-    :param version: version of the derivation secret.
+    :param version: version of the derivation secret; None: the key is not derived.
     :param expires_at: end of the key's life, in seconds since the epoch.
     :param access_token: the token that the key belongs to.
+    :param composite: shows a client that what it sent went into the token.
     :returns: a compact JWE.
     :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
         *algorithm*.
     """
-    if MAC_ALGORITHMS.get(mac_algorithm) != len(key):
-        raise ValueError("the key does not fit the algorithm")
-    if not _fits(algorithm, recipient) or encoding not in ENCODINGS:
-        raise ValueError("the recipient does not fit the algorithm")
-    header = {
-        "typ": KEY_JWE_TYPE,
-        "cty": CONTENT_TYPE,
-        "alg": algorithm,
-        "enc": encoding,
-        "kid": thumbprint(recipient),
-        "dsk": {
-            "iss": issuer,
-            "aud": audience,
-            "v": version,
-            "exp": expires_at,
-            "ath": access_token_hash(access_token),
-        },
+    dsk: dict[str, Any] = {
+        "iss": issuer,
+        "aud": audience,
+        "exp": expires_at,
+        "ath": access_token_hash(access_token),
     }
-    plaintext = {
-        "kty": "oct",
-        "use": "sig",
-        "key_ops": ["sign"],
-        "alg": mac_algorithm,
-        "kid": str(version),
-        "k": b64url_encode(key.reveal()),
-    }
-    return jwe.encrypt_compact(
-        header,
-        json.dumps(plaintext, separators=(",", ":")),
-        recipient,
-        registry=_Registry(algorithm, encoding),
+    if version is not None:
+        dsk["v"] = version
+    if composite is not None:
+        dsk |= {
+            "n": b64url_encode(composite.n),
+            "r_as": b64url_encode(composite.r_as),
+            "r": b64url_encode(composite.r),
+        }
+    return encrypt_key(
+        key,
+        {"typ": KEY_JWE_TYPE, "alg": algorithm, "enc": encoding, "dsk": dsk},
+        recipient=recipient,
+        mac_algorithm=mac_algorithm,
+        operation="sign",
+        version=version,
     )
 
 
@@ -153,6 +144,7 @@ def unwrap_key(
     audience: str,
     access_token: str,
     now: int,
+    n: bytes | None = None,
 ) -> DeliveredKey:
     """Decrypt a delivered key and check that it is the one that was asked for.
 
@@ -168,6 +160,7 @@ def unwrap_key(
     :param audience: the resource server that the token was asked for.
     :param access_token: the token of the same response.
     :param now: seconds since the epoch.
+    :param n: what the request contributed to the random value of the token.
     :raises KeyDeliveryError: anything at all is wrong. The cause is for debugging at
         the client: told to a peer, it would be an oracle.
     """
@@ -176,8 +169,9 @@ def unwrap_key(
         # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
         check_header(
             header,
+            typ=KEY_JWE_TYPE,
             kid=thumbprint(private_key),
-            key_algorithms=[n for n in key_algorithms if _fits(n, private_key)],
+            key_algorithms=[n for n in key_algorithms if fits(n, private_key)],
             encodings=[name for name in encodings if name in ENCODINGS],
         )
         dsk = check_claims(
@@ -185,13 +179,17 @@ def unwrap_key(
             issuer=issuer,
             audience=audience,
             access_token=access_token,
+            n=n,
             now=now,
         )
-        registry = _Registry(header["alg"], header["enc"])
+        registry = KeyRegistry(header["alg"], header["enc"])
         decrypted = jwe.decrypt_compact(text, private_key, registry=registry)
     except Exception as error:
         raise KeyDeliveryError from error
-    key = read_key(decrypted.plaintext, algorithms=algorithms, version=dsk["v"])
+    version = dsk.get("v")
+    key = read_key(
+        decrypted.plaintext, algorithms=algorithms, operation="sign", version=version
+    )
     if key is None:
         # No cause: the exception of a parser holds what it parsed.
         raise KeyDeliveryError
@@ -199,14 +197,8 @@ def unwrap_key(
     return DeliveredKey(
         key=value,
         algorithm=algorithm,
-        version=dsk["v"],
+        version=version,
         issuer=issuer,
         audience=audience,
         expires_at=dsk["exp"],
     )
-
-
-def _fits(algorithm: str, key: Key) -> bool:
-    if key.alg is not None and key.alg != algorithm:
-        return False
-    return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())

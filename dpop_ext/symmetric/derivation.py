@@ -127,6 +127,41 @@ def symmetric_key(
     return expand(_secret(secret), info, MAC_ALGORITHMS[algorithm])
 
 
+def composite_r(r_as: bytes, n: bytes) -> bytes:
+    """Compose the random value of a token from a part of each side.
+
+    It stays unique when the random numbers of one of them are not. The client can check
+    that its part went in, and not how the key was made of the result.
+
+    :param r_as: the authorization server's part, 32 bytes.
+    :param n: the client's part, 32 bytes.
+    :returns: 32 bytes, the ``r`` of the token.
+    :raises ValueError: a part is not 32 bytes.
+    """
+    if len(n) != SECRET_LENGTH:
+        raise ValueError("n must be 32 bytes")
+    return hmac.digest(_secret(r_as), b"dpop-sym/1 r\0" + lp(n), "sha256")
+
+
+def mixed_key(random: bytes, *, algorithm: str, key_material: bytes) -> bytes:
+    """Make a key of random bytes and of key material from the client.
+
+    Key material is never the key itself, however weak it is.
+
+    :param random: 32 random bytes of the authorization server.
+    :param algorithm: a name in :data:`MAC_ALGORITHMS`.
+    :param key_material: 32 bytes that the client sent, encrypted.
+    :returns: 32 bytes for ``HS256``, 64 for ``HS512``.
+    :raises ValueError: an argument is outside its limits.
+    """
+    if algorithm not in MAC_ALGORITHMS:
+        raise ValueError("not a MAC algorithm of symmetric proofs")
+    if len(key_material) != SECRET_LENGTH:
+        raise ValueError("key material must be 32 bytes")
+    info = b"dpop-sym/1 kc\0" + lp(algorithm.encode()) + lp(key_material)
+    return expand(_secret(random), info, MAC_ALGORITHMS[algorithm])
+
+
 def nonce_secret(secret: bytes) -> bytes:
     """Derive a secret for nonces that every node of one resource server knows.
 

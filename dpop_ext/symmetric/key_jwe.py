@@ -1,29 +1,53 @@
-"""What the JWE with a symmetric key must say, for the client (RFC 7516 section 4).
+"""What a JWE with a symmetric key must say, for whoever decrypts it (RFC 7516).
 
-These checks raise whatever a malformed member makes Python raise:
-:func:`dpop_ext.symmetric.delivery.unwrap_key` has one error for all of it.
+These checks raise whatever a malformed member makes Python raise: their callers have
+one error for all of it.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from joserfc import jwe
+from joserfc.jwk import Key
+from joserfc.registry import HeaderParameter
+
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import b64url_decode, parse_json_object
+from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
+from dpop_ext.core.key import is_thumbprint, thumbprint
 from dpop_ext.core.proof import access_token_hash
-from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
+from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, composite_r
+from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_JWE_TYPE: Final = "dpop-sym+jwe"
 CONTENT_TYPE: Final = "jwk+json"
+#: JWE ``enc`` values of this profile, the one that every server has first.
+ENCODINGS: Final = ("A256GCM", "A128GCM")
 #: Longest JWE, in characters. Usual ones have about 750.
 MAX_JWE_LENGTH: Final = 4096
 
 _HEADER_MEMBERS: Final = frozenset({"typ", "cty", "alg", "enc", "kid", "dsk", "epk"})
-#: Members of ``dsk`` that answer key material from the client, which sends none.
-_UNASKED: Final = ("n", "r_as", "r")
+#: Members of ``dsk`` that answer the ``n`` of a client.
+_COMPOSITION: Final = ("n", "r_as", "r")
+
+
+class KeyRegistry(jwe.JWERegistry):
+    """The JWE registry for one pair of algorithms."""
+
+    # The default of 1024 is too short for P-521 with long identifiers.
+    max_protected_header_length = 2048
+
+    def __init__(self, algorithm: str, encoding: str) -> None:
+        super().__init__(
+            header_registry={
+                "dsk": HeaderParameter("Symmetric key", "jwk", required=True)
+            },
+            algorithms=(algorithm, encoding),
+        )
 
 
 def parse_header(text: str) -> dict[str, Any]:
@@ -43,12 +67,14 @@ def parse_header(text: str) -> dict[str, Any]:
 def check_header(
     header: Mapping[str, Any],
     *,
+    typ: str,
     kid: str,
     key_algorithms: Collection[str],
     encodings: Collection[str],
 ) -> None:
     """Check what the header says about the encryption.
 
+    :param typ: the one that this party accepts for this use.
     :param kid: thumbprint of the encryption key.
     :param key_algorithms: the ``alg`` values to accept.
     :param encodings: the ``enc`` values to accept.
@@ -56,20 +82,29 @@ def check_header(
     # zip and crit among others: nothing is understood that is not checked.
     if not header.keys() <= _HEADER_MEMBERS:
         raise ValueError("unknown header member")
-    if header["typ"] != KEY_JWE_TYPE or header["cty"] != CONTENT_TYPE:
-        raise ValueError("not a JWE with a symmetric key")
+    if header["typ"] != typ or header["cty"] != CONTENT_TYPE:
+        raise ValueError("not a JWE with a symmetric key for this use")
     if header["alg"] not in key_algorithms:
-        raise ValueError("alg was not offered")
+        raise ValueError("alg is not accepted")
     if header["enc"] not in encodings:
-        raise ValueError("enc was not offered")
+        raise ValueError("enc is not accepted")
     if header["kid"] != kid:
         raise ValueError("not for this key")
 
 
 def check_claims(
-    dsk: dict[str, Any], *, issuer: str, audience: str, access_token: str, now: int
+    dsk: dict[str, Any],
+    *,
+    issuer: str,
+    audience: str,
+    access_token: str,
+    n: bytes | None,
+    now: int,
 ) -> dict[str, Any]:
-    """Check what the header says about the key, and return it."""
+    """Check what the header says about the key, and return it.
+
+    :param n: what the request contributed, if anything.
+    """
     ath = dsk["ath"].encode()
     if not hmac.compare_digest(ath, access_token_hash(access_token).encode()):
         raise ValueError("for another access token")
@@ -77,25 +112,47 @@ def check_claims(
         raise ValueError("from another issuer or for another audience")
     if type(dsk["exp"]) is not int or dsk["exp"] <= now:
         raise ValueError("expired")
-    if type(dsk["v"]) is not int or not 1 <= dsk["v"] <= MAX_VERSION:
+    # A key that is not derived has no version.
+    if "v" in dsk and (type(dsk["v"]) is not int or not 1 <= dsk["v"] <= MAX_VERSION):
         raise ValueError("not a version")
-    if any(name in dsk for name in _UNASKED):
-        raise ValueError("answers key material that was not sent")
+    if n is not None:
+        _check_composition(dsk, n)
+    elif any(name in dsk for name in _COMPOSITION):
+        raise ValueError("answers what was not sent")
     return dsk
 
 
+def _check_composition(dsk: Mapping[str, Any], n: bytes) -> None:
+    if not all(is_thumbprint(dsk[name]) for name in _COMPOSITION):  # 32 bytes each
+        raise ValueError("not 32 bytes")
+    sent, r_as, r = (b64url_decode(dsk[name]) for name in _COMPOSITION)
+    if not hmac.compare_digest(sent, n):
+        raise ValueError("answers another request")
+    if not hmac.compare_digest(r, composite_r(r_as, n)):
+        raise ValueError("not composed of the client's part")
+
+
 def read_key(
-    plaintext: bytes | None, *, algorithms: Collection[str], version: int
+    plaintext: bytes | None,
+    *,
+    algorithms: Collection[str],
+    operation: str,
+    version: int | None,
 ) -> tuple[str, SecretBytes] | None:
-    """Return the MAC algorithm and the key, or None for anything but one good JWK."""
+    """Return the MAC algorithm and the key, or None for anything but one good JWK.
+
+    :param algorithms: the MAC algorithms to accept.
+    :param operation: ``sign`` or ``verify``.
+    :param version: of the secret that the key is derived from; None: of none.
+    """
     try:
         jwk = parse_json_object(plaintext or b"")
         algorithm = jwk["alg"]
         if (
             jwk["kty"] != "oct"
             or jwk["use"] != "sig"
-            or jwk["key_ops"] != ["sign"]
-            or jwk["kid"] != str(version)
+            or jwk["key_ops"] != [operation]
+            or jwk.get("kid") != (None if version is None else str(version))
             or algorithm not in algorithms
         ):
             return None
@@ -105,3 +162,51 @@ def read_key(
     except Exception:  # noqa: BLE001 - whatever a hostile JWK makes Python raise
         return None
     return algorithm, SecretBytes(value)
+
+
+def encrypt_key(
+    key: SecretBytes,
+    header: Mapping[str, Any],
+    *,
+    recipient: Key,
+    mac_algorithm: str,
+    operation: str,
+    version: int | None,
+) -> str:
+    """Make the JWE with a symmetric key that :func:`read_key` reads.
+
+    :param header: ``typ``, ``alg``, ``enc`` and ``dsk``.
+    :param recipient: whose thumbprint becomes the ``kid``.
+    :param mac_algorithm: what *key* is for.
+    :param operation: ``sign`` or ``verify``.
+    :param version: of the secret that the key is derived from; None: of none.
+    :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
+        ``alg``.
+    """
+    algorithm, encoding = header["alg"], header["enc"]
+    if MAC_ALGORITHMS.get(mac_algorithm) != len(key):
+        raise ValueError("the key does not fit the algorithm")
+    if not fits(algorithm, recipient) or encoding not in ENCODINGS:
+        raise ValueError("the recipient does not fit the algorithm")
+    jwk: dict[str, Any] = {
+        "kty": "oct",
+        "use": "sig",
+        "key_ops": [operation],
+        "alg": mac_algorithm,
+        "k": b64url_encode(key.reveal()),
+    }
+    if version is not None:
+        jwk["kid"] = str(version)
+    return jwe.encrypt_compact(
+        {**header, "cty": CONTENT_TYPE, "kid": thumbprint(recipient)},
+        json.dumps(jwk, separators=(",", ":")),
+        recipient,
+        registry=KeyRegistry(algorithm, encoding),
+    )
+
+
+def fits(algorithm: str, key: Key) -> bool:
+    """Tell whether a JWE ``alg`` is one for *key*."""
+    if key.alg is not None and key.alg != algorithm:
+        return False
+    return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())

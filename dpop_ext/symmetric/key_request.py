@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from joserfc.jwk import Key
 
+from dpop_ext.core.jose import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
 
@@ -43,9 +44,10 @@ class KeyRequest:
     encodings: tuple[str, ...] = DEFAULT_ENCODINGS
     #: Refuse the request rather than issue a token without a key.
     must: bool = False
-    #: The client contributes key material (``n`` or ``k_jwe``). This version cannot
-    #: mix it in, so such a request gets no key: one made without it would not do.
-    has_key_material: bool = False
+    #: The client's part of the random value in the token, 32 bytes (``n``).
+    n: bytes | None = None
+    #: Key material of the client, encrypted for the server (``k_jwe``).
+    key_material: str | None = field(default=None, repr=False)
 
 
 def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | None:
@@ -80,6 +82,8 @@ def key_request_claim(
     encryption_key: Key | None = None,
     key_algorithms: Sequence[str] = (),
     encodings: Sequence[str] = (),
+    n: bytes | None = None,
+    key_material: str | None = None,
     must: bool = False,
 ) -> dict[str, Any]:
     """Make the ``dsk`` claim of a token request's proof.
@@ -90,6 +94,9 @@ def key_request_claim(
     :param key_algorithms: JWE ``alg`` values; none offers the one that every server
         has for the type of the key.
     :param encodings: JWE ``enc`` values; none offers ``A256GCM``.
+    :param n: 32 random bytes, which go into the random value of the token.
+    :param key_material: from :func:`.key_material.encrypt_key_material`; not beside
+        *n*.
     :param must: rather get an error than a token without a key.
     """
     claim: dict[str, Any] = {"algs": list(algorithms)}
@@ -99,6 +106,10 @@ def key_request_claim(
         claim["kalgs"] = list(key_algorithms)
     if encodings:
         claim["encs"] = list(encodings)
+    if n is not None:
+        claim["n"] = b64url_encode(n)
+    if key_material is not None:
+        claim["k_jwe"] = key_material
     if must:
         claim["must"] = True
     return claim
@@ -119,7 +130,8 @@ def _parse_claim(dsk: object) -> KeyRequest:
         key_algorithms=_names(dsk, "kalgs", DEFAULT_KEY_ALGORITHMS),
         encodings=_names(dsk, "encs", DEFAULT_ENCODINGS),
         must=must,
-        has_key_material=_has_key_material(dsk),
+        n=_n(dsk),
+        key_material=_key_material(dsk),
     )
 
 
@@ -141,15 +153,25 @@ def _are_names(values: Sequence[object]) -> bool:
     )
 
 
-def _has_key_material(dsk: Mapping[str, Any]) -> bool:
-    if "n" in dsk and "k_jwe" in dsk:
-        raise MalformedRequestError("The dsk claim has both n and k_jwe.")
-    if "n" in dsk and not is_b64url_of(dsk["n"], length=32):
-        raise MalformedProofError("The dsk claim is malformed.")
+def _n(dsk: Mapping[str, Any]) -> bytes | None:
+    if "n" not in dsk:
+        return None
     if "k_jwe" in dsk:
-        text = dsk["k_jwe"]
-        if not isinstance(text, str) or len(text) > MAX_KEY_MATERIAL:
-            raise MalformedProofError("The dsk claim is malformed.")
-        if text.count(".") != 4:
-            raise MalformedProofError("The dsk claim is malformed.")
-    return "n" in dsk or "k_jwe" in dsk
+        raise MalformedRequestError("The dsk claim has both n and k_jwe.")
+    if not is_b64url_of(dsk["n"], length=32):
+        raise MalformedProofError("The dsk claim is malformed.")
+    return b64url_decode(dsk["n"])
+
+
+def _key_material(dsk: Mapping[str, Any]) -> str | None:
+    if "k_jwe" not in dsk:
+        return None
+    text = dsk["k_jwe"]
+    # No more is known of it before it is decrypted, for a client that authenticated.
+    if (
+        not isinstance(text, str)
+        or len(text) > MAX_KEY_MATERIAL
+        or text.count(".") != 4
+    ):
+        raise MalformedProofError("The dsk claim is malformed.")
+    return text

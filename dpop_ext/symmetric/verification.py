@@ -22,6 +22,8 @@ from dpop_ext.symmetric.secret_ring import SecretRing
 
 #: Longest base64url text of the claims of a token read before its signature.
 MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
+#: What is said about a symmetric proof with a token that brings no key to verify it.
+NO_KEY = "The access token has no key for symmetric proofs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +31,18 @@ class DerivedKey:
     """The key for the symmetric proofs with one access token, and where it is from.
 
     It is worth keeping once the token was verified: it stays the same for as long as
-    the ring does. What can end meanwhile is checked again with each proof.
+    the ring or the private key is held. What can end meanwhile is checked again with
+    each proof.
     """
 
     mac_key: MacKey
-    #: Its ``client_id`` and ``cnf`` went into the derivation.
+    #: Its ``client_id`` and ``cnf`` went into the derivation, or are in the header that
+    #: the key was encrypted with.
     token: AccessToken = field(repr=False)
-    #: Its secret, issuer and audience did.
-    ring: SecretRing
+    #: A derived key: its secret, issuer and audience went into it. Else None.
+    ring: SecretRing | None
+    #: An encapsulated key: thumbprint of the key that it was encrypted for. Else None.
+    recipient: str | None = None
     #: The ``ath`` of proofs with this token.
     ath: str
     #: The token was verified, at some time.
@@ -123,7 +129,7 @@ def verify_mac(
         or confirmation.dsk is None
         or token.client_id is None
     ):
-        raise MalformedProofError("The access token has no key for symmetric proofs.")
+        raise MalformedProofError(NO_KEY)
     dsk = confirmation.dsk
     if proof.algorithm != dsk.algorithm:
         raise MalformedProofError("The proof does not use the algorithm of its key.")
@@ -149,6 +155,17 @@ def verify_mac(
     return key
 
 
+def check_key(proof: SymmetricProof, key: MacKey) -> None:
+    """Verify the MAC of *proof* with a key that came with a verified token.
+
+    :raises MalformedProofError: the key is for another algorithm.
+    :raises BadSignatureError: the MAC does not verify.
+    """
+    if proof.algorithm != key.algorithm:
+        raise MalformedProofError("The proof does not use the algorithm of its key.")
+    check_mac(proof, key)
+
+
 def check_claims(
     proof: SymmetricProof,
     token: AccessToken,
@@ -166,15 +183,16 @@ def check_claims(
     :raises ExpiredKeyError: the key is past ``cnf.dsk.exp``.
     :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
     :raises TokenMismatchError: ``ath`` is of another token.
-    :raises MalformedProofError: ``kid`` is not the version of the key.
+    :raises MalformedProofError: ``kid`` is not the version of the key, or the key has
+        none.
     """
     dsk = token.confirmation.dsk if token.confirmation else None
-    if dsk is None:
-        raise MalformedProofError("The access token has no key for symmetric proofs.")
-    if dsk.expires_at is not None and now >= dsk.expires_at:
+    # An encapsulated key ends with its token.
+    expires_at = token.expires_at if dsk is None else dsk.expires_at
+    if expires_at is not None and now >= expires_at:
         raise ExpiredKeyError
     check_request(proof, method=method, url=url, ath=ath)
-    if proof.kid is not None and proof.kid != str(dsk.version):
+    if proof.kid is not None and (dsk is None or proof.kid != str(dsk.version)):
         raise MalformedProofError("The proof names another version of the key.")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from dpop_ext.symmetric.delivery import ENCODINGS, KEY_ALGORITHMS, unwrap_key
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, unwrap_key
+from dpop_ext.symmetric.key_jwe import ENCODINGS
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing

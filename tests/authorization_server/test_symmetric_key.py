@@ -17,9 +17,10 @@ from dpop_ext.authorization_server import SymmetricKeys, random_values
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
 from dpop_ext.core.jose import b64url_decode, b64url_encode
-from dpop_ext.errors import BadSignatureError, StoreError
+from dpop_ext.errors import BadSignatureError, KeyDeliveryError, StoreError
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
+from dpop_ext.symmetric.key_jwe import parse_header
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.verifier import ProofVerifier
@@ -576,12 +577,57 @@ def test_a_malformed_request_for_a_key_uses_nothing_up(
     assert error_of(stranger) == (400, "invalid_dpop_proof")
 
 
-def test_key_material_of_the_client_is_not_mixed_in_yet(
+@every_form
+@pytest.mark.requirement("R2196", "R2195")
+def test_the_part_of_the_client_goes_into_the_token(
+    make_symmetric: Any,
+    derivation_secrets: Secrets,
+    prove: Any,
+    wrapping_key: Any,
+    form: str,
+) -> None:
+    sim = make_symmetric(form=form)
+    n = bytes(range(32))
+    response = sim.token(CLIENT_CREDENTIALS, prove(**ask(wrapping_key, n=n)))
+    key = unwrap(response, wrapping_key, sim.clock, n=n)
+    with pytest.raises(KeyDeliveryError):
+        unwrap(response, wrapping_key, sim.clock)
+    dsk = parse_header(response.get_json()["cnf"]["jwe"])["dsk"]
+    assert dsk["n"] == b64url_encode(n)
+    # The token has what the client saw composed.
+    assert sim.claims(response)["cnf"]["dsk"]["r"] == dsk["r"] != dsk["r_as"]
+    ring = derivation_secrets.rings[AUDIENCE]
+    verified = verify_at_resource_server(sim, response, key, ring)
+    assert verified.key_kind == "derived"
+
+
+@pytest.mark.requirement("T16", "R2196")
+def test_r_stays_unique_with_parts_of_the_client_when_random_numbers_repeat(
+    make_symmetric: Any,
+    prove: Any,
+    wrapping_key: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sim = make_symmetric()
+    monkeypatch.setattr(random_values, "os", SimpleNamespace(urandom=bytes))
+
+    def ask_with(n: bytes) -> Any:
+        return sim.token(CLIENT_CREDENTIALS, prove(**ask(wrapping_key, n=n)))
+
+    first, second = (ask_with(bytes([i]) * 32) for i in (1, 2))
+    values = [sim.claims(r)["cnf"]["dsk"]["r"] for r in (first, second)]
+    assert values[0] != values[1]
+    # Not when the client repeats itself, too.
+    assert "cnf" not in ask_with(bytes([2]) * 32).get_json()
+
+
+@pytest.mark.requirement("R2191")
+def test_key_material_is_of_no_use_to_a_derived_key(
     make_symmetric: Any, prove: Any, wrapping_key: Any
 ) -> None:
     """A key made without it would not be what the client asked for."""
     sim = make_symmetric()
-    claim = ask(wrapping_key)["claims"]["dsk"] | {"n": b64url_encode(bytes(32))}
+    claim = ask(wrapping_key)["claims"]["dsk"] | {"k_jwe": "a.b.c.d.e"}
     plain = sim.token(CLIENT_CREDENTIALS, prove(claims={"dsk": claim}))
     assert plain.status_code == 200
     assert "cnf" not in plain.get_json()
@@ -589,7 +635,7 @@ def test_key_material_of_the_client_is_not_mixed_in_yet(
         CLIENT_CREDENTIALS, prove(claims={"dsk": claim | {"must": True}})
     )
     assert error_of(refused) == (400, "dpop_sym_unavailable")
-    both = claim | {"k_jwe": "a.b.c.d.e"}
+    both = claim | {"n": b64url_encode(bytes(32))}
     refused = sim.token(CLIENT_CREDENTIALS, prove(claims={"dsk": both}))
     assert error_of(refused) == (400, "invalid_request")
 

@@ -17,14 +17,14 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import (
-    ENCODINGS,
     KEY_ALGORITHMS,
+    CompositeR,
     DeliveredKey,
     choose,
     unwrap_key,
     wrap_key,
 )
-from dpop_ext.symmetric.key_jwe import MAX_JWE_LENGTH
+from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
 from tests.symmetric.test_encryption_key import LOW_ORDER_X25519
@@ -289,8 +289,8 @@ def test_a_jwe_of_another_implementation_is_unwrapped() -> None:
         ({"audience": "https://api2.example.com"}, "another audience"),
         ({"audience": "https://api.example.com/"}, "another audience"),
         ({"now": NOW + 300}, "expired"),
-        ({"key_algorithms": ["ECDH-ES+A256KW"]}, "alg was not offered"),
-        ({"encodings": ["A128GCM"]}, "enc was not offered"),
+        ({"key_algorithms": ["ECDH-ES+A256KW"]}, "alg is not accepted"),
+        ({"encodings": ["A128GCM"]}, "enc is not accepted"),
         ({"algorithms": ["HS512"]}, "None"),
         ({"algorithms": []}, "None"),
     ],
@@ -375,7 +375,7 @@ def test_a_dsk_header_that_says_something_else_is_refused(
 
 
 @pytest.mark.requirement("R1204")
-@pytest.mark.parametrize("name", ["iss", "aud", "v", "exp", "ath"])
+@pytest.mark.parametrize("name", ["iss", "aud", "exp", "ath"])
 def test_a_dsk_header_without_a_member_is_refused(name: str) -> None:
     key = KEYS["P-256"]
     header = sound_header(key)
@@ -419,14 +419,14 @@ def test_other_key_algorithms_are_refused_even_if_they_were_offered(
         assert header_of(text)["p2c"]  # which would be work to do
         text = forge(key, {**sound_header(key), "alg": alg, "p2c": 300_000})
     cause = cause_of(text, key, key_algorithms=[*KEY_ALGORITHMS, alg])
-    assert "alg was not offered" in cause or "unknown header member" in cause
+    assert "alg is not accepted" in cause or "unknown header member" in cause
 
 
 def test_other_encodings_are_refused_even_if_they_were_offered() -> None:
     key = KEYS["P-256"]
     text = forge(key, {**sound_header(key), "enc": "A256CBC-HS512"})
     cause = cause_of(text, key, encodings=[*ENCODINGS, "A256CBC-HS512"])
-    assert "enc was not offered" in cause
+    assert "enc is not accepted" in cause
 
 
 @pytest.mark.requirement("R1205", "R2213")
@@ -738,3 +738,64 @@ def test_odd_plaintexts_give_the_one_error(plaintext: Any) -> None:
 def test_any_text_gives_the_one_error(text: str) -> None:
     with pytest.raises(KeyDeliveryError):
         unwrap(text, KEYS["X25519"])
+
+
+# --- keys without a version, and composite ones
+
+
+def test_a_key_that_is_not_derived_has_no_version() -> None:
+    key = KEYS["X25519"]
+    text = wrap(key, version=None)
+    assert "v" not in header_of(text)["dsk"]
+    delivered = unwrap(text, key)
+    assert (delivered.version, delivered.key.reveal()) == (None, SECRET)
+    header = sound_header(key)
+    bare = {**header, "dsk": without(header["dsk"], "v")}
+    assert unwrap(forge(key, bare, without(SOUND_JWK, "kid")), key).version is None
+    # Neither of the two without the other.
+    cause_of(forge(key, bare, SOUND_JWK), key)
+    cause_of(forge(key, header, without(SOUND_JWK, "kid")), key)
+
+
+N = bytes(range(96, 128))
+COMPOSITE = CompositeR(n=N, r_as=bytes(range(128, 160)))
+
+
+@pytest.mark.requirement("R2196", "R1601")
+def test_the_jwe_shows_how_r_was_composed() -> None:
+    key = KEYS["X25519"]
+    text = wrap(key, composite=COMPOSITE)
+    dsk = header_of(text)["dsk"]
+    # Also the ones that are published.
+    assert dsk["n"] == "YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8"
+    assert dsk["r_as"] == "gIGCg4SFhoeIiYqLjI2Oj5CRkpOUlZaXmJmam5ydnp8"
+    assert dsk["r"] == "Gaw3latcUIaoP8uWbyK0dpuRwV57zgHXqPf-ALixPQA"
+    assert unwrap(text, key, n=N).key.reveal() == SECRET
+    assert "another request" in cause_of(text, key, n=bytes(32))
+    assert "not sent" in cause_of(text, key)
+    assert "KeyError" in cause_of(wrap(key), key, n=N)
+
+
+@pytest.mark.requirement("R2196", "R1601", "R2103")
+@pytest.mark.parametrize("name", ["n", "r_as", "r"])
+@pytest.mark.parametrize(
+    "value", [None, 1, [], "", "A" * 42, "A" * 44, "A" * 42 + "B", "A" * 43, ...]
+)
+def test_a_composition_that_does_not_follow_is_refused(
+    name: str, value: object
+) -> None:
+    key = KEYS["X25519"]
+    header = sound_header(key)
+    dsk = {**header["dsk"], **sound_composition()}
+    assert unwrap(forge(key, {**header, "dsk": dsk}), key, n=N).version == 7
+    changed = without(dsk, name) if value is ... else {**dsk, name: value}
+    text = forge(key, {**header, "dsk": changed})
+    cause_of(text, key, n=N)
+
+
+def sound_composition() -> dict[str, str]:
+    members = {"n": N, "r_as": COMPOSITE.r_as, "r": COMPOSITE.r}
+    return {
+        name: base64.urlsafe_b64encode(value)[:-1].decode()
+        for name, value in members.items()
+    }

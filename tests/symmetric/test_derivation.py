@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from dpop_ext.symmetric.derivation import (
     MAC_ALGORITHMS,
     audience_secret,
+    composite_r,
     expand,
     lp,
+    mixed_key,
     nonce_secret,
     symmetric_key,
     u64,
@@ -226,3 +228,55 @@ def test_a_root_id_has_a_limit() -> None:
         audience_secret(
             ROOT, issuer=ISSUER, audience=AUDIENCE, version=7, root_id=bytes(257)
         )
+
+
+def octets(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@pytest.mark.requirement("R2196")
+def test_the_composite_r_is_the_published_one() -> None:
+    r_as, n = octets(PUBLISHED["R_as"]), octets(PUBLISHED["n_c"])
+    r = composite_r(r_as, n)
+    assert r == octets(PUBLISHED["R_composite"])
+    assert composite_r(n, r_as) != r
+    # Each side changes it, whatever the other one sends.
+    assert composite_r(bytes(32), n) != composite_r(bytes(32), r_as)
+    assert composite_r(n, bytes(32)) != composite_r(r_as, bytes(32))
+
+
+@pytest.mark.requirement("R2192")
+def test_the_key_with_key_material_is_the_published_one() -> None:
+    random = bytes.fromhex(PUBLISHED["random32"])
+    material = bytes.fromhex(PUBLISHED["k_c"])
+    key = mixed_key(random, algorithm="HS256", key_material=material)
+    assert key.hex() == PUBLISHED["SK_kc_HS256"]
+    long = mixed_key(random, algorithm="HS512", key_material=material)
+    # Not the beginning of a longer one: the algorithm is in both.
+    assert len(long) == 64
+    assert long[:32] != key
+
+
+@pytest.mark.requirement("R2192")
+def test_key_material_is_never_the_key_itself() -> None:
+    zeros = bytes(32)
+    keys = {
+        mixed_key(bytes([i]) * 32, algorithm="HS256", key_material=zeros)
+        for i in range(20)
+    }
+    assert len(keys) == 20
+    assert zeros not in keys
+
+
+@pytest.mark.requirement("R2195")
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_parts_of_another_length_are_refused(length: int) -> None:
+    good, bad = bytes(32), bytes(length)
+    for r_as, n in ((good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="32 bytes"):
+            composite_r(r_as, n)
+    for random, material in ((good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="32 bytes"):
+            mixed_key(random, algorithm="HS256", key_material=material)
+    with pytest.raises(ValueError, match="algorithm"):
+        mixed_key(good, algorithm="HS384", key_material=good)
