@@ -7,7 +7,6 @@ which are the same for both kinds of proof.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken
@@ -195,7 +194,7 @@ class SymmetricVerifier:
             return
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
-            kept = replace(derived, token=token, verified=True)
+            kept = derived._replace(token=token, verified=True)
             self._derived.put(token_digest(text), kept)
 
     def _verify_mac(
@@ -283,5 +282,9 @@ def _same_key(peeked: AccessToken, token: AccessToken) -> bool:
     """Tell whether both name the same inputs of the key derivation."""
     return peeked is token or (
         peeked.client_id == token.client_id
-        and peeked.confirmation == token.confirmation
+        and (
+            # Most are one object, and to compare two takes a microsecond.
+            peeked.confirmation is token.confirmation
+            or peeked.confirmation == token.confirmation
+        )
     )

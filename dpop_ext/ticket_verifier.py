@@ -7,7 +7,6 @@ kinds of proof.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken
@@ -224,7 +223,7 @@ class TicketVerifier:
             return
         # Else what open() read of the token is not what was found out about it.
         if use.token.expires_at == token.expires_at:
-            kept = replace(use, token=token, verified=True)
+            kept = use._replace(token=token, verified=True)
             self._known.put((token_digest(text), use.ticket.text), kept)
 
 

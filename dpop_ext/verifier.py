@@ -49,6 +49,8 @@ Purpose = Literal["as", "rs"]
 #: Headers of asymmetric proofs that are remembered at most. Each takes 3 kB or so.
 MAX_HEADERS = 4096
 
+_MAC_ALGORITHMS = tuple(MAC_ALGORITHMS)
+
 
 class ProofVerifier:
     """Verify DPoP proofs, at an authorization server or at a resource server.
@@ -136,7 +138,7 @@ class ProofVerifier:
     def symmetric_algorithms(self) -> tuple[str, ...]:
         """The MAC algorithms accepted in proofs; empty without symmetric keys."""
         if self._symmetric is not None:
-            return tuple(MAC_ALGORITHMS)
+            return _MAC_ALGORITHMS
         return self.tickets.algorithms if self.tickets is not None else ()
 
     @property
@@ -280,7 +282,7 @@ class ProofVerifier:
             if token.confirmation is not None:
                 check_certificate(token.confirmation, certificate)
         digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
-        issued_at = math.ceil(proof.iat)
+        issued_at, window = math.ceil(proof.iat), policy.window
         return VerifiedProof(
             jkt=jkt,
             jti=proof.jti,
@@ -289,8 +291,8 @@ class ProofVerifier:
             claims=proof.claims,
             next_nonce=next_nonce,
             replay_key=digest[:16],
-            replay_expires_at=max(now, issued_at) + policy.window + 1,
-            spend_until=issued_at + policy.window,
+            replay_expires_at=max(now, issued_at) + window + 1,
+            spend_until=issued_at + window,
             seal=SEAL,
         )
 

@@ -422,6 +422,15 @@ def test_no_other_code_makes_a_verified_proof() -> None:
         )
 
 
+def test_no_other_code_changes_a_verified_proof(client: Asymmetric) -> None:
+    opened = client.verifier.open(client.proof(), method="GET", url=URL)
+    verified = client.verifier.verify(opened)
+    with pytest.raises(TypeError, match=r"only ProofVerifier\.open"):
+        opened._replace(url="https://other.example/")
+    with pytest.raises(TypeError, match=r"only ProofVerifier\.verify"):
+        verified._replace(jkt="other")
+
+
 def test_a_keyring_needs_the_identities_of_both_servers() -> None:
     with pytest.raises(ValueError, match="issuer and audience"):
         ProofVerifier(MemoryReplayStore(), keyring=MemoryKeyring(ring()))

@@ -90,16 +90,16 @@ def parse_confirmation(cnf: object) -> Confirmation:
         with both ``dsk`` and ``jwe``, or one of them that is malformed or without
         ``jkt``.
     """
-    if not isinstance(cnf, Mapping):
+    if not isinstance(cnf, dict | Mapping):
         raise AccessTokenError("The confirmation of the access token is malformed.")
     thumbprints = [cnf[name] for name in ("jkt", CERTIFICATE) if name in cnf]
-    if not thumbprints or not all(is_thumbprint(value) for value in thumbprints):
+    if not thumbprints or not all(map(is_thumbprint, thumbprints)):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    if not cnf.keys() <= _MEMBERS or (
-        # A key for symmetric proofs is another way to prove possession of the same
-        # token, and there is one of it.
-        not cnf.keys().isdisjoint({"dsk", "jwe"})
-        and ("jkt" not in cnf or {"dsk", "jwe"} <= cnf.keys())
+    has_dsk, has_jwe = "dsk" in cnf, "jwe" in cnf
+    # A key for symmetric proofs is another way to prove possession of the same token,
+    # and there is one of it.
+    if not _MEMBERS.issuperset(cnf) or (
+        (has_dsk or has_jwe) and ("jkt" not in cnf or (has_dsk and has_jwe))
     ):
         raise AccessTokenError("The access token is bound in a way not known here.")
     if not isinstance(cnf.get("sym", True), bool):

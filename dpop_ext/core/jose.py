@@ -174,6 +174,21 @@ class CompactJWS:
     signature: bytes
 
 
+def parse_header(
+    segment: str, *, max_structural: int = MAX_STRUCTURAL
+) -> dict[str, Any]:
+    """Parse the header of a compact JWS, on whose text alone the result depends.
+
+    :param segment: what stands before the first dot.
+    :param max_structural: limit of :func:`parse_json_object`.
+    :raises MalformedJOSEError: no JSON object, or with a member that is refused.
+    """
+    header = parse_json_object(b64url_decode(segment), max_structural=max_structural)
+    if not _REFUSED_HEADERS.isdisjoint(header):
+        raise MalformedJOSEError("unsupported header member")
+    return header
+
+
 def parse_compact_jws(
     text: str,
     *,
@@ -208,11 +223,7 @@ def parse_compact_jws(
     if len(parts[0]) > max_header_length:
         raise MalformedJOSEError("header too long")
     if header is None:
-        header = parse_json_object(
-            b64url_decode(parts[0]), max_structural=max_structural
-        )
-        if not _REFUSED_HEADERS.isdisjoint(header):
-            raise MalformedJOSEError("unsupported header member")
+        header = parse_header(parts[0], max_structural=max_structural)
     raw = b64url_decode(parts[1])
     payload = read_payload(raw) if read_payload is not None else None
     if payload is None:
@@ -284,14 +295,25 @@ def signature_check(key: Key, *, algorithm: str) -> SignatureCheck:
         public = key.get_op_key("verify")
     except Exception as error:
         raise BadSignatureError from error
-    # What the models of joserfc do, without asking the key the same questions again.
+    return usual_signature_check(public, algorithm=algorithm) or (
+        lambda message, signature: model.verify(message, signature, key)
+    )
+
+
+def usual_signature_check(public: object, *, algorithm: str) -> SignatureCheck | None:
+    """Prepare a key of ``cryptography`` that is known to be for *algorithm*.
+
+    Does what the models of joserfc do, without asking the key the same questions again.
+
+    :returns: None for all but the three algorithms that are in use.
+    """
     if algorithm == "ES256" and isinstance(public, ec.EllipticCurvePublicKey):
         return partial(_verify_es256, public)
     if isinstance(public, ed25519.Ed25519PublicKey):
         return partial(_verify_ed25519, public)
     if algorithm == "RS256" and isinstance(public, rsa.RSAPublicKey):
         return partial(_verify_rs256, public)
-    return lambda message, signature: model.verify(message, signature, key)
+    return None
 
 
 def _verify_es256(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeAlias, TypeGuard
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.jose import b64url_decode, b64url_encode
@@ -55,8 +55,28 @@ _ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER_Y = frozenset((0, 1, _P25519 - 1, _ORDER_8_Y, _P25519 - _ORDER_8_Y))
 
 
+#: As ``cryptography`` has them.
+PublicKey: TypeAlias = (
+    ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+)
+
+
 def import_proof_key(jwk: object, *, algorithm: str) -> Key:
-    """Import the ``jwk`` header of a proof for use with *algorithm*.
+    """Import the ``jwk`` header of a proof, as :func:`read_public_key` reads it."""
+    return as_key(*read_public_key(jwk, algorithm=algorithm))
+
+
+def as_key(public_key: PublicKey, members: dict[str, str]) -> Key:
+    """Return what :func:`read_public_key` returned as a key of joserfc."""
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return ECKey(public_key, members)
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return RSAKey(public_key, members)
+    return OKPKey(public_key, members)
+
+
+def read_public_key(jwk: object, *, algorithm: str) -> tuple[PublicKey, dict[str, str]]:
+    """Read the ``jwk`` header of a proof, for use with *algorithm*.
 
     Only a key with one encoding is accepted, because another encoding would be the
     same key under another thumbprint. Members that are not needed (``kid``, ``x5c``,
@@ -64,6 +84,7 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
 
     :param jwk: the header member, as parsed.
     :param algorithm: one of :data:`ALGORITHMS`.
+    :returns: the key, and the members that its thumbprint covers.
     :raises MalformedProofError: not a JSON object, or a member is missing or mistyped.
     :raises UnsupportedKeyError: private or symmetric; not meant for signatures or for
         *algorithm*; of another type, curve or size; or a weak key.
@@ -78,10 +99,10 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
         raise UnsupportedKeyError
     try:
         if kty == "EC":
-            return _import_ec(jwk, FIELDS[jwk["crv"]])
+            return _read_ec(jwk, FIELDS[jwk["crv"]]), _members(jwk)
         if kty == "RSA":
-            return _import_rsa(jwk)
-        return _import_ed25519(jwk)
+            return _read_rsa(jwk), _members(jwk)
+        return _read_ed25519(jwk), _members(jwk)
     except MalformedJOSEError as error:
         raise MalformedProofError from error
     except ValueError as error:
@@ -93,10 +114,18 @@ def thumbprint(key: Key) -> str:
     """Return the :rfc:`7638` SHA-256 thumbprint of *key*, base64url."""
     if key.key_type not in _REQUIRED:
         return key.thumbprint()
-    members = key.dict_value
+    return thumbprint_of(key.dict_value)
+
+
+def thumbprint_of(members: Mapping[str, Any]) -> str:
+    """Return the :rfc:`7638` SHA-256 thumbprint of a public key, base64url.
+
+    :param members: of a JWK that is valid; those that are not needed are ignored.
+    """
     # In the order of their names, and without escapes: all of them are base64url, or
     # the name of a type or curve.
-    text = ",".join(f'"{name}":"{members[name]}"' for name in _REQUIRED[key.key_type])
+    names = _REQUIRED[members["kty"]]
+    text = ",".join([f'"{name}":"{members[name]}"' for name in names])
     return b64url_encode(hashlib.sha256(f"{{{text}}}".encode()).digest())
 
 
@@ -138,19 +167,20 @@ def _octets(jwk: dict[str, Any], name: str) -> bytes:
     return b64url_decode(value)
 
 
-def _import_ec(jwk: dict[str, Any], field: int) -> ECKey:
+def _members(jwk: dict[str, Any]) -> dict[str, str]:
+    return {name: jwk[name] for name in _REQUIRED[jwk["kty"]]}
+
+
+def _read_ec(jwk: dict[str, Any], field: int) -> ec.EllipticCurvePublicKey:
     length = (field.bit_length() + 7) // 8
     octets = _octets(jwk, "x"), _octets(jwk, "y")
     x, y = (int.from_bytes(coordinate) for coordinate in octets)
     if any(len(coordinate) != length for coordinate in octets) or max(x, y) >= field:
         raise UnsupportedKeyError
-    # The members are checked above; joserfc would decode and check them again.
-    numbers = ec.EllipticCurvePublicNumbers(x, y, _CURVES[jwk["crv"]])
-    members = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
-    return ECKey(numbers.public_key(), members)
+    return ec.EllipticCurvePublicNumbers(x, y, _CURVES[jwk["crv"]]).public_key()
 
 
-def _import_rsa(jwk: dict[str, Any]) -> RSAKey:
+def _read_rsa(jwk: dict[str, Any]) -> rsa.RSAPublicKey:
     n, e = _octets(jwk, "n"), _octets(jwk, "e")
     modulus, exponent = int.from_bytes(n), int.from_bytes(e)
     if (
@@ -161,12 +191,12 @@ def _import_rsa(jwk: dict[str, Any]) -> RSAKey:
         or not modulus & exponent & 1
     ):
         raise UnsupportedKeyError
-    return RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
 
-def _import_ed25519(jwk: dict[str, Any]) -> OKPKey:
+def _read_ed25519(jwk: dict[str, Any]) -> ed25519.Ed25519PublicKey:
     x = _octets(jwk, "x")
     y = int.from_bytes(x, "little") & (2**255 - 1)
     if len(x) != 32 or y >= _P25519 or y in _SMALL_ORDER_Y:
         raise UnsupportedKeyError
-    return OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+    return ed25519.Ed25519PublicKey.from_public_bytes(x)

@@ -72,7 +72,7 @@ class ProofPolicy:
         :raises StaleProofError: too old, too far ahead, or outside ``nbf`` and ``exp``.
         """
         # Positive conditions, so that a value that compares as nothing fails.
-        if not now - self.window <= iat <= now + self.future:
+        if not now - self.max_age - self.leeway <= iat <= now + self.future:
             raise StaleProofError
         if nbf is not None and not nbf <= now + self.future:
             raise StaleProofError

@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dpop_ext.core import ml_dsa
-from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
+from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import (
     MAX_HEADER_LENGTH,
@@ -23,8 +23,9 @@ from dpop_ext.core.jose import (
     parse_compact_jws,
     sign_segments,
     signature_check,
+    usual_signature_check,
 )
-from dpop_ext.core.key import import_proof_key
+from dpop_ext.core.key import as_key, read_public_key, thumbprint_of
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
@@ -51,17 +52,17 @@ MAX_ML_DSA_HEADER: Final = 6144
 _CLAIMS = frozenset(("jti", "htm", "htu", "iat", "ath", "nonce"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedProof:
+class SignedProof(NamedTuple):
     """A proof for this request, by the key in its header.
 
-    Nonce, time, binding and replay are still to be checked.
+    Nonce, time, binding and replay are still to be checked. A tuple, because a frozen
+    dataclass of so many fields takes a microsecond.
     """
 
     #: RFC 7638 SHA-256 thumbprint of the key, base64url.
     jkt: str
     #: The key, as parsed.
-    jwk: Mapping[str, Any] = field(repr=False)
+    jwk: Mapping[str, Any]
     algorithm: str
     jti: str
     #: In seconds since the epoch.
@@ -70,7 +71,10 @@ class SignedProof:
     nonce: object
     nbf: float | None
     exp: float | None
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<SignedProof {self.algorithm} {self.jkt} {self.jti!a}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,20 +291,24 @@ def _verify_signature(
     if header is not None:
         check_signature(jws, header.check)
         return header
-    key, check = _read_key(jws.header.get("jwk"), algorithm)
+    jkt, check = _read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
-    header = ProofHeader(members=jws.header, check=check, jkt=any_thumbprint(key))
+    header = ProofHeader(members=jws.header, check=check, jkt=jkt)
     if known is not None and len(segment) <= MAX_KNOWN_HEADER:
         known.put(segment, header)
     return header
 
 
-def _read_key(jwk: object, algorithm: str) -> tuple[AnyKey, SignatureCheck]:
+def _read_key(jwk: object, algorithm: str) -> tuple[str, SignatureCheck]:
+    """Return the thumbprint of the key, and what checks its signatures."""
     if algorithm in ML_DSA:
         akp = ml_dsa.import_proof_key(jwk, algorithm=algorithm)
-        return akp, ml_dsa.signature_check(akp)
-    key = import_proof_key(jwk, algorithm=algorithm)
-    return key, signature_check(key, algorithm=algorithm)
+        return akp.thumbprint(), ml_dsa.signature_check(akp)
+    public, members = read_public_key(jwk, algorithm=algorithm)
+    check = usual_signature_check(public, algorithm=algorithm)
+    if check is None:
+        check = signature_check(as_key(public, members), algorithm=algorithm)
+    return thumbprint_of(members), check
 
 
 def _read_claims(
@@ -309,16 +317,16 @@ def _read_claims(
     text_claim(claims, "htm")
     text_claim(claims, "htu")
     return SignedProof(
-        jkt=header.jkt,
+        header.jkt,
         # Read-only, as later proofs with the same header share it.
-        jwk=MappingProxyType(header.members["jwk"]),
-        algorithm=header.members["alg"],
-        jti=text_claim(claims, "jti", limit=policy.max_jti_length),
-        iat=time_claim(claims, "iat"),
-        nonce=claims.get("nonce"),
-        nbf=time_claim(claims, "nbf") if "nbf" in claims else None,
-        exp=time_claim(claims, "exp") if "exp" in claims else None,
-        claims=claims,
+        MappingProxyType(header.members["jwk"]),
+        header.members["alg"],
+        text_claim(claims, "jti", limit=policy.max_jti_length),
+        time_claim(claims, "iat"),
+        claims.get("nonce"),
+        time_claim(claims, "nbf") if "nbf" in claims else None,
+        time_claim(claims, "exp") if "exp" in claims else None,
+        claims,
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.token_text import parse_token
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.token_text import parse_token, token_confirmation
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
     check_times,
@@ -113,18 +113,17 @@ class AccessTokenValidator(TokenFinder):
             claims, now=int(self._clock()), required=("exp", "iat")
         )
         required_text(claims, "sub")
+        # With the names, and the text of iss, in one string for all tokens.
+        names = map(_NAMES.get, claims, claims)
+        shared = dict(zip(names, claims.values(), strict=True)) | {"iss": self.issuer}
         return AccessToken(
             issuer=self.issuer,
             audience=audience,
             client_id=required_text(claims, "client_id"),
             expires_at=expires_at,
             token_id=required_text(claims, "jti"),
-            confirmation=parse_confirmation(claims["cnf"]) if "cnf" in claims else None,
+            confirmation=token_confirmation(claims["cnf"]) if "cnf" in claims else None,
             scope=optional_text(claims, "scope") or "",
             # Read-only, as all requests with this token share it.
-            claims=MappingProxyType(
-                {_NAMES.get(name, name): claims[name] for name in claims}
-                # The same text, in one string for all tokens.
-                | {"iss": self.issuer}
-            ),
+            claims=MappingProxyType(shared),
         )

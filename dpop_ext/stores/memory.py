@@ -62,7 +62,9 @@ class _Part:
         self.lock = threading.Lock()
         self.size = 0
         self._capacity = capacity
-        #: Expiry of each key, by the last second in which any key of the group lives.
+        #: By the last second in which any key of a group lives: its keys, each with
+        #: the seconds by which it expires before that. Small numbers are one object
+        #: for all of Python, where the time itself would be 32 bytes for each key.
         self._groups: dict[int, dict[bytes, int]] = {}
         #: The earliest of those seconds. Nothing can be dropped up to it.
         self._next_drop = 0
@@ -77,8 +79,9 @@ class _Part:
         if now <= self._dropped_until:
             raise StoreError("The replay store cannot look back so far.")
         # In every group: the same proof may come with another expiry.
-        for group in self._groups.values():
-            if key in group and group[key] >= now:
+        for group_end, held in self._groups.items():
+            early = held.get(key)
+            if early is not None and group_end - early >= now:
                 return False
         if self.size >= self._capacity:
             self._drop(now)
@@ -87,12 +90,13 @@ class _Part:
         lifetime = expires_at - now
         span = 1 << max(lifetime.bit_length() - 3, 0)
         end = expires_at | (span - 1)
-        if end not in self._groups:
-            self._groups[end] = {}
+        group = self._groups.get(end)
+        if group is None:
+            group = self._groups[end] = {}
             self._next_drop = min(self._groups)
-        group = self._groups[end]
-        self.size += key not in group
-        group[key] = expires_at
+        held_before = len(group)
+        group[key] = end - expires_at
+        self.size += len(group) - held_before
         return True
 
     def _drop(self, before: int) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-from dpop_ext.core.confirmation import AccessToken, parse_confirmation
+from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.proof import check_hash, check_target
-from dpop_ext.core.token_text import parse_token
+from dpop_ext.core.token_text import parse_token, token_confirmation
 from dpop_ext.errors import (
     AccessTokenError,
     ExpiredKeyError,
@@ -26,8 +25,7 @@ MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
 NO_KEY = "The access token has no key for symmetric proofs."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DerivedKey:
+class DerivedKey(NamedTuple):
     """The key for the symmetric proofs with one access token, and where it is from.
 
     It is worth keeping once the token was verified: it stays the same for as long as
@@ -38,15 +36,18 @@ class DerivedKey:
     mac_key: MacKey
     #: Its ``client_id`` and ``cnf`` went into the derivation, or are in the header that
     #: the key was encrypted with.
-    token: AccessToken = field(repr=False)
+    token: AccessToken
     #: A derived key: its secret, issuer and audience went into it. Else None.
     ring: SecretRing | None
-    #: An encapsulated key: thumbprint of the key that it was encrypted for. Else None.
-    recipient: str | None = None
     #: The ``ath`` of proofs with this token.
     ath: str
+    #: An encapsulated key: thumbprint of the key that it was encrypted for. Else None.
+    recipient: str | None = None
     #: The token was verified, at some time.
     verified: bool = False
+
+    def __repr__(self) -> str:
+        return f"<DerivedKey {self.mac_key!r} of {self.ring or self.recipient!r}>"
 
 
 def peek_access_token(
@@ -93,7 +94,7 @@ def peek_access_token(
         client_id=client_id,
         expires_at=expires_at,
         token_id=None,
-        confirmation=_confirmation(claims),
+        confirmation=token_confirmation(claims["cnf"]) if "cnf" in claims else None,
         scope="",
         claims={},
     )
@@ -214,9 +215,3 @@ def _is_for(aud: object, audience: str, *, only: bool) -> bool:
     if aud in (audience, [audience]):
         return True
     return not only and isinstance(aud, list) and audience in aud
-
-
-def _confirmation(claims: dict[str, Any]) -> Any:
-    if "cnf" not in claims:
-        return None
-    return parse_confirmation(claims["cnf"])
