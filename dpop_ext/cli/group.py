@@ -13,6 +13,7 @@ from dpop_ext.errors import DPoPError
 #: Module and one line of help of each command. The module has an object of the
 #: command's name that is one of click's commands.
 COMMANDS: Final = {
+    "doctor": ("dpop_ext.cli.doctor", "Check a deployment, and say what to change."),
     "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),
 }
 

@@ -1,0 +1,1 @@
+"""What ``dpop-ext doctor`` looks at, each part in a module of its own."""

@@ -1,0 +1,116 @@
+"""Whether a replay store does what proofs need of it (:rfc:`9449#section-11.1`)."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dpop_ext.cli.checkup.finding import Finding, bad, good, look
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
+
+_REACHABLE = "replay store"
+_ATOMIC = "replay store is atomic"
+_EVICTION = "replay store keeps all"
+_CLOCK = "replay store's clock"
+
+#: Threads that add one key at the same time, and how often.
+RACERS, RACES = 8, 20
+#: Seconds that an entry of this check lives.
+LIFETIME = 30
+#: Seconds after which a store slows every request down.
+SLOW = 0.02
+
+
+def open_store(url: str) -> ReplayStore:
+    """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
+    if url.partition("://")[0] in {"redis", "rediss", "unix"}:
+        return RedisReplayStore.from_url(url)
+    return SQLReplayStore.from_url(url)
+
+
+def check_store(url: str, *, clock: Callable[[], float]) -> Iterator[Finding]:
+    """Add keys of our own, and see that each is added once."""
+    try:
+        store = open_store(url)
+        begun = time.monotonic()
+        _add(store, secrets.token_bytes(16), clock)
+        taken = time.monotonic() - begun
+    except StoreError as error:
+        cause = type(error.__cause__).__name__ if error.__cause__ else error.description
+        yield bad(
+            _REACHABLE,
+            f"no answer ({cause})",
+            "Requests are refused with 503 until it answers: check URL, network, "
+            "password, and that its tables exist.",
+        )
+        return
+    seen = f"answers in {taken * 1000:.1f} ms"
+    if taken > SLOW:
+        yield look(_REACHABLE, seen, "Put it nearer: every request waits for it.")
+    else:
+        yield good(_REACHABLE, seen)
+    yield _race(store, clock)
+    if isinstance(store, RedisReplayStore):
+        yield from _check_redis(url, clock)
+
+
+def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
+    winners: list[int] = []
+    for _ in range(RACES):
+        key = secrets.token_bytes(16)
+        barrier = threading.Barrier(RACERS)
+        won: list[bool] = []
+
+        def race(key: bytes = key, barrier: Any = barrier, won: Any = won) -> None:
+            barrier.wait(10)
+            won.append(_add(store, key, clock))
+
+        threads = [threading.Thread(target=race) for _ in range(RACERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        winners.append(sum(won))
+    if set(winners) == {1}:
+        return good(_ATOMIC, f"{RACES} races of {RACERS}: one winner each")
+    return bad(
+        _ATOMIC,
+        f"up to {max(winners)} of {RACERS} added one key",
+        "A proof can be used more than once: it must be one database, not replicas "
+        "that accept writes.",
+    )
+
+
+def _check_redis(url: str, clock: Callable[[], float]) -> Iterator[Finding]:
+    import redis  # noqa: PLC0415
+
+    with redis.Redis.from_url(url) as client:
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        seconds, microseconds = client.time()
+    if policy == "noeviction":
+        yield good(_EVICTION, "maxmemory-policy is noeviction")
+    else:
+        yield bad(
+            _EVICTION,
+            f"maxmemory-policy is {policy}",
+            "A full store may forget proofs that are still good: set noeviction.",
+        )
+    offset = seconds + microseconds / 1e6 - clock()
+    seen = f"{offset:+.1f} s from this machine"
+    if abs(offset) <= 1:
+        yield good(_CLOCK, seen)
+    else:
+        yield look(
+            _CLOCK, seen, "Lifetimes are relative, but synchronise the clocks (NTP)."
+        )
+
+
+def _add(store: ReplayStore, key: bytes, clock: Callable[[], float]) -> bool:
+    now = int(clock())
+    return store.add(key, expires_at=now + LIFETIME, now=now)

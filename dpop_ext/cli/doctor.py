@@ -1,0 +1,193 @@
+"""``dpop-ext doctor``: checks a deployment from outside, and says what to change."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+import requests
+
+from dpop_ext.cli.checkup.finding import Check, Finding, bad, skipped
+from dpop_ext.cli.checkup.issuer import check_issuer, read_metadata
+from dpop_ext.cli.checkup.keyring import check_keyring
+from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
+from dpop_ext.cli.checkup.probe import Probe
+from dpop_ext.cli.checkup.resource import (
+    check_challenge,
+    check_clock,
+    check_cors,
+    check_host,
+    check_public_url,
+)
+from dpop_ext.cli.checkup.store import check_store
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.output import json_option, print_json
+from dpop_ext.client.signer import ProofSigner
+from dpop_ext.core.target import is_secure
+from dpop_ext.integrations.requests_client import OAuth2Session
+
+SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
+
+_STYLES = {"good": "green", "look": "yellow", "bad": "red", "skipped": "bright_black"}
+
+
+def _secure(_context: click.Context, _option: click.Parameter, value: object) -> object:
+    """Refuse a URL that would be sent a token in the clear."""
+    for url in value if isinstance(value, tuple) else (value,):
+        if url is not None and not is_secure(str(url)):
+            raise click.BadParameter("https is needed (http for loopback only)")
+    return value
+
+
+@click.command()
+@click.option(
+    "--resource",
+    metavar="URL",
+    callback=_secure,
+    help="A URL of the API that needs an access token, as clients call it.",
+)
+@click.option(
+    "--node",
+    "nodes",
+    metavar="URL",
+    multiple=True,
+    callback=_secure,
+    help="Base URL of one server behind the proxy; repeat it for each. Needs a client.",
+)
+@click.option("--issuer", metavar="URL", callback=_secure, help="Issuer identifier.")
+@click.option(
+    "--client-id",
+    metavar="ID",
+    help="A client of the issuer with the grant client_credentials; its secret is in "
+    f"{SECRET_VARIABLE}.",
+)
+@click.option("--client-secret", envvar=SECRET_VARIABLE, hidden=True)
+@click.option("--scope", metavar="SCOPE", help="What its token may do.")
+@click.option(
+    "--origin", metavar="URL", help="Web origin of scripts that call the API."
+)
+@click.option(
+    "--replay-store",
+    metavar="URL",
+    envvar="DPOP_EXT_REPLAY_STORE",
+    help="redis://, rediss:// or a SQLAlchemy URL [env: DPOP_EXT_REPLAY_STORE].",
+)
+@click.option(
+    "--keyring-cache",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the resource server keeps its keyring.",
+)
+@json_option
+def doctor(
+    *,
+    resource: str | None,
+    nodes: tuple[str, ...],
+    issuer: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    scope: str | None,
+    origin: str | None,
+    replay_store: str | None,
+    keyring_cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Check a deployment: clocks, URLs, CORS, stores, and servers that share state.
+
+    Name what is there; what is not named is not checked. Nothing is changed: requests
+    are reads, and keys that are added to a store expire in half a minute.
+    """
+    checks = _resource_checks(resource, origin) if resource is not None else {}
+    if issuer is not None:
+        checks["issuer metadata"] = partial(check_issuer, issuer)
+    if nodes:
+        if resource is None or issuer is None or client_id is None:
+            raise click.UsageError(
+                "--node needs --resource, and --issuer and --client-id for a token"
+            )
+        client = (client_id, client_secret)
+        checks["nodes"] = partial(_check_nodes, resource, nodes, issuer, client, scope)
+    if replay_store is not None:
+        checks["replay store"] = partial(check_store, replay_store, clock=time.time)
+    if keyring_cache is not None:
+        checks["keyring age"] = partial(check_keyring, keyring_cache, clock=time.time)
+    if not checks:
+        raise click.UsageError("name what to check: --resource URL, for example")
+    findings = []
+    for name, check in checks.items():
+        for finding in _run(name, check):
+            findings.append(finding)
+            if not as_json:
+                _print(finding)
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    if any(finding.status == "bad" for finding in findings):
+        sys.exit(1)
+
+
+def _resource_checks(resource: str, origin: str | None) -> dict[str, Check]:
+    probe = Probe(resource)
+    checks: dict[str, Check] = {
+        "clock": partial(check_clock, probe),
+        "challenge": partial(check_challenge, probe),
+        "public URL": partial(check_public_url, probe),
+        "Host field": partial(check_host, probe),
+    }
+    if origin is not None:
+        checks["CORS"] = partial(check_cors, probe, origin)
+    return checks
+
+
+def _run(name: str, check: Check) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except requests.RequestException as error:
+        yield bad(
+            name,
+            f"no answer ({type(error).__name__})",
+            "Is the URL right, and the server up?",
+        )
+
+
+def _check_nodes(
+    resource: str,
+    nodes: tuple[str, ...],
+    issuer: str,
+    client: tuple[str, str | None],
+    scope: str | None,
+) -> Iterator[Finding]:
+    """Get a token for a key of our own, and see what the nodes know of each other."""
+    from joserfc.jwk import ECKey  # noqa: PLC0415
+
+    key = ECKey.generate_key("P-256")
+    with OAuth2Session(
+        *client,
+        dpop=ProofSigner(key, symmetric="never"),
+        token_endpoint=read_metadata(issuer).get("token_endpoint"),
+        scope=scope,
+    ) as session:
+        try:
+            token = session.fetch_token(grant_type="client_credentials")
+        except requests.RequestException:
+            raise
+        except Exception as error:
+            raise Refusal(
+                f"the issuer gives the client no token: {type(error).__name__}"
+            ) from error
+    probe = Probe(resource, key=key)
+    access_token = token["access_token"]
+    yield from check_replay(probe, access_token, nodes)
+    yield from check_nonces(probe, access_token, nodes)
+    if len(nodes) == 1:
+        yield skipped("nodes", "one node shares with nobody: name the others, too")
+
+
+def _print(finding: Finding) -> None:
+    status = click.style(f"{finding.status:7}", fg=_STYLES[finding.status])
+    click.echo(f"{status}  {finding.check:23}  {finding.seen}")
+    if finding.advice:
+        click.echo(click.wrap_text(finding.advice, 88, " " * 9, " " * 9))

@@ -1,0 +1,327 @@
+"""``dpop-ext doctor`` against servers that are well, and ones with a fault each."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+from joserfc.jwk import ECKey
+
+from dpop_ext.cli.checkup import store as store_checks
+from dpop_ext.cli.checkup.finding import Finding
+from dpop_ext.cli.checkup.keyring import check_keyring
+from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
+from dpop_ext.cli.checkup.probe import Probe
+from dpop_ext.cli.checkup.resource import check_clock, check_host, check_public_url
+from dpop_ext.cli.checkup.store import check_store
+from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.integrations.wsgi_cors import CORS
+from dpop_ext.stores.base import NoReplayProtection
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.verifier import ProofVerifier
+from tests.cli.conftest import run
+from tests.conftest import Clock
+from tests.engines import RedisServer, redis_server
+from tests.resource_server.world import World
+
+Application = Callable[..., Any]
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Hands the target on as it came, as production servers do."""
+
+    def get_environ(self) -> dict[str, Any]:
+        return super().get_environ() | {"RAW_URI": self.path}
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def serving(app: Application) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, WSGIServer, QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def page(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+
+
+def protected(world: World, **options: Any) -> Application:
+    verifier = options.pop("verifier", None) or ProofVerifier(
+        MemoryReplayStore(), clock=world.clock
+    )
+    return DPoPMiddleware(
+        page, verifier=verifier, find_token=world.validator, **options
+    )
+
+
+@contextmanager
+def api(world: World, **options: Any) -> Iterator[str]:
+    """Run a protected API whose public URL is its own, unless *options* say else."""
+    app: list[Application] = []
+
+    def later(environ: Any, start_response: Any) -> Any:
+        return app[0](environ, start_response)
+
+    with serving(later) as url:
+        options.setdefault("public_url", url)
+        app.append(protected(world, **options))
+        yield f"{url}/accounts"
+
+
+@pytest.fixture
+def world(ec_key: ECKey, other_ec_key: ECKey) -> World:
+    """Parties whose clock is the one of this machine, as the doctor's is."""
+    return World(
+        clock=Clock(time.time()),
+        key=ec_key,
+        other_key=other_ec_key,
+        issuer_key=other_ec_key,
+    )
+
+
+def status_of(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+    return [(finding.check, finding.status) for finding in findings]
+
+
+def report(*arguments: str, **environment: str) -> tuple[int, dict[str, str]]:
+    """Run the command; return its exit code, and the status of each check."""
+    result = run("doctor", "--json", *arguments, **environment)
+    findings = json.loads(result.output)
+    for finding in findings:
+        assert finding["status"] == "good" or finding["advice"] or not finding["seen"]
+    return result.exit_code, {
+        finding["check"]: finding["status"] for finding in findings
+    }
+
+
+def test_a_server_that_is_well_has_no_findings(world: World) -> None:
+    with api(world) as url:
+        code, found = report("--resource", url)
+    assert found == {
+        "clock": "good",
+        "challenge": "good",
+        "public URL": "good",
+        "Host field": "good",
+    }
+    assert code == 0
+
+
+def test_a_wrong_public_url_is_named_with_what_to_change(world: World) -> None:
+    with api(world, public_url="https://api.example.com") as url:
+        result = run("doctor", "--resource", url)
+    assert result.exit_code == 1
+    assert "bad      public URL" in result.output
+    assert "set its public_url" in result.output
+
+
+def test_a_server_that_believes_the_host_field_is_bad(world: World) -> None:
+    def behind_tls(environ: Any, start_response: Any) -> Any:
+        app = protected(world, public_url=None)
+        return app(environ | {"wsgi.url_scheme": "https"}, start_response)
+
+    class Probed(Probe):
+        def send(self, **options: Any) -> Any:
+            return super().send(node=url, **options)
+
+    with serving(behind_tls) as url:
+        probe = Probed("https://api.example.com/accounts")
+        assert status_of(check_public_url(probe)) == [("public URL", "good")]
+        assert status_of(check_host(probe)) == [("Host field", "bad")]
+
+
+@pytest.mark.parametrize(
+    ("offset", "status"), [(0, "good"), (10, "look"), (-10, "look"), (90, "bad")]
+)
+def test_a_clock_that_is_off_is_found(world: World, offset: int, status: str) -> None:
+    with api(world) as url:
+        probe = Probe(url, clock=lambda: time.time() - offset)
+        assert status_of(check_clock(probe)) == [("clock", status)]
+
+
+def test_a_page_without_protection_is_bad() -> None:
+    with serving(page) as url:
+        code, found = report("--resource", url)
+    assert (code, found["challenge"], found["public URL"]) == (1, "bad", "bad")
+
+
+def test_a_server_that_is_not_there_is_bad(unused_url: str) -> None:
+    code, found = report("--resource", unused_url, "--issuer", unused_url)
+    assert code == 1
+    assert set(found.values()) == {"bad"}
+
+
+@pytest.fixture
+def unused_url() -> str:
+    with serving(page) as url:
+        return url
+
+
+def test_cors_is_checked_for_the_origin(world: World) -> None:
+    page_origin = "https://app.example"
+    with api(world) as url:
+        code, found = report("--resource", url, "--origin", page_origin)
+        assert (code, found["CORS"]) == (1, "bad")
+
+    def with_cors(environ: Any, start_response: Any) -> Any:
+        app = protected(world, public_url=base)
+        return CORS(app, origins=[page_origin])(environ, start_response)
+
+    with serving(with_cors) as base:
+        code, found = report("--resource", base, "--origin", page_origin)
+    assert (code, found["CORS"]) == (0, "good")
+
+
+def nodes(world: World, stack: ExitStack, *verifiers: ProofVerifier) -> list[str]:
+    """Run servers that are called by one name."""
+    return [
+        stack.enter_context(
+            serving(
+                protected(
+                    world, verifier=verifier, public_url="https://api.example.com"
+                )
+            )
+        )
+        for verifier in verifiers
+    ]
+
+
+def test_nodes_that_share_nothing_are_found_out(world: World) -> None:
+    token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
+    one, other = (
+        ProofVerifier(
+            MemoryReplayStore(),
+            nonces=NonceIssuer([bytes(range(seed, seed + 32))]),
+            clock=world.clock,
+        )
+        for seed in (0, 1)
+    )
+    with ExitStack() as stack:
+        urls = nodes(world, stack, one, other)
+        replay = status_of(check_replay(probe, token, urls))
+        nonces = status_of(check_nonces(probe, token, urls))
+    assert [status for _, status in replay] == ["good", "skipped"]
+    assert [status for _, status in nonces] == ["good", "bad"]
+    without = [ProofVerifier(MemoryReplayStore(), clock=world.clock) for _ in range(2)]
+    with ExitStack() as stack:
+        urls = nodes(world, stack, *without)
+        replay = status_of(check_replay(probe, token, urls))
+        nonces = status_of(check_nonces(probe, token, urls))
+    assert [status for _, status in replay] == ["good", "bad"]
+    assert [status for _, status in nonces] == ["skipped"]
+
+
+def test_nodes_that_share_everything_are_good(world: World) -> None:
+    token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
+    store, nonce_issuer = MemoryReplayStore(), NonceIssuer([bytes(range(32))])
+    verifiers = [
+        ProofVerifier(store, nonces=nonce_issuer, clock=world.clock) for _ in range(3)
+    ]
+    with ExitStack() as stack:
+        urls = nodes(world, stack, *verifiers)
+        found = status_of(check_replay(probe, token, urls))
+        found += status_of(check_nonces(probe, token, urls))
+    assert [status for _, status in found] == ["good"] * 6
+
+
+def test_a_node_without_replay_protection_is_bad_by_itself(world: World) -> None:
+    token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
+    verifier = ProofVerifier(NoReplayProtection(), clock=world.clock)
+    with ExitStack() as stack:
+        urls = nodes(world, stack, verifier)
+        assert status_of(check_replay(probe, token, urls)) == [
+            ("shared replay store", "bad")
+        ]
+
+
+def test_a_token_that_is_refused_checks_nothing(world: World) -> None:
+    probe = Probe("https://api.example.com/a", key=world.other_key)
+    verifier = ProofVerifier(MemoryReplayStore(), clock=world.clock)
+    with ExitStack() as stack:
+        urls = nodes(world, stack, verifier)
+        assert status_of(check_replay(probe, world.token(), urls)) == [
+            ("shared replay store", "skipped")
+        ]
+
+
+def test_a_store_is_reachable_and_atomic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/replay.sqlite3"
+    code, found = report("--replay-store", url)
+    assert (code, found) == (1, {"replay store": "bad"})
+    SQLReplayStore.from_url(url).create_schema()
+    code, found = report(DPOP_EXT_REPLAY_STORE=url)
+    assert code == 0
+    assert found["replay store is atomic"] == "good"
+
+
+def test_a_store_that_adds_twice_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_checks, "open_store", lambda url: NoReplayProtection())
+    found = status_of(check_store("redis://x", clock=time.time))
+    assert ("replay store is atomic", "bad") in found
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+def test_the_settings_of_redis_are_looked_at(redis: RedisServer) -> None:
+    code, found = report("--replay-store", redis.url)
+    assert (code, set(found.values())) == (0, {"good"})
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("age", "status"), [(10, "good"), (1000, "look"), (4000, "bad")]
+)
+def test_an_old_keyring_is_found(tmp_path: Path, age: int, status: str) -> None:
+    path = tmp_path / "keyring"
+    path.touch()
+    written = time.time() - age
+    os.utime(path, (written, written))
+    found = status_of(check_keyring(path, clock=time.time))
+    assert found == [("keyring age", status)]
+
+
+def test_a_keyring_that_is_not_there_is_bad(tmp_path: Path) -> None:
+    code, found = report("--keyring-cache", str(tmp_path / "none"))
+    assert (code, found) == (1, {"keyring age": "bad"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--node", "https://a.example"],
+        ["--node", "https://a.example", "--resource", "https://a.example"],
+        ["--resource", "http://api.example"],
+        ["--node", "http://10.0.0.5:8000"],
+        ["--issuer", "as.example"],
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_a_usage_error(
+    arguments: list[str],
+) -> None:
+    assert run("doctor", *arguments).exit_code == 2
