@@ -61,7 +61,11 @@ PARTS = {
         | {"httpx", "httpx2"},
     ),
     # Each module is loaded with its command; `test_group` looks at what that costs.
-    "cli": Part(level=6, third_party=JOSE | {"click", "requests", "sqlalchemy"}),
+    "cli": Part(
+        level=6,
+        third_party=JOSE | {"click", "requests", "sqlalchemy"},
+        lazily=frozenset({"redis"}),
+    ),
     "__main__": Part(level=7, third_party=frozenset()),
 }
 #: Re-exports, so it is above what it names; ``test_public_api`` looks at what it costs.
