@@ -484,7 +484,7 @@ def test_alg_confusion_with_an_embedded_oct_key() -> None:
         parse(sign(header))
 
 
-@pytest.mark.requirement("R1502")
+@pytest.mark.requirement("R1502", "T24")
 def test_macs_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
 

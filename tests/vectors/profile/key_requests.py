@@ -78,7 +78,7 @@ def _requests() -> list[dict[str, Any]]:
         _vector(
             "algorithms that are text", ["R1001"], claim(algs="HS256"), INVALID_PROOF
         ),
-        _vector("must that is text", ["R1104"], claim(must="true"), INVALID_PROOF),
+        _vector("must that is text", ["R1001"], claim(must="true"), INVALID_PROOF),
         _vector("n of 31 bytes", ["R2195"], claim(n=b64url(bytes(31))), INVALID_PROOF),
         _vector(
             "n with padding", ["R2103"], claim(n=b64url(seed("n")) + "="), INVALID_PROOF

@@ -1,0 +1,1 @@
+"""What the documents in ``docs/`` are made from, and whether they still hold."""
