@@ -25,12 +25,14 @@ from dpop_ext.errors import (
 from dpop_ext.stores.base import KeyringSource, SyncingKeyringSource
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import SymmetricProof
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.symmetric.verification import (
     NO_KEY,
     DerivedKey,
     check_claims,
     check_key,
+    derive_key,
     peek_access_token,
     verify_mac,
 )
@@ -188,6 +190,46 @@ class SymmetricVerifier:
         self._keep(access_token, derived, token)
         return confirmation.jkt
 
+    def response_key(
+        self,
+        proof: SymmetricProof | None,
+        token: AccessToken,
+        access_token: str,
+        *,
+        now: int,
+    ) -> SecretBytes:
+        """Return the key of the response proof for a request with *token*.
+
+        The MAC is verified here, whatever was verified before: a key that is given
+        out too early would sign for a forger.
+
+        :param proof: a symmetric one; None for an asymmetric one that was verified, by
+            the key that *token* is bound to.
+        :param token: verified.
+        :param access_token: its exact text.
+        :param now: seconds since the epoch.
+        :raises AccessTokenError: *token* is not for this server.
+        :raises ProofError: it has no key, or the MAC is not by it.
+        :raises SymmetricKeyError: the key is retired or not known.
+        :raises StoreError: the keyring did not answer.
+        """
+        if token.issuer != self._issuer or token.audience != (self._audience,):
+            raise AccessTokenError
+        if proof is not None:
+            derived = self._verify_mac(proof, token, access_token, now)
+            return derived.mac_key.response_key()
+        if token.confirmation is not None and token.confirmation.jwe is not None:
+            known = self._known(token, access_token)
+            jwe = token.confirmation.jwe
+            return self._decrypt(token, jwe, access_token, known).mac_key.response_key()
+        return derive_key(token, self._load_ring(), now=now).response_key()
+
+    def _known(self, token: AccessToken, access_token: str) -> DerivedKey | None:
+        """Return the key of this token, if it was used before."""
+        known = self._derived.get(token_digest(access_token))
+        # It can say something else today than it did before.
+        return known if known is not None and _same_key(known.token, token) else None
+
     def _keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
         """Remember a key, now that the token that it was derived from is verified."""
         if derived.verified and derived.token is token:
@@ -201,10 +243,7 @@ class SymmetricVerifier:
         self, proof: SymmetricProof, token: AccessToken, access_token: str, now: int
     ) -> DerivedKey:
         """Verify the MAC with a key that only a verified token gives."""
-        known = self._derived.get(token_digest(access_token))
-        # It can say something else today than it did before.
-        if known is not None and not _same_key(known.token, token):
-            known = None
+        known = self._known(token, access_token)
         if token.confirmation is not None and token.confirmation.jwe is not None:
             key = self._decrypt(token, token.confirmation.jwe, access_token, known)
             check_key(proof, key.mac_key)

@@ -23,6 +23,7 @@ from dpop_ext.errors import (
 from dpop_ext.symmetric.derivation import check_identifier
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof, check_mac
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket import (
     Ticket,
     check_life,
@@ -144,6 +145,27 @@ class TicketVerifier:
         check_request(proof, method=opened.method, url=opened.url, ath=use.ath)
         self._keep(access_token, use, token)
         return jkt
+
+    def response_key(
+        self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
+    ) -> SecretBytes:
+        """Return the key of the response proof for a request with a ticket.
+
+        The MAC is verified here, whatever was verified before: a key that is given
+        out too early would sign for a forger.
+
+        :param token: verified.
+        :param access_token: its exact text.
+        :param now: seconds since the epoch.
+        :raises ProofError: the ticket is malformed, or the MAC does not verify.
+        :raises StaleTicketError: the ticket is unknown or not good at this time.
+        :raises AccessTokenError: *token* is not for this server.
+        :raises UnboundTokenError: it is bound to no key.
+        """
+        if token.issuer != self._issuer:
+            raise AccessTokenError
+        use = self._recall_mac(proof, token, access_token, now=now)
+        return use.mac_key.response_key()
 
     def _verify_mac(
         self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int

@@ -19,6 +19,8 @@ from dpop_ext.core.proof import (
 )
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
+    AsymmetricRequiredError,
+    DPoPError,
     KeyMismatchError,
     MalformedProofError,
     ReplayedProofError,
@@ -39,6 +41,7 @@ from dpop_ext.symmetric.proof import (
     parse_symmetric_proof,
     parse_usual_proof,
 )
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_verifier import TicketVerifier
 from dpop_ext.tickets import Tickets
@@ -235,6 +238,7 @@ class ProofVerifier:
         token: AccessToken | None = None,
         policy: ProofPolicy | None = None,
         certificate: str | None = None,
+        asymmetric_only: bool = False,
     ) -> VerifiedProof:
         """Complete the checks that leave no trace: items 10, 11 and 12b.
 
@@ -244,6 +248,7 @@ class ProofVerifier:
         :param policy: times for this client, in place of those of :meth:`get_policy`.
         :param certificate: SHA-256 thumbprint of the certificate that the client showed
             on this connection, base64url, for tokens that are bound to one too.
+        :param asymmetric_only: the route takes no symmetric proof.
         :raises ProofError: a claim, or the time.
         :raises NonceRequiredError: the nonce is missing or no longer good.
         :raises BindingError: the token is bound to another key or certificate, or to
@@ -267,6 +272,8 @@ class ProofVerifier:
             if verifier is None or token is None or opened.access_token is None:
                 raise MalformedProofError("Symmetric proofs are not accepted here.")
             jkt = verifier.verify(opened, proof, token, opened.access_token, now=now)
+            if asymmetric_only:
+                raise AsymmetricRequiredError
             key_kind = _key_kind(proof, token)
             next_nonce = self._check_nonce(proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
@@ -295,6 +302,33 @@ class ProofVerifier:
             spend_until=issued_at + window,
             seal=SEAL,
         )
+
+    def response_key(
+        self, opened: OpenedProof, token: AccessToken
+    ) -> SecretBytes | None:
+        """Return the key to prove the answer with, if the sender can verify that.
+
+        :param opened: from :meth:`open`.
+        :param token: the verified access token, which *opened* was sent with.
+        :returns: None unless the sender holds the private key of *token* or its
+            symmetric one, and that is good now.
+        """
+        now, proof, text = self._now(), opened.proof, opened.access_token
+        if text is None:
+            return None
+        try:
+            self.check_denied(token)
+            if isinstance(proof, SymmetricProof):
+                verifier = self._verifier_of(proof)
+                if verifier is None:
+                    return None
+                return verifier.response_key(proof, token, text, now=now)
+            _check_binding(token, proof.jkt)
+            if self._symmetric is None:
+                return None
+            return self._symmetric.response_key(None, token, text, now=now)
+        except DPoPError:
+            return None
 
     @property
     def can_sync(self) -> bool:

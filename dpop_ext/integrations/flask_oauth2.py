@@ -12,7 +12,7 @@ from flask import request as flask_request
 from werkzeug.datastructures import Headers
 from werkzeug.local import LocalProxy
 
-from dpop_ext.errors import AccessTokenError
+from dpop_ext.errors import AccessTokenError, ContentTooLargeError
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.wsgi import (
     MAX_FORM,
@@ -20,6 +20,7 @@ from dpop_ext.integrations.wsgi import (
     resource_request,
     with_nonce,
 )
+from dpop_ext.integrations.wsgi_content import read_content
 from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
@@ -37,6 +38,7 @@ from dpop_ext.resource_server.refusal import (
     log_refusal,
     no_credentials,
 )
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.translation import translating
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
@@ -58,6 +60,17 @@ class ResourceProtector(_ResourceProtector):
 
     A validator for Bearer may be registered beside it; then unbound tokens are accepted
     under Bearer too, and bound ones are refused there.
+
+    What a view demands beyond a good proof is its policy, and what it answers can be
+    signed for clients that ask for it::
+
+        @require_oauth("transfers", route=RoutePolicy(asymmetric=True))
+        def transfer(): ...
+
+        app.wsgi_app = SignedAnswers(app.wsgi_app)
+
+    Do not read ``request.form`` or ``request.stream`` before a protected view does: the
+    content is gone then, and a proof that covers it is refused.
 
     Every refusal carries the challenges of :rfc:`9449#section-7.1` and is logged in one
     line. In the view, :data:`current_proof` is the verified proof, and Authlib's
@@ -100,9 +113,17 @@ class ResourceProtector(_ResourceProtector):
             raise AccessRefusedError(bearer_refused())
         return validator, credentials.token
 
-    def validate_request(self, scopes: Any, request: Any, **kwargs: Any) -> Any:
+    def validate_request(
+        self,
+        scopes: Any,
+        request: Any,
+        *,
+        route: RoutePolicy = ANY_PROOF,
+        **kwargs: Any,
+    ) -> Any:
         """Return the token of a request that may be served.
 
+        :param route: what the route demands beyond a good proof.
         :raises RefusedRequestError: it may not.
         """
         challenges = self._challenges()
@@ -112,11 +133,16 @@ class ResourceProtector(_ResourceProtector):
             flask_request.environ,
             token_in_form=_has_token_in_form(),
             client_certificate=self._client_certificate,
+            content=_read_content,
         )
         token = None
         try:
             validator, text = self.parse_request_authorization(request)
             scheme: Scheme = validator.TOKEN_TYPE
+            if scheme == "bearer" and route.needs_proof:
+                raise AccessRefusedError(bearer_refused())
+            if scheme == "dpop":
+                kwargs["route"] = route
             with translating(scheme=scheme, scopes=scopes):
                 if scheme == "bearer":
                     self._check_transport(request)
@@ -203,6 +229,17 @@ def _has_token_in_form() -> bool:
     # Kept first, because parsing a form uses the body up.
     flask_request.get_data(cache=True)
     return "access_token" in flask_request.form
+
+
+def _read_content(limit: int) -> bytes:
+    """Return the content; the view can still read it."""
+    if "stream" not in vars(flask_request):
+        return read_content(flask_request.environ, limit)
+    # Somebody has begun to read it. Whoever kept it finds it here; else it is empty.
+    content = flask_request.get_data(cache=True)
+    if len(content) > limit:
+        raise ContentTooLargeError
+    return content
 
 
 def _log_unless_served(refusal: Refusal) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.wsgi_answers import (
+    ANSWER,
+    Application,
+    Environ,
+    Headers,
+    send_signed,
+)
+from dpop_ext.integrations.wsgi_content import read_content
 from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
-
-Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
-Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 #: Bytes of the longest form that is searched for an access token.
 MAX_FORM = 64 * 1024
@@ -26,6 +33,7 @@ _STATUS = {
     400: "400 Bad Request",
     401: "401 Unauthorized",
     403: "403 Forbidden",
+    413: "413 Content Too Large",
     429: "429 Too Many Requests",
     503: "503 Service Unavailable",
 }
@@ -55,6 +63,12 @@ class DPoPMiddleware:
         to them; each is one or more scope values, separated by spaces.
     :param client_certificate: where tokens that are bound to a certificate find it
         (:rfc:`8705`); None refuses such tokens.
+    :param route: what a request must have beside a good proof, or a function from the
+        environ to that.
+
+    Answers to requests that ask for a response proof have one, see
+    :class:`~dpop_ext.integrations.wsgi_answers.SignedAnswers`: middleware that changes
+    answers goes inside this one.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -71,8 +85,10 @@ class DPoPMiddleware:
         resource_metadata: str | None = None,
         accept_bearer: bool = False,
         client_certificate: ClientCertificate | None = None,
+        route: RoutePolicy | Callable[[Environ], RoutePolicy] = ANY_PROOF,
     ) -> None:
         self._app = app
+        self._route = route
         self._client_certificate = client_certificate
         # A copy: an iterator would be used up by the first request.
         self._scopes = (
@@ -93,7 +109,18 @@ class DPoPMiddleware:
         """Serve the request, or refuse it."""
         if "HTTP_ORIGIN" in environ:
             start_response = _exposing(start_response)
+        if ANSWER in environ:  # whoever put it there is further out, and signs
+            return self._decide(environ)(environ, start_response)
+        slot = environ[ANSWER] = AnswerSlot()
+        app = self._decide(environ)
+        if slot.signer is None:
+            return app(environ, start_response)
+        return send_signed(app, slot, environ, start_response)
+
+    def _decide(self, environ: Environ) -> Application:
+        """Return what answers the request."""
         scopes = self._scopes(environ) if callable(self._scopes) else self._scopes
+        route = self._route(environ) if callable(self._route) else self._route
         try:
             verified = self._gate.check(
                 resource_request(
@@ -102,24 +129,22 @@ class DPoPMiddleware:
                     client_certificate=self._client_certificate,
                 ),
                 scopes=scopes,
+                route=route,
             )
         except AccessRefusedError as error:
-            return self._refuse(error.refusal, environ, start_response)
+            return partial(self._refuse, error.refusal)
         environ["dpop_ext.token"] = verified.token
         environ["dpop_ext.proof"] = verified.proof
         nonce = verified.proof.next_nonce if verified.proof is not None else None
-        if nonce is None:
-            return self._app(environ, start_response)
+        return self._app if nonce is None else partial(self._serve_with_nonce, nonce)
 
-        def start_with_nonce(
-            status: str, headers: Headers, *exc_info: Any
-        ) -> Callable[[bytes], Any]:
-            write: Callable[[bytes], Any] = start_response(
-                status, with_nonce(headers, nonce), *exc_info
-            )
-            return write
+    def _serve_with_nonce(
+        self, nonce: str, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+            return start_response(status, with_nonce(headers, nonce), *exc_info)
 
-        return self._app(environ, start_with_nonce)
+        return self._app(environ, start)
 
     def _refuse(
         self, refusal: Refusal, environ: Environ, start_response: Callable[..., Any]
@@ -136,6 +161,7 @@ def resource_request(
     *,
     token_in_form: bool,
     client_certificate: ClientCertificate | None = None,
+    content: Callable[[int], bytes] | None = None,
 ) -> ResourceRequest:
     """Return what the decision needs of a request.
 
@@ -143,6 +169,7 @@ def resource_request(
 
     :param token_in_form: the body is a form with an access token.
     :param client_certificate: where to find the certificate of the client.
+    :param content: how to read the content, if not from the environ.
     """
     return ResourceRequest(
         method=environ["REQUEST_METHOD"],
@@ -155,6 +182,8 @@ def resource_request(
         or names_access_token(environ.get("QUERY_STRING", "")),
         certificate=client_certificate(environ) if client_certificate else None,
         spent=environ.setdefault("dpop_ext.spent", set()),
+        read_content=content or partial(read_content, environ),
+        answer=environ.get(ANSWER),
     )
 
 
@@ -164,7 +193,10 @@ def raw_target(environ: Environ) -> str:
     if target:
         return target
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(path.encode("latin-1"), safe=_PATH) or "/"
+    path = quote(path.encode("latin-1"), safe=_PATH) or "/"
+    # Not decoded by anyone: it is the one that was sent.
+    query = environ.get("QUERY_STRING")
+    return f"{path}?{query}" if query else path
 
 
 def with_nonce(headers: Headers, nonce: str) -> Headers:

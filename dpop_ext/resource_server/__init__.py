@@ -15,6 +15,7 @@ from dpop_ext.resource_server.keyring_request import KeyringRequest
 from dpop_ext.resource_server.keyring_source import HTTPKeyringSource
 from dpop_ext.resource_server.metadata import protected_resource_metadata
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "RejectBoundTokens",
     "RemoteKeys",
     "ResourceRequest",
+    "RoutePolicy",
     "StaticKeys",
     "VerifiedRequest",
     "protected_resource_metadata",

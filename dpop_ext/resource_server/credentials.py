@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from dpop_ext.errors import AccessTokenError, MalformedProofError
+from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Scheme,
@@ -51,6 +53,13 @@ class ResourceRequest:
     #: The proofs that this request has spent already, by verifier, because another
     #: layer of the same application decided about it too.
     spent: set[tuple[int, bytes]] = field(default_factory=set, repr=False)
+    #: Returns the content as received, before content decoding, given how many bytes it
+    #: may have; raises ContentTooLargeError. It is called after MAC and token were
+    #: verified, and only for a proof that says something of the content. None: it
+    #: cannot be read here, and such a proof is refused.
+    read_content: Callable[[int], bytes] | None = field(default=None, repr=False)
+    #: Where the signer of the answer is left; None: nobody signs answers.
+    answer: AnswerSlot | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

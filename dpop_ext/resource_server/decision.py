@@ -39,6 +39,7 @@ from dpop_ext.resource_server.refusal import (
     refusing,
     warn_about_host,
 )
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.transport import require_secure_url
 from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
@@ -115,10 +116,12 @@ def verify_request(
     *,
     verifier: ProofVerifier,
     sync: KeyringSync,
+    route: RoutePolicy = ANY_PROOF,
 ) -> VerifiedProof | None:
     """Check that *token*, which is valid, was sent by whom it is bound to.
 
     :param sync: as for :func:`open_request`; the key of an opaque token is known here.
+    :param route: what kind of proof it takes.
     :returns: None for an unbound token under Bearer.
     """
     if opened.proof is None:
@@ -132,7 +135,10 @@ def verify_request(
     ):
         return sync.repeating(
             lambda: verifier.verify(
-                proof, token=token, certificate=opened.request.certificate
+                proof,
+                token=token,
+                certificate=opened.request.certificate,
+                asymmetric_only=route.asymmetric,
             ),
             lambda: None,
         )
@@ -205,7 +211,12 @@ def spend_proof(
         one_proof_text=lambda: verified.kind == "symmetric",
         nonce=next_nonce(verified),
     ):
-        verifier.spend(verified)
+        answer = opened.request.answer
+        if answer is None or answer.signer is None:
+            verifier.spend(verified)
+        else:
+            with answer.withheld():
+                verifier.spend(verified)
     opened.request.spent.add(mark)
     telemetry.count_request("rs", outcome="accepted", reason="ok", kind=verified.kind)
     telemetry.record_proof_age("rs", verifier.clock() - verified.claims["iat"])

@@ -19,12 +19,18 @@ from dpop_ext.resource_server.decision import (
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
+from dpop_ext.resource_server.message import (
+    check_message,
+    concerns_message,
+    prepare_answer,
+)
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
     log_refusal,
     refusing,
 )
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -88,12 +94,17 @@ class Gate:
         )
 
     def check(
-        self, request: ResourceRequest, *, scopes: Iterable[str] = ()
+        self,
+        request: ResourceRequest,
+        *,
+        scopes: Iterable[str] = (),
+        route: RoutePolicy = ANY_PROOF,
     ) -> VerifiedRequest:
         """Return the token and the proof of *request*, which may be served now.
 
         :param scopes: alternatives, of which one is enough; each is one or more scope
             values, separated by spaces, all of which are needed.
+        :param route: what else the route demands.
         :raises AccessRefusedError: it may not; :attr:`challenges` makes the answer. One
             line about it is in the log.
         """
@@ -107,9 +118,14 @@ class Gate:
                 verify_token=self._verify_token,
             )
             token = self._find(opened)
+            concerned = concerns_message(opened, route)
+            if concerned:
+                prepare_answer(opened, token, verifier=self._verifier, route=route)
             verified = verify_request(
-                opened, token, verifier=self._verifier, sync=self._sync
+                opened, token, verifier=self._verifier, sync=self._sync, route=route
             )
+            if concerned:
+                check_message(opened, verified, route=route)
             require_scope(token, scopes, opened=opened, verified=verified)
             spend_proof(opened, verified, verifier=self._verifier)
         except AccessRefusedError as error:

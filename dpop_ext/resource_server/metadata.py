@@ -15,6 +15,8 @@ def protected_resource_metadata(
     authorization_servers: Iterable[str] = (),
     scopes: Iterable[str] = (),
     accept_bearer: bool = False,
+    asymmetric_paths: Iterable[str] = (),
+    signs_answers: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the document that tells clients what this resource server accepts.
@@ -26,6 +28,9 @@ def protected_resource_metadata(
     :param authorization_servers: issuer identifiers of those that it trusts.
     :param scopes: the scope values that it knows.
     :param accept_bearer: as given to the gate: unbound tokens are accepted too.
+    :param asymmetric_paths: paths of routes that take asymmetric proofs only: a hint,
+        for a client finds out with its first request.
+    :param signs_answers: answers are signed for clients that ask for it.
     :param extra: further members of the document.
     """
     document: dict[str, Any] = {
@@ -44,4 +49,7 @@ def protected_resource_metadata(
             verifier.symmetric_algorithms
         )
         document["dpop_symmetric_modes_supported"] = list(verifier.symmetric_modes)
+        document["dpop_response_signing_supported"] = signs_answers
+        if paths := list(asymmetric_paths):
+            document["dpop_asymmetric_required_paths"] = paths
     return document

@@ -24,6 +24,7 @@ from dpop_ext.resource_server.decision import (
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
+from dpop_ext.resource_server.message import check_message, prepare_answer
 from dpop_ext.resource_server.oauth2_error import (
     RefusedRequestError,
     as_oauth2_error,
@@ -32,6 +33,7 @@ from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     refuse,
 )
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.translation import translating
 from dpop_ext.verifier import ProofVerifier
 
@@ -125,9 +127,18 @@ class DPoPTokenValidator(TokenValidator):
             return token
 
     def validate_token(
-        self, token: Any, scopes: Any, request: Any, **kwargs: Any
+        self,
+        token: Any,
+        scopes: Any,
+        request: Any,
+        *,
+        route: RoutePolicy = ANY_PROOF,
+        **kwargs: Any,
     ) -> None:
-        """Check the token, then that the proof is by its key, then its scope."""
+        """Check the token, then that the proof is by its key, then its scope.
+
+        :param route: what else the route demands.
+        """
         with self._oauth2_errors():
             opened = getattr(request, "dpop_opened", None)
             if opened is None or opened.proof is None:
@@ -135,9 +146,15 @@ class DPoPTokenValidator(TokenValidator):
             with translating():
                 self._validate_inner(token, request)
                 access_token = self.get_access_token(token)
+            prepare_answer(opened, access_token, verifier=self.verifier, route=route)
             verified = verify_request(
-                opened, access_token, verifier=self.verifier, sync=self.sync
+                opened,
+                access_token,
+                verifier=self.verifier,
+                sync=self.sync,
+                route=route,
             )
+            check_message(opened, verified, route=route)
             nonce = next_nonce(verified)
             with translating(scopes=scopes, nonce=nonce):
                 self.inner.validate_token(token, scopes, request, **kwargs)

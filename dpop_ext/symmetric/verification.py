@@ -108,7 +108,7 @@ def verify_mac(
     now: int,
     key: MacKey | None = None,
 ) -> MacKey:
-    """Derive the key that *token* refers to and verify the MAC of *proof* with it.
+    """Find the key that *token* refers to and verify the MAC of *proof* with it.
 
     :param token: peeked at, or verified.
     :param ring: the current secrets of this server: looked up on every call, so that a
@@ -123,6 +123,18 @@ def verify_mac(
     :raises AccessTokenError: the version cannot exist, or the identities are too long.
     :raises BadSignatureError: the MAC does not verify.
     """
+    dsk = token.confirmation.dsk if token.confirmation is not None else None
+    if dsk is not None and proof.algorithm != dsk.algorithm:
+        raise MalformedProofError("The proof does not use the algorithm of its key.")
+    key = derive_key(token, ring, now=now, key=key)
+    check_mac(proof, key)
+    return key
+
+
+def derive_key(
+    token: AccessToken, ring: SecretRing, *, now: int, key: MacKey | None = None
+) -> MacKey:
+    """Derive the key that *token* refers to; errors and arguments as above."""
     confirmation = token.confirmation
     if (
         confirmation is None
@@ -132,8 +144,6 @@ def verify_mac(
     ):
         raise MalformedProofError(NO_KEY)
     dsk = confirmation.dsk
-    if proof.algorithm != dsk.algorithm:
-        raise MalformedProofError("The proof does not use the algorithm of its key.")
     secret = ring.find(dsk.version, now=now).secret
     if secret is None:  # find() returns live entries only, and those hold a secret
         raise AccessTokenError
@@ -152,7 +162,6 @@ def verify_mac(
         except ValueError as error:
             raise AccessTokenError("The access token is malformed.") from error
         key = MacKey(dsk.algorithm, derived)
-    check_mac(proof, key)
     return key
 
 

@@ -63,3 +63,26 @@ def test_bound_tokens_are_required_exactly_when_unbound_ones_are_refused(
     response = send(world.wsgi_app(), Request(headers=headers).environ())
     required = document["dpop_bound_access_tokens_required"]
     assert required is (response.status == 401)
+
+
+@pytest.mark.requirement("J-2", "R1511")
+def test_what_routes_demand_and_answers_have_is_a_hint(world: World) -> None:
+    world = arrange(world, symmetric=True)
+    document = protected_resource_metadata(
+        world.verifier,
+        resource=AUDIENCE,
+        asymmetric_paths=["/transfers"],
+        signs_answers=True,
+    )
+    assert document["dpop_asymmetric_required_paths"] == ["/transfers"]
+    assert document["dpop_response_signing_supported"] is True
+    silent = protected_resource_metadata(world.verifier, resource=AUDIENCE)
+    assert silent["dpop_response_signing_supported"] is False
+    assert "dpop_asymmetric_required_paths" not in silent
+    plain = protected_resource_metadata(
+        ProofVerifier(world.store),
+        resource=AUDIENCE,
+        asymmetric_paths=["/transfers"],
+        signs_answers=True,
+    )
+    assert "dpop_response_signing_supported" not in plain

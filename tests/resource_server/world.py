@@ -21,7 +21,9 @@ from dpop_ext.core.proof import make_proof
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import symmetric_key
@@ -153,6 +155,7 @@ class World:
     resource_metadata: str | None = None
     client_certificate: ClientCertificate | None = None
     scope: str = "accounts"
+    route: RoutePolicy = ANY_PROOF
     store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
     quota: KeyQuota | None = None
     #: How often the protected code ran.
@@ -286,6 +289,7 @@ class World:
             resource_metadata=self.resource_metadata,
             accept_bearer=self.accept_bearer,
             client_certificate=self.client_certificate,
+            route=self.route,
         )
 
     def protector(self) -> ResourceProtector:
@@ -311,7 +315,7 @@ class World:
 
         @app.route("/", defaults={"path": ""}, methods=methods)
         @app.route("/<path:path>", methods=methods)
-        @require_oauth(self.scope)  # type: ignore[untyped-decorator]
+        @require_oauth(self.scope, route=self.route)  # type: ignore[untyped-decorator]
         def view(path: str) -> Any:
             self.served += 1
             kind = current_proof.kind if current_proof else None
@@ -320,6 +324,7 @@ class World:
                 response.headers[name] = value
             return response
 
+        app.wsgi_app = SignedAnswers(app.wsgi_app)  # type: ignore[method-assign]
         return app
 
     def app(self, adapter: str) -> Any:
