@@ -32,6 +32,10 @@ THREADS = 8
 #: the answer of the protocol, not one of the HTTP server.
 FIELD_SIZE = 24_576
 
+#: How long an idle connection stays open, in seconds: longer than the minute of nginx,
+#: or it sends a request into a connection that is just being closed.
+KEEP_ALIVE = 75
+
 #: How long the requests in progress have when the server is told to stop, in seconds.
 GRACE = 5
 
@@ -76,6 +80,7 @@ class HTTPServer(BaseApplication):
             "limit_request_line": 8190,
             "limit_request_field_size": FIELD_SIZE,
             "graceful_timeout": GRACE,
+            "keepalive": KEEP_ALIVE,
             "logger_class": PlainLogger,
             "post_worker_init": self._tell,
             "control_socket_disable": True,

@@ -28,7 +28,7 @@ daemon off;
 master_process off;
 error_log stderr;
 pid {directory}/nginx.pid;
-events {{ worker_connections 64; }}
+events {{ worker_connections 1024; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;
