@@ -9,6 +9,7 @@ The same generator serves blocking and asyncio libraries.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -65,6 +66,24 @@ class Attempt:
         self._sign = sign
         self._sign_form = sign_form
         self._nonce: str | None = None
+        self._is_first = False
+
+    def turn(self) -> Future[None] | None:
+        """Ask whether to wait before the headers are made.
+
+        Requests that start at once, to a server that has never answered, would all be
+        refused for want of a nonce: one goes first.
+
+        :returns: None to go on at once. Else what is done when the first one has been
+            answered: wait for it, for
+            :data:`~dpop_ext.client.nonces.FIRST_ANSWER_WAIT` seconds at most, and then
+            go on. An adapter that cannot wait does not ask.
+        """
+        if self._is_first:
+            return None
+        first = self._nonces.claim(self._destination.origin, self._role)
+        self._is_first = first is None
+        return first
 
     def headers(self) -> Mapping[str, str]:
         """Make the header fields, with a new proof on each call.
@@ -99,10 +118,28 @@ class Attempt:
             the same one, the next attempt would end like this one.
         """
         nonce = read_nonce(reply.nonces)
-        if nonce is None:
-            return False
-        self._nonces.put(self._destination.origin, self._role, nonce)
-        return nonce != self._nonce
+        if nonce is not None:
+            self._nonces.put(self._destination.origin, self._role, nonce)
+        self._settle(answered=True)
+        return nonce is not None and nonce != self._nonce
+
+    def give_up(self) -> None:
+        """Let other requests go on that wait for the answer to this one."""
+        self._settle(answered=False)
+
+    def _settle(self, *, answered: bool) -> None:
+        if self._is_first:
+            self._is_first = False
+            self._nonces.settle(self._destination.origin, self._role, answered=answered)
+
+
+def send(attempt: Attempt) -> Generator[Attempt, Reply, Reply]:
+    """Yield *attempt* and return the reply to it, if one comes."""
+    try:
+        return (yield attempt)
+    except GeneratorExit:
+        attempt.give_up()
+        raise
 
 
 def extend_form(body: str | bytes, parameters: Mapping[str, str]) -> str | bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Literal
 
 #: What a server was to this client: an authorization or a resource server. One origin
@@ -14,6 +16,8 @@ Role = Literal["as", "rs"]
 
 #: Characters of a nonce. Section 8.1 sets no limit; a header field line has one.
 MAX_NONCE_LENGTH = 1024
+#: Seconds that requests wait, at most, for the first answer of a server.
+FIRST_ANSWER_WAIT = 1.0
 
 _LEGAL = re.compile(rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{MAX_NONCE_LENGTH}}}")
 
@@ -35,12 +39,59 @@ class NonceCache:
 
     :param max_servers: pairs of origin and role to remember; the one that was used
         longest ago is forgotten first, which costs one challenge.
+    :param clock: seconds, from any start.
     """
 
-    def __init__(self, max_servers: int = 100) -> None:
+    def __init__(
+        self,
+        max_servers: int = 100,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_servers = max_servers
-        self._nonces: OrderedDict[tuple[str, Role], str] = OrderedDict()
+        self._clock = clock
+        #: None of a server that has answered and never supplied a nonce.
+        self._nonces: OrderedDict[tuple[str, Role], str | None] = OrderedDict()
+        #: Requests to servers that have not answered yet, and when they went out.
+        self._first: dict[tuple[str, Role], tuple[Future[None], float]] = {}
         self._lock = threading.Lock()
+
+    def claim(self, origin: str, role: Role) -> Future[None] | None:
+        """Ask whether a request is the first one to its server.
+
+        Many that start at once would all be refused for the nonce that one of them can
+        fetch. So one goes first, and the others wait for its answer.
+
+        :returns: None if there is nothing to wait for. Then :meth:`settle` is due when
+            the answer is there, or will not come. Else what is done by then; whoever
+            has waited for it for :data:`FIRST_ANSWER_WAIT` seconds waits no longer.
+        """
+        server = origin, role
+        with self._lock:
+            if server in self._nonces:
+                return None
+            now = self._clock()
+            first, since = self._first.get(server, (None, now))
+            if first is not None and 0 <= now - since < FIRST_ANSWER_WAIT:
+                return first
+            following: Future[None] = Future()
+            # Nobody who waits for it can cancel it for the others.
+            following.set_running_or_notify_cancel()
+            self._first[server] = following, now
+            return None
+
+    def settle(self, origin: str, role: Role, *, answered: bool) -> None:
+        """Let the requests go on that wait for the first one.
+
+        :param answered: with a nonce or without; False if no answer came.
+        """
+        server = origin, role
+        with self._lock:
+            if answered and server not in self._nonces:
+                self._keep(server, None)
+            first, _ = self._first.pop(server, (None, 0.0))
+        if first is not None:
+            first.set_result(None)
 
     def get(self, origin: str, role: Role) -> str | None:
         """Return the nonce to put into the next proof for this server."""
@@ -53,7 +104,10 @@ class NonceCache:
     def put(self, origin: str, role: Role, nonce: str) -> None:
         """Remember *nonce* in place of the one before."""
         with self._lock:
-            self._nonces[origin, role] = nonce
-            self._nonces.move_to_end((origin, role))
-            if len(self._nonces) > self._max_servers:
-                self._nonces.popitem(last=False)
+            self._keep((origin, role), nonce)
+
+    def _keep(self, server: tuple[str, Role], nonce: str | None) -> None:
+        self._nonces[server] = nonce
+        self._nonces.move_to_end(server)
+        if len(self._nonces) > self._max_servers:
+            self._nonces.popitem(last=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Attempt, Flow, Outcome
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, send
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
@@ -68,7 +68,7 @@ class ResourceRequest:
                 nonces=self._nonces,
                 sign=partial(self._headers, self._key),
             )
-            reply = yield attempt
+            reply = yield from send(attempt)
             nonce_is_new = attempt.learn(reply)
             refusal = read_refusal(reply)
             if refusal.error == "use_dpop_nonce":

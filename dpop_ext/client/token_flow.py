@@ -10,7 +10,7 @@ from joserfc.jwk import OKPKey
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply, send
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
@@ -79,9 +79,9 @@ class TokenRequest:
             sign=self._headers,
             sign_form=self._parameters if self._proofs.is_long else None,
         )
-        reply = yield attempt
+        reply = yield from send(attempt)
         if attempt.learn(reply) and is_nonce_demand(reply):
-            reply = yield attempt
+            reply = yield from send(attempt)
             attempt.learn(reply)
         self._keep_key(reply)
         return Outcome()

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from dpop_ext.client.nonces import MAX_NONCE_LENGTH, NonceCache, read_nonce
+from dpop_ext.client.nonces import (
+    FIRST_ANSWER_WAIT,
+    MAX_NONCE_LENGTH,
+    NonceCache,
+    read_nonce,
+)
+from tests.conftest import Clock
+
+ORIGIN = "https://a.example"
 
 
 @pytest.mark.requirement("Q-14")
@@ -67,3 +75,55 @@ def test_a_nonce_is_read_as_it_is(nonce: str) -> None:
 )
 def test_none_several_and_illegal_nonces_are_no_nonce(fields: list[str]) -> None:
     assert read_nonce(fields) is None
+
+
+@pytest.mark.parametrize("nonce", [None, "n1"])
+def test_requests_wait_for_the_first_answer_of_a_server(nonce: str | None) -> None:
+    cache = NonceCache()
+    assert cache.claim(ORIGIN, "rs") is None
+    following = [cache.claim(ORIGIN, "rs") for _ in range(2)]
+    assert all(first is not None and not first.done() for first in following)
+    if nonce is not None:
+        cache.put(ORIGIN, "rs", nonce)
+    cache.settle(ORIGIN, "rs", answered=True)
+    assert all(first is not None and first.done() for first in following)
+    assert cache.get(ORIGIN, "rs") == nonce
+    assert cache.claim(ORIGIN, "rs") is None
+    assert cache.claim(ORIGIN, "rs") is None
+
+
+def test_servers_do_not_wait_for_each_other() -> None:
+    cache = NonceCache()
+    cache.claim(ORIGIN, "rs")
+    assert cache.claim(ORIGIN, "as") is None
+    assert cache.claim("https://b.example", "rs") is None
+
+
+def test_nobody_waits_for_an_answer_that_did_not_come() -> None:
+    cache = NonceCache()
+    cache.claim(ORIGIN, "rs")
+    following = cache.claim(ORIGIN, "rs")
+    assert following is not None
+    cache.settle(ORIGIN, "rs", answered=False)
+    assert following.done()
+    # The next one is a first one again.
+    assert cache.claim(ORIGIN, "rs") is None
+    assert cache.claim(ORIGIN, "rs") is not None
+
+
+def test_nobody_waits_long() -> None:
+    clock = Clock()
+    cache = NonceCache(clock=clock)
+    cache.claim(ORIGIN, "rs")
+    clock.advance(FIRST_ANSWER_WAIT)
+    assert cache.claim(ORIGIN, "rs") is None
+    assert cache.claim(ORIGIN, "rs") is not None
+
+
+def test_who_waits_cannot_end_the_wait_of_others() -> None:
+    cache = NonceCache()
+    cache.claim(ORIGIN, "rs")
+    following = cache.claim(ORIGIN, "rs")
+    assert following is not None
+    assert not following.cancel()
+    cache.settle(ORIGIN, "rs", answered=True)

@@ -22,8 +22,10 @@ from tests.client.driving import (
     OK,
     POLICY,
     STALE_KEY,
+    TOKEN_ENDPOINT,
     UNKNOWN_KEY,
     Driven,
+    as_nonce,
     drive,
     rs_nonce,
 )
@@ -433,3 +435,37 @@ def test_a_request_goes_out_four_times_at_most(
     assert driven.outcome == Outcome(refresh_due=True)
     identifiers = {proof.claims["jti"] for proof in driven.proofs}
     assert len(identifiers) == 4
+
+
+@pytest.mark.parametrize("kind", ["resource", "token"])
+def test_requests_that_start_at_once_wait_for_the_first(
+    signer: ProofSigner, kind: str
+) -> None:
+    def begin() -> Flow:
+        if kind == "resource":
+            return start(signer)
+        return signer.token_request(method="POST", url=TOKEN_ENDPOINT, audience=None)
+
+    first, second = begin(), begin()
+    attempt, following = next(first), next(second)
+    assert attempt.turn() is None
+    assert attempt.turn() is None, "it does not wait for itself"
+    attempt.headers()
+    waiting = following.turn()
+    assert waiting is not None
+    assert not waiting.done()
+    attempt = first.send(rs_nonce("n1") if kind == "resource" else as_nonce("n1"))
+    assert waiting.done()
+    assert read(following.headers()["DPoP"]).claims["nonce"] == "n1"
+    assert attempt.turn() is None
+    assert next(begin()).turn() is None, "the server is known now"
+
+
+def test_a_request_that_fails_holds_up_no_other(signer: ProofSigner) -> None:
+    first, second = start(signer), start(signer)
+    assert next(first).turn() is None
+    waiting = next(second).turn()
+    assert waiting is not None
+    # What becomes of a flow that nobody goes on with.
+    first.close()
+    assert waiting.done()

@@ -182,6 +182,34 @@ def test_three_calls_take_four_requests_when_every_answer_has_a_new_nonce(
     assert_all_proofs_differ(server)
 
 
+@pytest.mark.parametrize("demanding", [True, False])
+def test_twenty_calls_at_once_fetch_one_nonce(
+    server: ScriptedServer, auth: DPoPAuth, *, demanding: bool
+) -> None:
+    def script(request: Received) -> Answer:
+        if not demanding or request.proof.claims.get("nonce") == "n1":
+            return OK
+        return demand("n1")
+
+    server.script = script
+    start = threading.Barrier(20)
+    statuses: list[int] = []
+
+    def call() -> None:
+        with requests.Session() as own:
+            start.wait()
+            statuses.append(own.get(server.url, auth=auth).status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 20
+    assert len(server.received) == (21 if demanding else 20)
+    assert_all_proofs_differ(server)
+
+
 @pytest.mark.requirement("Q-15")
 def test_a_server_that_asks_for_ever_gets_two_requests(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth

@@ -9,6 +9,7 @@ all of them. So the proof is made when urllib3 writes the header fields, below a
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Mapping
+from concurrent.futures import wait
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ from dpop_ext.client.exchange import (
     Reply,
     extend_form,
 )
+from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 
 #: Starts a flow for a method, a URL, and a body that can or cannot be sent again.
 Begin: TypeAlias = Callable[[str, str, bool], Flow]
@@ -113,6 +115,9 @@ class Exchange:
         """Add token and proof for one attempt."""
         # None: the caller kept the prepared request, and sends it once more.
         self._attempt = self._attempt or self._start()
+        first = self._attempt.turn()
+        if first is not None:
+            wait([first], timeout=FIRST_ANSWER_WAIT)
         self._sent = CaseInsensitiveDict[str](fields)
         self._sent.update(self._attempt.headers())
         return self._sent
