@@ -32,7 +32,6 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError
-from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
 from dpop_ext.verifier import ProofVerifier
@@ -113,7 +112,7 @@ class DPoP(KeyBinding, AudienceSelection):
             metadata |= {
                 "dpop_symmetric_alg_values_supported": list(MAC_ALGORITHMS),
                 "dpop_symmetric_key_encryption_alg_values_supported": list(
-                    KEY_ALGORITHMS
+                    self.symmetric.key_algorithms
                 ),
                 "dpop_symmetric_key_encryption_enc_values_supported": list(ENCODINGS),
                 "dpop_symmetric_same_key_allowed": self.symmetric.same_key,

@@ -30,7 +30,7 @@ from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.key import ALGORITHMS, is_b64url_of, thumbprint
 from dpop_ext.errors import DPoPError, StoreError
 from dpop_ext.stores.base import NumberedSecrets, ReplayStore
-from dpop_ext.symmetric.encryption_key import import_encryption_key
+from dpop_ext.symmetric.encryption_key import import_recipient
 from dpop_ext.symmetric.keyring import (
     KEYRING_MEDIA_TYPE,
     KEYRING_TYPE,
@@ -204,10 +204,9 @@ class SymmetricKeyringEndpoint(Endpoint):
         if jwk is None:
             return None
         try:
-            found = import_encryption_key(jwk, proof_jwk={})
+            return import_recipient(dict(jwk))
         except DPoPError as error:
             raise NotAResourceServerError from error
-        return found.key if found is not None else None
 
 
 def _etag(content: str, recipient: Key) -> str:

@@ -11,7 +11,7 @@ from joserfc.errors import InvalidClaimError
 
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, OPTIONAL_KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
 
@@ -74,8 +74,9 @@ class AuthorizationServerMetadata(dict[str, Any]):
 
     def validate_dpop_symmetric_key_encryption_alg_values_supported(self) -> None:
         """JWE ``alg`` values that symmetric keys are delivered with."""
+        known = (*KEY_ALGORITHMS, *OPTIONAL_KEY_ALGORITHMS)
         self._validate_names(
-            "dpop_symmetric_key_encryption_alg_values_supported", KEY_ALGORITHMS
+            "dpop_symmetric_key_encryption_alg_values_supported", known
         )
 
     def validate_dpop_symmetric_key_encryption_enc_values_supported(self) -> None:

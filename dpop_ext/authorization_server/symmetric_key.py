@@ -22,10 +22,15 @@ from dpop_ext.errors import (
     SymmetricUnavailableError,
 )
 from dpop_ext.stores.base import AudienceSecrets
-from dpop_ext.symmetric.delivery import choose
+from dpop_ext.symmetric.delivery import (
+    KEY_ALGORITHMS,
+    OPTIONAL_KEY_ALGORITHMS,
+    choose,
+)
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyRecipient
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -74,10 +79,13 @@ class SymmetricKeys(KeyRegistration):
     :param same_key: let clients that authenticate receive a key under the key that
         signs their proofs. False: every client sends a key of its own for that, or has
         registered one.
+    :param key_algorithms: JWE ``alg`` values that keys are delivered with. Add
+        ``HPKE-9-KE`` for clients with post-quantum keys.
     :param private_keys: returns the private keys for key material that clients send,
         the one at our ``jwks_uri`` first. Without it such material cannot be used.
-    :raises ValueError: *max_age* is not positive, or there are neither *secrets* nor
-        *recipients*.
+    :raises ValueError: *max_age* is not positive; there are neither *secrets* nor
+        *recipients*; or an algorithm is not one of this profile, or not one that the
+        cryptography package of this process has.
     """
 
     def __init__(
@@ -89,13 +97,20 @@ class SymmetricKeys(KeyRegistration):
         policy: Callable[[Any, str], Decision] = allow,
         max_age: int = 600,
         same_key: bool = True,
+        key_algorithms: Sequence[str] = KEY_ALGORITHMS,
         private_keys: Callable[[], Sequence[Key]] = tuple,
     ) -> None:
         if max_age <= 0:
             raise ValueError("max_age is a positive number of seconds")
         if secrets is None and recipients is None:
             raise ValueError("a symmetric key needs secrets or recipients")
+        if not set(key_algorithms) <= {*KEY_ALGORITHMS, *OPTIONAL_KEY_ALGORITHMS}:
+            raise ValueError("key_algorithms are JWE algorithms of this profile")
+        self._allow_hpke = HPKE_ALGORITHM in key_algorithms
+        if self._allow_hpke:
+            require_support()
         super().__init__(same_key=same_key)
+        self.key_algorithms = tuple(key_algorithms)
         self.issuer = issuer
         self.max_age = max_age
         self._recipients = recipients
@@ -136,7 +151,9 @@ class SymmetricKeys(KeyRegistration):
         jwk = request.encryption_jwk if request is not None else None
         recipient = None
         if jwk is not None:
-            recipient = import_encryption_key(jwk, proof_jwk=proof_jwk)
+            recipient = import_encryption_key(
+                jwk, proof_jwk=proof_jwk, allow_hpke=self._allow_hpke
+            )
         return KeyOffer(
             proof_jwk=proof_jwk,
             jti=claims["jti"],
@@ -220,6 +237,7 @@ class SymmetricKeys(KeyRegistration):
             recipient.key,
             key_algorithms=request.key_algorithms,
             encodings=request.encodings,
+            accepted=self.key_algorithms,
         )
         if pair is None:
             raise SymmetricUnavailableError
@@ -272,7 +290,9 @@ class SymmetricKeys(KeyRegistration):
             return offer.recipient
         for jwk in self.get_registered_keys(client):
             try:
-                return import_encryption_key(jwk, proof_jwk=offer.proof_jwk)
+                return import_encryption_key(
+                    jwk, proof_jwk=offer.proof_jwk, allow_hpke=self._allow_hpke
+                )
             except DPoPError:
                 continue
         return import_encryption_key(None, proof_jwk=offer.proof_jwk)

@@ -15,7 +15,7 @@ from joserfc.jwk import Key
 
 from dpop_ext.errors import DPoPError, UnsupportedKeyError
 from dpop_ext.symmetric.derivation import SECRET_LENGTH
-from dpop_ext.symmetric.encryption_key import import_encryption_key
+from dpop_ext.symmetric.encryption_key import import_recipient
 from dpop_ext.symmetric.key_material import encrypt_key_material
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -42,11 +42,10 @@ class KeyMaterial:
             if not isinstance(jwk, dict) or jwk.get("use") != "enc":
                 continue
             try:
-                found = import_encryption_key(jwk, proof_jwk={})
+                recipient = import_recipient(jwk)
             except DPoPError:
                 continue
-            if found is not None:
-                return cls(recipient=found.key, client_id=client_id)
+            return cls(recipient=recipient, client_id=client_id)
         raise UnsupportedKeyError("The server has no key to encrypt key material for.")
 
     def encrypt(self, *, jkt: str, jti: str) -> str:

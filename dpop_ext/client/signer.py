@@ -26,8 +26,10 @@ from dpop_ext.errors import (
     SymmetricUnavailableError,
     UnsupportedKeyError,
 )
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 
 SymmetricMode = Literal["prefer", "must", "never"]
+KeyAlgorithm = Literal["ECDH-ES", "HPKE-9-KE"]
 
 _RSA_SIZE = 3072  # bits
 #: What a new key is for, unless the caller says otherwise: small and fast ones first.
@@ -56,13 +58,17 @@ class ProofSigner:
         resource are known: ``prefer`` goes on with asymmetric proofs if there is none,
         ``must`` refuses the token, ``never`` does not ask. A server that demands
         asymmetric proofs gets them in any case: they prove more, not less.
+    :param key_algorithm: how symmetric keys are encrypted: ``ECDH-ES`` for X25519,
+        which every server can do, or the post-quantum ``HPKE-9-KE``. A server that
+        has none of the latter refuses the request.
     :param compose: contribute to the random value in each token with a derived key, so
         that it stays unique if the server's random numbers are not, and check that it
         was used. It makes proof and response of a token request 270 bytes longer in
         all, and a server that encrypts its keys for resource servers has no use for
         it: then there is no symmetric key.
     :param clock: returns seconds since the epoch.
-    :raises ValueError: no private key, or one that the algorithm is not for.
+    :raises ValueError: no private key, or one that the algorithm is not for; or an
+        algorithm that the cryptography package of this process lacks.
     """
 
     def __init__(
@@ -71,15 +77,21 @@ class ProofSigner:
         *,
         algorithm: str | None = None,
         symmetric: SymmetricMode = "prefer",
+        key_algorithm: KeyAlgorithm = "ECDH-ES",
         compose: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if symmetric not in {"prefer", "must", "never"}:
             raise ValueError("symmetric is one of 'prefer', 'must' and 'never'")
+        if key_algorithm not in {"ECDH-ES", HPKE_ALGORITHM}:
+            raise ValueError("key_algorithm is 'ECDH-ES' or 'HPKE-9-KE'")
+        if key_algorithm == HPKE_ALGORITHM:
+            require_support()
         self._proofs = ProofMaker(key, algorithm=algorithm, clock=clock)
         self._nonces = NonceCache()
         self._keys = KeyRing()
         self._symmetric = symmetric
+        self._key_algorithm = key_algorithm
         self._compose = compose
 
     @classmethod
@@ -89,6 +101,7 @@ class ProofSigner:
         *,
         supported: Collection[str] | None = None,
         symmetric: SymmetricMode = "prefer",
+        key_algorithm: KeyAlgorithm = "ECDH-ES",
         clock: Callable[[], float] = time.time,
     ) -> ProofSigner:
         """Make a signer with a new key.
@@ -116,6 +129,7 @@ class ProofSigner:
             _generate_key(algorithm),
             algorithm=algorithm,
             symmetric=symmetric,
+            key_algorithm=key_algorithm,
             clock=clock,
         )
 
@@ -171,6 +185,7 @@ class ProofSigner:
             audience=None if self._symmetric == "never" else audience,
             must=self._symmetric == "must",
             compose=self._compose,
+            key_algorithm=self._key_algorithm,
             proofs=self._proofs,
             nonces=self._nonces,
             keys=self._keys,

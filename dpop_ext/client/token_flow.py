@@ -16,14 +16,15 @@ from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.refusal import is_nonce_demand, read_json
 from dpop_ext.client.token_response import delivered_jwe, is_bound
+from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.telemetry import log_event
 
 _ALGORITHMS = ("HS256",)
-_KEY_ALGORITHMS = ("ECDH-ES",)
 _ENCODINGS = ("A256GCM",)
 
 _log = logging.getLogger("dpop_ext.client")
@@ -34,6 +35,8 @@ class TokenRequest:
 
     :param audience: of the symmetric key to ask for; None asks for none.
     :param must: rather get an error than a token without a key.
+    :param key_algorithm: JWE ``alg`` for the symmetric key: ``ECDH-ES`` or
+        ``HPKE-9-KE``.
     :param compose: contribute to the random value of the token, unless *audience* has
         a recipient for key material.
     """
@@ -46,6 +49,7 @@ class TokenRequest:
         audience: Audience | None,
         must: bool,
         compose: bool,
+        key_algorithm: str,
         proofs: ProofMaker,
         nonces: NonceCache,
         keys: KeyRing,
@@ -58,7 +62,8 @@ class TokenRequest:
         self._proofs = proofs
         self._nonces = nonces
         self._keys = keys
-        self._private_key: OKPKey | None = None
+        self._key_algorithm = key_algorithm
+        self._private_key: OKPKey | AKPKey | None = None
         self._is_in_form = False
         self._n: bytes | None = None
 
@@ -110,7 +115,11 @@ class TokenRequest:
             return make()
         # A new key for each proof, lost with this request: whoever gets hold of the
         # proof key later cannot decrypt the keys that were delivered before.
-        self._private_key = OKPKey.generate_key("X25519")
+        self._private_key = (
+            hpke.generate()
+            if self._key_algorithm == hpke.HPKE_ALGORITHM
+            else OKPKey.generate_key("X25519")
+        )
         material = None
         if audience.key_material is not None:
             material = audience.key_material.encrypt(jkt=self._proofs.jkt, jti=jti)
@@ -119,7 +128,7 @@ class TokenRequest:
         claim = key_request_claim(
             algorithms=_ALGORITHMS,
             encryption_key=self._private_key,
-            key_algorithms=_KEY_ALGORITHMS,
+            key_algorithms=(self._key_algorithm,),
             encodings=_ENCODINGS,
             n=self._n,
             key_material=material,
@@ -139,7 +148,7 @@ class TokenRequest:
                 encrypted,
                 private_key=self._private_key,
                 algorithms=_ALGORITHMS,
-                key_algorithms=_KEY_ALGORITHMS,
+                key_algorithms=(self._key_algorithm,),
                 encodings=_ENCODINGS,
                 issuer=self._audience.issuer,
                 audience=self._audience.resource,

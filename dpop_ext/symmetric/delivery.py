@@ -6,20 +6,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from joserfc import jwe
-from joserfc.jwk import Key
-
+from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.key import thumbprint
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.derivation import composite_r
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
     KEY_JWE_TYPE,
-    KeyRegistry,
     check_claims,
     check_header,
+    decrypt,
     encrypt_key,
     fits,
     parse_header,
@@ -28,6 +26,8 @@ from dpop_ext.symmetric.key_jwe import (
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256")
+#: And those that a server must be told to use.
+OPTIONAL_KEY_ALGORITHMS: Final = (HPKE_ALGORITHM,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +62,21 @@ class DeliveredKey:
 
 
 def choose(
-    recipient: Key, *, key_algorithms: Sequence[str], encodings: Sequence[str]
+    recipient: AnyKey,
+    *,
+    key_algorithms: Sequence[str],
+    encodings: Sequence[str],
+    accepted: Collection[str] = KEY_ALGORITHMS,
 ) -> tuple[str, str] | None:
     """Choose how to encrypt for *recipient*: what the client likes best of ours.
 
     :param key_algorithms: JWE ``alg`` values that the client offers.
     :param encodings: JWE ``enc`` values that the client offers.
+    :param accepted: JWE ``alg`` values that this server uses.
     :returns: ``alg`` and ``enc``; None if nothing is in common.
     """
     for algorithm in key_algorithms:
-        if not fits(algorithm, recipient):
+        if algorithm not in accepted or not fits(algorithm, recipient):
             continue
         for encoding in encodings:
             if encoding in ENCODINGS:
@@ -82,7 +87,7 @@ def choose(
 def wrap_key(
     key: SecretBytes,
     *,
-    recipient: Key,
+    recipient: AnyKey,
     algorithm: str,
     encoding: str,
     mac_algorithm: str,
@@ -136,7 +141,7 @@ def wrap_key(
 def unwrap_key(
     text: str,
     *,
-    private_key: Key,
+    private_key: AnyKey,
     algorithms: Collection[str],
     key_algorithms: Collection[str],
     encodings: Collection[str],
@@ -170,7 +175,7 @@ def unwrap_key(
         check_header(
             header,
             typ=KEY_JWE_TYPE,
-            kid=thumbprint(private_key),
+            kid=any_thumbprint(private_key),
             key_algorithms=[n for n in key_algorithms if fits(n, private_key)],
             encodings=[name for name in encodings if name in ENCODINGS],
         )
@@ -182,13 +187,12 @@ def unwrap_key(
             n=n,
             now=now,
         )
-        registry = KeyRegistry(header["alg"], header["enc"])
-        decrypted = jwe.decrypt_compact(text, private_key, registry=registry)
+        plaintext = decrypt(text, header=header, private_key=private_key)
     except Exception as error:
         raise KeyDeliveryError from error
     version = dsk.get("v")
     key = read_key(
-        decrypted.plaintext, algorithms=algorithms, operation="sign", version=version
+        plaintext.reveal(), algorithms=algorithms, operation="sign", version=version
     )
     if key is None:
         # No cause: the exception of a parser holds what it parsed.

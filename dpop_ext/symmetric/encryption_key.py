@@ -6,18 +6,20 @@ It comes from whoever sends a token request, before that client is authenticated
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.jose import b64url_decode
 from dpop_ext.core.key import FIELDS, is_b64url_of
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
+from dpop_ext.symmetric import hpke
 
 #: Longest JWK, in characters of compact JSON.
 MAX_JWK_LENGTH: Final = 4096
@@ -51,18 +53,21 @@ _OPERATIONS: Final = frozenset(
 )
 
 
+K = TypeVar("K")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptionKey:
     """A public key that is known to work for encryption."""
 
-    key: Key
+    key: AnyKey
     #: It is the key that signed the proof, offered as such or once more as its own:
     #: one key for two purposes, which a server may not want.
     is_proof_key: bool
 
 
 def import_encryption_key(
-    jwk: object, *, proof_jwk: Mapping[str, Any]
+    jwk: object, *, proof_jwk: Mapping[str, Any], allow_hpke: bool = False
 ) -> EncryptionKey | None:
     """Check the key that a symmetric key is to be encrypted for, and try it.
 
@@ -71,6 +76,7 @@ def import_encryption_key(
 
     :param jwk: the ``jwk`` member of the ``dsk`` claim; None: the key of the proof.
     :param proof_jwk: the verified key of the proof.
+    :param allow_hpke: accept a post-quantum key too, for ``HPKE-9-KE``.
     :returns: None if only the key of the proof is offered and it cannot encrypt.
     :raises MalformedProofError: *jwk* is not an object of at most 4 KiB.
     :raises UnsupportedKeyError: it has private members; is not for encryption; is not
@@ -79,12 +85,16 @@ def import_encryption_key(
     """
     if jwk is None:
         try:
-            return EncryptionKey(key=_import(dict(proof_jwk)), is_proof_key=True)
+            key = import_recipient(dict(proof_jwk))
+            return EncryptionKey(key=key, is_proof_key=True)
         except UnsupportedKeyError:
             return None
     if not isinstance(jwk, dict):
         raise MalformedProofError("The encryption key is not an object.")
-    key = _import(jwk)
+    if allow_hpke and jwk.get("kty") == "AKP":
+        # Never the key of a proof, whose alg is one for signatures.
+        return EncryptionKey(key=_checked(jwk, hpke.import_public), is_proof_key=False)
+    key = import_recipient(jwk)
     members = _PUBLIC_MEMBERS[key.key_type]
     return EncryptionKey(
         key=key,
@@ -92,19 +102,32 @@ def import_encryption_key(
     )
 
 
-def _import(jwk: dict[str, Any]) -> Key:
+def import_recipient(jwk: dict[str, Any]) -> Key:
+    """Check a public key for encryption, and try it.
+
+    :raises MalformedProofError: as :func:`import_encryption_key`.
+    :raises UnsupportedKeyError: as :func:`import_encryption_key`.
+    """
+    return _checked(jwk, _import_tried)
+
+
+def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> K:
     try:
         if len(json.dumps(jwk, separators=(",", ":"))) > MAX_JWK_LENGTH:
             raise MalformedProofError("The encryption key is too long.")
         _check_purpose(jwk)
-        key = _import_public(jwk)
-        _try_exchange(key)
+        return import_key(jwk)
     except DPoPError:
         raise
     except Exception as error:
         # joserfc and cryptography raise KeyError, TypeError, ValueError,
         # binascii.Error and more for keys that they do not like.
         raise UnsupportedKeyError("The encryption key cannot be used.") from error
+
+
+def _import_tried(jwk: Mapping[str, Any]) -> Key:
+    key = _import_public(jwk)
+    _try_exchange(key)
     return key
 
 

@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from joserfc import jwe
-from joserfc.jwk import Key
 from joserfc.registry import HeaderParameter
 
+from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
-from dpop_ext.core.key import is_thumbprint, thumbprint
+from dpop_ext.core.key import is_thumbprint
 from dpop_ext.core.proof import access_token_hash
+from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, composite_r
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -30,7 +31,7 @@ ENCODINGS: Final = ("A256GCM", "A128GCM")
 #: Longest JWE, in characters. Usual ones have about 750.
 MAX_JWE_LENGTH: Final = 4096
 
-_HEADER_MEMBERS: Final = frozenset({"typ", "cty", "alg", "enc", "kid", "dsk", "epk"})
+_HEADER_MEMBERS: Final = frozenset({"typ", "cty", "alg", "enc", "kid", "dsk"})
 #: Members of ``dsk`` that answer the ``n`` of a client.
 _COMPOSITION: Final = ("n", "r_as", "r")
 
@@ -80,7 +81,8 @@ def check_header(
     :param encodings: the ``enc`` values to accept.
     """
     # zip and crit among others: nothing is understood that is not checked.
-    if not header.keys() <= _HEADER_MEMBERS:
+    ephemeral = "ek" if header["alg"] == hpke.HPKE_ALGORITHM else "epk"
+    if not header.keys() <= _HEADER_MEMBERS | {ephemeral}:
         raise ValueError("unknown header member")
     if header["typ"] != typ or header["cty"] != CONTENT_TYPE:
         raise ValueError("not a JWE with a symmetric key for this use")
@@ -168,7 +170,7 @@ def encrypt_key(
     key: SecretBytes,
     header: Mapping[str, Any],
     *,
-    recipient: Key,
+    recipient: AnyKey,
     mac_algorithm: str,
     operation: str,
     version: int | None,
@@ -197,16 +199,32 @@ def encrypt_key(
     }
     if version is not None:
         jwk["kid"] = str(version)
-    return jwe.encrypt_compact(
-        {**header, "cty": CONTENT_TYPE, "kid": thumbprint(recipient)},
-        json.dumps(jwk, separators=(",", ":")),
-        recipient,
-        registry=KeyRegistry(algorithm, encoding),
-    )
+    members = {**header, "cty": CONTENT_TYPE, "kid": any_thumbprint(recipient)}
+    plaintext = json.dumps(jwk, separators=(",", ":"))
+    if isinstance(recipient, AKPKey):
+        return hpke.encrypt(members, plaintext.encode("ascii"), recipient)
+    registry = KeyRegistry(algorithm, encoding)
+    return jwe.encrypt_compact(members, plaintext, recipient, registry=registry)
 
 
-def fits(algorithm: str, key: Key) -> bool:
+def decrypt(
+    text: str, *, header: Mapping[str, Any], private_key: AnyKey
+) -> SecretBytes:
+    """Decrypt a JWE whose header was found good.
+
+    :param header: of *text*, as parsed.
+    """
+    if isinstance(private_key, AKPKey):
+        return SecretBytes(hpke.decrypt(text, header=header, private_key=private_key))
+    registry = KeyRegistry(header["alg"], header["enc"])
+    decrypted = jwe.decrypt_compact(text, private_key, registry=registry)
+    return SecretBytes(decrypted.plaintext or b"")
+
+
+def fits(algorithm: str, key: AnyKey) -> bool:
     """Tell whether a JWE ``alg`` is one for *key*."""
+    if isinstance(key, AKPKey):
+        return key.alg == algorithm == hpke.HPKE_ALGORITHM
     if key.alg is not None and key.alg != algorithm:
         return False
     return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from joserfc.jwk import Key
-
+from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.jose import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
@@ -79,7 +78,7 @@ def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | 
 def key_request_claim(
     *,
     algorithms: Sequence[str],
-    encryption_key: Key | None = None,
+    encryption_key: AnyKey | None = None,
     key_algorithms: Sequence[str] = (),
     encodings: Sequence[str] = (),
     n: bytes | None = None,

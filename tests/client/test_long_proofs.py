@@ -197,3 +197,32 @@ def test_a_form_is_extended_as_it_is(body: str | bytes) -> None:
     assert text.startswith(before)
     assert parse_qs(text) == parse_qs(before) | {"dpop_proof": ["a.b-_.c"]}
     assert extend_form(body, {}) == body
+
+
+@pytest.mark.requirement("R2309", "R1604")
+@pytest.mark.parametrize("algorithm", ["ES256", "ML-DSA-65"])
+def test_a_symmetric_key_comes_to_a_new_post_quantum_key(
+    algorithm: str, clock: Clock
+) -> None:
+    signer = ProofSigner.generate(algorithm, key_algorithm="HPKE-9-KE", clock=clock)
+    keys = set()
+    for name in ("one", "other"):
+        flow = signer.token_request(
+            method="POST", url=TOKEN_ENDPOINT, audience=AUDIENCE
+        )
+        attempt = next(flow)
+        proof = {**attempt.parameters(), **attempt.headers()}.popitem()[1]
+        dsk = read(proof).claims["dsk"]
+        assert dsk["kalgs"] == ["HPKE-9-KE"]
+        assert set(dsk["jwk"]) == {"kty", "alg", "pub"}
+        keys.add(dsk["jwk"]["pub"])
+        response = token_response(proof, access_token=name, now=clock.now)
+        with pytest.raises(StopIteration):
+            flow.send(Reply(status=200, body=json.dumps(response).encode()))
+        assert signer.has_symmetric_key(name)
+    assert len(keys) == 2
+
+
+def test_a_key_algorithm_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="HPKE-9-KE"):
+        ProofSigner.generate("ES256", key_algorithm="RSA1_5")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from dpop_ext.client.exchange import Reply
+from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import wrap_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.client.driving import ISSUER, RESOURCE
@@ -38,8 +39,12 @@ def token_response(
     if claim is not None:
         encrypted = wrap_key(
             SYMMETRIC_KEY,
-            recipient=OKPKey.import_key(claim["jwk"]),
-            algorithm="ECDH-ES",
+            recipient=(
+                hpke.import_public(claim["jwk"])
+                if claim["jwk"]["kty"] == "AKP"
+                else OKPKey.import_key(claim["jwk"])
+            ),
+            algorithm=claim["kalgs"][0],
             encoding="A256GCM",
             mac_algorithm="HS256",
             issuer=issuer,

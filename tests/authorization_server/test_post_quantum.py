@@ -1,4 +1,4 @@
-"""A proof in the form of a token request, where a header field is too short for it."""
+"""Post-quantum clients: the proof is in the form, the key is for HPKE-9-KE."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from authlib.oauth2 import rfc8414
+from joserfc.jwk import OKPKey
 
 from dpop_ext.authorization_server import AuthorizationServerMetadata, SymmetricKeys
 from dpop_ext.core import ml_dsa
@@ -15,15 +16,18 @@ from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import make_proof
+from dpop_ext.symmetric import hpke
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from tests.authorization_server.pushing import PAR_URL
 from tests.authorization_server.simulator import (
+    AUDIENCE,
     GRANTS,
     ISSUER,
     TOKEN_URL,
     Prover,
     Simulator,
 )
-from tests.authorization_server.symmetric_parts import Secrets, ask
+from tests.authorization_server.symmetric_parts import Secrets, ask, unwrap
 
 POLICY = ProofPolicy(algorithms=("ES256", *ML_DSA))
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
@@ -270,3 +274,87 @@ def test_the_metadata_names_algorithms_and_parameter(
     )
     with pytest.raises(ValueError, match="boolean"):
         wrong.validate(metadata_classes=[AuthorizationServerMetadata])
+
+
+def delivering(make_sim: Any, clock: Any, *more: str) -> Simulator:
+    keys = SymmetricKeys(
+        Secrets(clock), issuer=ISSUER, key_algorithms=(*KEY_ALGORITHMS, *more)
+    )
+    sim: Simulator = make_sim(policy=POLICY, symmetric=keys)
+    return sim
+
+
+@pytest.mark.requirement("R2308", "R2309", "R1704")
+def test_a_symmetric_key_is_delivered_to_a_post_quantum_key(
+    make_sim: Any, prove_long: LongProver, clock: Any
+) -> None:
+    sim = delivering(make_sim, clock, "HPKE-9-KE")
+    key = hpke.generate()
+    asked = ask(key, key_algorithms=("HPKE-9-KE",), must=True)
+    form = CLIENT_CREDENTIALS | {"dpop_proof": prove_long(**asked)}
+    delivered = unwrap(sim.token(form), key, clock, key_algorithms=("HPKE-9-KE",))
+    assert delivered.audience == AUDIENCE
+    metadata = sim.dpop.get_metadata()
+    names = metadata["dpop_symmetric_key_encryption_alg_values_supported"]
+    assert names == [*KEY_ALGORITHMS, "HPKE-9-KE"]
+    document = rfc8414.AuthorizationServerMetadata(SERVER | metadata)
+    document.validate(metadata_classes=[AuthorizationServerMetadata])
+
+
+@pytest.mark.requirement("R2308")
+def test_a_server_that_is_not_told_to_delivers_to_no_such_key(
+    make_sim: Any, prove: Prover, clock: Any
+) -> None:
+    sim = delivering(make_sim, clock)
+    asked = ask(hpke.generate(), key_algorithms=("HPKE-9-KE", "ECDH-ES"))
+    form = sim.grant("authorization_code")
+    response = sim.token(form, prove(**asked))
+    assert error_of(response) == (400, "invalid_dpop_proof")
+    assert sim.is_unused(form)
+
+
+@pytest.mark.requirement("R2308")
+def test_a_client_that_does_not_offer_the_algorithm_gets_no_key(
+    make_sim: Any, prove: Prover, clock: Any
+) -> None:
+    sim = delivering(make_sim, clock, "HPKE-9-KE")
+    response = sim.token(CLIENT_CREDENTIALS, prove(**ask(hpke.generate())))
+    assert response.status_code == 200
+    assert "cnf" not in response.get_json()
+
+
+@pytest.mark.requirement("R2308")
+@pytest.mark.parametrize("name", ["RSA1_5", "dir", "HPKE-9", "PBES2-HS256+A128KW"])
+def test_no_other_algorithm_can_be_configured(clock: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="key_algorithms"):
+        SymmetricKeys(Secrets(clock), issuer=ISSUER, key_algorithms=(name,))
+
+
+def test_a_server_may_use_fewer_algorithms(
+    make_sim: Any, prove: Prover, clock: Any
+) -> None:
+    keys = SymmetricKeys(
+        Secrets(clock), issuer=ISSUER, key_algorithms=("ECDH-ES+A256KW",)
+    )
+    sim = make_sim(symmetric=keys)
+    key = OKPKey.generate_key("X25519")
+    response = sim.token(CLIENT_CREDENTIALS, prove(**ask(key)))
+    assert "cnf" not in response.get_json()
+    asked = ask(key, key_algorithms=("ECDH-ES", "ECDH-ES+A256KW"))
+    response = sim.token(CLIENT_CREDENTIALS, prove(**asked))
+    assert unwrap(response, key, clock).version == 7
+
+
+@pytest.mark.requirement("R2308")
+def test_a_registered_post_quantum_key_is_used(
+    make_sim: Any, prove: Prover, clock: Any
+) -> None:
+    sim = delivering(make_sim, clock, "HPKE-9-KE")
+    key = hpke.generate()
+    sim.clients["confidential"].client_metadata["jwks"] = {
+        "keys": [{**key.as_dict(), "use": "enc"}]
+    }
+    asked = ask(None, key_algorithms=("HPKE-9-KE",))
+    response = sim.token(CLIENT_CREDENTIALS, prove(**asked))
+    delivered = unwrap(response, key, clock, key_algorithms=("HPKE-9-KE",))
+    assert len(delivered.key) == 32
