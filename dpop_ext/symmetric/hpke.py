@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -107,7 +106,7 @@ def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: AKPKey) -> s
     encapsulated = b64url_encode(sealed[:ENCAPSULATED_LENGTH])
     members = json.dumps({**header, "ek": encapsulated}, separators=(",", ":"))
     protected = b64url_encode(members.encode("ascii"))
-    iv = os.urandom(_IV_LENGTH)
+    iv = secrets.token_bytes(_IV_LENGTH)
     sealed_text = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
     segments = (
         sealed[ENCAPSULATED_LENGTH:],
