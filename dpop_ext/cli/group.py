@@ -14,7 +14,11 @@ from dpop_ext.errors import DPoPError
 #: command's name that is one of click's commands.
 COMMANDS: Final = {
     "doctor": ("dpop_ext.cli.doctor", "Check a deployment, and say what to change."),
+    "explain": ("dpop_ext.cli.explain", "Check a proof, and say what is wrong."),
+    "keygen": ("dpop_ext.cli.keys", "Make the private key of a client."),
+    "proof": ("dpop_ext.cli.proof", "Make a proof for one request."),
     "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),
+    "thumbprint": ("dpop_ext.cli.keys", "Print the thumbprint (jkt) of a key."),
 }
 
 #: The extra that brings a package.

@@ -126,7 +126,7 @@ class ProofSigner:
             raise UnsupportedKeyError("The server supports no algorithm of the client.")
         algorithm = common[0]
         return cls(
-            _generate_key(algorithm),
+            generate_key(algorithm),
             algorithm=algorithm,
             symmetric=symmetric,
             key_algorithm=key_algorithm,
@@ -221,7 +221,12 @@ class ProofSigner:
         raise TypeError("a signer is not pickled; keep its key in a key file")
 
 
-def _generate_key(algorithm: str) -> AnyKey:
+def generate_key(algorithm: str) -> AnyKey:
+    """Make a private key.
+
+    :param algorithm: what it is to sign with.
+    :raises ValueError: the cryptography package of this process lacks it.
+    """
     if algorithm in ML_DSA:
         return ml_dsa.generate(algorithm)
     key_type, curve = ALGORITHMS[algorithm]

@@ -260,7 +260,7 @@ def verify_proof(
     :raises TokenMismatchError: ``ath`` is missing or of another token.
     """
     try:
-        header = _verify_signature(jws, policy, known)
+        header = verify_signature(jws, policy, known)
         proof = _read_claims(jws.payload, header, policy=policy)
         # Methods are case-sensitive, and HEAD is not GET.
         if jws.payload["htm"] != method:
@@ -276,9 +276,10 @@ def verify_proof(
         raise MalformedProofError from error
 
 
-def _verify_signature(
-    jws: CompactJWS, policy: ProofPolicy, known: KnownHeaders | None
+def verify_signature(
+    jws: CompactJWS, policy: ProofPolicy, known: KnownHeaders | None = None
 ) -> ProofHeader:
+    """Check the header and the signature of a proof; see :func:`verify_proof`."""
     # Exactly this text: other forms of the media type are not for proofs.
     if proof_type(jws) != PROOF_TYPE:
         raise MalformedProofError("The typ of the DPoP proof is not dpop+jwt.")
@@ -291,7 +292,7 @@ def _verify_signature(
     if header is not None:
         check_signature(jws, header.check)
         return header
-    jkt, check = _read_key(jws.header.get("jwk"), algorithm)
+    jkt, check = read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
     header = ProofHeader(members=jws.header, check=check, jkt=jkt)
     if known is not None and len(segment) <= MAX_KNOWN_HEADER:
@@ -299,8 +300,13 @@ def _verify_signature(
     return header
 
 
-def _read_key(jwk: object, algorithm: str) -> tuple[str, SignatureCheck]:
-    """Return the thumbprint of the key, and what checks its signatures."""
+def read_key(jwk: object, algorithm: str) -> tuple[str, SignatureCheck]:
+    """Return the thumbprint of the key, and what checks its signatures.
+
+    :param jwk: the header member, as parsed.
+    :raises MalformedProofError: not a JSON object, or a member is missing or mistyped.
+    :raises UnsupportedKeyError: it does not fit *algorithm*, or is private or weak.
+    """
     if algorithm in ML_DSA:
         akp = ml_dsa.import_proof_key(jwk, algorithm=algorithm)
         return akp.thumbprint(), ml_dsa.signature_check(akp)

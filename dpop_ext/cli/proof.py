@@ -1,0 +1,55 @@
+"""``dpop-ext proof``: one proof, for a request that is sent by hand."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.keys import key_option, read_key
+from dpop_ext.cli.request_options import (
+    method_option,
+    nonce_option,
+    read_value,
+    token_option,
+)
+from dpop_ext.client.proof_maker import ProofMaker
+
+_EXAMPLE = """\
+\b
+Example:
+  curl -H "Authorization: DPoP $TOKEN" \\
+       -H "DPoP: $(dpop-ext proof --key FILE --access-token $TOKEN URL)" URL
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("url")
+@key_option
+@click.option("--algorithm", help="Default: the usual one for the key.")
+@method_option
+@token_option
+@nonce_option
+def proof(
+    url: str,
+    *,
+    key_path: Path,
+    algorithm: str | None,
+    method: str,
+    access_token: str | None,
+    nonce: str | None,
+) -> None:
+    """Print the value of a DPoP header field for one request to URL.
+
+    It is good once, and for about a minute.
+    """
+    try:
+        maker = ProofMaker(read_key(key_path), algorithm=algorithm, clock=time.time)
+        made = maker.asymmetric(
+            method=method, url=url, access_token=read_value(access_token), nonce=nonce
+        )
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    click.echo(made)
