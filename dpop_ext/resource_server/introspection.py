@@ -11,6 +11,8 @@ from urllib.parse import quote_plus, urlencode
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jose import parse_json_object
+from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.claims import (
@@ -25,8 +27,10 @@ from dpop_ext.resource_server.issuer_signature import (
     IssuerSignature,
 )
 from dpop_ext.resource_server.jwks import KeySource
+from dpop_ext.resource_server.rate_limit import RateLimit
 from dpop_ext.resource_server.signed_introspection import MEDIA_TYPE, read_signed_answer
-from dpop_ext.resource_server.token_cache import TokenCache
+from dpop_ext.resource_server.single_flight import SingleFlight
+from dpop_ext.resource_server.token_cache import MAX_TOKENS, TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.transport import fetch, require_secure_url
 
@@ -64,12 +68,17 @@ class IntrospectionTokenValidator(TokenFinder):
     :param algorithms: accepted signature algorithms of such an answer.
     :param remember: seconds for which an answer that a token is active is kept, within
         its expiry: so long can a revoked token, or a scope that was taken away, be good
-        (:rfc:`7662#section-2.2`). 0 keeps none.
+        (:rfc:`7662#section-2.2`). 0 keeps none. Otherwise requests that come at once
+        with one token share one question.
+    :param rate: questions in a second about tokens that were not found active lately:
+        invented tokens must not bury the authorization server. What comes beyond it is
+        answered with 503, whether it is good or not.
     :param post: sends the request.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
     :raises ValueError: *endpoint* is plain http; both *jwks* and *jwks_uri*; an
-        algorithm that is unknown, ``none`` or a MAC; or *remember* is negative.
+        algorithm that is unknown, ``none`` or a MAC; *remember* is negative; or
+        *rate* is less than 1.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class IntrospectionTokenValidator(TokenFinder):
         jwks_uri: str | None = None,
         algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
         remember: float = 0,
+        rate: float = 500,
         post: Post = fetch,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -104,6 +114,13 @@ class IntrospectionTokenValidator(TokenFinder):
         self._post = post
         self._clock = clock
         self._cache = TokenCache(max_age=remember, clock=clock)
+        # An answer that is not to be remembered is not to be shared either: it may be
+        # older than the request that it would be shared with.
+        self._flights: SingleFlight[AccessToken] | None = None
+        if remember:
+            self._flights = SingleFlight()
+        self._limit = RateLimit(rate, clock)
+        self._active: Recent[bytes, bool] = Recent(MAX_TOKENS)
 
     def __call__(self, text: str) -> AccessToken:
         """Return the token as the authorization server explains it.
@@ -111,13 +128,35 @@ class IntrospectionTokenValidator(TokenFinder):
         :param text: as received, at most 16 KiB.
         :raises AccessTokenError: not active, of another issuer, not for this server,
             outside its time, or bound in a way that cannot be verified.
-        :raises StoreError: the authorization server did not answer.
+        :raises StoreError: the authorization server did not answer, or was not asked
+            because of *rate*.
         """
         if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
             raise AccessTokenError
-        return self._cache.find(text, self._ask)
+        if self._flights is None:
+            return self._cache.find(text, self._ask)
+        known = self._cache.get(text)
+        if known is not None:
+            return known
+        return self._flights.run(
+            token_digest(text), lambda: self._cache.find(text, self._ask)
+        )
 
     def _ask(self, text: str) -> AccessToken:
+        name = token_digest(text)
+        was_active = bool(self._active.get(name))
+        if not was_active and not self._limit.take():
+            raise StoreError
+        try:
+            token = self._ask_server(text)
+        except AccessTokenError:
+            if was_active:
+                self._active.put(name, value=False)
+            raise
+        self._active.put(name, value=True)
+        return token
+
+    def _ask_server(self, text: str) -> AccessToken:
         try:
             claims = self._introspect(text)
         except Exception as error:

@@ -6,11 +6,11 @@ it signed, or anybody could make it work by inventing versions.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from dpop_ext.errors import UnknownKeyError
+from dpop_ext.resource_server.rate_limit import RateLimit
 from dpop_ext.verifier import ProofVerifier
 
 T = TypeVar("T")
@@ -27,9 +27,7 @@ class KeyringSync:
 
     def __init__(self, verifier: ProofVerifier) -> None:
         self._verifier = verifier
-        self._lock = threading.Lock()
-        self._left = float(RATE)
-        self._filled_at = verifier.clock()
+        self._limit = RateLimit(RATE, verifier.clock)
 
     def repeating(self, step: Callable[[], T], verify_token: Callable[[], object]) -> T:
         """Return the result of *step*.
@@ -43,20 +41,8 @@ class KeyringSync:
         try:
             return step()
         except UnknownKeyError:
-            if not self._verifier.can_sync or not self._take():
+            if not self._verifier.can_sync or not self._limit.take():
                 raise
         verify_token()
         self._verifier.sync_keyring()
         return step()
-
-    def _take(self) -> bool:
-        with self._lock:
-            now = self._verifier.clock()
-            # A clock that was set back gives nothing, and takes nothing.
-            passed = max(now - self._filled_at, 0.0)
-            self._filled_at = now
-            self._left = min(self._left + passed * RATE, float(RATE))
-            if self._left < 1:
-                return False
-            self._left -= 1
-            return True

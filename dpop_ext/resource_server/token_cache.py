@@ -56,6 +56,13 @@ class TokenCache:
         self._tokens.put(name, (token, now))
         return token
 
+    def get(self, text: str) -> AccessToken | None:
+        """Return the token that a check returned for *text* a moment ago, or None."""
+        entry = self._tokens.get(token_digest(text))
+        if entry is not None and self._is_fresh(entry, self._clock()):
+            return entry[0]
+        return None
+
     def _is_fresh(self, entry: tuple[AccessToken, float], now: float) -> bool:
         token, checked_at = entry
         return 0 <= now - checked_at < self._max_age and (

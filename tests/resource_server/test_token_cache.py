@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -199,7 +201,9 @@ class Server:
         return json.dumps(self.answer).encode()
 
 
-def _introspection(world: World, server: Server, remember: float) -> Any:
+def _introspection(
+    world: World, server: Server, remember: float, **options: Any
+) -> Any:
     return IntrospectionTokenValidator(
         "https://as.example.com/introspect",
         client_id="api",
@@ -207,8 +211,8 @@ def _introspection(world: World, server: Server, remember: float) -> Any:
         issuer=ISSUER,
         audience=AUDIENCE,
         remember=remember,
-        post=server,
         clock=world.clock,
+        **({"post": server} | options),
     )
 
 
@@ -247,6 +251,115 @@ def test_introspection_does_not_outlast_the_token(world: World) -> None:
     world.clock.advance(2)
     with pytest.raises(AccessTokenError):
         introspect("opaque")
+
+
+def test_requests_at_once_with_one_token_share_one_question(world: World) -> None:
+    server = Server(world)
+    asked, answer = threading.Event(), threading.Event()
+
+    def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        asked.set()
+        assert answer.wait(5)
+        return server(url, data=data, headers=headers)
+
+    introspect = _introspection(world, server, 5, post=post)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(introspect, "opaque")
+        assert asked.wait(5)
+        others = [pool.submit(introspect, "opaque") for _ in range(7)]
+        other_token = pool.submit(introspect, "another")
+        answer.set()
+        tokens = [future.result(5) for future in [first, *others]]
+        assert other_token.result(5) is not tokens[0]
+    assert all(token is tokens[0] for token in tokens)
+    assert server.asked == 2
+
+
+@pytest.mark.parametrize("error", [AccessTokenError, StoreError])
+def test_requests_at_once_share_a_refusal_and_the_next_asks_anew(
+    world: World, error: type[Exception]
+) -> None:
+    server = Server(world)
+    if error is AccessTokenError:
+        server.answer = {"active": False}
+    asked, answer = threading.Event(), threading.Event()
+
+    def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        asked.set()
+        assert answer.wait(5)
+        if error is StoreError and server.answer["active"] is not None:
+            server.asked += 1
+            raise OSError
+        return server(url, data=data, headers=headers)
+
+    introspect = _introspection(world, server, 5, post=post)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(introspect, "opaque")
+        assert asked.wait(5)
+        flights = introspect._flights._flights
+        (flight,) = flights.values()
+        others = [pool.submit(introspect, "opaque") for _ in range(3)]
+        answer.set()
+        for future in [first, *others]:
+            with pytest.raises(error):
+                future.result(5)
+    assert flight.done()
+    assert not flights
+    before = server.asked
+    with pytest.raises(error):
+        introspect("opaque")
+    assert server.asked == before + 1
+
+
+def test_without_a_window_every_request_asks_for_itself(world: World) -> None:
+    server = Server(world)
+    barrier = threading.Barrier(2)
+
+    def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
+        # Both are under way at once.
+        barrier.wait(5)
+        return server(url, data=data, headers=headers)
+
+    introspect = _introspection(world, server, 0, post=post)
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(introspect, "opaque") for _ in range(2)]:
+            assert future.result(5).scope == "accounts transfers"
+    assert server.asked == 2
+
+
+def test_invented_tokens_are_asked_about_at_a_limited_rate(world: World) -> None:
+    server = Server(world)
+    introspect = _introspection(world, server, 0, rate=3)
+    introspect("opaque")
+    server.answer = {"active": False}
+    for number in range(2):
+        with pytest.raises(AccessTokenError):
+            introspect(f"invented-{number}")
+    with pytest.raises(StoreError):
+        introspect("invented-2")
+    assert server.asked == 3
+    # Who was here before is not held up by that.
+    server.answer = Server(world).answer
+    for _ in range(5):
+        introspect("opaque")
+    world.clock.advance(1)
+    introspect("new")
+
+
+def test_a_token_that_is_no_longer_active_has_no_privilege(world: World) -> None:
+    server = Server(world)
+    introspect = _introspection(world, server, 0, rate=1)
+    introspect("opaque")
+    server.answer = {"active": False}
+    with pytest.raises(AccessTokenError):
+        introspect("opaque")
+    with pytest.raises(StoreError):
+        introspect("opaque")
+
+
+def test_a_rate_is_one_in_a_second_at_least(world: World) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        _introspection(world, Server(world), 0, rate=0.5)
 
 
 def _request(world: World, text: str, **changes: Any) -> Request:
