@@ -27,9 +27,12 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.target import is_secure, normalize_target, proof_target
 from dpop_ext.errors import DPoPError
 from dpop_ext.stores.base import NoReplayProtection
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
+from tests.test_encapsulated_keys import KEY, Encapsulated
 from tests.test_verifier import AUDIENCE, ISSUER, URL, Symmetric
 
 pytestmark = pytest.mark.requirement("P-17", "C-2", "S-3")
@@ -55,7 +58,7 @@ def the_long_way() -> Iterator[None]:
 class Server:
     """A resource server that may remember things."""
 
-    def __init__(self, sym: Symmetric, policy: ProofPolicy) -> None:
+    def __init__(self, sym: Any, policy: ProofPolicy) -> None:
         self._sym = sym
         self._policy = policy
         self._verifier = self._new()
@@ -65,6 +68,7 @@ class Server:
             NoReplayProtection(),
             policy=self._policy,
             keyring=self._sym.keyring,
+            decryptor=getattr(self._sym, "decryptor", None),
             issuer=ISSUER,
             audience=AUDIENCE,
             clock=self._sym.clock,
@@ -108,7 +112,7 @@ def sym(ec_key: Any, clock: Clock) -> Symmetric:
 class Both:
     """A symmetric proof and its request, with a server that remembers the key."""
 
-    def __init__(self, sym: Symmetric) -> None:
+    def __init__(self, sym: Any) -> None:
         self.sym = sym
         self.server = Server(sym, ProofPolicy())
         self.text = sym.token()
@@ -128,9 +132,31 @@ class Both:
         return f"{signing_input}.{b64url_encode(key.tag(signing_input.encode()))}"
 
 
-@pytest.fixture
-def both(sym: Symmetric) -> Both:
-    return Both(sym)
+class EncapsulatedParty(Encapsulated):
+    """The same client, with a key that came in its token."""
+
+    @property
+    def keyring(self) -> None:
+        """There is none."""
+
+    @property
+    def decryptor(self) -> KeyDecryptor:
+        return KeyDecryptor(lambda: self.keys)
+
+    def token(self) -> str:
+        return self.text
+
+    def derive(self) -> SecretBytes:
+        return KEY
+
+    def proof(self, text: str, **changes: Any) -> str:  # type: ignore[override]
+        return super().proof(access_token=text, **changes)
+
+
+@pytest.fixture(params=["derived", "encapsulated"])
+def both(request: Any, ec_key: Any, clock: Clock) -> Both:
+    party = Symmetric if request.param == "derived" else EncapsulatedParty
+    return Both(party(ec_key, clock))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dpop_ext.authorization_server.fapi2 import FAPI2SecurityProfile
 from dpop_ext.authorization_server.introspection import IntrospectionConfirmation
 from dpop_ext.authorization_server.issuance import dpop_columns
 from dpop_ext.authorization_server.issuer_parameter import IssuerIdentification
+from dpop_ext.authorization_server.key_recipient import registered_recipient
 from dpop_ext.authorization_server.keyring_endpoint import SymmetricKeyringEndpoint
 from dpop_ext.authorization_server.metadata import (
     AuthorizationServerMetadata,
@@ -52,4 +53,5 @@ __all__ = [
     "TokenExchangeGrant",
     "UseDPoPNonceError",
     "dpop_columns",
+    "registered_recipient",
 ]

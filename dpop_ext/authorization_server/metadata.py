@@ -9,6 +9,10 @@ from authlib.common.security import is_secure_transport
 from authlib.oauth2.claims import BaseClaims
 from joserfc.errors import InvalidClaimError
 
+from dpop_ext.authorization_server.key_recipient import (
+    ENCAPSULATION_ALG,
+    ENCAPSULATION_ENC,
+)
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, OPTIONAL_KEY_ALGORITHMS
@@ -138,6 +142,8 @@ class ClientMetadataClaims(BaseClaims):
         "dpop_bound_access_tokens",
         "dpop_symmetric_key",
         "dpop_symmetric_alg_values",
+        ENCAPSULATION_ALG,
+        ENCAPSULATION_ENC,
         "require_pushed_authorization_requests",
     )
 
@@ -147,6 +153,7 @@ class ClientMetadataClaims(BaseClaims):
         self.validate_dpop_bound_access_tokens()
         self.validate_dpop_symmetric_key()
         self.validate_dpop_symmetric_alg_values()
+        self.validate_dpop_symmetric_encapsulation()
         self.validate_require_pushed_authorization_requests()
 
     def validate_dpop_bound_access_tokens(self) -> None:
@@ -173,6 +180,15 @@ class ClientMetadataClaims(BaseClaims):
             raise InvalidClaimError(key)
         if not all(isinstance(v, str) and v in MAC_ALGORITHMS for v in values):
             raise InvalidClaimError(key)
+
+    def validate_dpop_symmetric_encapsulation(self) -> None:
+        """JWE ``alg`` and ``enc`` of the keys that a resource server decrypts."""
+        for key, known in (
+            (ENCAPSULATION_ALG, KEY_ALGORITHMS),
+            (ENCAPSULATION_ENC, ENCODINGS),
+        ):
+            if key in self and self[key] not in known:
+                raise InvalidClaimError(key)
 
     def _validate_boolean(self, key: str) -> None:
         # isinstance(1, bool) is False, and so is it for "true" and null.

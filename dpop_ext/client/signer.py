@@ -102,6 +102,7 @@ class ProofSigner:
         supported: Collection[str] | None = None,
         symmetric: SymmetricMode = "prefer",
         key_algorithm: KeyAlgorithm = "ECDH-ES",
+        compose: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> ProofSigner:
         """Make a signer with a new key.
@@ -130,6 +131,7 @@ class ProofSigner:
             algorithm=algorithm,
             symmetric=symmetric,
             key_algorithm=key_algorithm,
+            compose=compose,
             clock=clock,
         )
 

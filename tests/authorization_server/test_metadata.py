@@ -178,6 +178,16 @@ def test_only_a_boolean_will_do(register: Any, value: Any) -> None:
             [["HS256"], ["HS512", "HS256"]],
             ["HS256", [], ["ES256"], [5], None, {}],
         ),
+        (
+            "dpop_symmetric_encapsulation_alg",
+            ["ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256"],
+            ["RSA1_5", "dir", "", None, [], 5],
+        ),
+        (
+            "dpop_symmetric_encapsulation_enc",
+            ["A256GCM", "A128GCM"],
+            ["A256CBC-HS512", "", None, [], 5],
+        ),
     ],
 )
 def test_members_for_symmetric_keys_are_checked(

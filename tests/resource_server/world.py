@@ -27,6 +27,11 @@ from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.encapsulation import (
+    KeyDecryptor,
+    KeyRecipient,
+    encapsulate_key,
+)
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
@@ -37,6 +42,8 @@ AUDIENCE = "https://api.example.com"
 CLIENT = "client-1"
 R = bytes(range(100, 132))
 VERSION = 7
+#: The key of symmetric proofs with tokens that bring it along.
+ENCAPSULATED = SecretBytes(bytes(range(60, 92)))
 
 Field = tuple[str, str]
 
@@ -150,6 +157,8 @@ class World:
     accept_bearer: bool = False
     use_nonces: bool = False
     symmetric: bool = False
+    #: Private keys for keys that come in tokens; the keyring is then left out.
+    private_keys: list[ECKey] | None = None
     public_url: str | None = AUDIENCE
     realm: str | None = None
     resource_metadata: str | None = None
@@ -178,11 +187,12 @@ class World:
     @property
     def verifier(self) -> ProofVerifier:
         if self._verifier is None:
-            symmetric: dict[str, Any] = {
-                "keyring": self.keyring,
-                "issuer": ISSUER,
-                "audience": AUDIENCE,
-            }
+            symmetric: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE}
+            if self.private_keys is None:
+                symmetric["keyring"] = self.keyring
+            else:
+                private_keys = self.private_keys
+                symmetric["decryptor"] = KeyDecryptor(lambda: private_keys)
             self._verifier = ProofVerifier(
                 self.store,
                 nonces=self.nonces if self.use_nonces else None,
@@ -219,6 +229,28 @@ class World:
         """Make an access token with a key for symmetric proofs."""
         dsk = {"alg": "HS256", "v": version, "r": b64url_encode(R)} | changes
         return self.token(cnf={"jkt": self.jkt, "dsk": dsk})
+
+    def encapsulate(self, **changes: Any) -> str:
+        """Encrypt :data:`ENCAPSULATED` for the first private key, as ``cnf.jwe``."""
+        assert self.private_keys is not None
+        public = self.private_keys[0].as_dict(private=False)
+        values: dict[str, Any] = {
+            "recipient": KeyRecipient(
+                key=ECKey.import_key(public), algorithm="ECDH-ES"
+            ),
+            "mac_algorithm": "HS256",
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+            "client_id": CLIENT,
+            "jkt": self.jkt,
+            "expires_at": self.clock.now + 300,
+        }
+        return encapsulate_key(ENCAPSULATED, **(values | changes))
+
+    def encapsulated_token(self, **changes: Any) -> str:
+        """Make an access token that brings a key along; *changes* are those of it."""
+        cnf = {"jkt": self.jkt, "jwe": self.encapsulate(**changes)}
+        return self.token(cnf=cnf)
 
     # --- what the client makes
 
@@ -257,6 +289,17 @@ class World:
             r=R,
         )
         return make_symmetric_proof(SecretBytes(key), **(values | changes))
+
+    def encapsulated_proof(self, token: str, **changes: Any) -> str:
+        values: dict[str, Any] = {
+            "algorithm": "HS256",
+            "method": "GET",
+            "url": AUDIENCE + "/accounts",
+            "now": self.clock.now,
+            "access_token": token,
+            "nonce": self.nonce() if self.use_nonces else None,
+        } | changes
+        return make_symmetric_proof(values.pop("key", ENCAPSULATED), **values)
 
     def nonce(self, *, age: int = 0) -> str:
         """Return the nonce of *age* steps ago."""
