@@ -60,6 +60,7 @@ PARTS = {
         | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"}
         | {"httpx", "httpx2"},
     ),
+    "migrations": Part(level=5, third_party=frozenset({"alembic", "sqlalchemy"})),
     # Each module is loaded with its command; `test_group` looks at what that costs.
     "cli": Part(
         level=6,

@@ -40,7 +40,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "dpop_ext.integrations.httpx2_client",
         "dpop_ext.integrations.authlib_httpx",
     ),
-    "migrations": (SQL, "alembic"),
+    "migrations": (SQL, "dpop_ext.migrations"),
     "otel": ("opentelemetry.metrics",),
     "pkcs11": ("pkcs11",),
     "redis": ("redis",),

@@ -1,0 +1,1 @@
+"""The revisions of the branch ``dpop_ext``, for Alembic."""
