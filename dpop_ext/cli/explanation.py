@@ -14,6 +14,7 @@ from typing import Any, Literal
 from dpop_ext.core import proof as proofs
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import CompactJWS
+from dpop_ext.core.key import PRIVATE_MEMBERS
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError
@@ -101,7 +102,7 @@ def explain(proof: str, circumstances: Circumstances) -> Explanation:
         lines += _verdict(jws, circumstances)
     return Explanation(
         kind="symmetric" if symmetric else "asymmetric",
-        header=jws.header,
+        header=_without_private(jws.header),
         claims=jws.payload,
         jkt=jkt,
         lines=lines,
@@ -299,6 +300,18 @@ def _attempt(
             check=check, passed=False, expected=expected, actual=actual, advice=advice
         )
     return Line(check=check, passed=True, expected=expected, actual=actual)
+
+
+def _without_private(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header to show, in which a private key may have gone astray."""
+    jwk = header.get("jwk")
+    if not isinstance(jwk, dict):
+        return header
+    shown = {
+        name: "(not shown)" if name in PRIVATE_MEMBERS else value
+        for name, value in jwk.items()
+    }
+    return {**header, "jwk": shown}
 
 
 def _show(value: object) -> str:

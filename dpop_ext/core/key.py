@@ -33,7 +33,10 @@ _REQUIRED = {
     "OKP": ("crv", "kty", "x"),
     "RSA": ("e", "kty", "n"),
 }
-_PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
+#: Members of JWKs that no proof may have.
+PRIVATE_MEMBERS: Final = frozenset(
+    ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
+)
 #: The field of each curve (FIPS 186-4): the import below reduces a coordinate that is
 #: not smaller, which gives the same key.
 FIELDS: Final = {
@@ -150,7 +153,7 @@ def check_purpose(jwk: Mapping[str, Any], algorithm: str) -> None:
     """
     # By name and before anything is imported: whatever the type and the value say, a
     # private key must not be made welcome in a header.
-    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+    if not PRIVATE_MEMBERS.isdisjoint(jwk):
         raise UnsupportedKeyError("The key in the DPoP proof is not a public key.")
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         raise UnsupportedKeyError

@@ -192,7 +192,7 @@ def test_a_private_key_in_the_header_is_named_and_not_shown(ec_key: ECKey) -> No
     )
     (line,) = (line for line in explanation.lines if line.check == "jwk")
     assert line.passed is False
-    assert str(jwk["d"]) not in line.actual
+    assert str(jwk["d"]) not in repr(explanation)
 
 
 def test_a_symmetric_proof_is_checked_but_for_its_mac() -> None:
