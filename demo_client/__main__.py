@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from demo_client import attacks, journey, rotation
+from demo_client import attacks, journey, post_quantum, rotation
 from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
@@ -27,7 +27,7 @@ def main() -> int:
     options = _parse()
     try:
         with _servers(options) as (as_url, rs_url, environment):
-            report = _run(as_url, rs_url, environment, browser=options.browser)
+            report = _run(as_url, rs_url, environment, options)
     except (DemoError, ServerError, SettingsError) as error:
         print(f"demo_client: {error}", file=sys.stderr)
         return 1
@@ -36,11 +36,17 @@ def main() -> int:
 
 
 def _run(
-    as_url: str, rs_url: str, environment: Mapping[str, str], *, browser: bool
+    as_url: str,
+    rs_url: str,
+    environment: Mapping[str, str],
+    options: argparse.Namespace,
 ) -> Report:
     report = Report()
     servers = discover(as_url, rs_url, environment)
-    agree = open_browser if browser else fill_forms
+    agree = open_browser if options.browser else fill_forms
+    if options.post_quantum:
+        post_quantum.run(servers, report, agree=agree)
+        return report
     client = journey.get_token(servers, report, agree=agree)
     captured = journey.call_api(client, servers, report)
     attacks.run(client, servers, report, captured=captured)
@@ -57,7 +63,7 @@ def _servers(
         yield options.as_url, options.rs_url, os.environ
         return
     print("starting the servers ...", flush=True)
-    with DemoServer() as server:
+    with DemoServer(post_quantum="on" if options.post_quantum else "off") as server:
         print(f"authorization server  {server.as_url}")
         print(f"resource server       {server.rs_url}", flush=True)
         yield server.as_url, server.rs_url, server.environment
@@ -82,6 +88,11 @@ def _parse() -> argparse.Namespace:
         "--start-server",
         action="store_true",
         help="start both servers with a temporary database, and stop them at the end",
+    )
+    parser.add_argument(
+        "--post-quantum",
+        action="store_true",
+        help="show a client with a post-quantum key instead, and the bytes on the wire",
     )
     parser.add_argument(
         "--browser",

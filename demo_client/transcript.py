@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from typing import Any
+from urllib.parse import parse_qs
 
 from requests import Response
 
@@ -61,6 +62,9 @@ def _show(response: Response, *, body: bool) -> None:
             continue
         shown = describe_proof(value) if name == "DPoP" else _credentials(value)
         print(f"      {name}: {shown}")
+    if isinstance(request.body, str) and "dpop_proof=" in request.body:
+        proof = parse_qs(request.body)["dpop_proof"][0]
+        print(f"      dpop_proof={describe_proof(proof)}")
     print(f"  < {response.status_code} {response.reason}")
     for name in _SHOWN_RESPONSE:
         if name in response.headers:

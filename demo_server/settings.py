@@ -11,9 +11,13 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dpop_ext.core import ml_dsa
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import FAPI2, RFC9449, ProofPolicy
 from dpop_ext.core.target import is_loopback
 from dpop_ext.core.target import origin as normalize_origin
+from dpop_ext.symmetric import hpke
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, OPTIONAL_KEY_ALGORITHMS
 
 #: Every option is also an environment variable with this prefix.
 ENVIRONMENT_PREFIX = "DPOP_DEMO_"
@@ -24,6 +28,10 @@ MAX_ACCESS_TOKEN_LIFETIME = 43_200
 
 #: Worker processes of one server, at most.
 MAX_WORKERS = 64
+
+#: The longest proof with ML-DSA, in characters: room for ML-DSA-87 and, in the proof,
+#: for the key that a symmetric key is delivered to.
+ML_DSA_LENGTH = 14_336
 
 DEFAULT_DATABASE = "sqlite:///dpop-demo.sqlite3"
 
@@ -53,6 +61,8 @@ class Settings:
     :param access_token_lifetime: in seconds.
     :param bearer: whether the resource server also takes unbound Bearer tokens.
     :param symmetric: whether keys for symmetric proofs are issued and accepted.
+    :param post_quantum: whether proofs with ML-DSA are accepted, and symmetric keys
+        delivered to keys of ML-KEM-768 with X25519.
     :param workers: worker processes of each server.
     :param redis: URL of a Redis for used proofs and pushed requests; None keeps them
         in the database and in SQLite files beside it, which one machine can share.
@@ -77,6 +87,7 @@ class Settings:
     access_token_lifetime: int = 300
     bearer: bool = False
     symmetric: Literal["on", "off"] = "on"
+    post_quantum: Literal["on", "off"] = "off"
     workers: int = 2
     redis: str | None = None
     tls_cert: Path | None = None
@@ -102,8 +113,7 @@ class Settings:
                 "--access-token-lifetime",
                 f"must be 1 to {MAX_ACCESS_TOKEN_LIFETIME} seconds",
             )
-        if self.bearer and self.profile == "fapi2":
-            raise SettingsError("--bearer", "FAPI forbids unbound tokens")
+        self._check_profile()
         if not 1 <= self.workers <= MAX_WORKERS:
             raise SettingsError("--workers", f"must be 1 to {MAX_WORKERS} processes")
         if self.redis is not None:
@@ -111,6 +121,16 @@ class Settings:
         for origin in self.script_origins:
             check_origin("--cors-origins", origin)
         check_database(self.database)
+
+    def _check_profile(self) -> None:
+        if self.bearer and self.profile == "fapi2":
+            raise SettingsError("--bearer", "FAPI forbids unbound tokens")
+        if self.post_quantum == "off":
+            return
+        if self.profile == "fapi2":
+            raise SettingsError("--post-quantum", "FAPI allows other algorithms only")
+        if not (ml_dsa.is_supported() and hpke.is_supported()):
+            raise SettingsError("--post-quantum", "needs cryptography 50 or newer")
 
     @property
     def script_origins(self) -> tuple[str, ...]:
@@ -120,7 +140,21 @@ class Settings:
     @property
     def policy(self) -> ProofPolicy:
         """The rules for proofs."""
-        return FAPI2 if self.profile == "fapi2" else RFC9449
+        policy = FAPI2 if self.profile == "fapi2" else RFC9449
+        if self.post_quantum == "off":
+            return policy
+        return dataclasses.replace(
+            policy,
+            algorithms=(*policy.algorithms, *ML_DSA),
+            max_ml_dsa_length=ML_DSA_LENGTH,
+        )
+
+    @property
+    def key_algorithms(self) -> tuple[str, ...]:
+        """How symmetric keys are encrypted for clients."""
+        if self.post_quantum == "off":
+            return KEY_ALGORITHMS
+        return (*KEY_ALGORITHMS, *OPTIONAL_KEY_ALGORITHMS)
 
     @property
     def issuer_url(self) -> str:

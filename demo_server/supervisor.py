@@ -52,9 +52,15 @@ class DemoServer:
 
     :param settings: None takes free ports and a temporary database, and logs warnings
         only.
+    :param post_quantum: of the settings that are made then.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        post_quantum: Literal["on", "off"] = "off",
+    ) -> None:
         self._exit = ExitStack()
         self._processes: dict[Role, subprocess.Popen[bytes]] = {}
         self._stopping = False
@@ -66,6 +72,7 @@ class DemoServer:
                 as_port=0,
                 rs_port=0,
                 database=f"sqlite:///{directory}/demo.sqlite3",
+                post_quantum=post_quantum,
                 log_level="warning",
             )
         #: With the ports that were found, once the servers have started.

@@ -74,7 +74,11 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
             clock=clock,
         ),
         symmetric=(
-            SymmetricKeys(derivation_secrets, issuer=server.issuer)
+            SymmetricKeys(
+                derivation_secrets,
+                issuer=server.issuer,
+                key_algorithms=settings.key_algorithms,
+            )
             if derivation_secrets is not None
             else None
         ),

@@ -149,6 +149,12 @@ def _options() -> _Parser:
         help="issue and accept keys for symmetric proofs (default: on)",
     )
     tokens.add_argument(
+        "--post-quantum",
+        choices=get_args(get_type_hints(Settings)["post_quantum"]),
+        help="accept proofs with ML-DSA, and deliver symmetric keys to keys of "
+        "ML-KEM-768 with X25519 (default: off)",
+    )
+    tokens.add_argument(
         "--introspection-endpoint",
         metavar="URL",
         help="the resource server asks there about tokens (RFC 7662), instead of "

@@ -31,7 +31,8 @@ class ProofPolicy:
     future: int = 30
     #: Length of a proof, in characters.
     max_length: int = 8192
-    #: Length of a proof with an ML-DSA algorithm, in characters.
+    #: Length of a proof with an ML-DSA algorithm, in characters. One with ML-DSA-87
+    #: that offers a key for ``HPKE-9-KE`` needs 14,000.
     max_ml_dsa_length: int = 12_288
     #: Length of ``jti``, in characters.
     max_jti_length: int = 256

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -65,6 +66,36 @@ def test_the_demo_goes_as_expected_without_nonces_and_symmetric_keys(
     assert result.returncode == 0, result.stdout + result.stderr
     assert "use_dpop_nonce" not in result.stdout
     assert "stale_key" not in result.stdout
+
+
+@pytest.mark.requirement("R2301", "R2304", "R2307", "R2309")
+def test_a_post_quantum_client_goes_as_expected_in_one_command() -> None:
+    result = run_demo("--start-server", "--post-quantum")
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
+    assert len(rows) == 5
+    assert "FAILED" not in result.stdout
+    assert "Traceback" not in result.stderr
+    proof = re.search(r"once for a token +([0-9]+) ML-DSA-65", result.stdout)
+    request = re.search(r"once for a request +([0-9]+) HMAC-SHA256", result.stdout)
+    assert proof is not None
+    assert request is not None
+    assert int(proof[1]) > 20 * int(request[1])
+
+
+def test_servers_without_post_quantum_keys_are_named(tmp_path: Path) -> None:
+    settings = Settings(
+        as_port=0,
+        rs_port=0,
+        database=f"sqlite:///{tmp_path}/demo.sqlite3",
+        log_level="error",
+    )
+    with DemoServer(settings) as server:
+        result = run_demo(
+            "--post-quantum", "--as-url", server.as_url, "--rs-url", server.rs_url
+        )
+    assert result.returncode == 1
+    assert "start it with --post-quantum on" in result.stderr
 
 
 def test_without_servers_one_line_says_what_to_do() -> None:
