@@ -27,6 +27,7 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.renewal import uniform_jitter
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.token_response import is_bound, require_bound
@@ -117,13 +118,14 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
+        key_material: KeyMaterial | None = None,
         refresh: Refresh = "background",
         **kwargs: Any,
     ) -> None:
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
         super().__init__(client_id, client_secret, **kwargs)
         self.set_schedule(refresh)
-        self.bind(dpop, Resource(issuer, resource, resource_bases))
+        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect."""
@@ -152,6 +154,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
+        key_material: KeyMaterial | None = None,
         refresh: Literal["background", "foreground"] | AsyncSchedule = "background",
         **kwargs: Any,
     ) -> None:
@@ -161,7 +164,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         #: The loop itself holds a task only weakly.
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: str | None = None
-        self.bind(dpop, Resource(issuer, resource, resource_bases))
+        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
 
     async def fetch_token(
         self,

@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
 from dpop_ext.telemetry import log_event
@@ -35,6 +36,8 @@ class Resource(NamedTuple):
     name: str | None
     #: URLs at or below which symmetric proofs may be sent, if not the name itself.
     bases: Sequence[str]
+    #: Contributes to keys that are encrypted for the resource server; None does not.
+    key_material: KeyMaterial | None = None
 
     def audience(self, requested: object) -> Audience | None:
         """Return what one token request may ask a symmetric key for.
@@ -45,7 +48,9 @@ class Resource(NamedTuple):
             return None
         bases = self.bases if requested == self.name else ()
         try:
-            return Audience.of(self.issuer, requested, bases)
+            return Audience.of(
+                self.issuer, requested, bases, key_material=self.key_material
+            )
         except ValueError:
             # Another resource for this one request, and no URL: no place is known
             # where a symmetric proof might be sent.

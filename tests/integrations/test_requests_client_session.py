@@ -20,6 +20,7 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.jwk import ECKey
 
+from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.signer import ProofSigner, SymmetricMode
 from dpop_ext.errors import (
     KeyDeliveryError,
@@ -646,3 +647,16 @@ def test_token_requests_have_a_time_limit(
     session.default_timeout = 7
     session.refresh_token()
     assert limits == [30, 5, 7]
+
+
+@pytest.mark.requirement("R2193")
+def test_key_material_goes_with_the_token_requests_of_its_session(
+    make: Any, server: AuthorizationServer
+) -> None:
+    key = ECKey.generate_key("P-256")
+    jwks = {"keys": [{**key.as_dict(private=False), "use": "enc"}]}
+    session = make(key_material=KeyMaterial.of(jwks, client_id="client-1"))
+    session.fetch_token(grant_type="client_credentials")
+    assert server.received[-1].proof.claims["dsk"]["k_jwe"].count(".") == 4
+    make().fetch_token(grant_type="client_credentials")
+    assert "k_jwe" not in server.received[-1].proof.claims["dsk"]

@@ -8,6 +8,7 @@ from typing import Any
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT, Resource
@@ -33,6 +34,8 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         token requests (:rfc:`8707`).
     :param resource_bases: URLs at or below which symmetric proofs may be sent, if not
         *resource* itself.
+    :param key_material: contributes to keys that the authorization server encrypts for
+        the resource server; None does not.
     :param refresh: ``background``, after 0 to 10 seconds in a thread; ``foreground``,
         before the response is returned; or a function that runs a job when it likes.
     :raises ValueError: a token placement other than the header, or a signer that must
@@ -50,6 +53,7 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
+        key_material: KeyMaterial | None = None,
         refresh: Refresh = "background",
         **kwargs: Any,
     ) -> None:
@@ -57,7 +61,7 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         # First of all: the destructor of the base class fails on half an object.
         super().__init__(client_id, client_secret, **kwargs)
         self.set_schedule(refresh)
-        self.bind(dpop, Resource(issuer, resource, resource_bases))
+        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect, and end in time."""
