@@ -6,10 +6,12 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.renewal import in_background, in_foreground
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.client.ticket_server import TicketServer
 
 __all__ = [
     "Audience",
     "ProofSigner",
+    "TicketServer",
     "in_background",
     "in_foreground",
     "load_key",

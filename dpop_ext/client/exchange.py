@@ -26,6 +26,8 @@ class Reply:
     nonces: tuple[str, ...] = ()
     #: Values of ``WWW-Authenticate``, likewise.
     challenges: tuple[str, ...] = ()
+    #: Values of ``DPoP-Ticket``, likewise.
+    tickets: tuple[str, ...] = ()
     retry_after: str | None = None
     #: Needed of a token endpoint only: there the errors and the keys are in it.
     body: bytes = field(default=b"", repr=False)

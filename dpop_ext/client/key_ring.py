@@ -125,6 +125,10 @@ class KeyRing:
             if entry is not None:
                 entry.paused_until = max(until, entry.paused_until)
 
+    def demands_asymmetric(self, destination: Destination) -> bool:
+        """Tell whether asymmetric proofs were demanded for this path."""
+        return destination.htu in self._asymmetric_only
+
     def demand_asymmetric(self, destination: Destination) -> None:
         """Use asymmetric proofs for this path from now on, with every token."""
         with self._lock:

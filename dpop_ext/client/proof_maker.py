@@ -14,6 +14,7 @@ from dpop_ext.core.proof import make_proof, proof_header
 from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
+from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 
 #: Characters of a proof that common servers take in a header field: nginx, Apache and
 #: gunicorn have room for 8 KiB with the name of the field.
@@ -90,7 +91,7 @@ class ProofMaker:
 
     def symmetric(
         self,
-        delivered: DeliveredKey,
+        delivered: DeliveredKey | DeliveredTicket,
         *,
         method: str,
         url: str,
@@ -106,6 +107,7 @@ class ProofMaker:
             now=self.now(),
             access_token=access_token,
             nonce=nonce,
+            ticket=delivered.ticket if isinstance(delivered, DeliveredTicket) else None,
         )
 
     def __repr__(self) -> str:

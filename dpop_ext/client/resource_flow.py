@@ -12,7 +12,10 @@ from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.refusal import Refusal, pause_until, read_refusal
+from dpop_ext.client.ticket_exchange import TicketExchange
+from dpop_ext.client.ticket_ring import TicketRing
 from dpop_ext.symmetric.delivery import DeliveredKey
+from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 
 #: Methods that may be repeated when it is not known what the first request did
 #: (:rfc:`9110#section-9.2.2`).
@@ -41,6 +44,7 @@ class ResourceRequest:
         proofs: ProofMaker,
         nonces: NonceCache,
         keys: KeyRing,
+        tickets: TicketRing,
     ) -> None:
         if not _TOKEN68.fullmatch(access_token):
             raise ValueError("The access token has characters that no header takes.")
@@ -51,15 +55,14 @@ class ResourceRequest:
         self._proofs = proofs
         self._nonces = nonces
         self._keys = keys
-        self._key: DeliveredKey | None = None
+        self._tickets = TicketExchange(tickets, destination, jkt=proofs.jkt)
+        self._key: DeliveredKey | DeliveredTicket | None = None
         self._refused_once = False
         self._refresh_due = False
 
     def flow(self) -> Flow:
         """Send, look, and send again where that can help."""
-        self._key = self._keys.find(
-            self._token, self._destination, now=self._proofs.now()
-        )
+        self._key = self._find_key()
         nonce_asked = False
         while True:
             attempt = Attempt(
@@ -70,6 +73,7 @@ class ResourceRequest:
             )
             reply = yield from send(attempt)
             nonce_is_new = attempt.learn(reply)
+            self._tickets.learn(reply, now=self._proofs.now())
             refusal = read_refusal(reply)
             if refusal.error == "use_dpop_nonce":
                 again = nonce_is_new and not nonce_asked
@@ -94,18 +98,45 @@ class ResourceRequest:
         )
         return self._proofs.fits_field(proof)
 
-    def _headers(self, key: DeliveredKey | None, nonce: str | None) -> dict[str, str]:
+    def _find_key(self) -> DeliveredKey | DeliveredTicket | None:
+        """Return the key of the token, else that of a ticket, else None."""
+        now = self._proofs.now()
+        if self._keys.demands_asymmetric(self._destination):
+            return None
+        key = self._keys.find(self._token, self._destination, now=now)
+        return key if key is not None else self._tickets.find(now=now)
+
+    def _headers(
+        self, key: DeliveredKey | DeliveredTicket | None, nonce: str | None
+    ) -> dict[str, str]:
         make: Callable[..., str] = self._proofs.asymmetric
         if key is not None:
             make = partial(self._proofs.symmetric, key)
-        proof = make(
+        make = partial(
+            make,
             method=self._method,
             url=self._destination.htu,
             access_token=self._token,
             nonce=nonce,
         )
-        field = self._proofs.field(proof)
+        proof = self._ask(make) if key is None else None
+        field = self._proofs.field(proof or make())
         return {"Authorization": f"DPoP {self._token}", "DPoP": field}
+
+    def _ask(self, make: Callable[..., str]) -> str | None:
+        """Return a proof that asks for a ticket too, if there is reason to."""
+        request = self._tickets.begin(now=self._proofs.now())
+        if request is None:
+            return None
+        proof = make(claims=request.claims())
+        if not self._proofs.fits_field(proof):
+            return None
+        self._tickets.sent(request, proof)
+        return proof
+
+    @property
+    def _has_ticket(self) -> bool:
+        return isinstance(self._key, DeliveredTicket)
 
     def _reconsider_key(self, refusal: Refusal, *, retry_after: str | None) -> bool:
         """Draw the conclusions from the refusal of a symmetric proof.
@@ -115,11 +146,17 @@ class ResourceRequest:
         match refusal:
             case Refusal(error="use_dpop_asymmetric", sym_error="policy"):
                 self._keys.demand_asymmetric(self._destination)
+            case Refusal(error="use_dpop_asymmetric") if self._has_ticket:
+                # The request goes out again with an asymmetric proof in any case, and
+                # that can ask for another one.
+                self._tickets.drop()
             case Refusal(error="use_dpop_asymmetric"):
                 # The server does not know the secret yet. A refresh would bring the
                 # same version, so the key stays, for later.
                 until = pause_until(retry_after, now=self._proofs.now())
                 self._keys.pause(self._token, until=until)
+            case Refusal(error="invalid_token") if self._has_ticket:
+                return False
             case Refusal(error="invalid_token", sym_error="stale_key"):
                 self._keys.drop_stale(self._token)
                 self._refresh_due = True
@@ -142,6 +179,9 @@ class ResourceRequest:
         if self._method in IDEMPOTENT and not self._refused_once:
             self._refused_once = True
             return True
-        self._keys.drop(self._token)
+        if self._has_ticket:
+            self._tickets.drop()
+        else:
+            self._keys.drop(self._token)
         self._key = None
         return self._method in IDEMPOTENT

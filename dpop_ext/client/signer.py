@@ -15,6 +15,8 @@ from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.resource_flow import ResourceRequest
+from dpop_ext.client.ticket_ring import TicketRing
+from dpop_ext.client.ticket_server import TicketServer
 from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core import ml_dsa
@@ -90,6 +92,7 @@ class ProofSigner:
         self._proofs = ProofMaker(key, algorithm=algorithm, clock=clock)
         self._nonces = NonceCache()
         self._keys = KeyRing()
+        self._tickets = TicketRing()
         self._symmetric = symmetric
         self._key_algorithm = key_algorithm
         self._compose = compose
@@ -169,6 +172,7 @@ class ProofSigner:
             proofs=self._proofs,
             nonces=self._nonces,
             keys=self._keys,
+            tickets=self._tickets,
         ).flow()
 
     def token_request(
@@ -192,6 +196,18 @@ class ProofSigner:
             nonces=self._nonces,
             keys=self._keys,
         ).flow()
+
+    def use_tickets(self, server: TicketServer) -> None:
+        """Ask *server* for tickets, and use them where the token has no key of its own.
+
+        The first request goes out as ever, and its answer brings the ticket. It is good
+        for some minutes, also with the next access token. Signers that are not to have
+        symmetric keys do not ask.
+
+        :param server: from its metadata: :meth:`TicketServer.of_metadata`.
+        """
+        if self._symmetric != "never":
+            self._tickets.add_server(server)
 
     def has_symmetric_key(self, access_token: str) -> bool:
         """Tell whether a symmetric key is held for *access_token*."""

@@ -18,10 +18,10 @@ from dpop_ext.integrations.wsgi import (
     MAX_FORM,
     raw_target,
     resource_request,
-    with_nonce,
 )
 from dpop_ext.integrations.wsgi_content import read_content
 from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials
@@ -39,6 +39,7 @@ from dpop_ext.resource_server.refusal import (
     no_credentials,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.ticket_issuer import TicketOffer
 from dpop_ext.resource_server.translation import translating
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
@@ -162,7 +163,9 @@ class ResourceProtector(_ResourceProtector):
             else:
                 _log(error.refusal, client_id=_client_id(token))
             raise refused from error
-        _admit(getattr(request, "dpop_proof", None))
+        _admit(
+            getattr(request, "dpop_proof", None), getattr(request, "dpop_ticket", None)
+        )
         return token
 
     def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
@@ -200,16 +203,21 @@ def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> Non
     check_bearer(read(token), certificate=certificate)
 
 
-def _admit(proof: VerifiedProof | None) -> None:
-    """Tell the view about the proof, and the client about the next nonce."""
+def _admit(proof: VerifiedProof | None, ticket: TicketOffer | None) -> None:
+    """Tell the view about the proof, and the client what it is to learn."""
     g.dpop_proof = proof
     nonce = proof.next_nonce if proof is not None else None
-    if nonce is None:
+    if nonce is None and ticket is None:
         return
 
     @after_this_request
-    def add_nonce(response: Response) -> Response:
-        response.headers = Headers(with_nonce(list(response.headers), nonce))
+    def add_fields(response: Response) -> Response:
+        headers = list(response.headers)
+        if nonce is not None:
+            headers = with_nonce(headers, nonce)
+        if ticket is not None:
+            headers = with_ticket(headers, ticket, status=response.status_code)
+        response.headers = Headers(headers)
         return response
 
 

@@ -19,11 +19,13 @@ from dpop_ext.integrations.wsgi_answers import (
 )
 from dpop_ext.integrations.wsgi_content import read_content
 from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.ticket_issuer import TicketOffer
 from dpop_ext.verifier import ProofVerifier
 
 #: Bytes of the longest form that is searched for an access token.
@@ -136,13 +138,25 @@ class DPoPMiddleware:
         environ["dpop_ext.token"] = verified.token
         environ["dpop_ext.proof"] = verified.proof
         nonce = verified.proof.next_nonce if verified.proof is not None else None
-        return self._app if nonce is None else partial(self._serve_with_nonce, nonce)
+        if nonce is None and verified.ticket is None:
+            return self._app
+        return partial(self._serve, nonce, verified.ticket)
 
-    def _serve_with_nonce(
-        self, nonce: str, environ: Environ, start_response: Callable[..., Any]
+    def _serve(
+        self,
+        nonce: str | None,
+        ticket: TicketOffer | None,
+        environ: Environ,
+        start_response: Callable[..., Any],
     ) -> Iterable[bytes]:
+        """Serve the request, with what the client is to learn from the answer."""
+
         def start(status: str, headers: Headers, *exc_info: Any) -> Any:
-            return start_response(status, with_nonce(headers, nonce), *exc_info)
+            if nonce is not None:
+                headers = with_nonce(headers, nonce)
+            if ticket is not None:
+                headers = with_ticket(headers, ticket, status=int(status[:3]))
+            return start_response(status, headers, *exc_info)
 
         return self._app(environ, start)
 
@@ -197,25 +211,6 @@ def raw_target(environ: Environ) -> str:
     # Not decoded by anyone: it is the one that was sent.
     query = environ.get("QUERY_STRING")
     return f"{path}?{query}" if query else path
-
-
-def with_nonce(headers: Headers, nonce: str) -> Headers:
-    """Return the fields of an answer with ``DPoP-Nonce``, which makes it uncacheable.
-
-    One that the application has set stays the only one, and so does what it said about
-    caching if that is as strict (:rfc:`9449#section-8.2`).
-    """
-    names = {name.lower() for name, _ in headers}
-    if "dpop-nonce" in names:
-        return headers
-    directives = [value for name, value in headers if name.lower() == "cache-control"]
-    if any("no-store" in value.lower() for value in directives):
-        return [*headers, ("DPoP-Nonce", nonce)]
-    others = [
-        (name, value) for name, value in headers if name.lower() != "cache-control"
-    ]
-    cache_control = ", ".join([*directives, "no-store"])
-    return [*others, ("Cache-Control", cache_control), ("DPoP-Nonce", nonce)]
 
 
 def _exposing(start_response: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: What a script has to read of an answer.
-EXPOSED: Final = ("DPoP-Nonce", "WWW-Authenticate", "DPoP-Response")
+EXPOSED: Final = ("DPoP-Nonce", "WWW-Authenticate", "DPoP-Response", "DPoP-Ticket")
 #: What it has to send.
 REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "DPoP")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

@@ -31,6 +31,7 @@ from dpop_ext.resource_server.refusal import (
     refusing,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -46,6 +47,9 @@ class VerifiedRequest:
     token: AccessToken
     #: None for an unbound token that was sent as Bearer.
     proof: VerifiedProof | None
+    #: A ticket for the client, if it asks for one: :meth:`TicketOffer.accept` it when
+    #: the answer is known to be no error.
+    ticket: TicketOffer | None = None
 
 
 class Gate:
@@ -86,6 +90,7 @@ class Gate:
         self._public_url = check_public_url(public_url)
         self._failures = FailureLimit(verifier.clock)
         self._sync = KeyringSync(verifier)
+        self._tickets = TicketIssuer.of(verifier)
         self.challenges = Challenges.of(
             verifier,
             realm=realm,
@@ -135,7 +140,10 @@ class Gate:
                 client_id=token.client_id if token is not None else None,
             )
             raise
-        return VerifiedRequest(token=token, proof=verified)
+        offer = None
+        if self._tickets is not None:
+            offer = self._tickets.offer(opened.credentials.proof, verified, token)
+        return VerifiedRequest(token=token, proof=verified, ticket=offer)
 
     def _find(self, opened: OpenedRequest) -> AccessToken:
         scheme = opened.credentials.scheme

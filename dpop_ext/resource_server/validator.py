@@ -34,6 +34,7 @@ from dpop_ext.resource_server.refusal import (
     refuse,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.ticket_issuer import TicketIssuer
 from dpop_ext.resource_server.translation import translating
 from dpop_ext.verifier import ProofVerifier
 
@@ -50,7 +51,8 @@ class DPoPTokenValidator(TokenValidator):
     *inner* is the validator that the application has: it finds the token and decides
     whether it is valid. Its ``validate_token`` is called twice, first without scopes,
     and with them once the proof was found good: the thief of a token must not learn
-    what the token may do. The verified proof is left in ``request.dpop_proof``.
+    what the token may do. The verified proof is left in ``request.dpop_proof``, and in
+    ``request.dpop_ticket`` a :class:`TicketOffer`, if the client asks for a ticket.
 
     One object serves all threads: what is known about a request is kept with it.
     ``failures`` limits how often a client's token may fail under a good MAC; it is for
@@ -87,6 +89,7 @@ class DPoPTokenValidator(TokenValidator):
         self.public_url = check_public_url(public_url)
         self.failures = FailureLimit(verifier.clock)
         self.sync = KeyringSync(verifier)
+        self.tickets = TicketIssuer.of(verifier)
         self.challenges = Challenges.of(
             verifier, realm=realm, resource_metadata=resource_metadata
         )
@@ -160,6 +163,10 @@ class DPoPTokenValidator(TokenValidator):
                 self.inner.validate_token(token, scopes, request, **kwargs)
             spend_proof(opened, verified, verifier=self.verifier)
             request.dpop_proof = verified
+            if self.tickets is not None:
+                request.dpop_ticket = self.tickets.offer(
+                    opened.credentials.proof, verified, access_token
+                )
 
     def _verify_token(self, text: str, request: Any) -> None:
         with translating():

@@ -25,6 +25,7 @@ from dpop_ext.symmetric.ticket_keys import (
     period_of,
     random_ticket_key,
 )
+from dpop_ext.telemetry import log_event
 
 #: Seconds between two looks into the table, unless an hour ends or a key does.
 POLL: Final = 60
@@ -159,7 +160,14 @@ class RotatingTicketKeys:
         try:
             keys = self._exchange(now)
         except Exception as error:  # noqa: BLE001 - a table raises what its driver does
-            _log.warning("ticket keys were not read: %s", type(error).__name__)
+            log_event(
+                _log,
+                logging.WARNING,
+                "ticket_keys_unavailable",
+                "ticket keys were not read: %s",
+                type(error).__name__,
+                cause=type(error).__name__,
+            )
             if self._keys is not None:
                 good = [key for key in self._keys if now < key.expires_at]
                 self._keys = TicketKeys(good)

@@ -122,7 +122,7 @@ def test_what_the_application_exposes_stays_exposed(world: World, adapter: str) 
         world.store = type(world.store)()
         answer = send(app, Request(headers=fields).environ())
         assert answer.only("Access-Control-Expose-Headers") == (
-            "X-Total, dpop-nonce, WWW-Authenticate, DPoP-Response"
+            "X-Total, dpop-nonce, WWW-Authenticate, DPoP-Response, DPoP-Ticket"
         )
         fields = [*credentials(world), ("Origin", ORIGIN)]
     assert names(answer, "Vary") == {"accept", "origin"}

@@ -35,6 +35,7 @@ from dpop_ext.symmetric.encapsulation import (
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
 
 ISSUER = "https://as.example.com"
@@ -159,6 +160,7 @@ class World:
     symmetric: bool = False
     #: Private keys for keys that come in tokens; the keyring is then left out.
     private_keys: list[ECKey] | None = None
+    tickets: Tickets | None = None
     public_url: str | None = AUDIENCE
     realm: str | None = None
     resource_metadata: str | None = None
@@ -198,7 +200,8 @@ class World:
                 nonces=self.nonces if self.use_nonces else None,
                 quota=self.quota,
                 clock=self.clock,
-                **(symmetric if self.symmetric else {}),
+                tickets=self.tickets,
+                **(symmetric if self.symmetric or self.tickets is not None else {}),
             )
         return self._verifier
 

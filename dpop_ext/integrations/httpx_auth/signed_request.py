@@ -166,6 +166,7 @@ def _reply(response: Any, *, with_body: bool) -> Reply:
         status=response.status_code,
         nonces=tuple(response.headers.get_list("DPoP-Nonce")),
         challenges=tuple(response.headers.get_list("WWW-Authenticate")),
+        tickets=tuple(response.headers.get_list("DPoP-Ticket")),
         retry_after=response.headers.get("Retry-After"),
         body=response.content if with_body else b"",
     )

@@ -209,6 +209,7 @@ def _reply(response: Response, *, with_body: bool) -> Reply:
         status=response.status_code,
         nonces=_lines(response, "DPoP-Nonce"),
         challenges=_lines(response, "WWW-Authenticate"),
+        tickets=_lines(response, "DPoP-Ticket"),
         retry_after=response.headers.get("Retry-After"),
         body=response.content if with_body else b"",
     )
