@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint format bench lock lock-interop clean
+.PHONY: demo test lint format bench soak lock lock-interop clean
 
 demo: $(STAMP)
 	$(BIN)/python -m demo_client --start-server
@@ -35,6 +35,12 @@ $(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
 	$(PIP) install --quiet --require-hashes --no-deps --only-binary=:all: --upgrade \
 		--target $(BENCH) --requirement benchmarks/requirements.txt
 	@touch $@
+
+# The load of tests/load for minutes, with all secrets rotated meanwhile; the result goes
+# into docs/operations.md.
+MINUTES ?= 10
+soak: $(STAMP)
+	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) --write
 
 # The newest versions that pyproject.toml allows, for every Python and platform.
 lock: $(STAMP)

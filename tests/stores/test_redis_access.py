@@ -1,0 +1,120 @@
+"""Redis behind TLS and a user who may do no more than the stores do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.pushed_requests_contract import make_request
+from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
+from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
+from tests.engines import RedisServer, free_ports, redis_server
+from tests.integrations.reverse_proxy import write_certificate
+
+NOW = 1_790_000_000
+PASSWORD = secrets.token_hex(16)
+#: As docs/operations.md says.
+COMMANDS = "set get getdel zadd zcard zrem zremrangebyscore expire ping"
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tls")
+    write_certificate(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path, port: int) -> Iterator[RedisServer]:
+    options = (
+        f"--tls-port {port} --tls-auth-clients no "
+        f"--tls-cert-file {directory}/certificate.pem "
+        f"--tls-key-file {directory}/key.pem"
+    )
+    with redis_server(options=options) as server:
+        rules = [f"+{name}" for name in COMMANDS.split()]
+        answer = server.command(
+            *("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~app:*", "-@all", *rules)
+        )
+        assert answer == "+OK\r\n"
+        server.command("ACL", "SETUSER", "default", "off")
+        yield server
+
+
+@pytest.fixture
+def url(server: RedisServer, directory: Path, port: int) -> str:
+    certificate = f"ssl_ca_certs={directory}/certificate.pem"
+    return f"rediss://app:{PASSWORD}@127.0.0.1:{port}?{certificate}"
+
+
+def test_the_stores_need_no_more_than_the_documented_commands(url: str) -> None:
+    with contextlib.closing(RedisReplayStore.from_url(url, prefix=b"app:")) as store:
+        key = secrets.token_bytes(16)
+        assert store.add(key, expires_at=NOW + 60, now=NOW) is True
+        assert store.add(key, expires_at=NOW + 60, now=NOW) is False
+    with contextlib.closing(
+        RedisPushedRequestStore.from_url(url, prefix=b"app:par:")
+    ) as pushed:
+        pushed.save("r", make_request(NOW), now=NOW)
+        assert pushed.load("r") == make_request(NOW)
+        assert pushed.consume("r") is True
+
+
+async def add(url: str) -> bool:
+    store = AsyncRedisReplayStore.from_url(url, prefix=b"app:")
+    try:
+        return await store.add(secrets.token_bytes(16), expires_at=NOW + 60, now=NOW)
+    finally:
+        await store.aclose()
+
+
+def test_the_asynchronous_store_speaks_tls_too(url: str) -> None:
+    assert asyncio.run(add(url)) is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PASSWORD, "wrong"),
+        ("app:", "nobody:"),
+        ("ssl_ca_certs=", "ssl_ca_path="),
+        ("rediss:", "redis:"),
+        ("127.0.0.1", "127.0.0.2"),
+    ],
+)
+def test_whoever_is_not_who_they_should_be_is_an_error(
+    url: str, old: str, new: str
+) -> None:
+    changed = url.replace(old, new, 1)
+    with (
+        contextlib.closing(RedisReplayStore.from_url(changed, prefix=b"app:")) as store,
+        pytest.raises(StoreError) as caught,
+    ):
+        store.add(bytes(16), expires_at=NOW + 60, now=NOW)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_keys_of_others_are_out_of_reach(url: str) -> None:
+    with (
+        contextlib.closing(RedisReplayStore.from_url(url, prefix=b"other:")) as store,
+        pytest.raises(StoreError),
+    ):
+        store.add(bytes(16), expires_at=NOW + 60, now=NOW)
+    with (
+        contextlib.closing(Redis.from_url(url)) as client,
+        pytest.raises(NoPermissionError),
+    ):
+        client.flushall()
