@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from demo_client import attacks, journey, post_quantum, rotation
 from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
+from demo_server.cli.options import parse
 from demo_server.settings import SettingsError
-from demo_server.supervisor import DemoServer, ServerError
+from demo_server.supervisor import DemoServer, ServerError, operator_environment
 
 _DESCRIPTION = """\
 Show DPoP at work: log in, get a token that is bound to a key, call an API with both
@@ -60,7 +60,8 @@ def _servers(
     options: argparse.Namespace,
 ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     if not options.start_server:
-        yield options.as_url, options.rs_url, os.environ
+        _, settings = parse([])
+        yield options.as_url, options.rs_url, operator_environment(settings)
         return
     print("starting the servers ...", flush=True)
     with DemoServer(post_quantum="on" if options.post_quantum else "off") as server:

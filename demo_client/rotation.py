@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from demo_client import transcript
 from demo_client.journey import Client
 from demo_client.report import Report, outcome
-from demo_client.servers import Servers, rotate_secrets
+from demo_client.servers import Servers, operate
 
-#: The demo's resource server reads its secrets every two seconds.
+#: The demo's resource server asks for its secrets every two seconds.
 _POLL = 2.5  # seconds
 
 
 def run(client: Client, servers: Servers, report: Report) -> None:
-    """Retire the secret behind the client's key, and call the API twice."""
+    """Rotate, then revoke the secret behind the client's key, and call the API."""
     url = f"{servers.rs_url}/api/accounts"
     session = client.session
     transcript.heading("12. The operator rotates the derivation secrets")
-    print("  $ python -m demo_server secrets rotate --retire-old")
-    for line in rotate_secrets(servers).splitlines():
-        print(f"    {line}")
-    transcript.why(f"the resource server has them in {_POLL} seconds")
-    time.sleep(_POLL)
+    listed = json.loads(operate(servers, "list", "--json"))
+    (version,) = (v["version"] for v in listed[0]["versions"] if v["state"] == "active")
+    _show(servers, "rotate")
+    _show(servers, "list")
+    response = session.get(url)
+    report.add(
+        "symmetric, while a version is pending",
+        expected="200",
+        got=_without_nonces(outcome(response)),
+    )
 
     transcript.heading(
-        "13. The client's key is stale: its next call works all the same"
+        f"13. Version {version} may have leaked: the operator revokes it"
     )
+    _show(servers, "revoke", str(version), "--yes")
+    transcript.why(f"the resource server knows in {_POLL} seconds")
+    time.sleep(_POLL)
     transcript.why(
         "the token is still good, so the request goes out again with an asymmetric "
-        "proof, and one refresh brings a new key"
+        "proof; one refresh brings a token of the same key, and later ones a new "
+        "symmetric key, as soon as every resource server has the new version"
     )
     before = len(client.token_responses)
     response = session.get(url)
@@ -47,10 +57,14 @@ def run(client: Client, servers: Servers, report: Report) -> None:
     response = session.get(url)
     transcript.exchange(response)
     report.add(
-        "symmetric again", expected="200", got=_without_nonces(outcome(response))
+        "asymmetric, no outage", expected="200", got=_without_nonces(outcome(response))
     )
-    held = session.dpop.has_symmetric_key(session.token["access_token"])
-    report.add("new symmetric key", expected="held", got="held" if held else "none")
+
+
+def _show(servers: Servers, *arguments: str) -> None:
+    print(f"  $ dpop-ext secrets {' '.join(arguments)}")
+    for line in operate(servers, *arguments).splitlines():
+        print(f"    {line}")
 
 
 def _without_nonces(outcomes: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Servers:
     as_metadata: Mapping[str, Any]
     rs_url: str
     resource: str
-    #: With which ``python -m demo_server`` finds the same database.
+    #: With which the operator's commands find the same database.
     environment: Mapping[str, str]
 
     @property
@@ -54,13 +55,13 @@ def discover(as_url: str, rs_url: str, environment: Mapping[str, str]) -> Server
     )
 
 
-def rotate_secrets(servers: Servers) -> str:
-    """Run the operator's command, and return what it printed.
+def operate(servers: Servers, *arguments: str) -> str:
+    """Run ``dpop-ext secrets`` as the operator does; return what it printed.
 
     :raises DemoError: it failed.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "demo_server", "secrets", "rotate", "--retire-old"],
+        [sys.executable, "-m", "dpop_ext", "secrets", *arguments],
         env={**os.environ, **servers.environment},
         capture_output=True,
         text=True,
@@ -81,7 +82,11 @@ def second_resource_server(servers: Servers) -> Iterator[str]:
     environment = {**os.environ, **servers.environment}
     # Its audience follows from its port.
     environment.pop("DPOP_DEMO_RESOURCE", None)
-    environment |= {"DPOP_DEMO_ISSUER": servers.issuer}
+    directory = tempfile.TemporaryDirectory(prefix="dpop-demo-rs-")
+    environment |= {
+        "DPOP_DEMO_ISSUER": servers.issuer,
+        "DPOP_DEMO_RS_KEYS": directory.name,
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "demo_server", "rs", "--rs-port", "0"],
         env=environment,
@@ -99,6 +104,7 @@ def second_resource_server(servers: Servers) -> Iterator[str]:
         process.wait(_STOP_TIMEOUT)
         if process.stdout:
             process.stdout.close()
+        directory.cleanup()
 
 
 def _get(url: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The database that both servers share: engine, sessions, schema."""
+"""The database of the authorization server: engine, sessions, schema."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Database:
         self.session: scoped_session[Session] = scoped_session(factory)
 
     def create_schema(self) -> None:
-        """Create what is missing. Both servers may do so at the same moment."""
+        """Create what is missing. Two processes may do so at the same moment."""
         for attempt in range(50):
             try:
                 with self.engine.begin() as connection:
@@ -64,8 +64,9 @@ class Database:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    # Readers, such as the resource server, and the one writer do not wait for
-    # each other.
+    # Readers and the one writer do not wait for each other.
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # A secret that was erased is gone from the file too.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()

@@ -1,4 +1,4 @@
-"""What the demo starts with: two clients, one user, one resource server. All public."""
+"""What the demo starts with: two clients and one user. All public."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DISPLAY_NAME = "Alice Liddell"
 
 CONFIDENTIAL_SECRET = "demo-confidential-secret"
 
-#: As which client the resource server asks about tokens.
+#: As which client the resource server asks for secrets and about tokens, once it is
+#: registered.
 RESOURCE_SERVER_ID = "demo-resource-server"
-RESOURCE_SERVER_SECRET = "demo-resource-server-secret"
 
 
 def clients(resource: str) -> list[dict[str, Any]]:
@@ -55,14 +55,5 @@ def clients(resource: str) -> list[dict[str, Any]]:
             "redirect_uris": LOOPBACK_CALLBACKS,
             "scope": " ".join(SCOPES),
             "audiences": [resource],
-        },
-        {
-            "client_id": RESOURCE_SERVER_ID,
-            "client_secret": RESOURCE_SERVER_SECRET,
-            "client_name": "Demo resource server",
-            "token_endpoint_auth_method": "client_secret_basic",
-            "grant_types": [],
-            "response_types": [],
-            "resource_server_audiences": [resource],
         },
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from demo_server import (
@@ -18,10 +20,9 @@ from demo_server import (
 )
 from demo_server.client_file import ClientFileError
 from demo_server.database import Database
-from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.derivation_secrets import open_secrets, rotation_plan
 from demo_server.models import Client, User
 from demo_server.passwords import check_password, hash_password
-from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
 from dpop_ext.core.target import is_loopback
@@ -33,9 +34,10 @@ class StartError(Exception):
     """Something that the servers need is missing or faulty."""
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
     """Create tables, keys and secrets that are missing, and register the clients.
 
+    :param clock: seconds since the epoch.
     :raises StartError: the file of clients is faulty.
     :raises PrivateFileError: a key file cannot be read, written or trusted.
     :raises StoreError: derivation secrets cannot be read with the key that there is.
@@ -50,15 +52,14 @@ def prepare(settings: Settings) -> None:
             _register_clients(session, clients)
             _register_user(session)
         if settings.symmetric == "on":
-            secrets = DerivationSecrets(
-                database.engine,
-                load_row_encryption(settings.keys_directory),
-                issuer=settings.issuer_url,
-            )
+            secrets = open_secrets(settings, database.engine, clock=clock)
+            secrets.create_schema()
+            plan = rotation_plan(settings)
             for audience in sorted(
                 {a for c in clients for a in c.get("audiences", ())}
             ):
-                secrets.register(audience)
+                # The resource server starts after this.
+                secrets.register(audience, plan, at_once=True)
     finally:
         database.close()
     if not is_loopback(urlsplit(settings.issuer_url).hostname or ""):
@@ -72,8 +73,7 @@ def prepare_resource_server(settings: Settings) -> None:
     :raises StoreError: used proofs cannot be stored.
     """
     shared_stores.prepare(settings, "rs")
-    if settings.symmetric == "on":
-        resource_server_keys.load_keys(settings.keys_directory)
+    resource_server_keys.load_keys(settings.rs_keys_directory)
 
 
 def _clients(settings: Settings) -> list[dict[str, Any]]:
@@ -81,14 +81,8 @@ def _clients(settings: Settings) -> list[dict[str, Any]]:
     clients = demo_data.clients(resource)
     methods = list(client_file.AUTH_METHODS)
     if settings.profile == "fapi2":
-        # What is left of the built-in ones is the resource server, no client of ours.
-        clients = [client for client in clients if not client["grant_types"]]
-        clients.append(fapi_client.metadata(settings.keys_directory, resource=resource))
+        clients = [fapi_client.metadata(settings.keys_directory, resource=resource)]
         methods = ["private_key_jwt"]
-    if settings.symmetric == "on":
-        clients.append(
-            resource_server_keys.metadata(settings.keys_directory, resource=resource)
-        )
     if settings.clients is not None:
         try:
             clients += client_file.load(
@@ -100,8 +94,13 @@ def _clients(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _register_clients(session: Session, clients: list[dict[str, Any]]) -> None:
-    """Make these the clients there are. Others stay for their tokens, disabled."""
-    session.execute(update(Client).values(enabled=False))
+    """Make these the clients there are. Others stay for their tokens, disabled.
+
+    The resource server is registered by other means.
+    """
+    for registered in session.scalars(select(Client)):
+        if registered.client_id != demo_data.RESOURCE_SERVER_ID:
+            registered.enabled = False
     for entry in clients:
         metadata = dict(entry)
         secret = metadata.pop("client_secret", None)

@@ -1,14 +1,17 @@
-"""Files that hold keys: made once, mode 0600, replaced whole."""
+"""Files that hold keys: made once, and locked while they are changed."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import secrets
-import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from dpop_ext.stores.private_file import read_private, write_private
+
+_MAX_SIZE = 65_536
 
 
 class PrivateFileError(Exception):
@@ -20,21 +23,8 @@ def read(path: Path) -> bytes:
 
     :raises PrivateFileError: not a regular file of ours, or others may read it.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise PrivateFileError(f"{path}: {error.strerror}") from error
-    try:
-        # Of the open file: its name may be given to another one meanwhile.
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise PrivateFileError(f"{path}: must be a regular file that we own")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            raise PrivateFileError(f"{path}: others have access; chmod 600 it")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+    with _named(path):
+        return read_private(path, max_size=_MAX_SIZE)
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -46,17 +36,16 @@ def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     :param make: called for the content of a new file.
     :raises PrivateFileError: as :func:`read`, or it cannot be written.
     """
-    if not path.exists():
-        temporary = _write_temporary(path, make())
-        try:
-            # A link never replaces: the first process to come here wins.
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise PrivateFileError(f"{path}: {error.strerror}") from error
-        finally:
-            temporary.unlink()
+    with _named(path):
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            content = make()
+            with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+                temporary = Path(directory) / path.name
+                write_private(temporary, content)
+                # A link never replaces: the first process to come here wins.
+                with contextlib.suppress(FileExistsError):
+                    os.link(temporary, path)
     return read(path)
 
 
@@ -65,12 +54,8 @@ def replace(path: Path, content: bytes) -> None:
 
     :raises PrivateFileError: it cannot be written.
     """
-    temporary = _write_temporary(path, content)
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink()
-        raise PrivateFileError(f"{path}: {error.strerror}") from error
+    with _named(path):
+        write_private(path, content)
 
 
 @contextlib.contextmanager
@@ -84,15 +69,11 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_temporary(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raise what the operating system raises with the name of the file."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield
     except OSError as error:
-        raise PrivateFileError(f"{path}: {error.strerror}") from error
-    return temporary
+        reason = error.strerror or str(error)
+        raise PrivateFileError(f"{path}: {reason}") from error

@@ -12,21 +12,18 @@ from joserfc.jwk import ECKey
 from demo_server import private_file
 from demo_server.private_file import PrivateFileError
 
-#: As which client it asks for its derivation secrets.
-CLIENT_ID = "demo-resource-server-keyring"
-
-#: Name of the file in the directory of the keys: two private JWKs.
+#: Name of the file in the directory of the resource server: two private JWKs.
 KEY_FILE = "resource-server.json"
 
 
-def load_keys(keys_directory: Path) -> tuple[ECKey, ECKey]:
+def load_keys(directory: Path) -> tuple[ECKey, ECKey]:
     """Return the private key to sign with and the one to decrypt with.
 
     They are made if there are none.
 
     :raises PrivateFileError: the file cannot be read or trusted, or is no such file.
     """
-    path = keys_directory / KEY_FILE
+    path = directory / KEY_FILE
     content = private_file.read_or_create(path, _new_file)
     try:
         signing, decryption = (ECKey.import_key(jwk) for jwk in json.loads(content))
@@ -35,22 +32,12 @@ def load_keys(keys_directory: Path) -> tuple[ECKey, ECKey]:
     return signing, decryption
 
 
-def metadata(keys_directory: Path, *, resource: str) -> dict[str, Any]:
-    """Return the metadata of the client (:rfc:`7591#section-2`).
+def public_jwks(directory: Path) -> dict[str, Any]:
+    """Return the JWK Set that the operator registers at the authorization server.
 
-    :param resource: the one audience whose secrets it gets.
     :raises PrivateFileError: as :func:`load_keys`.
     """
-    keys = load_keys(keys_directory)
-    return {
-        "client_id": CLIENT_ID,
-        "client_name": "Demo resource server, for its derivation secrets",
-        "token_endpoint_auth_method": "private_key_jwt",
-        "jwks": {"keys": [key.as_dict(private=False) for key in keys]},
-        "grant_types": [],
-        "response_types": [],
-        "resource_server_audiences": [resource],
-    }
+    return {"keys": [key.as_dict(private=False) for key in load_keys(directory)]}
 
 
 def _new_file() -> bytes:

@@ -22,8 +22,8 @@ from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, OPTIONAL_KEY_ALGORITHMS
 #: Every option is also an environment variable with this prefix.
 ENVIRONMENT_PREFIX = "DPOP_DEMO_"
 
-#: The longest access token, in seconds. A version of a derivation secret stays
-#: readable for a day after its successor took over, so tokens end well before.
+#: The longest access token, in seconds. A derivation secret is good for as much longer
+#: than keys are issued with it, which is a day.
 MAX_ACCESS_TOKEN_LIFETIME = 43_200
 
 #: Worker processes of one server, at most.
@@ -56,7 +56,8 @@ class Settings:
     :param profile: what clients must do beyond :rfc:`9449`.
     :param nonce: whether proofs must carry a nonce of the server.
     :param database: SQLAlchemy URL, of the authorization server alone.
-    :param keys: directory of the private key files.
+    :param keys: directory of the private key files of the authorization server.
+    :param rs_keys: directory of those of the resource server.
     :param clients: JSON file with further clients.
     :param access_token_lifetime: in seconds.
     :param bearer: whether the resource server also takes unbound Bearer tokens.
@@ -83,6 +84,7 @@ class Settings:
     nonce: Literal["off", "required"] = "required"
     database: str = DEFAULT_DATABASE
     keys: Path | None = None
+    rs_keys: Path | None = None
     clients: Path | None = None
     access_token_lifetime: int = 300
     bearer: bool = False
@@ -185,12 +187,21 @@ class Settings:
     @property
     def keys_directory(self) -> Path:
         """Where the key files are: beside an SQLite file, else where we run."""
-        if self.keys is not None:
-            return self.keys
+        return self.keys or self._beside_database(".keys")
+
+    @property
+    def rs_keys_directory(self) -> Path:
+        """Where those of the resource server are, which shares no file with the other.
+
+        Beside an SQLite file too, for a demo that leaves everything in one place.
+        """
+        return self.rs_keys or self._beside_database(".rs.keys")
+
+    def _beside_database(self, suffix: str) -> Path:
         url = make_url(self.database)
         if url.get_backend_name() == "sqlite" and url.database:
-            return Path(url.database).with_suffix(".keys")
-        return Path("dpop-demo.keys")
+            return Path(url.database).with_suffix(suffix)
+        return Path("dpop-demo").with_suffix(suffix)
 
     def to_environment(self) -> dict[str, str]:
         """The same options as environment variables, for another process."""
@@ -272,7 +283,9 @@ def check_database(database: str) -> None:
         # The URL may hold a password: it stays out of the message.
         raise SettingsError("--database", "not a database URL") from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise SettingsError("--database", "both servers need it, so it must be a file")
+        raise SettingsError(
+            "--database", "every process needs it, so it must be a file"
+        )
 
 
 def check_redis(url: str) -> None:

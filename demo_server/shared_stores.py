@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 from demo_server.database import BUSY_TIMEOUT, Database
 from demo_server.private_file import PrivateFileError
-from demo_server.settings import DEFAULT_DATABASE, Settings
+from demo_server.settings import Settings
 from dpop_ext.core.nonce import Nonces
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import ReplayStore
@@ -33,6 +33,8 @@ def prepare(settings: Settings, role: Role) -> None:
     :raises StoreError: a database does not let us.
     :raises PrivateFileError: the nonce secrets cannot be written.
     """
+    if role == "rs":
+        settings.rs_keys_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.redis is None:
         store = SQLReplayStore.from_url(used_proofs_url(settings, role))
         try:
@@ -86,16 +88,19 @@ def used_proofs_url(settings: Settings, role: Role) -> str:
     """Return the database of the used proofs, where there is no Redis.
 
     That of the authorization server, if it is PostgreSQL; else a file beside it, which
-    the processes of one machine share. A resource server has no other database.
+    the processes of one machine share. A resource server has no other database than
+    one in its own directory.
     """
+    if role == "rs":
+        return f"sqlite:///{settings.rs_keys_directory / 'used-proofs.sqlite3'}"
     url = make_url(settings.database)
-    if role == "as" and url.get_backend_name() != "sqlite":
-        return settings.database
     if url.get_backend_name() != "sqlite":
-        url = make_url(DEFAULT_DATABASE)
-    path = Path(url.database or "").with_suffix(f".used-proofs-{role}.sqlite3")
+        return settings.database
+    path = Path(url.database or "").with_suffix(".used-proofs-as.sqlite3")
     return f"sqlite:///{path}"
 
 
 def _nonce_file(settings: Settings, role: Role) -> Path:
-    return settings.keys_directory / f"nonces-{role}.json"
+    if role == "rs":
+        return settings.rs_keys_directory / "nonces.json"
+    return settings.keys_directory / "nonces-as.json"

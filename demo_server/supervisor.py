@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,8 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from sqlalchemy.engine import make_url
+
 from demo_server import fapi_client, tls
+from demo_server.database import Database
+from demo_server.derivation_secrets import KEY_FILE
 from demo_server.first_start import prepare, prepare_resource_server
+from demo_server.registration import register_resource_server
+from demo_server.resource_server_keys import public_jwks
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
 from dpop_ext.resource_server.transport import fetch
 
@@ -33,6 +40,12 @@ START_TIMEOUT = 30
 
 #: A server that has not ended by then is killed, in seconds.
 STOP_TIMEOUT = 10
+
+#: What each server is not told.
+_OF_THE_OTHER: Final = {
+    "as": ("RS_KEYS",),
+    "rs": ("DATABASE", "DATABASE_KEY", "KEYS", "CLIENTS"),
+}
 
 #: The source tree, for a process that may run elsewhere.
 _ROOT = Path(__file__).parent.parent
@@ -91,7 +104,7 @@ class DemoServer:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables with which another command finds these servers."""
-        return {**os.environ, **self.settings.to_environment()}
+        return operator_environment(self.settings)
 
     def __enter__(self) -> Self:
         """Start both servers and wait until both answer.
@@ -156,21 +169,37 @@ class DemoServer:
             )
             prepare(self.settings)
             prepare_resource_server(self.settings)
+            self._register()
             for role, listener in listeners.items():
                 self._processes[role] = self._spawn(role, listener)
         self._wait_for(f"{self.as_url}/.well-known/oauth-authorization-server")
         self._wait_for(f"{self.rs_url}/.well-known/oauth-protected-resource")
 
+    def _register(self) -> None:
+        """Do what an operator does: carry the public keys from one to the other."""
+        jwks = public_jwks(self.settings.rs_keys_directory)
+        database = Database(self.settings.database)
+        try:
+            resource = self.settings.resource_url
+            register_resource_server(database.engine, jwks, resource=resource)
+        finally:
+            database.close()
+
     def _spawn(self, role: Role, listener: socket.socket) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            **self.settings.to_environment(),
+            f"{ENVIRONMENT_PREFIX}RS_KEYS": str(self.settings.rs_keys_directory),
+            "PYTHONPATH": path,
+            LISTENER_VARIABLE: str(listener.fileno()),
+            PARENT_VARIABLE: str(os.getpid()),
+        }
+        for name in _OF_THE_OTHER[role]:
+            environment.pop(ENVIRONMENT_PREFIX + name, None)
         return subprocess.Popen(
             [sys.executable, "-m", "demo_server", role],
-            env={
-                **self.environment,
-                "PYTHONPATH": path,
-                LISTENER_VARIABLE: str(listener.fileno()),
-                PARENT_VARIABLE: str(os.getpid()),
-            },
+            env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
             # Ctrl-C is for the supervisor, which then stops both in good order.
@@ -194,6 +223,16 @@ class DemoServer:
                 raise ServerError(
                     f"the server {role!r} ended with code {process.returncode}"
                 )
+
+
+def operator_environment(settings: Settings) -> dict[str, str]:
+    """Return what an operator's command needs, who has access to both servers."""
+    return {
+        **os.environ,
+        **settings.to_environment(),
+        "DPOP_EXT_DATABASE": settings.database,
+        "DPOP_EXT_KEY_FILE": str(settings.keys_directory / KEY_FILE),
+    }
 
 
 def bind(role: Role, settings: Settings) -> socket.socket:
@@ -228,10 +267,19 @@ def run(settings: Settings) -> None:
     with server:
         print(f"authorization server  {server.settings.issuer_url}")
         print(f"resource server       {server.settings.resource_url}", flush=True)
+        if settings.symmetric == "on":
+            print(f"derivation secrets    dpop-ext secrets list {_options(settings)}")
         if settings.profile == "fapi2":
             path = settings.keys_directory / fapi_client.KEY_FILE
             print(f"key of {fapi_client.CLIENT_ID}      {path}", flush=True)
         server.wait()
+
+
+def _options(settings: Settings) -> str:
+    """Return the options with which ``dpop-ext`` finds the secrets."""
+    key = shlex.quote(str(settings.keys_directory / KEY_FILE))
+    database = make_url(settings.database).render_as_string(hide_password=True)
+    return f"--database {shlex.quote(database)} --key-file {key}"
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -26,9 +26,8 @@ from demo_server.authorization_server.grants import (
 )
 from demo_server.authorization_server.server import Server
 from demo_server.database import Database
-from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.derivation_secrets import open_secrets
 from demo_server.public_url import PublicURL
-from demo_server.row_encryption import load_row_encryption
 from demo_server.settings import Settings
 from dpop_ext import ProofVerifier
 from dpop_ext.authorization_server import (
@@ -57,7 +56,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     browser_session.configure(app, settings)
     database = Database(settings.database)
     app.teardown_appcontext(database.release)
-    derivation_secrets = open_derivation_secrets(settings, database, clock=clock)
+    derivation_secrets = None
+    if settings.symmetric == "on":
+        derivation_secrets = open_secrets(settings, database.engine, clock=clock)
 
     server = Server(settings, database, clock=clock)
     replay_store = shared_stores.open_replay_store(settings, "as")
@@ -133,17 +134,3 @@ def register_profile(
     server.register_extension(PushedAuthorizationRequests(pushed_requests, dpop=dpop))
     server.register_extension(IssuerIdentification(server.issuer))
     return dpop.get_metadata()
-
-
-def open_derivation_secrets(
-    settings: Settings, database: Database, *, clock: Callable[[], float]
-) -> DerivationSecrets | None:
-    """Return the secrets that symmetric keys are derived from; None if that is off."""
-    if settings.symmetric == "off":
-        return None
-    return DerivationSecrets(
-        database.engine,
-        load_row_encryption(settings.keys_directory),
-        issuer=settings.issuer_url,
-        clock=clock,
-    )

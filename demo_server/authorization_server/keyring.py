@@ -5,20 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from demo_server.authorization_server.server import Server
-from demo_server.derivation_secrets import DerivationSecrets
+from demo_server.derivation_secrets import POLL_INTERVAL
 from demo_server.signing_keys import ALGORITHM
 from dpop_ext.authorization_server import SymmetricKeyringEndpoint
-from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.base import NumberedSecrets, ReplayStore
 
 PATH = "/keyring"
 
-#: How often a resource server asks for its secrets, unless it has reasons of its own;
-#: in seconds.
-POLL_INTERVAL = 30
-
 
 def create_blueprint(
-    server: Server, secrets: DerivationSecrets, replay_store: ReplayStore
+    server: Server, secrets: NumberedSecrets, replay_store: ReplayStore
 ) -> Blueprint:
     """Return the endpoint.
 

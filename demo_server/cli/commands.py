@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from demo_server import logs, supervisor
+from demo_server import demo_data, logs, supervisor
 from demo_server.cli import options
 from demo_server.cli.serve import serve
 from demo_server.database import Database
-from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.first_start import StartError
 from demo_server.models import Token
 from demo_server.private_file import PrivateFileError
-from demo_server.resource_server.keyring import POLL_INTERVAL
-from demo_server.row_encryption import load_row_encryption
+from demo_server.registration import (
+    RegistrationError,
+    check_jwks,
+    parse_jwks,
+    register_resource_server,
+)
+from demo_server.resource_server_keys import public_jwks
 from demo_server.settings import Settings, SettingsError
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
 from dpop_ext.errors import DPoPError
@@ -47,14 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             serve(command.command, settings)
         elif name == "keys rotate":
             rotate_keys(settings)
-        elif name == "secrets list":
-            list_secrets(settings)
+        elif name == "rs-jwks":
+            print_jwks(settings)
         else:
-            rotate_secrets(settings, retire_old=command.retire_old)
+            register(settings, command.jwks)
     except (
         SettingsError,
         StartError,
         PrivateFileError,
+        RegistrationError,
         supervisor.ServerError,
         DPoPError,
     ) as error:
@@ -81,37 +88,27 @@ def rotate_keys(settings: Settings) -> None:
     print(f"the old one stays public for {keep_until - now} seconds")
 
 
-def list_secrets(settings: Settings) -> None:
-    """Show every version of every audience."""
-    secrets = _derivation_secrets(settings)
-    print("version  state        usable until          audience")
-    for audience in secrets.audiences():
-        for entry in secrets.read(audience):
-            until = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(entry.expires_at))
-            print(f"{entry.version:<8} {entry.state:<12} {until:<21} {audience}")
+def print_jwks(settings: Settings) -> None:
+    """Print the public keys of the resource server, made first if there are none."""
+    print(json.dumps(public_jwks(settings.rs_keys_directory), indent=1))
 
 
-def rotate_secrets(settings: Settings, *, retire_old: bool) -> None:
-    """Make a new version active for every audience of the issuer."""
-    secrets = _derivation_secrets(settings)
-    for audience in secrets.audiences():
-        version = secrets.rotate(audience, retire_old=retire_old)
-        old = "erased" if retire_old else "verified until its time is up"
-        print(f"{audience}: version {version} is active, the older one is {old}")
-    print(f"the resource server asks for them every {POLL_INTERVAL} seconds")
+def register(settings: Settings, path: str) -> None:
+    """Register the resource server with its public keys, at the authorization server.
 
-
-def _derivation_secrets(settings: Settings) -> DerivationSecrets:
+    :param path: of the file with the keys; ``-`` reads them from the standard input.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistrationError(f"--jwks: {path} cannot be read") from error
+    try:
+        jwks = parse_jwks(text)
+        check_jwks(jwks)
+    except RegistrationError as error:
+        raise RegistrationError(f"--jwks: {error}") from error
     database = Database(settings.database)
     database.create_schema()
-    secrets = DerivationSecrets(
-        database.engine,
-        load_row_encryption(settings.keys_directory),
-        issuer=settings.issuer_url,
-    )
-    if not secrets.audiences():
-        raise StartError(
-            f"no derivation secrets of {settings.issuer_url} in the database; "
-            "check --database and --issuer"
-        )
-    return secrets
+    register_resource_server(database.engine, jwks, resource=settings.resource_url)
+    database.close()
+    print(f"registered {demo_data.RESOURCE_SERVER_ID} for {settings.resource_url}")

@@ -28,6 +28,10 @@ _EPILOG = f"""\
 Each option is also an environment variable: --as-port is {ENVIRONMENT_PREFIX}AS_PORT,
 --bearer is {ENVIRONMENT_PREFIX}BEARER=on. An option on the command line wins.
 {ENVIRONMENT_PREFIX}DATABASE_KEY, 32 bytes in base64url, replaces the file database.key.
+
+The servers share no file: rs-jwks prints the public keys of the resource server, and
+register-resource-server tells them to the authorization server. Started together, they
+are registered. The derivation secrets are looked after with: dpop-ext secrets --help
 """
 
 _ON = ("on", "1", "true", "yes")
@@ -177,7 +181,14 @@ def _options() -> _Parser:
         "--keys",
         type=Path,
         metavar="DIR",
-        help="directory of the private keys (default: beside the database)",
+        help="directory of the issuer's private keys (default: beside the database)",
+    )
+    storage.add_argument(
+        "--rs-keys",
+        type=Path,
+        metavar="DIR",
+        help="directory of what the resource server keeps (default: the same place, "
+        "another name)",
     )
     storage.add_argument(
         "--clients",
@@ -223,23 +234,22 @@ def _build() -> _Parser:
     keys_commands.add_parser(
         "rotate", help=text, description=text, parents=[shared], allow_abbrev=False
     )
-    secrets = commands.add_parser(
-        "secrets", help="the derivation secrets of symmetric keys (their 'salt')"
+    text = "print the public keys of the resource server, to be registered"
+    commands.add_parser(
+        "rs-jwks", help=text, description=text, parents=[shared], allow_abbrev=False
     )
-    secrets_commands = secrets.add_subparsers(
-        dest="action", metavar="ACTION", required=True
+    text = "tell the authorization server the public keys of its resource server"
+    register = commands.add_parser(
+        "register-resource-server",
+        help=text,
+        description=text,
+        parents=[shared],
+        allow_abbrev=False,
     )
-    text = "show the versions and their states, never the secrets"
-    secrets_commands.add_parser(
-        "list", help=text, description=text, parents=[shared], allow_abbrev=False
-    )
-    text = "derive new keys from a new version; the old one is good for another day"
-    rotate = secrets_commands.add_parser(
-        "rotate", help=text, description=text, parents=[shared], allow_abbrev=False
-    )
-    rotate.add_argument(
-        "--retire-old",
-        action="store_true",
-        help="erase the older versions now: keys derived from them are refused",
+    register.add_argument(
+        "--jwks",
+        required=True,
+        metavar="FILE",
+        help="what rs-jwks printed; - reads it from the standard input",
     )
     return parser

@@ -7,7 +7,6 @@ from demo_server.models.base import Base
 from demo_server.models.browser_session import BrowserSession
 from demo_server.models.client import Client
 from demo_server.models.consent import Consent
-from demo_server.models.derivation_secret import DerivationSecret
 from demo_server.models.failed_attempt import FailedAttempt
 from demo_server.models.token import Token
 from demo_server.models.user import User
@@ -19,7 +18,6 @@ __all__ = [
     "BrowserSession",
     "Client",
     "Consent",
-    "DerivationSecret",
     "FailedAttempt",
     "Token",
     "User",

@@ -12,6 +12,7 @@ from demo_server import demo_data, json_errors, shared_stores, tls
 from demo_server.public_url import PublicURL
 from demo_server.resource_server import api
 from demo_server.resource_server.keyring import create_keyring
+from demo_server.resource_server_keys import load_keys
 from demo_server.settings import Settings
 from dpop_ext import ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
@@ -117,7 +118,7 @@ def create_token_finder(
         return IntrospectionTokenValidator(
             settings.introspection_url,
             client_id=demo_data.RESOURCE_SERVER_ID,
-            client_secret=demo_data.RESOURCE_SERVER_SECRET,
+            signing_key=load_keys(settings.rs_keys_directory)[0],
             issuer=settings.issuer_url,
             audience=settings.resource_url,
             post=fetch,

@@ -7,8 +7,8 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from demo_server import tls
-from demo_server.resource_server_keys import CLIENT_ID, load_keys
+from demo_server import demo_data, tls
+from demo_server.resource_server_keys import load_keys
 from demo_server.settings import Settings
 from dpop_ext.resource_server import HTTPKeyringSource, KeyringRequest, KeySource
 from dpop_ext.resource_server.transport import Answer, ask
@@ -35,11 +35,11 @@ def create_keyring(
     """
     if settings.symmetric == "off":
         return None
-    signing, decryption = load_keys(settings.keys_directory)
+    signing, decryption = load_keys(settings.rs_keys_directory)
     request = KeyringRequest(
         f"{settings.issuer_url}/keyring",
         issuer=settings.issuer_url,
-        client_id=CLIENT_ID,
+        client_id=demo_data.RESOURCE_SERVER_ID,
         signing_key=signing,
         post=_post(settings, fetch),
         clock=clock,
@@ -50,7 +50,7 @@ def create_keyring(
         audience=settings.resource_url,
         private_keys=[decryption],
         jwks=jwks,
-        cache=settings.keys_directory / f"keyring-{name}.jwe",
+        cache=settings.rs_keys_directory / f"keyring-{name}.jwe",
         poll=POLL_INTERVAL,
         run=None if fetch is None else lambda task: task(),
         clock=clock,

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
+from joserfc.jwk import Key
+
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jose import parse_json_object
 from dpop_ext.core.recent import Recent
@@ -21,6 +23,7 @@ from dpop_ext.resource_server.claims import (
     optional_text,
     required_text,
 )
+from dpop_ext.resource_server.client_assertion import ClientAssertions
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
@@ -56,7 +59,10 @@ class IntrospectionTokenValidator(TokenFinder):
 
     :param endpoint: the introspection endpoint: https, or http to a loopback address.
     :param client_id: of this resource server at the authorization server.
-    :param client_secret: sent by HTTP Basic authentication.
+    :param client_secret: sent by HTTP Basic authentication; or
+    :param signing_key: private key that signs an assertion for each request
+        (``private_key_jwt``), so that the two servers share no secret.
+    :param signing_algorithm: signature algorithm of *signing_key*.
     :param issuer: identifier of the authorization server. An answer that names another
         is refused.
     :param audience: this resource server's own identifier, which must be in ``aud``.
@@ -76,7 +82,8 @@ class IntrospectionTokenValidator(TokenFinder):
     :param post: sends the request.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
-    :raises ValueError: *endpoint* is plain http; both *jwks* and *jwks_uri*; an
+    :raises ValueError: *endpoint* is plain http; not exactly one of *client_secret* and
+        *signing_key*, or that is no private key; both *jwks* and *jwks_uri*; an
         algorithm that is unknown, ``none`` or a MAC; *remember* is negative; or
         *rate* is less than 1.
     """
@@ -86,7 +93,9 @@ class IntrospectionTokenValidator(TokenFinder):
         endpoint: str,
         *,
         client_id: str,
-        client_secret: str,
+        client_secret: str | None = None,
+        signing_key: Key | None = None,
+        signing_algorithm: str = "ES256",
         issuer: str,
         audience: str,
         jwks: KeySource | Mapping[str, Any] | None = None,
@@ -100,10 +109,20 @@ class IntrospectionTokenValidator(TokenFinder):
         self.endpoint = require_secure_url(endpoint)
         self.issuer = issuer
         self.audience = audience
-        self._headers = {
-            "Authorization": _basic(client_id, client_secret),
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
+        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._assertions: ClientAssertions | None = None
+        if (client_secret is None) == (signing_key is None):
+            raise ValueError("either client_secret or signing_key is needed")
+        if client_secret is not None:
+            self._headers["Authorization"] = _basic(client_id, client_secret)
+        if signing_key is not None:
+            self._assertions = ClientAssertions(
+                client_id,
+                issuer=issuer,
+                signing_key=signing_key,
+                algorithm=signing_algorithm,
+                clock=clock,
+            )
         self._client_id = client_id
         self._signature: IssuerSignature | None = None
         if jwks is not None or jwks_uri is not None:
@@ -167,9 +186,11 @@ class IntrospectionTokenValidator(TokenFinder):
         return self._read_claims(claims)
 
     def _introspect(self, text: str) -> dict[str, Any]:
-        form = urlencode({"token": text, "token_type_hint": "access_token"})
+        form = {"token": text, "token_type_hint": "access_token"}
+        if self._assertions is not None:
+            form |= self._assertions.parameters()
         answer = self._post(
-            self.endpoint, data=form.encode("ascii"), headers=self._headers
+            self.endpoint, data=urlencode(form).encode("ascii"), headers=self._headers
         )
         if self._signature is None:
             return parse_json_object(answer, max_structural=_MAX_STRUCTURAL)

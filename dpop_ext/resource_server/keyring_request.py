@@ -9,14 +9,10 @@ from urllib.parse import urlencode
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import b64url_encode, sign_compact
-from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.resource_server.client_assertion import ClientAssertions
 from dpop_ext.resource_server.transport import Answer, ask, require_secure_url
 from dpop_ext.symmetric.keyring import KEYRING_MEDIA_TYPE, NONCE_LENGTH
-
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: Seconds for which an assertion is good.
-_ASSERTION_LIFETIME = 60
 
 
 class KeyringRequest:
@@ -45,15 +41,16 @@ class KeyringRequest:
         post: Callable[..., Answer] = ask,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if algorithm not in ALGORITHMS or not signing_key.is_private:
-            raise ValueError("a private key and an asymmetric algorithm are needed")
         self._endpoint = require_secure_url(endpoint)
         self.issuer = issuer
-        self._client_id = client_id
-        self._key = signing_key
-        self._algorithm = algorithm
+        self._assertions = ClientAssertions(
+            client_id,
+            issuer=issuer,
+            signing_key=signing_key,
+            algorithm=algorithm,
+            clock=clock,
+        )
         self._post = post
-        self._clock = clock
 
     def send(self, *, etag: str | None) -> tuple[str, Answer]:
         """Ask, and return the nonce of the request with the answer.
@@ -62,11 +59,7 @@ class KeyringRequest:
         :raises OSError: there was no answer.
         """
         nonce = b64url_encode(secrets.token_bytes(NONCE_LENGTH))
-        form = {
-            "client_assertion_type": _ASSERTION_TYPE,
-            "client_assertion": self._assertion(),
-            "nonce": nonce,
-        }
+        form = {**self._assertions.parameters(), "nonce": nonce}
         headers = {
             "Accept": KEYRING_MEDIA_TYPE,
             "Content-Type": "application/x-www-form-urlencoded",
@@ -75,18 +68,3 @@ class KeyringRequest:
             headers["If-None-Match"] = etag
         data = urlencode(form).encode("ascii")
         return nonce, self._post(self._endpoint, data=data, headers=headers)
-
-    def _assertion(self) -> str:
-        now = int(self._clock())
-        header = {"alg": self._algorithm, "typ": "JWT"}
-        if self._key.kid:
-            header["kid"] = self._key.kid
-        claims = {
-            "iss": self._client_id,
-            "sub": self._client_id,
-            "aud": self.issuer,
-            "iat": now,
-            "exp": now + _ASSERTION_LIFETIME,
-            "jti": secrets.token_urlsafe(16),
-        }
-        return sign_compact(header, claims, self._key)

@@ -7,13 +7,13 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 from sqlalchemy import NullPool, create_engine
-from sqlalchemy.orm import Session
 
-from demo_server import resource_server, resource_server_keys
-from demo_server.derivation_secrets import DerivationSecrets
-from demo_server.models import Client
-from demo_server.row_encryption import load_row_encryption
+from demo_server import resource_server
+from demo_server.derivation_secrets import open_secrets
+from demo_server.registration import register_resource_server
+from demo_server.resource_server_keys import public_jwks
 from dpop_ext.core.jose import b64url_decode, parse_compact_jws
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.derivation import symmetric_key
 from tests.demo.parties import CONFIDENTIAL, basic, code_form
 from tests.fuzz.servers import Servers, joined, sign, written
@@ -91,25 +91,19 @@ def ask(
 def other_resource_server(servers: Servers, url: str) -> Any:
     """Start another resource server, which gets the secrets of its own audience."""
     settings = dataclasses.replace(servers.settings, resource=url)
-    directory = settings.keys_directory
     engine = create_engine(settings.database, poolclass=NullPool)
-    with Session(engine) as session, session.begin():
-        # With the keys of the first one, which has asked for its secrets by now.
-        client = session.get_one(Client, resource_server_keys.CLIENT_ID)
-        client.client_metadata = resource_server_keys.metadata(directory, resource=url)
+    # With the keys of the first one, which has asked for its secrets by now.
+    jwks = public_jwks(settings.rs_keys_directory)
+    register_resource_server(engine, jwks, resource=url)
     return resource_server.create_app(
         settings, fetch=servers.fetch, clock=servers.clock
     )
 
 
-def derivation_secrets(servers: Servers) -> DerivationSecrets:
+def derivation_secrets(servers: Servers) -> SQLAudienceSecrets:
     """Return the derivation secrets, as whoever has database and key file has them."""
-    return DerivationSecrets(
-        create_engine(servers.settings.database, poolclass=NullPool),
-        load_row_encryption(servers.settings.keys_directory),
-        issuer=servers.settings.issuer_url,
-        clock=servers.clock,
-    )
+    engine = create_engine(servers.settings.database, poolclass=NullPool)
+    return open_secrets(servers.settings, engine, clock=servers.clock)
 
 
 def derive(servers: Servers, token: str, *, audience: str | None = None) -> bytes:
@@ -117,7 +111,8 @@ def derive(servers: Servers, token: str, *, audience: str | None = None) -> byte
     audience = audience or servers.settings.resource_url
     claims = claims_of(token)
     dsk = claims["cnf"]["dsk"]
-    ring = derivation_secrets(servers).read(audience)
+    ring = derivation_secrets(servers).load(audience)
+    assert ring is not None
     secret = ring.find(dsk["v"], now=servers.now).secret
     assert secret is not None
     return symmetric_key(

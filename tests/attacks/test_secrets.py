@@ -99,14 +99,13 @@ def test_no_secret_in_logs_answers_or_database(
 ) -> None:
     with running(tmp_path, ec_key) as servers, Log(level) as log:
         flow = Flow(servers)
-        ring = derivation_secrets(servers).read(servers.settings.resource_url)
+        ring = derivation_secrets(servers).peek(servers.settings.resource_url)
         keys = [servers.signing_key, servers.key, flow.key]
         hidden = [entry.secret.reveal() for entry in ring if entry.secret is not None]
         hidden += [flow.secret]
         private = [str(key.as_dict(private=True)["d"]).encode() for key in keys]
         texts = [
             demo_data.CONFIDENTIAL_SECRET,
-            demo_data.RESOURCE_SERVER_SECRET,
             demo_data.PASSWORD,
             flow.token,
             flow.refresh_token,

@@ -89,7 +89,7 @@ def test_a_new_nonce_secret_makes_up_for_a_lost_memory(strict_servers: Servers) 
     servers.api("GET", "/api/accounts", token)
     proof = prove_symmetrically(servers, key, token)
     assert ask(servers, token, proof).status == 200
-    nonces = servers.settings.keys_directory / "nonces-rs.json"
+    nonces = servers.settings.rs_keys_directory / "nonces.json"
     nonces.unlink()
     create_nonce_file(nonces)
     restarted = resource_server.create_app(

@@ -13,10 +13,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask.testing import FlaskClient
 from joserfc.jwk import ECKey
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from demo_server import authorization_server, demo_data, resource_server
 from demo_server.first_start import prepare, prepare_resource_server
+from demo_server.models import Client
+from demo_server.passwords import hash_password
+from demo_server.registration import register_resource_server
+from demo_server.resource_server_keys import public_jwks
 from demo_server.settings import Settings
 from dpop_ext.core.proof import make_proof
 from tests.conftest import Clock
@@ -32,7 +38,8 @@ def basic(client_id: str, secret: str) -> dict[str, str]:
 
 
 CONFIDENTIAL = basic("demo-confidential", demo_data.CONFIDENTIAL_SECRET)
-RESOURCE_SERVER = basic(demo_data.RESOURCE_SERVER_ID, demo_data.RESOURCE_SERVER_SECRET)
+#: A second resource server for the same tokens, whose requests are easily made.
+RESOURCE_SERVER = basic("tests-resource-server", "tests-resource-server-secret")
 
 
 @dataclass(kw_only=True)
@@ -45,8 +52,9 @@ class Parties:
     nonces: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        prepare(self.settings)
+        prepare(self.settings, clock=self.clock)
         prepare_resource_server(self.settings)
+        register(self.settings)
         self.as_app = authorization_server.create_app(self.settings, clock=self.clock)
         self.rs_app = resource_server.create_app(
             self.settings, fetch=self.fetch, clock=self.clock
@@ -175,6 +183,26 @@ class Parties:
             "client_id": "demo-public",
         }
         return self.token(form, **arguments)
+
+
+def register(settings: Settings) -> None:
+    """Register the resource server, as an operator does, and one for the tests."""
+    engine = create_engine(settings.database, poolclass=NullPool)
+    resource = settings.resource_url
+    jwks = public_jwks(settings.rs_keys_directory)
+    register_resource_server(engine, jwks, resource=resource)
+    metadata = {
+        "token_endpoint_auth_method": "client_secret_basic",
+        "resource_server_audiences": [resource],
+    }
+    with Session(engine) as session, session.begin():
+        session.merge(
+            Client(
+                client_id="tests-resource-server",
+                secret_hash=hash_password("tests-resource-server-secret"),
+                client_metadata=metadata,
+            )
+        )
 
 
 def code_form(code: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demo_server import demo_data
+from demo_server.resource_server_keys import load_keys
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server import IntrospectionTokenValidator, RemoteKeys
 from tests.demo.parties import Parties
@@ -18,7 +19,7 @@ def test_a_resource_server_can_ask_for_signed_answers(parties: Parties) -> None:
     find = IntrospectionTokenValidator(
         metadata["introspection_endpoint"],
         client_id=demo_data.RESOURCE_SERVER_ID,
-        client_secret=demo_data.RESOURCE_SERVER_SECRET,
+        signing_key=load_keys(parties.settings.rs_keys_directory)[0],
         issuer=issuer,
         audience=parties.settings.resource_url,
         jwks=RemoteKeys(metadata["jwks_uri"], fetch=parties.fetch, clock=parties.clock),

@@ -47,6 +47,7 @@ OPTIONS: dict[str, tuple[list[str], object]] = {
     "NONCE": (["--nonce", "off"], "off"),
     "DATABASE": (["--database", "sqlite:///x"], "sqlite:///x"),
     "KEYS": (["--keys", "k"], Path("k")),
+    "RS_KEYS": (["--rs-keys", "r"], Path("r")),
     "CLIENTS": (["--clients", "c.json"], Path("c.json")),
     "ACCESS_TOKEN_LIFETIME": (["--access-token-lifetime", "5"], 5),
     "SYMMETRIC": (["--symmetric", "off"], "off"),

@@ -22,11 +22,19 @@ def postgres() -> Iterator[engines.PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # With the key of what is in the database.
+    return tmp_path_factory.mktemp("keys")
+
+
 @pytest.fixture
 def parties(
-    postgres: engines.PostgresServer, tmp_path: Path, clock: Clock, ec_key: ECKey
+    postgres: engines.PostgresServer, directory: Path, clock: Clock, ec_key: ECKey
 ) -> Parties:
-    settings = Settings(database=postgres.url, keys=tmp_path / "keys")
+    settings = Settings(
+        database=postgres.url, keys=directory / "as", rs_keys=directory / "rs"
+    )
     return Parties(settings=settings, clock=clock, key=ec_key)
 
 

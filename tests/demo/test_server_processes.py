@@ -272,33 +272,82 @@ def test_rotated_signing_keys_leave_old_tokens_good(demo_server: DemoServer) -> 
 def test_the_operator_sees_and_rotates_derivation_secrets(
     demo_server: DemoServer,
 ) -> None:
-    environ = demo_server.environment
-    audience = demo_server.settings.resource_url
-    done = run("secrets", "rotate", environ=environ)
-    assert done.returncode == 0, done.stderr
-    newest = int(done.stdout.split("version ")[1].split()[0])
-    listed = run("secrets", "list", environ=environ).stdout.splitlines()
-    states = {int(line.split()[0]): line.split()[1] for line in listed[1:]}
-    assert (states[newest - 1], states[newest]) == ("verify_only", "active")
-    assert all(line.endswith(audience) for line in listed[1:])
-    done = run("secrets", "rotate", "--retire-old", environ=environ)
-    assert "erased" in done.stdout
-    listed = run("secrets", "list", environ=environ).stdout.splitlines()
-    states = {int(line.split()[0]): line.split()[1] for line in listed[1:]}
-    assert (states[newest], states[newest + 1]) == ("retired", "active")
+    def operate(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "dpop_ext", "secrets", *arguments],
+            env=demo_server.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def states() -> list[str]:
+        (found,) = json.loads(operate("list", "--json"))
+        assert found["audience"] == demo_server.settings.resource_url
+        assert found["issuer"] == demo_server.settings.issuer_url
+        return [version["state"] for version in found["versions"]]
+
+    with open_session(demo_server) as client:
+        url = f"{demo_server.rs_url}/api/accounts"
+        assert client.get(url).status_code == 200
+        assert states() == ["active"]
+        operate("rotate")
+        assert states() == ["active", "pending"]
+        operate("revoke", "1", "--yes")
+        assert states() == ["revoked", "pending"]
+        # Before and after the resource server knows.
+        for _ in range(20):
+            assert client.get(url).status_code == 200
 
 
-def test_rotating_the_secrets_of_an_unknown_issuer_is_refused(
-    demo_server: DemoServer,
+def test_the_servers_share_no_file_and_no_database(demo_server: DemoServer) -> None:
+    processes = demo_server._processes
+    environs = {
+        role: Path(f"/proc/{process.pid}/environ").read_bytes()
+        for role, process in processes.items()
+    }
+    directory = demo_server.settings.rs_keys_directory
+    assert str(directory).encode() in environs["rs"]
+    assert str(directory).encode() not in environs["as"]
+    database = demo_server.settings.database.removeprefix("sqlite:///").encode()
+    assert database in environs["as"]
+    assert database not in environs["rs"]
+    keys = str(demo_server.settings.keys_directory).encode()
+    assert keys not in environs["rs"]
+
+
+def test_the_keys_of_a_resource_server_are_registered_by_command(
+    demo_server: DemoServer, tmp_path: Path
 ) -> None:
-    done = run(
-        "secrets",
-        "rotate",
-        "--issuer=https://x.example",
-        environ=demo_server.environment,
-    )
-    assert done.returncode == 1
-    assert "no derivation secrets of https://x.example" in done.stderr
+    environ = {**demo_server.environment, "DPOP_DEMO_RS_KEYS": str(tmp_path)}
+    shown = run("rs-jwks", environ=environ)
+    assert shown.returncode == 0, shown.stderr
+    keys = json.loads(shown.stdout)["keys"]
+    assert {key["use"] for key in keys} == {"sig", "enc"}
+    assert not any("d" in key for key in keys)
+    file = tmp_path / "public.jwks"
+    file.write_text(shown.stdout)
+    database = f"sqlite:///{tmp_path}/other.sqlite3"
+    environ |= {"DPOP_DEMO_DATABASE": database}
+    done = run("register-resource-server", "--jwks", str(file), environ=environ)
+    assert done.returncode == 0, done.stderr
+    resource = demo_server.settings.resource_url
+    assert done.stdout == f"registered demo-resource-server for {resource}\n"
+    private = (tmp_path / "resource-server.json").read_text()
+    for content, reason in (
+        ('{"keys": ' + private + "}", "a private key"),
+        ("{", "not JSON"),
+        ("[]", "not a JWK Set"),
+        ('{"keys": [' + json.dumps(keys[0]) + "]}", 'one key with "use": "sig"'),
+    ):
+        file.write_text(content)
+        done = run("register-resource-server", "--jwks", str(file), environ=environ)
+        assert done.returncode == 1
+        assert f"--jwks: {reason}" in done.stderr
+    done = run("register-resource-server", "--jwks", "nowhere", environ=environ)
+    assert "--jwks: nowhere cannot be read" in done.stderr
 
 
 def get_code(server: DemoServer) -> str:

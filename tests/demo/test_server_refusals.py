@@ -60,7 +60,7 @@ REFUSALS: dict[str, tuple[Ask, int, str]] = {
     "introspection of nothing": (
         post("/introspect", {}, RESOURCE_SERVER),
         400,
-        "invalid_request, client 'demo-resource-server', protocol.introspect endpoint",
+        "invalid_request, client 'tests-resource-server', protocol.introspect endpoint",
     ),
     "revocation with a wrong secret": (
         post("/revoke", {"token": "x"}, basic("demo-confidential", "wrong")),

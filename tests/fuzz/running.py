@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,10 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import (
-    first_start,
     passwords,
     shared_stores,
 )
 from demo_server.database import Database
-from demo_server.derivation_secrets import DerivationSecrets
 from demo_server.settings import Settings
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.conftest import Clock
@@ -75,8 +72,6 @@ def running(directory: Path, key: ECKey, **options: Any) -> Iterator[Servers]:
         passwords._hash_of_nobody.cache_clear()
         patch.setattr(shared_stores, "open_replay_store", make_store)
         patch.setattr(Database, "__init__", connect_and_remember)
-        at_this_time = functools.partial(DerivationSecrets, clock=clock)
-        patch.setattr(first_start, "DerivationSecrets", at_this_time)
         servers = Servers(settings=settings, clock=clock, key=key, stores=stores)
         yield servers
         servers.close()

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.jose import b64url_encode, parse_compact_jws, verify_signature
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import IntrospectionTokenValidator
@@ -261,3 +262,48 @@ def test_a_request_with_a_bad_proof_causes_no_introspection(
     headers = [("Authorization", "DPoP opaque"), ("DPoP", world.proof("other"))]
     assert send(protected, Request(headers=headers).environ()).status == 401
     assert not server.requests
+
+
+@pytest.mark.requirement("J-4")
+def test_the_server_can_sign_who_it_is(
+    world: World, server: Server, ec_key: ECKey
+) -> None:
+    find = IntrospectionTokenValidator(
+        ENDPOINT,
+        client_id="api:1",
+        signing_key=ec_key,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        post=server,
+        clock=world.clock,
+    )
+    assertions = []
+    for token in "one", "two":
+        find(token)
+        _, data, headers = server.requests[-1]
+        assert "Authorization" not in headers
+        form = {name: value for name, (value,) in parse_qs(data.decode()).items()}
+        assert form["token"] == token
+        jws = parse_compact_jws(form["client_assertion"], max_length=4096)
+        verify_signature(jws, ec_key, algorithm="ES256")
+        assertions.append(jws.payload)
+    assert assertions[0]["jti"] != assertions[1]["jti"]
+    assert {name: assertions[0][name] for name in ("iss", "sub", "aud", "exp")} == {
+        "iss": "api:1",
+        "sub": "api:1",
+        "aud": ISSUER,
+        "exp": world.clock.now + 60,
+    }
+
+
+@pytest.mark.parametrize("neither_or_both", [{}, {"client_secret": "s"}])
+def test_one_way_to_say_who_it_is_is_needed(
+    neither_or_both: dict[str, str], ec_key: ECKey
+) -> None:
+    values: dict[str, Any] = dict(neither_or_both)
+    if values:
+        values["signing_key"] = ec_key
+    with pytest.raises(ValueError, match="either"):
+        IntrospectionTokenValidator(
+            ENDPOINT, client_id="api", issuer=ISSUER, audience=AUDIENCE, **values
+        )
