@@ -310,3 +310,36 @@ def test_an_unknown_algorithm_is_named_in_no_policy() -> None:
         ProofPolicy(algorithms=("ML-DSA-66",))
     assert "has_ml_dsa" not in repr(POLICY)
     assert json.dumps(POLICY.algorithms).count("ML-DSA") == 3
+
+
+@pytest.mark.requirement("R2303")
+def test_no_signature_is_verified_for_what_is_refused_anyway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = ml_dsa.generate("ML-DSA-87")
+    proof = make(key)
+    head, _, _ = proof.rpartition(".")
+    verified = []
+
+    class Native:
+        def verify(self, signature: bytes, _message: bytes) -> None:
+            verified.append(len(signature))
+
+    monkeypatch.setattr(ml_dsa, "_public_key", lambda _: Native())
+    refused = [
+        make(key, claims={"x": "a" * 4000}),
+        with_jwk(key, x="a" * 2000),
+        with_jwk(key, pub=b64url_encode(key.public[:-1])),
+        with_jwk(key, alg="ML-DSA-65"),
+        with_jwk(key, priv="A" * 43),
+        make(key, header=json_segment({"typ": "JWT", "alg": key.alg})),
+        f"{head}.{b64url_encode(bytes(4626))}",
+        f"{head}.{b64url_encode(bytes(4628))}",
+        f"{head}.AAAA",
+    ]
+    for each in refused:
+        with pytest.raises(ProofError):
+            verify(each)
+    assert verified == []
+    verify(proof)
+    assert verified == [4627]

@@ -11,6 +11,9 @@ from dpop_ext.resource_server import failure_limit
 from tests.fuzz.running import Log, running
 from tests.fuzz.servers import Servers
 
+#: By what nonces are: one of the servers takes long proofs in its forms, too.
+POST_QUANTUM = {"off": "off", "required": "on"}
+
 
 def is_plain(line: str) -> bool:
     return line.isascii() and line.isprintable()
@@ -25,7 +28,12 @@ def servers(
     directory = tmp_path_factory.mktemp("fuzz")
     with (
         pytest.MonkeyPatch.context() as patch,
-        running(directory, ec_key, nonce=request.param) as servers,
+        running(
+            directory,
+            ec_key,
+            nonce=request.param,
+            post_quantum=POST_QUANTUM[request.param],
+        ) as servers,
         Log() as log,
     ):
         # Behind the limit there would be nothing to see.
