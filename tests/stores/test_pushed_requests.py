@@ -126,6 +126,13 @@ class TestRedis(SharedPushedRequestStoreContract):
 
 
 @pytest.mark.requirement("J-7")
+class TestValkey(TestRedis):
+    @pytest.fixture(autouse=True)
+    def _use(self, valkey: RedisServer) -> None:
+        self.redis = valkey
+
+
+@pytest.mark.requirement("J-7")
 class TestRedisCluster(SharedPushedRequestStoreContract):
     recovery = 10
 

@@ -16,7 +16,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.stores.pushed_requests_contract import make_request
 from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
 from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
-from tests.engines import RedisServer, free_ports, redis_server
+from tests.engines import RedisServer, find_redis, free_ports, redis_server
 from tests.integrations.reverse_proxy import write_certificate
 
 NOW = 1_790_000_000
@@ -39,6 +39,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(directory: Path, port: int) -> Iterator[RedisServer]:
+    if b"tls-cert-file" not in find_redis().read_bytes():
+        pytest.skip("this Redis was built without TLS")
     options = (
         f"--tls-port {port} --tls-auth-clients no "
         f"--tls-cert-file {directory}/certificate.pem "
