@@ -5,26 +5,16 @@ from __future__ import annotations
 import pytest
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-pytest_plugins = ["tests.plugins.requirement", "tests.plugins.skips", "pytester"]
+from dpop_ext.testing.clock import FakeClock as Clock
 
+__all__ = ["Clock"]
 
-class Clock:
-    """Seconds since the epoch, which pass only when the test says so."""
-
-    def __init__(self, start: float = 1_790_000_000) -> None:
-        self._time = start
-
-    def __call__(self) -> float:
-        return self._time
-
-    @property
-    def now(self) -> int:
-        """Whole seconds since the epoch."""
-        return int(self._time)
-
-    def advance(self, seconds: float) -> None:
-        """Let *seconds* pass; a negative number sets the clock back."""
-        self._time += seconds
+pytest_plugins = [
+    "tests.plugins.requirement",
+    "tests.plugins.skips",
+    "dpop_ext.testing.plugin",
+    "pytester",
+]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 ::
 
     L7  __main__
-    L6  cli
+    L6  cli   testing
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
     L3  verifier   symmetric_verifier   ticket_verifier   tickets   verified_proof
@@ -62,6 +62,10 @@ PARTS = {
     ),
     "migrations": Part(level=5, third_party=frozenset({"alembic", "sqlalchemy"})),
     # Each module is loaded with its command; `test_group` looks at what that costs.
+    "testing": Part(
+        level=6,
+        third_party=JOSE | {"authlib", "flask", "pytest", "werkzeug"},
+    ),
     "cli": Part(
         level=6,
         third_party=JOSE | {"click", "requests", "sqlalchemy"},

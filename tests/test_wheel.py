@@ -47,7 +47,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "requests": (REQUESTS,),
     "session": ("filelock", "keyring"),
     "sql": (SQL,),
-    "testing": ("pytest",),
+    "testing": ("dpop_ext.testing", "dpop_ext.testing.plugin"),
     "test": (FLASK, REQUESTS, SQL, "hypothesis", "pytest"),
 }
 
