@@ -32,6 +32,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError
+from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, claims
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
 from dpop_ext.verifier import ProofVerifier
@@ -116,6 +117,7 @@ class DPoP(KeyBinding, AudienceSelection):
                 ),
                 "dpop_symmetric_key_encryption_enc_values_supported": list(ENCODINGS),
                 "dpop_symmetric_same_key_allowed": self.symmetric.same_key,
+                "dpop_sym_conformance": claims(AUTHORIZATION_SERVER),
             }
             if self.symmetric.derives:
                 metadata["dpop_symmetric_kdf_values_supported"] = list(KEY_DERIVATIONS)

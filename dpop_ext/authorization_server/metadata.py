@@ -15,6 +15,7 @@ from dpop_ext.authorization_server.key_recipient import (
 )
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
+from dpop_ext.symmetric.conformance import TARGETS, claims
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, OPTIONAL_KEY_ALGORITHMS
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
@@ -59,6 +60,7 @@ class AuthorizationServerMetadata(dict[str, Any]):
         "dpop_symmetric_kdf_values_supported",
         "dpop_symmetric_keyring_endpoint",
         "dpop_symmetric_same_key_allowed",
+        "dpop_sym_conformance",
         "pushed_authorization_request_endpoint",
         "require_pushed_authorization_requests",
     )
@@ -100,6 +102,10 @@ class AuthorizationServerMetadata(dict[str, Any]):
     def validate_dpop_symmetric_same_key_allowed(self) -> None:
         """Whether a symmetric key may be encrypted for the key that signs proofs."""
         self._validate_boolean("dpop_symmetric_same_key_allowed")
+
+    def validate_dpop_sym_conformance(self) -> None:
+        """URIs of the profile's targets to which conformance is claimed."""
+        self._validate_names("dpop_sym_conformance", claims(TARGETS))
 
     def validate_pushed_authorization_request_endpoint(self) -> None:
         """Where clients push authorization requests to: an https URL."""

@@ -13,6 +13,10 @@ from dpop_ext.errors import DPoPError
 #: Module and one line of help of each command. The module has an object of the
 #: command's name that is one of click's commands.
 COMMANDS: Final = {
+    "conformance": (
+        "dpop_ext.cli.conformance",
+        "Check servers against the symmetric profile.",
+    ),
     "doctor": ("dpop_ext.cli.doctor", "Check a deployment, and say what to change."),
     "explain": ("dpop_ext.cli.explain", "Check a proof, and say what is wrong."),
     "keygen": ("dpop_ext.cli.keys", "Make the private key of a client."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dpop_ext.symmetric.conformance import RESOURCE_SERVER, claims
 from dpop_ext.verifier import ProofVerifier
 
 
@@ -52,4 +53,5 @@ def protected_resource_metadata(
         document["dpop_response_signing_supported"] = signs_answers
         if paths := list(asymmetric_paths):
             document["dpop_asymmetric_required_paths"] = paths
+        document["dpop_sym_conformance"] = claims(RESOURCE_SERVER)
     return document

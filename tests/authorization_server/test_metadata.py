@@ -15,6 +15,7 @@ from dpop_ext.authorization_server import (
 )
 from dpop_ext.authorization_server.metadata import metadata_path
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, claims
 from tests.authorization_server.simulator import ISSUER, Prover
 from tests.authorization_server.symmetric_parts import Secrets
 
@@ -87,7 +88,7 @@ def test_the_document_is_found_for_an_issuer_with_or_without_a_path(
     assert sim.token(form, bad).get_json()["error"] == "invalid_dpop_proof"
 
 
-@pytest.mark.requirement("R1704")
+@pytest.mark.requirement("R1704", "R1707")
 def test_symmetric_members_are_there_when_keys_are_issued(
     make_sim: Any, clock: Any
 ) -> None:
@@ -105,6 +106,7 @@ def test_symmetric_members_are_there_when_keys_are_issued(
         "dpop_symmetric_key_encryption_enc_values_supported": ["A256GCM", "A128GCM"],
         "dpop_symmetric_kdf_values_supported": ["dpop-sym/1"],
         "dpop_symmetric_same_key_allowed": True,
+        "dpop_sym_conformance": claims(AUTHORIZATION_SERVER),
     }
 
 

@@ -1,0 +1,175 @@
+"""``dpop-ext conformance``: tries a running pair of servers, and says what holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+import requests
+
+from dpop_ext.cli.conformance_checks import issuance, metadata, proofs, refusals
+from dpop_ext.cli.conformance_checks.issuance import Issued
+from dpop_ext.cli.conformance_checks.pair import Pair
+from dpop_ext.cli.conformance_checks.prover import Prover
+from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.output import json_option, print_json
+from dpop_ext.core.target import is_secure
+from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, RESOURCE_SERVER, claims
+
+SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
+
+_STYLES = {"passed": "green", "failed": "red", "skipped": "bright_black"}
+
+
+def _secure(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None and not is_secure(value):
+        raise click.BadParameter("https is needed (http for loopback only)")
+    return value
+
+
+@click.command()
+@click.option(
+    "--as",
+    "issuer",
+    metavar="URL",
+    required=True,
+    callback=_secure,
+    help="Issuer identifier of the authorization server.",
+)
+@click.option(
+    "--rs",
+    "resource",
+    metavar="URL",
+    required=True,
+    callback=_secure,
+    help="Identifier of the resource server: the audience of its tokens.",
+)
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=_secure,
+    help="What a GET with a token is served at; by default the identifier.",
+)
+@click.option(
+    "--client-id",
+    metavar="ID",
+    required=True,
+    help="A client of the issuer with the grant client_credentials; its secret is in "
+    f"{SECRET_VARIABLE}.",
+)
+@click.option("--client-secret", envvar=SECRET_VARIABLE, hidden=True)
+@click.option("--scope", metavar="SCOPE", help="What the token may do.")
+@json_option
+def conformance(
+    *,
+    issuer: str,
+    resource: str,
+    url: str | None,
+    client_id: str,
+    client_secret: str | None,
+    scope: str | None,
+    as_json: bool,
+) -> None:
+    """Check a pair of servers against the DPoP Symmetric Profile 1.0, from outside.
+
+    It gets tokens and makes proofs, good and bad, and prints for each requirement that
+    it tried what the servers made of it. It ends with the claim of conformance that
+    this allows, or with what breaks it (exit code 1).
+    """
+    pair = Pair(
+        issuer=issuer,
+        resource=resource,
+        url=url or resource,
+        client_id=client_id,
+        client_secret=client_secret,
+        scope=scope,
+    )
+    trials = []
+    try:
+        for trial in try_pair(pair):
+            trials.append(trial)
+            if not as_json:
+                _print(trial)
+    except requests.RequestException as error:
+        raise Refusal(f"a server does not answer: {type(error).__name__}") from error
+    failed = [trial for trial in trials if trial.status == "failed"]
+    allowed = claims(conforming_targets(trials))
+    if as_json:
+        print_json(
+            {
+                "conforms": not failed,
+                "claims": allowed,
+                "trials": [trial.as_dict() for trial in trials],
+            }
+        )
+    else:
+        _conclude(trials, failed, allowed)
+    if failed:
+        sys.exit(1)
+
+
+def try_pair(pair: Pair) -> Iterator[Trial]:
+    """Yield what is tried, one after the other, for as long as it makes sense.
+
+    :raises requests.RequestException: a server does not answer.
+    """
+    yield from metadata.check_issuer(pair)
+    yield from metadata.check_resource(pair)
+    if not pair.token_endpoint:
+        return
+    found: list[Issued] = []
+    yield from issuance.check_issuance(pair, found)
+    yield from refusals.check_refusals(pair)
+    for issued in found:
+        prover = Prover(pair=pair, issued=issued)
+        proof = prover.proof(None, url=pair.token_endpoint, method="POST")
+        yield refusals.check_symmetric_proof(pair, proof)
+        yield from proofs.check_proofs(pair, issued)
+
+
+def conforming_targets(trials: Sequence[Trial]) -> list[str]:
+    """Return the targets of the servers that nothing speaks against.
+
+    A server conforms if all that is its doing does; so does what it makes.
+    """
+    targets = []
+    for party, own in (("as", AUTHORIZATION_SERVER), ("rs", RESOURCE_SERVER)):
+        tried = [trial for trial in trials if trial.party == party]
+        shown = {
+            TARGETS[name]
+            for trial in tried
+            if trial.status == "passed"
+            for name in trial.requirements
+        } | {own[0]}
+        if tried and not any(trial.status == "failed" for trial in tried):
+            targets += [target for target in own if target in shown]
+    return targets
+
+
+def _print(trial: Trial) -> None:
+    status = click.style(f"{trial.status:7}", fg=_STYLES[trial.status])
+    requirements = " ".join(trial.requirements)
+    click.echo(f"{status}  {requirements:24}  {trial.name}: {trial.seen}")
+
+
+def _conclude(
+    trials: Sequence[Trial], failed: Sequence[Trial], allowed: Sequence[str]
+) -> None:
+    counts = [
+        f"{sum(trial.status == status for trial in trials)} {status}"
+        for status in ("passed", "failed", "skipped")
+    ]
+    click.echo(f"\n{', '.join(counts)}")
+    if allowed:
+        click.echo("\nThis allows the claim (dpop_sym_conformance):")
+        for claim in allowed:
+            click.echo(f"  {claim}")
+    if failed:
+        click.echo("\nWhat breaks it, and what to change:")
+        for trial in failed:
+            text = f"{' '.join(trial.requirements)}, {trial.name}: {trial.advice}"
+            click.echo(click.wrap_text(text, 88, "  ", "    "))

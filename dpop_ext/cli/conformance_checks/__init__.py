@@ -1,0 +1,1 @@
+"""What ``dpop-ext conformance`` tries, each part in a module of its own."""

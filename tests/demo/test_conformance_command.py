@@ -1,0 +1,372 @@
+"""``dpop-ext conformance`` at the demo, as it is and with a fault each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner, Result
+from flask import Flask
+from joserfc.jwk import ECKey
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPHeaderDict, HTTPResponse
+
+from demo_server import demo_data
+from demo_server.supervisor import DemoServer
+from dpop_ext.authorization_server.random_values import RandomValues
+from dpop_ext.cli.conformance import conforming_targets, try_pair
+from dpop_ext.cli.conformance_checks.pair import Pair
+from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
+from dpop_ext.cli.group import dpop_ext
+from dpop_ext.symmetric import proof as symmetric_proof
+from dpop_ext.symmetric.conformance import (
+    AUTHORIZATION_SERVER,
+    PROFILE,
+    RESOURCE_SERVER,
+)
+from tests.conftest import Clock
+from tests.demo.parties import Parties
+from tests.documents.regions import DOCS
+from tests.plugins.requirement import RequirementList
+
+CLIENT = "demo-confidential"
+Fields = list[tuple[str, str]]
+
+
+class AppAdapter(HTTPAdapter):
+    """Sends requests to an app of this process."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__()
+        self._app = app
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        answer = self._app.test_client().open(
+            request.path_url,
+            method=request.method,
+            base_url=request.url.removesuffix(request.path_url),
+            headers=dict(request.headers),
+            data=request.body,
+        )
+        raw = HTTPResponse(
+            body=answer.data,
+            headers=HTTPHeaderDict(list(answer.headers)),
+            status=answer.status_code,
+        )
+        response = self.build_response(request, raw)
+        response._content = answer.data
+        return response
+
+
+@pytest.fixture
+def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
+    """The apps, at the present: the first secrets are made by the system's clock."""
+    clock.advance(int(time.time()) + 1 - clock())
+    return Parties.start(tmp_path, clock, ec_key)
+
+
+@pytest.fixture
+def pair(parties: Parties, clock: Clock) -> Iterator[Pair]:
+    with requests.Session() as http:
+        settings = parties.settings
+        http.mount(settings.issuer_url, AppAdapter(parties.as_app))
+        http.mount(settings.resource_url, AppAdapter(parties.rs_app))
+        yield Pair(
+            issuer=settings.issuer_url,
+            resource=settings.resource_url,
+            url=f"{settings.resource_url}/api/accounts",
+            client_id=CLIENT,
+            client_secret=demo_data.CONFIDENTIAL_SECRET,
+            scope="accounts",
+            clock=clock,
+            http=http,
+        )
+
+
+def failures(trials: list[Trial]) -> set[str]:
+    return {trial.name for trial in trials if trial.status == "failed"}
+
+
+def test_requirements_and_targets_are_those_of_the_list() -> None:
+    listed = RequirementList.read(DOCS / "requirements.toml").requirements
+    assert {name: listed[name].target for name in TARGETS} == TARGETS
+
+
+@pytest.mark.requirement("R1707")
+def test_the_demo_conforms(pair: Pair) -> None:
+    trials = list(try_pair(pair))
+    assert not failures(trials)
+    assert {trial.status for trial in trials} == {"passed"}
+    names = [trial.name for trial in trials]
+    assert len(set(names)) == len(names)
+    tried = {name for trial in trials for name in trial.requirements}
+    assert tried == set(TARGETS)
+    targets = conforming_targets(trials)
+    assert targets[0] == "AS"
+    assert "RS" in targets
+
+
+# --- servers with a fault
+
+
+def edit_answers(app: Flask, edit: Callable[[int, Fields, bytes], Any]) -> None:
+    """Let *edit* change status, header fields and body of every answer."""
+
+    def edited(response: Any) -> Any:
+        if response.is_json:
+            status, fields, body = edit(
+                response.status_code, list(response.headers), response.get_data()
+            )
+            response.status_code = status
+            response.headers.clear()
+            response.headers.extend([f for f in fields if f[0] != "Content-Length"])
+            response.set_data(body)
+        return response
+
+    app.after_request_funcs.setdefault(None, []).append(edited)
+
+
+def edit_fields(app: Flask, edit: Callable[[Fields], Fields]) -> None:
+    edit_answers(app, lambda status, fields, body: (status, edit(fields), body))
+
+
+def edit_body(app: Flask, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def edited(status: int, fields: Fields, body: bytes) -> Any:
+        return status, fields, json.dumps(edit(json.loads(body))).encode()
+
+    edit_answers(app, edited)
+
+
+def without(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda body: {name: body[name] for name in body if name not in names}
+
+
+def uncached(fields: Fields) -> Fields:
+    return [field for field in fields if field[0] != "Cache-Control"]
+
+
+def silent_about_macs(fields: Fields) -> Fields:
+    return [(name, value.replace("sym_algs", "macs")) for name, value in fields]
+
+
+def unaware(fields: Fields) -> Fields:
+    renamed = ("invalid_dpop_proof", "invalid_token")
+    return [(name, value.replace(*renamed)) for name, value in fields]
+
+
+ISSUER_FAULTS: dict[str, tuple[Callable[[Parties], None], set[str]]] = {
+    "another issuer in the metadata": (
+        lambda p: edit_body(
+            p.as_app, lambda b: b | {"issuer": "x"} if "issuer" in b else b
+        ),
+        {"issuer metadata"},
+    ),
+    "no list of key algorithms": (
+        lambda p: edit_body(
+            p.as_app, without("dpop_symmetric_key_encryption_alg_values_supported")
+        ),
+        {"symmetric members of the issuer"},
+    ),
+    "no claim": (
+        lambda p: edit_body(p.as_app, without("dpop_sym_conformance")),
+        {"claim of the issuer"},
+    ),
+    "the token type of Bearer": (
+        lambda p: edit_body(
+            p.as_app, lambda b: b | {"token_type": "Bearer"} if "token_type" in b else b
+        ),
+        {"token response"},
+    ),
+    "no key": (
+        lambda p: edit_body(p.as_app, without("cnf")),
+        {"token response"},
+    ),
+    "answers that may be cached": (
+        lambda p: edit_fields(p.as_app, uncached),
+        {"caching"},
+    ),
+    "other words for refusals": (
+        lambda p: edit_body(
+            p.as_app, lambda b: b | {"error": "server_error"} if "error" in b else b
+        ),
+        {
+            "parameter and claim that disagree",
+            "an encryption key with private members",
+            "a low-order encryption key",
+            "an RSA key of 1024 bits",
+            "an RSA exponent of 3",
+            "an n of 31 bytes",
+            "a key that must be and cannot",
+            "an Ed25519 key and no other to encrypt for",
+            "a symmetric proof at the token endpoint",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ISSUER_FAULTS)
+def test_a_fault_of_the_issuer_is_reported(
+    fault: str, pair: Pair, parties: Parties
+) -> None:
+    make, expected = ISSUER_FAULTS[fault]
+    if fault == "other words for refusals":
+        # A client that is told nothing of nonces has to bring one.
+        next(iter(try_pair(pair)))
+        pair.request_token({})
+    make(parties)
+    trials = list(try_pair(pair))
+    assert failures(trials) == expected
+    assert "AS" not in conforming_targets(trials)
+    for trial in trials:
+        assert bool(trial.advice) == (trial.status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (silent_about_macs, {"algorithms in the challenge"}),
+        (unaware, {"no typ", "HS384", "no ath", "another key", "no MAC"}),
+    ],
+)
+def test_a_fault_of_the_challenges_is_reported(
+    edit: Any, expected: set[str], pair: Pair, parties: Parties
+) -> None:
+    edit_fields(parties.rs_app, edit)
+    trials = list(try_pair(pair))
+    assert expected <= failures(trials)
+    assert "RS" not in conforming_targets(trials)
+    assert "AS" in conforming_targets(trials)
+
+
+@pytest.mark.parametrize(
+    "member", ["dpop_sym_conformance", "resource", "dpop_symmetric_modes_supported"]
+)
+def test_a_fault_of_the_resource_metadata_is_reported(
+    member: str, pair: Pair, parties: Parties
+) -> None:
+    edit_body(parties.rs_app, without(member))
+    trials = list(try_pair(pair))
+    (failed,) = [trial for trial in trials if trial.status == "failed"]
+    assert failed.party == "rs"
+    assert set(failed.requirements) <= {"R1705", "R1707"}
+
+
+def test_a_repeated_r_is_reported(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RandomValues, "draw", lambda _: bytes(range(32)))
+    assert failures(list(try_pair(pair))) == {"second token"}
+
+
+def accept_any_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    anything = SimpleNamespace(compare_digest=lambda *_: True)
+    monkeypatch.setattr(symmetric_proof, "hmac", anything)
+
+
+def accept_any_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = symmetric_proof._HEADER_MEMBERS | {"jwk", "jku", "x"}
+    monkeypatch.setattr(symmetric_proof, "_HEADER_MEMBERS", every)
+
+
+def accept_any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpop_ext.symmetric.verification.check_hash", lambda *_: None)
+
+
+def accept_any_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpop_ext.symmetric.verification.check_target", lambda *_: None)
+
+
+def accept_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpop_ext.stores.sql.SQLReplayStore.add", lambda *_, **__: True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (accept_any_mac, {"another key", "a MAC of 16 bytes"}),
+        (accept_any_header, {"jku in the header", "an unknown header member"}),
+        (accept_any_hash, {"the ath of another token"}),
+        (accept_any_target, {"another URL"}),
+        (accept_twice, {"a proof for the second time"}),
+    ],
+)
+def test_a_check_that_is_missing_is_reported(
+    fault: Any, expected: set[str], pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault(monkeypatch)
+    trials = list(try_pair(pair))
+    assert expected <= failures(trials)
+    assert "RS" not in conforming_targets(trials)
+
+
+def test_a_pair_that_does_not_share_a_secret_is_reported(
+    pair: Pair, parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "dpop_ext.symmetric.verification.symmetric_key", lambda *_, **__: bytes(32)
+    )
+    trials = list(try_pair(pair))
+    assert failures(trials) == {"a symmetric proof"}
+
+
+# --- the command
+
+
+def run(server: DemoServer, *arguments: str, **options: str) -> Result:
+    settings = server.settings
+    given = {
+        "--as": settings.issuer_url,
+        "--rs": settings.resource_url,
+        "--url": f"{settings.resource_url}/api/accounts",
+        "--client-id": CLIENT,
+        "--scope": "accounts",
+    } | options
+    words = [word for option in given.items() for word in option]
+    secret = {"DPOP_EXT_CLIENT_SECRET": demo_data.CONFIDENTIAL_SECRET}
+    command = ["conformance", *words, *arguments]
+    return CliRunner(env=secret).invoke(dpop_ext, command)
+
+
+def test_the_command_prints_trials_and_the_claim(demo_server: DemoServer) -> None:
+    shown = run(demo_server)
+    assert shown.exit_code == 0, shown.output
+    assert "passed   R1503" in shown.output
+    assert ", 0 failed, 0 skipped" in shown.output
+    assert f"  {PROFILE}#as\n" in shown.output
+    assert f"  {PROFILE}#rs\n" in shown.output
+
+
+def test_the_command_prints_json(demo_server: DemoServer) -> None:
+    shown = run(demo_server, "--json")
+    assert shown.exit_code == 0, shown.output
+    report = json.loads(shown.output)
+    assert report["conforms"] is True
+    assert set(report["claims"]) <= {
+        f"{PROFILE}#{name.lower().replace('_', '-')}"
+        for name in (*AUTHORIZATION_SERVER, *RESOURCE_SERVER)
+    }
+    assert {trial["status"] for trial in report["trials"]} == {"passed"}
+
+
+def test_the_command_says_what_breaks_the_claim(demo_server: DemoServer) -> None:
+    """The page of the metadata takes no tokens."""
+    url = f"{demo_server.settings.resource_url}/.well-known/oauth-protected-resource"
+    shown = run(demo_server, **{"--url": url})
+    assert shown.exit_code == 1
+    assert "What breaks it, and what to change:" in shown.output
+    assert f"{PROFILE}#rs\n" not in shown.output
+    assert f"{PROFILE}#as\n" in shown.output
+
+
+def test_a_server_that_is_not_there_is_one_line(demo_server: DemoServer) -> None:
+    shown = run(demo_server, **{"--as": "http://127.0.0.1:9"})
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("dpop-ext: a server does not answer: ")
+
+
+def test_nothing_is_sent_in_the_clear(demo_server: DemoServer) -> None:
+    assert run(demo_server, **{"--rs": "http://api.example.com"}).exit_code == 2
