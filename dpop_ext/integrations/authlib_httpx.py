@@ -37,7 +37,11 @@ from dpop_ext.integrations.bound_session import (
     Resource,
     log_failed_renewal,
 )
-from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
+from dpop_ext.integrations.httpx_auth.arguments import (
+    ResourceAuth,
+    TokenEndpointAuth,
+    WaitingAuth,
+)
 from dpop_ext.integrations.httpx_auth.signed_request import Sending
 
 __all__ = ["AsyncOAuth2Client", "OAuth2Client"]
@@ -53,11 +57,11 @@ class _TokenAuth(TokenEndpointAuth, library.Auth):
     library = library
 
 
-class OAuth2Auth(AuthlibAuth):
+class OAuth2Auth(WaitingAuth, AuthlibAuth):
     """Signs the requests of a client with its token."""
 
     @property
-    def requires_request_body(self) -> bool:
+    def requires_request_body(self) -> bool:  # type: ignore[override]
         """Whether a hook of Authlib is there, which is shown the body."""
         return bool(self.hooks)
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -276,6 +277,33 @@ def test_tasks_share_a_signer(server: ScriptedServer, signer: ProofSigner) -> No
 
     assert [response.status_code for response in asyncio.run(call())] == [200] * 8
     assert_all_proofs_differ(server)
+
+
+@pytest.mark.requirement("Q-10")
+@pytest.mark.parametrize("backend", ["asyncio", "threads"])
+def test_twenty_cold_calls_at_once_take_twenty_one_requests(
+    server: ScriptedServer, signer: ProofSigner, backend: str
+) -> None:
+    server.script = lambda request: Answer(
+        200 if request.proof.claims.get("nonce") else 401,
+        [NONCE_DEMAND, ("DPoP-Nonce", "n1")],
+    )
+
+    async def call() -> list[int]:
+        auth = httpx2_client.DPoPAuth(signer, "access")
+        async with httpx2.AsyncClient(auth=auth) as client:
+            answers = await asyncio.gather(*(client.get(server.url) for _ in range(20)))
+        return [answer.status_code for answer in answers]
+
+    if backend == "asyncio":
+        statuses = asyncio.run(call())
+    else:
+        auth = httpx_client.DPoPAuth(signer, "access")
+        with httpx.Client(auth=auth) as client, ThreadPoolExecutor(20) as pool:
+            answers = pool.map(client.get, [server.url] * 20)
+            statuses = [answer.status_code for answer in answers]
+    assert statuses == [200] * 20
+    assert len(server.received) == 21
 
 
 @pytest.mark.requirement("G-4")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+)
+from concurrent.futures import Future, wait
+from contextlib import closing, suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -10,6 +18,7 @@ from typing import Any
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Outcome, extend_form
+from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
@@ -19,7 +28,52 @@ from dpop_ext.integrations.httpx_auth.signed_request import (
 )
 
 
-class ResourceAuth:
+class WaitingAuth:
+    """Runs a flow in a blocking client, or in one of any asynchronous framework."""
+
+    requires_request_body = False
+    requires_response_body = False
+
+    def auth_flow(self, request: Any) -> Sending:
+        """Sign *request*; see the subclasses."""
+        yield request
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Run the flow in a blocking client."""
+        if self.requires_request_body:
+            request.read()
+        with closing(self.auth_flow(request)) as flow:
+            response = None
+            with suppress(StopIteration):
+                while True:
+                    step = flow.send(response)
+                    response = None
+                    if isinstance(step, Future):
+                        wait([step], timeout=FIRST_ANSWER_WAIT)
+                        continue
+                    response = yield step
+                    if self.requires_response_body:
+                        response.read()
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Run the flow where other tasks go on while one waits."""
+        if self.requires_request_body:
+            await request.aread()
+        with closing(self.auth_flow(request)) as flow:
+            response = None
+            with suppress(StopIteration):
+                while True:
+                    step = flow.send(response)
+                    response = None
+                    if isinstance(step, Future):
+                        await _wait(step)
+                        continue
+                    response = yield step
+                    if self.requires_response_body:
+                        await response.aread()
+
+
+class ResourceAuth(WaitingAuth):
     """Send a bound access token with a new proof for each attempt.
 
     ::
@@ -72,7 +126,7 @@ class ResourceAuth:
         return f"<DPoPAuth {self._signer!r}>"
 
 
-class TokenEndpointAuth:
+class TokenEndpointAuth(WaitingAuth):
     """Send a proof to the token endpoint, beside the client's own authentication.
 
     A proof is not client authentication (:rfc:`9449#section-3`): both are needed.
@@ -140,6 +194,14 @@ class TokenEndpointAuth:
 
     def __repr__(self) -> str:
         return f"<DPoPTokenAuth {self._signer!r}>"
+
+
+async def _wait(first: Future[None]) -> None:
+    """Wait for the first of many requests, in a thread: trio knows no futures."""
+    import anyio.to_thread  # noqa: PLC0415
+
+    waiting = partial(wait, [first], timeout=FIRST_ANSWER_WAIT)
+    await anyio.to_thread.run_sync(waiting, abandon_on_cancel=True)
 
 
 def _once_stream(

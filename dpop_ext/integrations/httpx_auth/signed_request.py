@@ -17,7 +17,8 @@ from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
 
 _CREDENTIALS = ("Authorization", "DPoP")
 
-#: Yields a request of either library, and is sent the response.
+#: Yields a request of either library, and is sent the response; or yields a ``Future``
+#: to wait for before it goes on.
 Sending = Generator[Any, Any, Any]
 
 
@@ -92,6 +93,9 @@ def send_signed(
     """
     attempt = next(flow)
     while True:
+        first = attempt.turn()
+        if first is not None:
+            yield first
         signed = prepare(request, attempt)
         response = yield _sign(signed, attempt)
         # The library lists the refusals before, then any redirects of this attempt.
