@@ -21,9 +21,12 @@ from hypothesis import strategies as st
 import dpop_ext.core.target
 import dpop_ext.core.usual_claims
 import dpop_ext.verifier
+from dpop_ext.core import ml_dsa
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.proof import make_proof
 from dpop_ext.core.target import is_secure, normalize_target, proof_target
 from dpop_ext.errors import DPoPError
 from dpop_ext.stores.base import NoReplayProtection
@@ -182,6 +185,36 @@ def test_every_vector_gets_one_verdict(sym: Symmetric, vector: dict[str, Any]) -
     # Before and after it is known.
     for _ in range(3):
         assert server.verdict(vector["proof"], **request) == expected
+
+
+@pytest.mark.requirement("R2301", "R2303")
+@pytest.mark.parametrize("algorithm", ML_DSA)
+def test_a_post_quantum_proof_gets_one_verdict(sym: Symmetric, algorithm: str) -> None:
+    key = ml_dsa.generate(algorithm)
+    text = sym.token()
+    proof = make_proof(
+        key,
+        algorithm=algorithm,
+        method="GET",
+        url=URL,
+        now=sym.clock.now,
+        access_token=text,
+    )
+    other = make_proof(key, algorithm=algorithm, method="GET", url=URL, now=0)
+    request = {"url": URL, "text": text, "token": _bound(key.thumbprint())}
+    server = Server(sym, ProofPolicy(algorithms=("ES256", *ML_DSA)))
+    proofs = [
+        proof,
+        f"{proof.rpartition('.')[0]}.{other.rpartition('.')[2]}",
+        proof[:-2],
+        f"{proof}.",
+        other,
+    ]
+    expected = [server.long_verdict(each, **request) for each in proofs]
+    assert expected[0][:2] == ("asymmetric", key.thumbprint())
+    assert [issubclass(found[0], DPoPError) for found in expected[1:]] == [True] * 4
+    for _ in range(3):
+        assert [server.verdict(each, **request) for each in proofs] == expected
 
 
 @given(data=st.data())
