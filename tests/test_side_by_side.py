@@ -34,6 +34,7 @@ from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.verifier import ProofVerifier
+from tests import post_quantum
 from tests.conftest import Clock
 from tests.test_encapsulated_keys import KEY, Encapsulated
 from tests.test_verifier import AUDIENCE, ISSUER, URL, Symmetric
@@ -187,6 +188,7 @@ def test_every_vector_gets_one_verdict(sym: Symmetric, vector: dict[str, Any]) -
         assert server.verdict(vector["proof"], **request) == expected
 
 
+@post_quantum.needed
 @pytest.mark.requirement("R2301", "R2303")
 @pytest.mark.parametrize("algorithm", ML_DSA)
 def test_a_post_quantum_proof_gets_one_verdict(sym: Symmetric, algorithm: str) -> None:

@@ -18,6 +18,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import make_proof
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
+from tests import post_quantum
 from tests.authorization_server.pushing import PAR_URL
 from tests.authorization_server.simulator import (
     AUDIENCE,
@@ -28,6 +29,8 @@ from tests.authorization_server.simulator import (
     Simulator,
 )
 from tests.authorization_server.symmetric_parts import Secrets, ask, unwrap
+
+post_quantum.require()
 
 POLICY = ProofPolicy(algorithms=("ES256", *ML_DSA))
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}

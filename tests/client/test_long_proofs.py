@@ -16,6 +16,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.errors import ProofTooLongError, UnsupportedKeyError
+from tests import post_quantum
 from tests.client.driving import (
     EXPIRED_KEY,
     INVALID_PROOF,
@@ -32,6 +33,8 @@ from tests.client.driving import (
 from tests.client.reading import read
 from tests.client.token_server import token_response
 from tests.conftest import Clock
+
+post_quantum.require()
 
 AUDIENCE = Audience.of(ISSUER, RESOURCE)
 API = f"{RESOURCE}/accounts"

@@ -26,7 +26,10 @@ from dpop_ext.errors import (
     ProofError,
     UnsupportedKeyError,
 )
+from tests import post_quantum
 from tests.core.proofs import NOW, TOKEN, URL
+
+post_quantum.require()
 
 POLICY = ProofPolicy(algorithms=("ES256", *ML_DSA))
 #: RFC 9964, appendix A: the keys whose seed is 32 zeros.

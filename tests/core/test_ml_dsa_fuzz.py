@@ -15,6 +15,7 @@ from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import access_token_hash, parse_proof, verify_proof
 from dpop_ext.errors import ProofError
+from tests import post_quantum
 from tests.core.proofs import BASE64URL, NOW, TOKEN, URL
 from tests.core.test_proof_fuzz import (
     CLAIMS,
@@ -22,6 +23,8 @@ from tests.core.test_proof_fuzz import (
     HEADER_TEXT,
     ODD_VALUES,
 )
+
+post_quantum.require()
 
 pytestmark = pytest.mark.requirement("R2301", "P-17", "C-2")
 

@@ -16,6 +16,7 @@ from demo_client.report import Report
 from demo_client.transcript import describe_proof
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
+from tests import post_quantum
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -68,6 +69,7 @@ def test_the_demo_goes_as_expected_without_nonces_and_symmetric_keys(
     assert "stale_key" not in result.stdout
 
 
+@post_quantum.needed
 @pytest.mark.requirement("R2301", "R2304", "R2307", "R2309")
 def test_a_post_quantum_client_goes_as_expected_in_one_command() -> None:
     result = run_demo("--start-server", "--post-quantum")

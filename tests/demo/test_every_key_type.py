@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -25,6 +26,7 @@ from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.jose import b64url_encode, json_segment
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
 from dpop_ext.integrations.httpx_client import DPoPAuth as HttpxAuth
 from dpop_ext.integrations.httpx_client import DPoPTokenAuth as HttpxTokenAuth
 from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
@@ -32,6 +34,9 @@ from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.proof import make_symmetric_proof
+from tests import post_quantum
+
+post_quantum.require()
 
 SIGNATURES = ["ES256", "PS256", "Ed25519", "EdDSA", *ML_DSA]
 #: A policy may name them; that of the demo does not.
@@ -345,6 +350,31 @@ def test_httpx_sends_a_long_proof_in_the_form(servers: DemoServer) -> None:
         httpx.get(url, auth=HttpxAuth(signer, token))
     with pytest.raises(ProofTooLongError):
         requests.get(url, auth=DPoPAuth(signer, token), timeout=10)
+
+
+@pytest.mark.requirement("R2307")
+@pytest.mark.parametrize("key_algorithm", ["ECDH-ES", "HPKE-9-KE"])
+def test_the_client_for_asyncio_does_all_of_it(
+    servers: DemoServer, key_algorithm: Any
+) -> None:
+    signer = ProofSigner.generate(
+        "ML-DSA-65", symmetric="must", key_algorithm=key_algorithm
+    )
+
+    async def journey() -> httpx.Response:
+        async with AsyncOAuth2Client(
+            *CLIENT,
+            dpop=signer,
+            token_endpoint=f"{servers.as_url}/token",
+            issuer=servers.settings.issuer_url,
+            resource=servers.settings.resource_url,
+            scope="accounts",
+        ) as client:
+            await client.fetch_token()
+            answer: httpx.Response = await client.get(f"{servers.rs_url}/api/accounts")
+            return answer
+
+    assert asyncio.run(journey()).json()["proof"] == "symmetric"
 
 
 def test_the_metadata_says_what_is_accepted(servers: DemoServer) -> None:

@@ -18,7 +18,10 @@ from dpop_ext.errors import BadSignatureError, KeyDeliveryError
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key, wrap_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
+from tests import post_quantum
 from tests.interop.symmetric_peer import Peer
+
+post_quantum.require()
 
 NOW = 1_790_000_000
 URL = "https://as.example/token"

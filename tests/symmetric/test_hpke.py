@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hpke as library
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
 from dpop_ext.symmetric import hpke
+from tests import post_quantum
+
+post_quantum.require()
+library = pytest.importorskip("cryptography.hazmat.primitives.hpke")
 
 EXAMPLE = json.loads(Path(__file__).with_name("hpke-9-ke.json").read_text())
 HEADER = {"typ": "x", "alg": "HPKE-9-KE", "enc": "A256GCM"}

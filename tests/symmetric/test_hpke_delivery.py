@@ -27,6 +27,7 @@ from dpop_ext.symmetric.delivery import (
 from dpop_ext.symmetric.encryption_key import import_encryption_key
 from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
+from tests import post_quantum
 from tests.symmetric.test_delivery import (
     AUDIENCE,
     ISSUER,
@@ -35,6 +36,8 @@ from tests.symmetric.test_delivery import (
     TOKEN,
     header_of,
 )
+
+post_quantum.require()
 
 KEY = hpke.generate()
 PUBLIC = KEY.as_dict()
