@@ -269,10 +269,19 @@ class ResponseProofError(DPoPError):
     """An answer is not proved to be the resource server's answer to this request.
 
     What the request did is not known. Nothing of the answer is handed on.
+
+    :param refresh_due: the answer says, and who knows whose it is, that the symmetric
+        key is no longer good: a new access token would bring another.
     """
 
     code = "response_proof"
     description = "The answer is not proved to be the answer to this request."
+
+    def __init__(
+        self, description: str | None = None, *, refresh_due: bool = False
+    ) -> None:
+        super().__init__(description)
+        self.refresh_due = refresh_due
 
 
 class ProofTooLongError(DPoPError):

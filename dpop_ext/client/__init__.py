@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.keyfile import load_key, save_key
+from dpop_ext.client.protection import AuthenticatedResponse, Protection
 from dpop_ext.client.renewal import in_background, in_foreground
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.ticket_server import TicketServer
 
 __all__ = [
     "Audience",
+    "AuthenticatedResponse",
     "ProofSigner",
+    "Protection",
     "TicketServer",
     "in_background",
     "in_foreground",

@@ -3,6 +3,7 @@
 A *flow* is a generator. It yields an :class:`Attempt`, whose headers the adapter puts
 on the request; it is sent the :class:`Reply`; and it yields once more when the same
 request must go out again. When it ends, the last reply is the answer to the caller.
+When it raises :exc:`.ResponseProofError`, the caller gets that and no answer.
 The same generator serves blocking and asyncio libraries.
 """
 
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.nonces import NonceCache, Role, read_nonce
+from dpop_ext.client.protection import AuthenticatedResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,14 @@ class Reply:
     retry_after: str | None = None
     #: Needed of a token endpoint only: there the errors and the keys are in it.
     body: bytes = field(default=b"", repr=False)
+    #: The rest is needed only where :attr:`Attempt.authenticate` says so. Values of
+    #: ``DPoP-Response``, one for each header field line.
+    response_proofs: tuple[str, ...] = ()
+    #: All header fields, one for each line.
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    #: The content before content decoding; None if it has more than 1 MiB or did not
+    #: come to its end. Nothing of it is handed on before the flow has ended.
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,8 @@ class Outcome:
     #: The derivation secret behind the symmetric key is no longer good: the next
     #: access token brings a key that is. The present token works meanwhile.
     refresh_due: bool = False
+    #: What was found out about the reply, where that was asked for.
+    authentication: AuthenticatedResponse | None = None
 
 
 class Attempt:
@@ -49,6 +61,7 @@ class Attempt:
     :param role: what the server is to this client.
     :param nonces: of all servers.
     :param sign: makes the header fields, given the nonce to use.
+    :param authenticate: the adapter gives the whole of the answer to the flow.
     :param sign_form: makes the parameters of a form, given the nonce to use; None for
         a request that has no form.
     """
@@ -61,6 +74,7 @@ class Attempt:
         nonces: NonceCache,
         sign: Callable[[str | None], Mapping[str, str]],
         sign_form: Callable[[str | None], Mapping[str, str]] | None = None,
+        authenticate: bool = False,
     ) -> None:
         self._destination = destination
         self._role: Role = role
@@ -69,6 +83,9 @@ class Attempt:
         self._sign_form = sign_form
         self._nonce: str | None = None
         self._is_first = False
+        self.authenticate = authenticate
+        #: The proof that was made last: the one that an answer is the answer to.
+        self.proof = ""
 
     def turn(self) -> Future[None] | None:
         """Ask whether to wait before the headers are made.
@@ -96,7 +113,9 @@ class Attempt:
 
         :raises ProofTooLongError: the proof does not fit a header field.
         """
-        return self._sign(self._current_nonce())
+        fields = self._sign(self._current_nonce())
+        self.proof = fields.get("DPoP", "")
+        return fields
 
     def parameters(self) -> Mapping[str, str]:
         """Make the parameters to add to the form that the request sends.

@@ -72,11 +72,18 @@ class KeyRing:
             _trim(self._entries, MAX_KEYS)
 
     def find(
-        self, access_token: str, destination: Destination, *, now: int
+        self,
+        access_token: str,
+        destination: Destination,
+        *,
+        now: int,
+        for_answers: bool = False,
     ) -> DeliveredKey | None:
         """Return the key to use for a request, or None for an asymmetric proof.
 
         :param now: seconds since the epoch.
+        :param for_answers: the key is for the proofs of answers, which there are on
+            paths that demand asymmetric proofs, too.
         """
         name = access_token_hash(access_token)
         with self._lock:
@@ -89,7 +96,7 @@ class KeyRing:
             self._entries.move_to_end(name)
             if (
                 now < entry.paused_until
-                or destination.htu in self._asymmetric_only
+                or (destination.htu in self._asymmetric_only and not for_answers)
                 or not destination.is_within(entry.bases)
             ):
                 return None

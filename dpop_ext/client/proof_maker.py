@@ -97,6 +97,7 @@ class ProofMaker:
         url: str,
         access_token: str,
         nonce: str | None = None,
+        claims: Mapping[str, Any] | None = None,
     ) -> str:
         """Make a symmetric proof for a request that goes out now."""
         return make_symmetric_proof(
@@ -108,6 +109,7 @@ class ProofMaker:
             access_token=access_token,
             nonce=nonce,
             ticket=delivered.ticket if isinstance(delivered, DeliveredTicket) else None,
+            claims=claims,
         )
 
     def __repr__(self) -> str:

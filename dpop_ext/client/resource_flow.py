@@ -7,13 +7,16 @@ from collections.abc import Callable
 from functools import partial
 
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Attempt, Flow, Outcome, send
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply, send
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.protection import AuthenticatedResponse
 from dpop_ext.client.refusal import Refusal, pause_until, read_refusal
+from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.ticket_exchange import TicketExchange
 from dpop_ext.client.ticket_ring import TicketRing
+from dpop_ext.errors import ResponseProofError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 
@@ -32,6 +35,8 @@ class ResourceRequest:
 
     :param replayable: whether the body can be sent again. If not, a refusal is the
         answer: an attempt with an empty body would be another request.
+    :param message: what its proofs say of content and query.
+    :param authenticate: an answer without a response proof is refused.
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class ResourceRequest:
         nonces: NonceCache,
         keys: KeyRing,
         tickets: TicketRing,
+        message: RequestMessage,
+        authenticate: bool,
     ) -> None:
         if not _TOKEN68.fullmatch(access_token):
             raise ValueError("The access token has characters that no header takes.")
@@ -56,24 +63,40 @@ class ResourceRequest:
         self._nonces = nonces
         self._keys = keys
         self._tickets = TicketExchange(tickets, destination, jkt=proofs.jkt)
+        self._message = message
+        self._authenticate = authenticate
         self._key: DeliveredKey | DeliveredTicket | None = None
         self._refused_once = False
         self._refresh_due = False
 
     def flow(self) -> Flow:
-        """Send, look, and send again where that can help."""
+        """Send, look, and send again where that can help.
+
+        :raises ResponseProofError: the answer is to be authenticated, and it is not,
+            or nothing was sent because there is no key to do so with.
+        """
         self._key = self._find_key()
         nonce_asked = False
         while True:
+            answer_key = self._find_answer_key() if self._authenticate else None
             attempt = Attempt(
                 self._destination,
                 "rs",
                 nonces=self._nonces,
                 sign=partial(self._headers, self._key),
+                authenticate=answer_key is not None,
             )
             reply = yield from send(attempt)
+            authentication = None
+            if answer_key is not None:
+                authentication = self._verify(reply, attempt, answer_key)
             nonce_is_new = attempt.learn(reply)
-            self._tickets.learn(reply, now=self._proofs.now())
+            self._tickets.learn(
+                reply,
+                now=self._proofs.now(),
+                proved=authentication is not None
+                and authentication.authenticates_server,
+            )
             refusal = read_refusal(reply)
             if refusal.error == "use_dpop_nonce":
                 again = nonce_is_new and not nonce_asked
@@ -83,7 +106,42 @@ class ResourceRequest:
             else:
                 again = self._reconsider_key(refusal, retry_after=reply.retry_after)
             if not (again and self._replayable and self._can_prove()):
-                return Outcome(refresh_due=self._refresh_due)
+                return Outcome(
+                    refresh_due=self._refresh_due, authentication=authentication
+                )
+
+    def _find_answer_key(self) -> DeliveredKey | DeliveredTicket:
+        """Return the key that the next answer is proved with.
+
+        That is the one of a symmetric proof, and for an asymmetric one the one of the
+        token.
+        """
+        if isinstance(self._key, DeliveredTicket):
+            return self._key
+        key = self._keys.find(
+            self._token, self._destination, now=self._proofs.now(), for_answers=True
+        )
+        if key is None:
+            raise ResponseProofError(
+                "There is no key to verify an answer with.",
+                refresh_due=self._refresh_due,
+            )
+        return key
+
+    def _verify(
+        self, reply: Reply, attempt: Attempt, key: DeliveredKey | DeliveredTicket
+    ) -> AuthenticatedResponse:
+        try:
+            return self._message.verify(reply, attempt, key, now=self._proofs.now())
+        except ResponseProofError as error:
+            attempt.give_up()
+            # A server cannot prove that it does not know the key. So the refusal counts
+            # for the key, which costs its use at worst, and the request, of which
+            # nobody knows what it did, is not repeated.
+            if self._key is not None:
+                self._reconsider_key(read_refusal(reply), retry_after=reply.retry_after)
+            error.refresh_due = self._refresh_due
+            raise
 
     def _can_prove(self) -> bool:
         """Tell whether there is a proof for one more attempt.
@@ -118,6 +176,7 @@ class ResourceRequest:
             url=self._destination.htu,
             access_token=self._token,
             nonce=nonce,
+            claims=self._message.claims(),
         )
         proof = self._ask(make) if key is None else None
         field = self._proofs.field(proof or make())
@@ -128,7 +187,7 @@ class ResourceRequest:
         request = self._tickets.begin(now=self._proofs.now())
         if request is None:
             return None
-        proof = make(claims=request.claims())
+        proof = make(claims={**self._message.claims(), **request.claims()})
         if not self._proofs.fits_field(proof):
             return None
         self._tickets.sent(request, proof)

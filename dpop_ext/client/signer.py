@@ -14,6 +14,8 @@ from dpop_ext.client.exchange import Flow
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.protection import NO_PROTECTION, Protection
+from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.resource_flow import ResourceRequest
 from dpop_ext.client.ticket_ring import TicketRing
 from dpop_ext.client.ticket_server import TicketServer
@@ -68,6 +70,8 @@ class ProofSigner:
         was used. It makes proof and response of a token request 270 bytes longer in
         all, and a server that encrypts its keys for resource servers has no use for
         it: then there is no symmetric key.
+    :param protection: what of requests to resource servers and of their answers is
+        authenticated besides; a request can have another.
     :param clock: returns seconds since the epoch.
     :raises ValueError: no private key, or one that the algorithm is not for; or an
         algorithm that the cryptography package of this process lacks.
@@ -81,6 +85,7 @@ class ProofSigner:
         symmetric: SymmetricMode = "prefer",
         key_algorithm: KeyAlgorithm = "ECDH-ES",
         compose: bool = False,
+        protection: Protection = NO_PROTECTION,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if symmetric not in {"prefer", "must", "never"}:
@@ -96,6 +101,8 @@ class ProofSigner:
         self._symmetric = symmetric
         self._key_algorithm = key_algorithm
         self._compose = compose
+        #: What requests to resource servers have that say nothing else.
+        self.protection = protection
 
     @classmethod
     def generate(
@@ -106,6 +113,7 @@ class ProofSigner:
         symmetric: SymmetricMode = "prefer",
         key_algorithm: KeyAlgorithm = "ECDH-ES",
         compose: bool = False,
+        protection: Protection = NO_PROTECTION,
         clock: Callable[[], float] = time.time,
     ) -> ProofSigner:
         """Make a signer with a new key.
@@ -135,6 +143,7 @@ class ProofSigner:
             symmetric=symmetric,
             key_algorithm=key_algorithm,
             compose=compose,
+            protection=protection,
             clock=clock,
         )
 
@@ -154,16 +163,28 @@ class ProofSigner:
         return self._symmetric
 
     def resource_request(
-        self, *, method: str, url: str, access_token: str, replayable: bool = True
+        self,
+        *,
+        method: str,
+        url: str,
+        access_token: str,
+        replayable: bool = True,
+        content: str | None = None,
+        protection: Protection | None = None,
     ) -> Flow:
         """Begin a request with a bound access token.
 
         :param method: as it goes out.
         :param url: the final URL.
         :param replayable: whether the body, if any, can be sent a second time.
-        :raises ValueError: the URL is plain http beyond this machine, or the token
-            has characters that no header takes.
+        :param content: digest of the content as it goes out, by
+            :func:`dpop_ext.core.request_digest.content_digest`. A protected request
+            cannot do without; others do not need it.
+        :param protection: what is authenticated besides; None is that of the signer.
+        :raises ValueError: the URL is plain http beyond this machine, the token has
+            characters that no header takes, or *content* is missing.
         """
+        protection = self.protection if protection is None else protection
         return ResourceRequest(
             Destination.of(url),
             method=method,
@@ -173,6 +194,8 @@ class ProofSigner:
             nonces=self._nonces,
             keys=self._keys,
             tickets=self._tickets,
+            message=RequestMessage(protection, url=url, content=content),
+            authenticate=protection.authenticated_responses,
         ).flow()
 
     def token_request(

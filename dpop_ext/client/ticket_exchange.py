@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Reply
@@ -64,10 +65,12 @@ class TicketExchange:
         """Remember the proof that *request* became part of."""
         self._asked = request, proof
 
-    def learn(self, reply: Reply, *, now: int) -> None:
+    def learn(self, reply: Reply, *, now: int, proved: bool) -> None:
         """Keep the ticket of a reply. That of an error is not looked at.
 
         :param now: seconds since the epoch.
+        :param proved: the reply was authenticated by a key that is known to be shared
+            with the server.
         """
         if self._server is None or self._asked is None or reply.status >= 400:
             return
@@ -86,6 +89,7 @@ class TicketExchange:
         if ticket is None:
             self._tickets.ask_later(self._server, self._destination, now=now)
         else:
+            ticket = replace(ticket, proved=proved)
             self._tickets.add(self._server, self._destination, ticket)
 
     def drop(self) -> None:

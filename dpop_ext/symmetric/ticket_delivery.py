@@ -38,6 +38,9 @@ class DeliveredTicket:
     algorithm: str
     #: In seconds since the epoch.
     expires_at: int
+    #: The answer that brought it was authenticated, by a key that came from the
+    #: authorization server. Else it may come from whoever answers there.
+    proved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

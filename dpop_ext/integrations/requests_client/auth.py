@@ -13,6 +13,7 @@ from requests.models import PreparedRequest
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Flow, Outcome
+from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.token_response import is_bound, require_bound
 from dpop_ext.integrations.requests_client.signed_request import Exchange
@@ -35,6 +36,11 @@ class DPoPAuth(AuthBase):
     :param signer: made with the key that the token is bound to.
     :param access_token: as the token endpoint returned it.
     :param finish: called with the outcome of each request.
+    :param protection: what is authenticated besides; None is that of *signer*. With
+        ``authenticated_responses``, a response is read as a whole before anybody gets
+        any of it, and :func:`response_authentication` says how it was authenticated;
+        :exc:`~dpop_ext.ResponseProofError` is all that comes of any other. A redirect
+        is followed to the same origin only.
     """
 
     def __init__(
@@ -43,25 +49,41 @@ class DPoPAuth(AuthBase):
         access_token: str,
         *,
         finish: Callable[[Outcome], None] | None = None,
+        protection: Protection | None = None,
     ) -> None:
         self._signer = signer
         self._access_token = access_token
         self._finish = finish
+        self._protection = signer.protection if protection is None else protection
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign *request*.
 
-        :raises ValueError: its URL is plain http beyond this machine.
+        :raises ValueError: its URL is plain http beyond this machine; or, with a
+            protection, its body can be read once only, or it is conditional.
+        :raises ResponseProofError: responses are to be authenticated, and there is no
+            key to do so with.
         """
-        Exchange(request, self._begin, finish=self._finish).prepare(request)
+        exchange = Exchange(
+            request, self._begin, finish=self._finish, protection=self._protection
+        )
+        exchange.prepare(request)
         return request
 
-    def _begin(self, method: str, url: str, replayable: bool) -> Flow:  # noqa: FBT001
+    def _begin(
+        self,
+        method: str,
+        url: str,
+        replayable: bool,  # noqa: FBT001
+        content: str | None,
+    ) -> Flow:
         return self._signer.resource_request(
             method=method,
             url=url,
             access_token=self._access_token,
             replayable=replayable,
+            content=content,
+            protection=self._protection,
         )
 
     def __repr__(self) -> str:
@@ -101,7 +123,13 @@ class DPoPTokenAuth(AuthBase):
         exchange.prepare(request)
         return request
 
-    def _begin(self, method: str, url: str, replayable: bool) -> Flow:  # noqa: FBT001
+    def _begin(
+        self,
+        method: str,
+        url: str,
+        replayable: bool,  # noqa: FBT001
+        content: str | None,
+    ) -> Flow:
         return self._signer.token_request(
             method=method, url=url, audience=self._audience
         )

@@ -10,27 +10,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Mapping
 from concurrent.futures import wait
-from functools import partial
 from typing import Any, TypeAlias
 
-import requests
 from requests.cookies import extract_cookies_to_jar
 from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPHeaderDict
 
-from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import (
     Attempt,
     Flow,
     Outcome,
-    Reply,
     extend_form,
 )
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
+from dpop_ext.client.protection import (
+    NO_PROTECTION,
+    Protection,
+)
+from dpop_ext.errors import ResponseProofError
+from dpop_ext.integrations.requests_client.body import body_digest, rewinder
+from dpop_ext.integrations.requests_client.redirect import (
+    UnsendableHeaders,
+    is_same_origin,
+    redirect_target,
+)
+from dpop_ext.integrations.requests_client.reply import (
+    note_authentication,
+    read_reply,
+)
 
-#: Starts a flow for a method, a URL, and a body that can or cannot be sent again.
-Begin: TypeAlias = Callable[[str, str, bool], Flow]
+#: Starts a flow for a method, a URL, a body that can or cannot be sent again, and its
+#: digest if the exchange was told to make one.
+Begin: TypeAlias = Callable[[str, str, bool, str | None], Flow]
 Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 
 _CREDENTIALS = ("Authorization", "DPoP")
@@ -70,6 +81,9 @@ class Exchange:
         assertion of ``private_key_jwt`` is good for one. It marks a request to the
         token endpoint, of which a redirect is never signed.
     :param finish: told how the exchange ended.
+    :param protection: what is authenticated beside what every proof covers.
+    :raises ValueError: *protection* needs the digest of a body that can be read once
+        only.
     """
 
     def __init__(
@@ -79,21 +93,26 @@ class Exchange:
         *,
         authenticate: Authenticate | None = None,
         finish: Callable[[Outcome], None] | None = None,
+        protection: Protection = NO_PROTECTION,
     ) -> None:
         self._begin = begin
+        self._protection = protection
         self._authenticate = authenticate
         self._finish = finish
         self._method = str(request.method)
         self._url = str(request.url)
         self._body = request.body
-        self._rewind = _rewinder(request.body)
+        self._rewind = rewinder(request.body)
         self._attempt: Attempt | None = self._start()
 
     def _start(self) -> Attempt:
         replayable = self._rewind is not None or isinstance(
             self._body, str | bytes | None
         )
-        self._flow = self._begin(self._method, self._url, replayable)
+        digest = None
+        if self._protection.needs_content:
+            digest = body_digest(self._body, self._rewind)
+        self._flow = self._begin(self._method, self._url, replayable, digest)
         self._sent: CaseInsensitiveDict[str] | None = None
         self._original: PreparedRequest | None = None
         return next(self._flow)
@@ -107,6 +126,7 @@ class Exchange:
                 parameters = self._attempt.parameters()
                 request.body = extend_form(request.body, parameters)
             request.prepare_content_length(request.body)
+        self._protection.check_fields(request.headers)
         request.headers = SignedHeaders(request.headers, self)
         if follow not in request.hooks["response"]:
             request.hooks["response"].append(follow)
@@ -118,6 +138,8 @@ class Exchange:
         first = self._attempt.turn()
         if first is not None:
             wait([first], timeout=FIRST_ANSWER_WAIT)
+        # Again, because whoever came since may have added some: a cache does.
+        self._protection.check_fields(fields)
         self._sent = CaseInsensitiveDict[str](fields)
         self._sent.update(self._attempt.headers())
         return self._sent
@@ -134,7 +156,11 @@ class Exchange:
             response.request.headers = SignedHeaders(self._sent, self)
         at_token_endpoint = self._authenticate is not None
         try:
-            reply = _reply(response, with_body=at_token_endpoint)
+            reply = read_reply(
+                response,
+                with_body=at_token_endpoint,
+                whole=self._attempt is not None and self._attempt.authenticate,
+            )
             self._attempt = self._flow.send(reply)
         except StopIteration as end:
             self._attempt = None
@@ -142,7 +168,15 @@ class Exchange:
                 self._hand_over(response, fields)
             if self._finish is not None and end.value is not None:
                 self._finish(end.value)
+            if end.value is not None:
+                note_authentication(response, end.value)
             return None
+        except ResponseProofError as error:
+            self._attempt = None
+            response.close()
+            if self._finish is not None:
+                self._finish(Outcome(refresh_due=error.refresh_due))
+            raise
         return self._resend(response, fields, **kwargs)
 
     def _resend(
@@ -178,15 +212,29 @@ class Exchange:
         for name in _CREDENTIALS:
             fields.pop(name, None)
         response.request.headers = fields
-        target = _redirect_target(response)
+        target = redirect_target(response)
         if self._authenticate is not None:
             # Nor does the grant go anywhere else, or a client secret beside it.
             fields.pop("Content-Length", None)
             original.body = None
-        elif target is not None and _same_origin(str(target.url), str(original.url)):
-            successor = Exchange(target, self._begin, finish=self._finish)
-            fields = SignedHeaders(fields, successor)
+        elif target is not None and is_same_origin(str(target.url), str(original.url)):
+            fields = self._succeed(target, fields)
+        elif self._protection.authenticated_responses:
+            fields = UnsendableHeaders(fields)
         original.headers = fields
+
+    def _succeed(
+        self, target: PreparedRequest, fields: CaseInsensitiveDict[str]
+    ) -> CaseInsensitiveDict[str]:
+        """Return the fields of the request that a redirect leads to."""
+        try:
+            successor = Exchange(
+                target, self._begin, finish=self._finish, protection=self._protection
+            )
+        except ResponseProofError:
+            # The key is not for that path. It may be that nobody follows.
+            return UnsendableHeaders(fields)
+        return SignedHeaders(fields, successor)
 
 
 def follow(response: Response, **kwargs: Any) -> Response:
@@ -202,57 +250,3 @@ def follow(response: Response, **kwargs: Any) -> Response:
             break
         response = again
     return response
-
-
-def _reply(response: Response, *, with_body: bool) -> Reply:
-    return Reply(
-        status=response.status_code,
-        nonces=_lines(response, "DPoP-Nonce"),
-        challenges=_lines(response, "WWW-Authenticate"),
-        tickets=_lines(response, "DPoP-Ticket"),
-        retry_after=response.headers.get("Retry-After"),
-        body=response.content if with_body else b"",
-    )
-
-
-def _lines(response: Response, name: str) -> tuple[str, ...]:
-    """Return each field line by itself: requests joins them, and two are not one."""
-    fields = getattr(response.raw, "headers", None)
-    if isinstance(fields, HTTPHeaderDict):
-        return tuple(fields.getlist(name))
-    # Of an adapter that is not built on urllib3. A joined value has a space, which no
-    # nonce has.
-    value = response.headers.get(name)
-    return () if value is None else (value,)
-
-
-def _rewinder(body: Any) -> Callable[[], object] | None:
-    """Return what takes a file back to where it stands now, if anything can."""
-    try:
-        return partial(body.seek, body.tell())
-    except (AttributeError, OSError):
-        return None
-
-
-def _redirect_target(response: Response) -> PreparedRequest | None:
-    """Return the request that requests would make of a redirect, or None."""
-    history = response.history
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            targets = session.resolve_redirects(
-                response, response.request, yield_requests=True
-            )
-            return next(targets, None)
-        except (requests.RequestException, ValueError):
-            # requests will meet the same fault, if it follows redirects at all.
-            return None
-        finally:
-            response.history = history
-
-
-def _same_origin(one: str, other: str) -> bool:
-    try:
-        return Destination.of(one).origin == Destination.of(other).origin
-    except ValueError:
-        return False
