@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -229,3 +231,39 @@ def test_a_symmetric_key_comes_to_a_new_post_quantum_key(
 def test_a_key_algorithm_is_one_of_two() -> None:
     with pytest.raises(ValueError, match="HPKE-9-KE"):
         ProofSigner.generate("ES256", key_algorithm="RSA1_5")  # type: ignore[arg-type]
+
+
+def documented() -> Iterator[tuple[str, list[int]]]:
+    """The rows of the table of sizes."""
+    text = (Path(__file__).parents[2] / "docs" / "post-quantum.md").read_text("utf-8")
+    for name, numbers in re.findall(
+        r"^\| (ES256|ML-DSA-..) \|([ 0-9|]+)\|$", text, re.MULTILINE
+    ):
+        yield name, [int(number) for number in numbers.split("|")]
+
+
+@pytest.mark.parametrize(("algorithm", "sizes"), list(documented()))
+def test_the_sizes_in_the_documentation_are_right(
+    algorithm: str, sizes: list[int]
+) -> None:
+    found = []
+    for key_algorithm in (None, "ECDH-ES", "HPKE-9-KE"):
+        signer = ProofSigner.generate(
+            algorithm, key_algorithm=key_algorithm or "ECDH-ES"
+        )
+        attempt = next(
+            signer.token_request(
+                method="POST",
+                url="https://as.example.com/token",
+                audience=AUDIENCE if key_algorithm else None,
+            )
+        )
+        proof = {**attempt.parameters()} or {**attempt.headers()}
+        found.append(len(proof.popitem()[1]))
+    proof_of_request = signer._proofs.asymmetric(
+        method="GET",
+        url="https://api.example.com/accounts",
+        access_token="access",
+        nonce="A" * 22,
+    )
+    assert [*found, len(proof_of_request)] == sizes
