@@ -41,31 +41,37 @@ class Rotation:
 
     name: str
     every: float
-    run: Callable[[], object]
+    #: Tells whether it was rotated: it may be too early.
+    run: Callable[[], bool]
     count: int = 0
     due: float = 0.0
 
 
 def rotations(servers: Topology) -> list[Rotation]:
-    """Return what is rotated, and how often, in seconds."""
+    """Return what is rotated, and how often that is tried, in seconds."""
 
-    def nonces(role: str) -> Callable[[], object]:
-        path = servers.keys / f"nonces-{role}.json"
-        return lambda: rotate_nonce_file(path, now=int(time.time()), delay=10)
+    def nonces(role: str) -> Callable[[], bool]:
+        def rotate() -> bool:
+            path = servers.nonces[role]
+            return rotate_nonce_file(path, now=int(time.time()), delay=10) > 0
 
-    def secrets() -> None:
-        subprocess.run(
-            [sys.executable, "-m", "demo_server", "secrets", "rotate"],
+        return rotate
+
+    def secrets() -> bool:
+        done = subprocess.run(
+            [sys.executable, "-m", "dpop_ext", "secrets", "rotate"],
             env=servers.environment,
             cwd=ROOT,
-            check=True,
+            check=False,
             capture_output=True,
         )
+        # Refused as long as the version before is pending.
+        return done.returncode == 0
 
     return [
         Rotation("nonce secrets of the AS", 20, nonces("as")),
         Rotation("nonce secrets of the RS", 20, nonces("rs")),
-        Rotation("derivation secrets", 30, secrets),
+        Rotation("derivation secrets", 20, secrets),
     ]
 
 
@@ -80,8 +86,7 @@ def soak(servers: Topology, minutes: float) -> tuple[Tally, list[Rotation], Memo
     while (now := time.monotonic()) < start + 60 * minutes and traffic.is_running:
         for rotation in planned:
             if now >= rotation.due:
-                rotation.run()
-                rotation.count += 1
+                rotation.count += rotation.run()
                 rotation.due += rotation.every
         if memory.look(now - start):
             print(  # noqa: T201
@@ -141,6 +146,8 @@ def faults(tally: Tally, memory: Memory) -> list[str]:
     if memory.growth() > MAX_GROWTH:
         found.append(f"the memory grew by {memory.growth():.0f} MiB a worker")
     workers = topology.AS_WORKERS + topology.RS_WORKERS
+    if not {"AS", "RS, asymmetric", "RS, symmetric"} <= tally.kinds.keys():
+        found.append("a kind of proof was not sent")
     if len(memory.seen) != workers:
         found.append(f"{len(memory.seen) - workers} workers were replaced")
     return found
@@ -197,7 +204,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
         started = time.monotonic()
-        with topology.running(Path(directory)) as servers:
+        with topology.running(
+            Path(directory), "--access-token-lifetime", "180"
+        ) as servers:
             tally, planned, memory = soak(servers, arguments.minutes)
         seconds = time.monotonic() - started
         for log in Path(directory).glob("?s.log"):

@@ -83,10 +83,13 @@ def observed(sizes: list[int], *, replaced: bool = False) -> soak.Memory:
 
 def test_a_soak_notices_memory_that_grows_and_workers_that_end() -> None:
     limit = soak.MAX_GROWTH
-    assert soak.faults(Tally(), observed([10, 90, 91, 92])) == []
-    (grown,) = soak.faults(Tally(), observed([10, 90, 91, 91 + limit]))
+    tally = Tally()
+    assert soak.faults(tally, observed([90])) == ["a kind of proof was not sent"]
+    tally.kinds.update(["AS", "RS, asymmetric", "RS, symmetric"])
+    assert soak.faults(tally, observed([10, 90, 91, 92])) == []
+    (grown,) = soak.faults(tally, observed([10, 90, 91, 91 + limit]))
     assert "grew" in grown
-    (ended,) = soak.faults(Tally(), observed([90, 90], replaced=True))
+    (ended,) = soak.faults(tally, observed([90, 90], replaced=True))
     assert "replaced" in ended
 
 
@@ -95,7 +98,7 @@ def test_the_result_takes_the_place_of_the_last_one(tmp_path: Path) -> None:
     path.write_text(f"before\n{soak.BEGIN}\nold\n{soak.END}\nafter\n")
     tally = Tally()
     tally.judge(URL, [GOOD, REPLAY])
-    rotation = soak.Rotation("nonce secrets", 1, lambda: None, count=7)
+    rotation = soak.Rotation("nonce secrets", 1, lambda: True, count=7)
     result = soak.describe(tally, [rotation], observed([50, 60]), seconds=600)
     soak.write(result, path)
     text = path.read_text()

@@ -43,8 +43,9 @@ class Topology:
 
     issuer: str
     resource: str
-    keys: Path
-    #: With which ``python -m demo_server`` finds the same servers.
+    #: The nonce secrets of each server.
+    nonces: dict[str, Path]
+    #: With which the commands of an operator find the same servers.
     environment: dict[str, str]
     #: Of the master process of each server.
     processes: dict[str, int]
@@ -96,6 +97,9 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
         "DPOP_DEMO_RESOURCE": resource,
         "DPOP_DEMO_DATABASE": f"sqlite:///{directory}/demo.sqlite3",
         "DPOP_DEMO_KEYS": str(directory / "keys"),
+        "DPOP_DEMO_RS_KEYS": str(directory / "rs-keys"),
+        "DPOP_EXT_DATABASE": f"sqlite:///{directory}/demo.sqlite3",
+        "DPOP_EXT_KEY_FILE": str(directory / "keys" / "database.key"),
         "DPOP_DEMO_CLIENTS": str(clients),
         "DPOP_DEMO_LOG_LEVEL": "warning",
     }
@@ -103,6 +107,7 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
     configuration += _SERVER.format(name="rs", port=rs_public, upstream=rs_port)
     with contextlib.ExitStack() as stack:
         processes = {}
+        jwks = _operate(environment, "rs-jwks")
         for role, workers in ("as", AS_WORKERS), ("rs", RS_WORKERS):
             arguments = ["--workers", str(workers), *options]
             log = stack.enter_context((directory / f"{role}.log").open("ab"))
@@ -119,18 +124,34 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
             path = "authorization-server" if role == "as" else "protected-resource"
             port = as_port if role == "as" else rs_port
             url = f"http://127.0.0.1:{port}/.well-known/oauth-{path}"
-            # The resource server needs keys that the other one registers.
             wait_until(lambda url=url: _answers(url), what=f"{role} answers")  # type: ignore[misc]
+            if role == "as":
+                command = ("register-resource-server", "--jwks", "-")
+                _operate(environment, *command, stdin=jwks)
         stack.enter_context(
             nginx(directory, configuration, ports=[as_public, rs_public])
         )
         yield Topology(
             issuer=issuer,
             resource=resource,
-            keys=directory / "keys",
+            nonces={
+                "as": directory / "keys" / "nonces-as.json",
+                "rs": directory / "rs-keys" / "nonces.json",
+            },
             environment=environment,
             processes=processes,
         )
+
+
+def _operate(environment: dict[str, str], *arguments: str, stdin: str = "") -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "demo_server", *arguments],
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
 
 
 def _answers(url: str) -> bool:
