@@ -25,6 +25,7 @@ from flask import request as flask_request
 from sqlalchemy import select
 
 from demo_server import demo_data
+from demo_server.authorization_server.sweep import Sweep
 from demo_server.database import Database
 from demo_server.models import Client, Token
 from demo_server.settings import Settings
@@ -62,6 +63,7 @@ class Server(AuthorizationServer):
         self.database = database
         self.clock = clock
         self.issuer = settings.issuer_url
+        self._sweep = Sweep(database.engine)
         self.scopes_supported = list(demo_data.SCOPES)
         self.signing_keys = SigningKeys(
             settings.keys_directory / SIGNING_KEYS_FILE, clock=clock
@@ -108,6 +110,7 @@ class Server(AuthorizationServer):
         )
         self.database.session.add(row)
         self.database.session.commit()
+        self._sweep.now_and_then(self.now)
 
     def create_oauth2_request(self, request: Any) -> OAuth2Request:
         """Take parameters from where they belong, and from nowhere else.

@@ -17,7 +17,7 @@ class AuthorizationCode(Base, AuthorizationCodeMixin, OAuth2DPoPCodeMixin):
     __tablename__ = "authorization_codes"
 
     code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    consent_id: Mapped[int] = mapped_column(ForeignKey("consents.id"))
+    consent_id: Mapped[int] = mapped_column(ForeignKey("consents.id"), index=True)
     consent: Mapped[Consent] = relationship(lazy="joined")
     redirect_uri: Mapped[str] = mapped_column(Text)
     #: SHA-256 of the verifier, base64url: the one method there is.

@@ -23,7 +23,9 @@ class Token(Base, TokenMixin, OAuth2DPoPTokenMixin):
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id"))
     client: Mapped[Client] = relationship(lazy="joined")
     #: None for a client that acts for itself.
-    consent_id: Mapped[int | None] = mapped_column(ForeignKey("consents.id"))
+    consent_id: Mapped[int | None] = mapped_column(
+        ForeignKey("consents.id"), index=True
+    )
     consent: Mapped[Consent | None] = relationship(lazy="joined")
     audience: Mapped[str | None] = mapped_column(String(256))
     scope: Mapped[str] = mapped_column(Text)
