@@ -13,7 +13,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from dpop_ext.cli.group import Refusal
 from dpop_ext.integrations.sqla_secret_database import find_issuers
-from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -24,17 +23,12 @@ KEY_VARIABLE: Final = "DPOP_EXT_DATABASE_KEY"
 _MAX_KEY_FILE = 1024
 
 
-def open_secrets(
-    url: str, *, key_file: Path | None, issuer: str | None
-) -> SQLAudienceSecrets:
-    """Return the secrets of an issuer.
+def find_issuer(engine: sqlalchemy.Engine, named: str | None) -> str:
+    """Return the issuer whose secrets are meant.
 
-    :param url: SQLAlchemy URL of a database that is there.
-    :param key_file: None takes the key from :data:`KEY_VARIABLE`.
-    :param issuer: None takes the only one.
-    :raises Refusal: something of this is missing or cannot be used.
+    :param named: None means the only one.
+    :raises Refusal: there is none, there are several, or not this one.
     """
-    engine = _engine(url)
     try:
         issuers = find_issuers(engine)
     except SQLAlchemyError as error:
@@ -42,14 +36,19 @@ def open_secrets(
         raise Refusal(f"--database: {str(reason).splitlines()[0]}") from error
     if not issuers:
         raise Refusal("--database: there are no derivation secrets in it")
-    if issuer is None and len(issuers) > 1:
+    if named is None and len(issuers) > 1:
         raise Refusal(f"--issuer: name one of {', '.join(issuers)}")
-    if issuer is not None and issuer not in issuers:
+    if named is not None and named not in issuers:
         raise Refusal(f"--issuer: only {', '.join(issuers)} is in the database")
-    return SQLAudienceSecrets(engine, _read_key(key_file), issuer=issuer or issuers[0])
+    return named or issuers[0]
 
 
-def _engine(url: str) -> sqlalchemy.Engine:
+def open_database(url: str) -> sqlalchemy.Engine:
+    """Return the connections to a database that is there.
+
+    :param url: SQLAlchemy URL.
+    :raises Refusal: it is none, or there is no such file.
+    """
     try:
         location = sqlalchemy.make_url(url)
         if location.get_backend_name() == "sqlite":
@@ -64,7 +63,12 @@ def _engine(url: str) -> sqlalchemy.Engine:
         raise Refusal("--database: not a URL of a database") from error
 
 
-def _read_key(path: Path | None) -> SecretBytes:
+def read_key(path: Path | None) -> SecretBytes:
+    """Return the key of the rows.
+
+    :param path: None takes it from :data:`KEY_VARIABLE`.
+    :raises Refusal: it is missing, cannot be trusted, or is none.
+    """
     source = KEY_VARIABLE if path is None else str(path)
     try:
         if path is None:

@@ -16,6 +16,7 @@ from dpop_ext.resource_server.keyring_source import HTTPKeyringSource
 from dpop_ext.resource_server.metadata import protected_resource_metadata
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import RoutePolicy
+from dpop_ext.resource_server.row_keyring import RowKeyring
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "RemoteKeys",
     "ResourceRequest",
     "RoutePolicy",
+    "RowKeyring",
     "StaticKeys",
     "VerifiedRequest",
     "protected_resource_metadata",

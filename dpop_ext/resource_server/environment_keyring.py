@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 from dpop_ext.core.jose import b64url_decode
+from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.memory import MemoryKeyring
+from dpop_ext.stores.private_file import write_private
+from dpop_ext.symmetric.keyring_floor import KeyringFloor
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing, SecretState
 
@@ -34,9 +38,12 @@ class EnvironmentKeyring(MemoryKeyring):
     :param variable: name of the environment variable.
     :param issuer: identifier of the authorization server, as in its tokens.
     :param audience: this resource server.
+    :param floor: file in which it is remembered which versions have ended, so that they
+        stay so after a restart with an older variable. None: they do not.
     :param environment: of the process, if absent.
     :raises ValueError: the variable is missing or malformed, or a secret is none. The
-        text says nothing of what is in it.
+        text says nothing of what is in it. Or *floor* is not what was written.
+    :raises OSError: *floor* is there and cannot be read, trusted or written.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class EnvironmentKeyring(MemoryKeyring):
         *,
         issuer: str,
         audience: str,
+        floor: Path | str | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         text = environment.get(variable, "")
@@ -55,7 +63,33 @@ class EnvironmentKeyring(MemoryKeyring):
         # Outside of the except clause: a cause could carry a secret.
         if entries is None:
             raise ValueError(f"{variable}: not a list of derivation secrets")
-        super().__init__(SecretRing(entries, issuer=issuer, audience=audience))
+        ring = SecretRing(entries, issuer=issuer, audience=audience)
+        if floor is not None:
+            known = _raise_floor(Path(floor), ring)
+            ring = SecretRing(
+                entries,
+                issuer=issuer,
+                audience=audience,
+                min_live=known.min_live,
+                revoked=known.revoked,
+            )
+        super().__init__(ring)
+
+
+def _raise_floor(path: Path, ring: SecretRing) -> KeyringFloor:
+    """Return which versions have ended, by *ring* and by what was there before."""
+    before = load_floor(path)
+    live = [entry.version for entry in ring if entry.secret is not None]
+    floor = before.raised(
+        epoch=before.epoch,
+        sequence=before.sequence,
+        content=before.content,
+        min_live=min(live, default=ring.highest_version + 1),
+        revoked=[entry.version for entry in ring if entry.secret is None],
+    )
+    if floor != before:
+        write_private(path, floor.dump())
+    return floor
 
 
 def _read(entry: str) -> AudienceSecret:

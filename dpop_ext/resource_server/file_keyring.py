@@ -5,48 +5,26 @@ DPoP Symmetric Profile 1.0. For deployments that have a way to distribute secret
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from dpop_ext import telemetry
 from dpop_ext.core.jose import parse_json_object
-from dpop_ext.resource_server.keyring_cache import load_floor
-from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.resource_server.polled_keyring import PolledKeyring
+from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.keyring import MAX_KEYRING, MAX_STRUCTURAL
-from dpop_ext.symmetric.keyring_claims import MAX_STALE, Keyring, read_claims
-from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
-from dpop_ext.symmetric.secret_ring import SecretRing
-
-#: Seconds from one reading to the next for the sake of an unknown version.
-SYNC_INTERVAL = 1
-
-_logger = logging.getLogger("dpop_ext.resource_server")
 
 
-class FileKeyring:
-    """A :class:`dpop_ext.stores.base.KeyringSource` that reads a private file.
+class FileKeyring(PolledKeyring):
+    """A :class:`.PolledKeyring` that reads a private file.
 
     The file is a JSON object with the claims of a keyring: ``iss``, ``aud``, ``epoch``,
     ``seq``, ``min_live`` and ``keys``, and maybe ``revoked`` and ``deny``. Replace it
     by renaming, and raise ``seq`` with each change. It must belong to the user of the
     process, with mode 0600, and be no symbolic link.
 
-    When it cannot be read, what was read last counts for three polls or 90 seconds,
-    whichever is longer.
-
     :param path: of the file.
-    :param issuer: identifier of the authorization server, as in its tokens.
-    :param audience: this resource server.
-    :param poll: seconds between two readings, at most 600.
-    :param floor: file in which this process remembers how far the keyrings have come,
-        so that an older one is refused after a restart. None: it is not.
-    :param clock: seconds since the epoch.
-    :raises ValueError: *poll* is not from 1 to 600.
-    :raises OSError: *floor* is there and cannot be read or trusted.
-    :raises KeyringError: it is not what was written.
     """
 
     def __init__(
@@ -59,75 +37,11 @@ class FileKeyring:
         floor: Path | str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not 1 <= poll <= 600:
-            raise ValueError("poll is from 1 to 600 seconds")
+        super().__init__(
+            issuer=issuer, audience=audience, poll=poll, floor=floor, clock=clock
+        )
         self._path = Path(path)
-        self._issuer = issuer
-        self._audience = audience
-        self._poll = poll
-        self._floor = KeyringFloor()
-        self._floor_path: Path | None = None
-        if floor is not None:
-            self._floor_path = Path(floor)
-            self._floor = load_floor(self._floor_path)
-        self._clock = clock
-        self._nothing = SecretRing((), issuer=issuer, audience=audience, good_until=0)
-        self._keyring: Keyring | None = None
-        self._read_at = float("-inf")
-        self._reading = threading.Lock()
 
-    def load(self) -> SecretRing:
-        """Return the current secrets.
-
-        Those that are too old refuse every version, as does an empty ring while there
-        are none.
-        """
-        self._read_if_older_than(self._poll)
-        keyring = self._keyring
-        return keyring.ring if keyring is not None else self._nothing
-
-    def sync(self) -> None:
-        """Read the file again, unless that was just done."""
-        self._read_if_older_than(SYNC_INTERVAL)
-
-    def _read_if_older_than(self, age: float) -> None:
-        with self._reading:
-            # A clock that was set back must not stop the reading.
-            if 0 <= self._clock() - self._read_at < age:
-                return
-            self._read_at = self._clock()
-            try:
-                self._read()
-            except OSError as error:
-                _log_failure(type(error).__name__)
-            except KeyringError as error:
-                _log_failure(str(error))
-            except Exception:  # noqa: BLE001 - whatever a malformed file makes Python raise
-                # Without it: the exception of a parser may hold what it parsed.
-                _log_failure("the file is malformed")
-
-    def _read(self) -> None:
+    def _claims(self) -> dict[str, Any]:
         raw = read_private(self._path, max_size=MAX_KEYRING)
-        claims = parse_json_object(raw, max_structural=MAX_STRUCTURAL)
-        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
-            raise KeyringError("the keyring is of another issuer or audience")
-        now = int(self._clock())
-        # As fresh as the reading: who writes the file answers for what is in it.
-        claims |= {"iat": now, "exp": now + MAX_STALE, "poll": self._poll}
-        keyring = read_claims(claims, floor=self._floor, online=True, now=now)
-        if self._floor_path is not None and keyring.floor != self._floor:
-            write_private(self._floor_path, keyring.floor.dump())
-        self._floor = keyring.floor
-        self._keyring = keyring
-
-
-def _log_failure(reason: str) -> None:
-    telemetry.record_keyring_poll(outcome="failed", age=None)
-    telemetry.log_event(
-        _logger,
-        logging.ERROR,
-        "keyring_unavailable",
-        "no keyring: %s",
-        reason,
-        reason=reason,
-    )
+        return parse_json_object(raw, max_structural=MAX_STRUCTURAL)

@@ -1,7 +1,7 @@
 """Tables of derivation secrets in a database (DPoP Symmetric Profile 1.0).
 
 The authorization server writes them. A resource server that may read the rows of its
-audience needs no more, see :class:`dpop_ext.stores.sql_keyring.SQLSecretRows`.
+audience needs no more, see :class:`dpop_ext.stores.secret_rows.SQLSecretRows`.
 """
 
 from __future__ import annotations

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from click.testing import Result
 
+from dpop_ext.core.jose import b64url_decode
+from dpop_ext.errors import UnknownKeyError
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
+from dpop_ext.resource_server import RowKeyring
+from dpop_ext.stores.secret_rows_redis import RedisSecretRows
 from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.secret_bytes import SecretBytes
+from tests import engines
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
 
 PLAN = RotationPlan()
@@ -19,6 +25,12 @@ THIRD = "https://third.example"
 ONE = ("--audience", AUDIENCE)
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with engines.redis_server() as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -147,3 +159,48 @@ def test_retire_erases_a_version_that_no_token_needs(
     assert shown.exit_code == 0, shown.output
     assert shown.output == f"{THIRD}: version 1 is retired\n"
     assert seen(secrets, THIRD) == ["retired", "active"]
+
+
+def test_a_resource_server_reads_what_was_published(
+    operator: Run, secrets: SQLAudienceSecrets, redis_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "row.key"
+    shown = operator("export-key", str(file), *ONE)
+    assert shown.exit_code == 0, shown.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    key = SecretBytes(b64url_decode(file.read_text().strip()))
+    assert key != KEY
+    shown = operator("publish", "--redis", redis_url)
+    assert shown.output == f"{AUDIENCE}: copied\n{OTHER}: copied\n"
+    (entry,) = secrets.peek(AUDIENCE)
+    rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=AUDIENCE)
+    now = int(time.time())
+    keyring = RowKeyring(rows, key, issuer=ISSUER, audience=AUDIENCE)
+    assert keyring.load().find(1, now=now).secret == entry.secret
+    other_rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=OTHER)
+    other = RowKeyring(other_rows, key, issuer=ISSUER, audience=OTHER)
+    with pytest.raises(UnknownKeyError):
+        other.load().find(1, now=now)
+    rows.close()
+    other_rows.close()
+
+
+def test_what_is_published_is_what_is_due(
+    operator: Run, database: str, redis_url: str
+) -> None:
+    rotated(database, ago=PLAN.pending_period + PLAN.verify_period)
+    operator("publish", "--redis", redis_url)
+    rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=THIRD)
+    assert [row.state for row in rows.read()] == ["active", "verify_only"]
+    rows.close()
+
+
+def test_a_key_or_a_copy_that_goes_nowhere_is_refused(
+    operator: Run, tmp_path: Path
+) -> None:
+    shown = operator("export-key", str(tmp_path / "no" / "where"), *ONE)
+    assert shown.exit_code == 1
+    assert "No such file or directory" in shown.stderr
+    shown = operator("publish", "--redis", "unix:///nowhere/redis.sock")
+    assert shown.exit_code == 1
+    assert shown.stderr == "dpop-ext: A storage backend is not available.\n"

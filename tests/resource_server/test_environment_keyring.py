@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,26 @@ def test_a_malformed_variable_is_refused_without_repeating_it(text: str) -> None
         load(text)
     assert TEXT[:8] not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.requirement("T19")
+def test_a_version_that_has_ended_does_not_come_back_with_an_older_variable(
+    tmp_path: Path,
+) -> None:
+    other = b64url_encode(os.urandom(32))
+
+    def start(text: str) -> SecretRing:
+        return EnvironmentKeyring(
+            "SECRETS",
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            floor=tmp_path / "floor",
+            environment={"SECRETS": text},
+        ).load()
+
+    start(f"6:verify_only:{NOW + 10}:{other},7:active:{NOW + 10}:{TEXT}")
+    start(f"7:active:{NOW + 10}:{TEXT}")
+    ring = start(f"6:verify_only:{NOW + 10}:{other},7:active:{NOW + 10}:{TEXT}")
+    assert ring.find(7, now=NOW).version == 7
+    with pytest.raises(StaleKeyError):
+        ring.find(6, now=NOW)

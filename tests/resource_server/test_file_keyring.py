@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dpop_ext.errors import StaleKeyError, UnknownKeyError
-from dpop_ext.resource_server.file_keyring import SYNC_INTERVAL, FileKeyring
+from dpop_ext.resource_server.file_keyring import FileKeyring
+from dpop_ext.resource_server.polled_keyring import SYNC_INTERVAL
 from dpop_ext.stores.base import SyncingKeyringSource
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.symmetric.keyring_claims import keyring_claims

@@ -1,0 +1,87 @@
+"""``dpop-ext secrets rotate | revoke | retire``, within the schedule."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+
+import click
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.output import duration, utc
+from dpop_ext.cli.secrets_target import Target, target_options
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
+
+
+@click.command(short_help="Publish a new version.")
+@target_options
+def rotate(target: Target) -> None:
+    """Publish a new version, which takes over when every resource server has it.
+
+    For all audiences, unless one is named. Versions are also rotated by themselves.
+    """
+    refusals = []
+    for audience in target.audiences:
+        try:
+            made = target.refusing(audience, SQLAudienceSecrets.rotate)
+        except Refusal as refusal:
+            refusals.append(refusal.message)
+            continue
+        wait = duration(made.not_before - int(time.time()))
+        click.echo(
+            f"{audience}: version {made.version} is pending; it takes over in {wait}, "
+            f"at {utc(made.not_before)}"
+        )
+    if refusals:
+        raise Refusal("\n".join(refusals))
+
+
+@click.command(short_help="Erase versions at once: one may have leaked.")
+@target_options
+@click.argument("versions", nargs=-1, type=click.IntRange(min=1))
+@click.option("--all", "everything", is_flag=True, help="Every version that is live.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(
+    target: Target, versions: Sequence[int], *, everything: bool, yes: bool
+) -> None:
+    """Erase versions at once, because somebody may have got hold of them.
+
+    Their keys are refused from the next poll of the resource server on. No token is
+    lost: clients go on with asymmetric proofs, and get keys with a new version once
+    that has been pending.
+    """
+    audience = target.one()
+    if bool(versions) == everything:
+        raise click.UsageError("Name the versions, or --all.")
+    if everything:
+        found = target.secrets.peek(audience)
+        versions = [entry.version for entry in found if entry.secret is not None]
+    named = ", ".join(map(str, versions))
+    if not yes:
+        click.confirm(f"Revoke version {named} of {audience}?", abort=True, err=True)
+    for version in versions:
+        revoke_one = functools.partial(SQLAudienceSecrets.revoke, version=version)
+        made = target.refusing(audience, revoke_one)
+        click.echo(f"{audience}: version {version} is revoked")
+        if made is not None:
+            click.echo(
+                f"{audience}: version {made.version} is pending; keys are issued again "
+                f"from {utc(made.not_before)} on"
+            )
+    plan = target.secrets.plan(audience)
+    if plan is not None:
+        poll = duration(plan.poll + plan.poll // 10)
+        click.echo(f"The resource server knows in {poll} at the latest.")
+
+
+@click.command(short_help="Erase versions that no token needs.")
+@target_options
+@click.argument("versions", nargs=-1, required=True, type=click.IntRange(min=1))
+def retire(target: Target, versions: Sequence[int]) -> None:
+    """Erase versions that no token needs any more, before their time is up."""
+    audience = target.one()
+    for version in versions:
+        retire_one = functools.partial(SQLAudienceSecrets.retire, version=version)
+        target.refusing(audience, retire_one)
+        click.echo(f"{audience}: version {version} is retired")

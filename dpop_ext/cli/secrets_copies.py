@@ -1,0 +1,61 @@
+"""``dpop-ext secrets export-key | publish``: sealed rows for resource servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.secrets_target import Target, target_options
+from dpop_ext.core.jose import b64url_encode
+from dpop_ext.stores.private_file import write_private
+from dpop_ext.stores.secret_rows import SQLSecretRows
+from dpop_ext.stores.secret_rows_redis import RedisSecretRows
+from dpop_ext.symmetric.sealed_row import audience_row_key
+
+
+@click.command("export-key", short_help="The key of one audience's rows.")
+@target_options
+@click.argument("file", type=click.Path(path_type=Path))
+def export_key(target: Target, file: Path) -> None:
+    """Write the key with which one resource server opens its rows into FILE.
+
+    For a resource server that reads them from this database or from Redis. The key
+    opens the rows of its audience and no others. Carry it there by safe means.
+    """
+    audience = target.one()
+    key = audience_row_key(target.key, issuer=target.secrets.issuer, audience=audience)
+    try:
+        write_private(file, b64url_encode(key.reveal()).encode() + b"\n")
+    except OSError as error:
+        raise Refusal(f"{file}: {error.strerror or error}") from error
+    click.echo(f"{audience}: the key of its rows is in {file}")
+
+
+@click.command(short_help="Copy the sealed rows to Redis.")
+@target_options
+@click.option(
+    "--redis",
+    required=True,
+    envvar="DPOP_EXT_REDIS",
+    metavar="URL",
+    help="Where the rows go: redis://, rediss:// or unix:// [env: DPOP_EXT_REDIS].",
+)
+def publish(target: Target, redis: str) -> None:
+    """Copy the sealed rows to Redis, where resource servers read them.
+
+    To be called after each change, and every minute: versions are also rotated by
+    themselves. An older copy replaces no newer one.
+    """
+    for audience in target.audiences:
+        # What is due is done before it is copied.
+        target.secrets.load(audience)
+        issuer = target.secrets.issuer
+        rows = SQLSecretRows(target.engine, issuer=issuer, audience=audience)
+        copy = RedisSecretRows.from_url(redis, issuer=issuer, audience=audience)
+        try:
+            written = copy.write(rows.read())
+        finally:
+            copy.close()
+        click.echo(f"{audience}: {'copied' if written else 'a newer copy is there'}")
