@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from dpop_ext.errors import AccessTokenError
@@ -39,27 +39,23 @@ class FailureLimit:
         #: Start of the period and failures in it, by issuer, client and key.
         self._failures: OrderedDict[_Client, tuple[float, int]] = OrderedDict()
 
-    @contextmanager
-    def counting(self, proof: OpenedProof | None) -> Iterator[None]:
+    def counting(self, proof: OpenedProof | None) -> AbstractContextManager[None]:
         """Run the check of a token, and count it if it fails.
 
         :param proof: as opened; only symmetric ones are counted.
-        :raises AccessRefusedError: the client is over the limit. Nothing was checked.
+        :raises AccessRefusedError: the client is over the limit. Nothing is to be
+            checked.
         """
         client = _client_of(proof)
         if client is None:
-            yield
-            return
+            return nullcontext()
         self._refuse_over_limit(client)
-        try:
-            yield
-        except Exception as error:
-            # Not an issuer that is out of reach: that is no fault of the token.
-            if isinstance(error, AccessTokenError) or _says_invalid_token(error):
-                self._count(client)
-            raise
+        return _Counting(self._count, client)
 
     def _refuse_over_limit(self, client: _Client) -> None:
+        # Most of the time nobody has failed.
+        if not self._failures:
+            return
         with self._lock:
             start, failures = self._failures.get(client, (0.0, 0))
         left = start + PERIOD - self._clock()
@@ -83,6 +79,28 @@ class FailureLimit:
             self._failures[client] = start, failures + 1
             if len(self._failures) > MAX_CLIENTS:
                 self._failures.popitem(last=False)
+
+
+class _Counting:
+    """Counts what goes wrong inside; no generator, which would cost a microsecond."""
+
+    __slots__ = ("_client", "_count")
+
+    def __init__(self, count: Callable[[_Client], None], client: _Client) -> None:
+        self._count = count
+        self._client = client
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: object
+    ) -> None:
+        # Not an issuer that is out of reach: that is no fault of the token.
+        if isinstance(error, AccessTokenError) or (
+            isinstance(error, Exception) and _says_invalid_token(error)
+        ):
+            self._count(self._client)
 
 
 def _client_of(proof: OpenedProof | None) -> _Client | None:

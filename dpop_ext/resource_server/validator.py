@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator
@@ -110,7 +108,7 @@ class DPoPTokenValidator(TokenValidator):
 
     def validate_request(self, request: Any) -> None:
         """Open the proof, before the token is looked at."""
-        with self._oauth2_errors():
+        try:
             request.dpop_opened = open_request(
                 resource_request(request),
                 verifier=self.verifier,
@@ -120,14 +118,19 @@ class DPoPTokenValidator(TokenValidator):
             )
             with translating():
                 self.inner.validate_request(request)
+        except AccessRefusedError as error:
+            raise as_oauth2_error(error.refusal, self.challenges) from error
 
     def authenticate_token(self, token_string: str) -> Any:
         """Let the inner validator find the token."""
-        with self._oauth2_errors(), translating():
-            token = self.inner.authenticate_token(token_string)
-            if token is None:
-                raise AccessTokenError
-            return token
+        try:
+            with translating():
+                token = self.inner.authenticate_token(token_string)
+                if token is None:
+                    raise AccessTokenError
+                return token
+        except AccessRefusedError as error:
+            raise as_oauth2_error(error.refusal, self.challenges) from error
 
     def validate_token(
         self,
@@ -142,7 +145,7 @@ class DPoPTokenValidator(TokenValidator):
 
         :param route: what else the route demands.
         """
-        with self._oauth2_errors():
+        try:
             opened = getattr(request, "dpop_opened", None)
             if opened is None or opened.proof is None:
                 raise AccessRefusedError(refuse(MalformedProofError()))
@@ -167,6 +170,8 @@ class DPoPTokenValidator(TokenValidator):
                 request.dpop_ticket = self.tickets.offer(
                     opened.credentials.proof, verified, access_token
                 )
+        except AccessRefusedError as error:
+            raise as_oauth2_error(error.refusal, self.challenges) from error
 
     def _verify_token(self, text: str, request: Any) -> None:
         with translating():
@@ -182,13 +187,6 @@ class DPoPTokenValidator(TokenValidator):
             # It asks for a scope of its own. The second call says so again, once the
             # proof is good.
             return
-
-    @contextmanager
-    def _oauth2_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except AccessRefusedError as error:
-            raise as_oauth2_error(error.refusal, self.challenges) from error
 
 
 class RejectBoundTokens:
