@@ -78,6 +78,8 @@ def connect(url: str, *, timeout: float) -> Engine:
         connect_args=connect_args,
         pool_timeout=timeout,
         isolation_level="AUTOCOMMIT",
+        # There is no transaction to end when a connection goes back to the pool.
+        pool_reset_on_return=None,
         # The parameters of a statement stay out of errors.
         hide_parameters=True,
     )
