@@ -23,6 +23,8 @@ class Example:
     """One vector, to be read by people."""
 
     file: str
+    #: The list in the file.
+    part: str
     name: str
     requirements: tuple[str, ...]
     #: What it is answered; None for a good one.
@@ -45,14 +47,14 @@ def examples() -> Iterator[Example]:
     """Yield every vector of the profile, in the order of the files."""
     for file, open_documents in OPENED.items():
         content = vectors.read(file)
-        for part in content.values():
+        for name, part in content.items():
             if not _has_vectors(part):
                 continue
             opened = [open_documents(vector, content) for vector in part]
             for vector, documents in zip(part, opened, strict=True):
                 usual = vector["name"] in USUAL
                 text = _whole(documents) if usual else _changes(opened[0], documents)
-                yield _example(file, vector, text)
+                yield _example(file, name, vector, text)
 
 
 def _has_vectors(part: Any) -> bool:
@@ -63,10 +65,11 @@ def _has_vectors(part: Any) -> bool:
     )
 
 
-def _example(file: str, vector: dict[str, Any], text: str) -> Example:
+def _example(file: str, part: str, vector: dict[str, Any], text: str) -> Example:
     answer = [vector[name] for name in ("error", "sym_error") if name in vector]
     return Example(
         file=f"{file}.json",
+        part=part,
         name=vector["name"],
         requirements=tuple(vector["requirements"]),
         error=" ".join(answer) or None,

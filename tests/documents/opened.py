@@ -53,9 +53,17 @@ def open_key_jwe(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
     """Return header and plaintext of a JWE."""
     header, plaintext = _decrypted(vector["jwe"], content["private_key"])
     documents: Documents = {"header": header, "text": _shape(vector["jwe"])}
+    if "n" in vector:
+        documents["request"] = {"n": vector["n"]}
     if plaintext is not None:
         documents["plaintext"] = _parsed(plaintext)
     return documents
+
+
+def open_key_material(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
+    """Return header and plaintext of a JWE with key material."""
+    header, plaintext = _decrypted(vector["k_jwe"], content["private_key"])
+    return {"header": header, "plaintext": f"{len(plaintext or b'')} bytes"}
 
 
 def open_keyring(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
@@ -73,6 +81,9 @@ OPENED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], Documents]]] 
     "symmetric-proofs": open_proof,
     "key-requests": open_request,
     "key-jwes": open_key_jwe,
+    "encapsulated-keys": open_key_jwe,
+    "key-material": open_key_material,
+    "tickets": open_proof,
     "keyrings": open_keyring,
     "derivations": open_derivation,
 }

@@ -124,7 +124,8 @@ def _caption(example: Example) -> str:
         verdict = ", which is refused"
     else:
         verdict = f", which is answered `{example.error}`"
-    return f'"{example.name}" in {link}{verdict}'
+    listed = "" if example.part == "vectors" else f" of `{example.part}`"
+    return f'"{example.name}"{listed} in {link}{verdict}'
 
 
 def _list(rows: list[Requirement]) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
-from tests.interop import installation
+from tests.interop import installation, symmetric_peer
+from tests.interop.symmetric_peer import Peer
 
 
 @pytest.fixture(scope="session", params=["required", "off"], ids="nonces {}".format)
@@ -38,3 +39,10 @@ def node_directory() -> Path:
 @pytest.fixture(scope="session")
 def python() -> Path:
     return installation.install_python_packages()
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    """The profile in JavaScript."""
+    with symmetric_peer.running() as running:
+        yield running

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,12 +48,6 @@ def findings() -> Any:
     return symmetric_peer.judge_vectors(vectors.FOLDER)
 
 
-@pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    with symmetric_peer.running() as running:
-        yield running
-
-
 # --- the vectors
 
 
@@ -66,6 +60,13 @@ def test_it_judges_every_vector_as_the_vector_says(file: str, findings: Any) -> 
             expected = {member: vector.get(member) for member in outcome}
             assert outcome == expected, vector["name"]
             assert ("error" in outcome) == ("error" in vector), vector["name"]
+
+
+def test_it_judges_every_answer_as_the_vector_says(findings: Any) -> None:
+    content = json.loads((vectors.FOLDER.parent / "responses.json").read_text("utf-8"))
+    expected = [vector["result"] for vector in content["vectors"]]
+    assert findings["responses"] == expected
+    assert set(expected) == {"accepted", "refused"}
 
 
 # --- delivered keys

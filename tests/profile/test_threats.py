@@ -14,7 +14,7 @@ THREATS = {row[0]: row[-1] for row in rows(TEXT, "Threats")}
 LIST = tomllib.loads((DOCS / "requirements.toml").read_text("utf-8"))
 ISSUES = {entry["id"]: entry["issue"] for entry in LIST["requirement"]}
 #: Shown by vectors, whose marks are in their files.
-BY_VECTORS = ("tests/profile/test_vectors.py", "test_a_symmetric_proof")
+BY_VECTORS = ("tests/profile/test_proof_vectors.py", "test_a_symmetric_proof")
 
 
 def test_the_table_has_every_threat_once() -> None:

@@ -6,53 +6,31 @@ import base64
 import hashlib
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from joserfc.jwk import JWKRegistry
+from joserfc.jwk import ECKey, JWKRegistry
 
 from dpop_ext.authorization_server.errors import to_response
-from dpop_ext.core.challenge import parse_challenges
+from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import CompactJWS, b64url_decode, verify_signature
 from dpop_ext.errors import DPoPError, KeyDeliveryError
-from dpop_ext.integrations.wsgi import DPoPMiddleware
-from dpop_ext.resource_server import AccessTokenValidator
-from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
-from dpop_ext.symmetric import derivation, secret_ring
+from dpop_ext.resource_server.refusal import refuse
+from dpop_ext.symmetric import derivation
 from dpop_ext.symmetric.delivery import unwrap_key
-from dpop_ext.symmetric.deny_list import Denial, DenyList
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.encryption_key import import_encryption_key
+from dpop_ext.symmetric.key_material import decrypt_key_material
 from dpop_ext.symmetric.key_request import parse_key_request
 from dpop_ext.symmetric.keyring import open_keyring
 from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
+from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
-from dpop_ext.verifier import ProofVerifier
+from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.ticket import ticket_mac_key
+from dpop_ext.symmetric.ticket_keys import derive_ticket_key
+from tests.profile.cases import CONTENT, cases
 from tests.vectors.profile import __main__ as vectors
-
-CONTENT = {name: vectors.read(name) for name in vectors.FILES}
-
-
-def cases(file: str, part: str = "vectors") -> pytest.MarkDecorator:
-    """One test for each vector, which shows the requirements that the vector names."""
-    return pytest.mark.parametrize(
-        "vector",
-        [
-            pytest.param(
-                vector,
-                id=vector["name"],
-                marks=pytest.mark.requirement(*vector["requirements"]),
-            )
-            for vector in CONTENT[file][part]
-        ],
-    )
-
-
-@pytest.fixture
-def published_secrets_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library knows that the secrets of the vectors are published."""
-    monkeypatch.setattr(secret_ring, "is_published", lambda _: False)
 
 
 @pytest.mark.parametrize("name", vectors.FILES)
@@ -122,6 +100,49 @@ def test_the_secret_of_nonces(vector: dict[str, Any]) -> None:
     check_derivation(vector, lambda: derivation.nonce_secret(secret))
 
 
+@cases("derivations", "response_key")
+def test_the_key_of_response_proofs(vector: dict[str, Any]) -> None:
+    key = bytes.fromhex(vector["secret"])
+    check_derivation(vector, lambda: derivation.response_key(key))
+    assert len(bytes.fromhex(vector["key"])) == 32
+
+
+@cases("derivations", "composite_r")
+def test_a_composed_r(vector: dict[str, Any]) -> None:
+    r_as, n = (base64.urlsafe_b64decode(vector[name] + "==") for name in ("r_as", "n"))
+    check_derivation(vector, lambda: derivation.composite_r(r_as, n))
+
+
+@cases("derivations", "mixed_key")
+def test_a_key_with_material_of_the_client(vector: dict[str, Any]) -> None:
+    def derive() -> bytes:
+        return derivation.mixed_key(
+            bytes.fromhex(vector["random"]),
+            algorithm=vector["algorithm"],
+            key_material=bytes.fromhex(vector["k_c"]),
+        )
+
+    check_derivation(vector, derive)
+
+
+@cases("derivations", "ticket_key")
+def test_a_derived_ticket_key(vector: dict[str, Any]) -> None:
+    secret = bytes.fromhex(vector["secret"])
+    name, key = derive_ticket_key(secret, vector["hour"])
+    assert (name.hex(), key.hex()) == (vector["tkid"], vector["key"])
+
+
+@cases("derivations", "ticket_mac_key")
+def test_the_key_of_a_ticket(vector: dict[str, Any]) -> None:
+    names = ("algorithm", "audience", "issuer", "client_id", "jkt")
+    key = ticket_mac_key(
+        bytes.fromhex(vector["ticket_key"]),
+        b64url_decode(vector["ticket"]),
+        **{name: vector[name] for name in names},
+    )
+    assert key.hex() == vector["key"]
+
+
 def check_derivation(vector: dict[str, Any], derive: Callable[[], bytes]) -> None:
     if "error" in vector:
         with pytest.raises(ValueError, match=r"."):
@@ -159,6 +180,7 @@ def test_a_delivered_key(vector: dict[str, Any]) -> None:
         **{name: content[name] for name in ("encodings", "issuer", "audience")},
         "access_token": content["access_token"],
         "now": content["now"],
+        "n": b64url_decode(vector["n"]) if "n" in vector else None,
     }
     if "error" in vector:
         with pytest.raises(KeyDeliveryError):
@@ -170,7 +192,56 @@ def test_a_delivered_key(vector: dict[str, Any]) -> None:
         assert delivered.version == vector["version"]
 
 
+@cases("key-material")
+def test_key_material(vector: dict[str, Any]) -> None:
+    content = CONTENT["key-material"]
+
+    def judge() -> SecretBytes:
+        return decrypt_key_material(
+            vector["k_jwe"],
+            private_keys=[ECKey.import_key(content["private_key"])],
+            **{name: content[name] for name in ("client_id", "jkt", "jti")},
+        )
+
+    if "error" in vector:
+        with pytest.raises(DPoPError) as caught:
+            judge()
+        assert to_response(caught.value, None).error == vector["error"]
+    else:
+        assert judge() == SecretBytes(bytes.fromhex(vector["key"]))
+
+
 # --- what a resource server gets
+
+
+@cases("encapsulated-keys")
+def test_an_encapsulated_key(vector: dict[str, Any]) -> None:
+    content = CONTENT["encapsulated-keys"]
+    said = content["token"]
+    token = AccessToken(
+        issuer=said["iss"],
+        audience=(said["aud"],),
+        client_id=said["client_id"],
+        expires_at=said["exp"],
+        token_id=None,
+        confirmation=Confirmation(jkt=said["jkt"], dsk=None),
+        scope="",
+        claims={},
+    )
+    key = ECKey.import_key(content["private_key"])
+    decryptor = KeyDecryptor(
+        lambda: [key], algorithm=content["algorithm"], encoding=content["encoding"]
+    )
+    names = {name: content[name] for name in ("issuer", "audience")}
+    if "error" in vector:
+        with pytest.raises(DPoPError) as caught:
+            decryptor.decrypt(vector["jwe"], token, **names)
+        assert refuse(caught.value).error == vector["error"]
+    else:
+        found = decryptor.decrypt(vector["jwe"], token, **names).mac_key
+        expected = MacKey(vector["algorithm"], bytes.fromhex(vector["key"]))
+        assert found.algorithm == vector["algorithm"]
+        assert found.tag(b"x") == expected.tag(b"x")
 
 
 @cases("keyrings")
@@ -212,97 +283,3 @@ def usable(ring: SecretRing, *, now: int) -> list[int]:
             continue
         found.append(version)
     return found
-
-
-@cases("symmetric-proofs")
-@pytest.mark.usefixtures("published_secrets_are_good")
-def test_a_symmetric_proof(vector: dict[str, Any]) -> None:
-    store = MemoryReplayStore()
-    status, fields, served = send_to_resource_server(vector, store)
-    if "error" in vector:
-        challenges = parse_challenges(
-            [value for name, value in fields if name == "WWW-Authenticate"]
-        )
-        (challenge,) = [c for c in challenges if c.scheme == "DPoP"]
-        assert challenge.get("error") == vector["error"]
-        assert challenge.get("sym_error") == vector.get("sym_error")
-        assert (status, served, len(store)) == (401, 0, 0)
-    else:
-        assert (status, served, len(store)) == (200, 1, 1)
-
-
-def send_to_resource_server(
-    vector: dict[str, Any], store: MemoryReplayStore
-) -> tuple[int, list[tuple[str, str]], int]:
-    content = CONTENT["symmetric-proofs"]
-    served = []
-    answer: list[Any] = []
-
-    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        served.append(environ["dpop_ext.proof"].kind)
-        start_response("200 OK", [])
-        return [b""]
-
-    protected = DPoPMiddleware(
-        app,
-        verifier=verifier(content, store),
-        find_token=AccessTokenValidator(
-            content["issuer"],
-            content["audience"],
-            jwks={"keys": [content["issuer_jwk"]]},
-            clock=lambda: content["now"],
-        ),
-        scopes=["accounts"],
-        public_url=content["audience"],
-    )
-    path = urlsplit(content["url"]).path
-    environ = {
-        "REQUEST_METHOD": content["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "RAW_URI": path,
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "8000",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": urlsplit(content["url"]).netloc,
-        "wsgi.url_scheme": "https",
-        "HTTP_AUTHORIZATION": f"DPoP {vector['access_token']}",
-        "HTTP_DPOP": vector["proof"],
-    }
-    list(protected(environ, lambda *args: answer.extend(args)))
-    return int(answer[0][:3]), answer[1], served.count("symmetric")
-
-
-def verifier(content: dict[str, Any], store: MemoryReplayStore) -> ProofVerifier:
-    ring = SecretRing(
-        [
-            AudienceSecret(
-                version=entry["v"],
-                state=entry["state"],
-                not_before=entry["nbf"],
-                expires_at=entry["exp"],
-                secret=SecretBytes(b64url_decode(entry["k"])),
-            )
-            for entry in content["secrets"]
-        ],
-        issuer=content["issuer"],
-        audience=content["audience"],
-        min_live=content["min_live"],
-        revoked=content["revoked"],
-        denied=DenyList(
-            Denial(
-                token_id=entry.get("jti"),
-                r=b64url_decode(entry["r"]) if "r" in entry else None,
-                expires_at=entry["exp"],
-            )
-            for entry in content["deny"]
-        ),
-    )
-    return ProofVerifier(
-        store,
-        clock=lambda: content["now"],
-        keyring=MemoryKeyring(ring),
-        issuer=content["issuer"],
-        audience=content["audience"],
-    )

@@ -9,18 +9,24 @@ from typing import Any, Final
 
 from tests.vectors.profile import (
     derivations,
+    encapsulated,
     key_jwes,
+    key_material,
     key_requests,
     keyrings,
     proofs,
+    tickets,
 )
 
 FOLDER: Final = Path(__file__).parent
 FILES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "derivations": derivations.generate,
     "key-requests": key_requests.generate,
+    "key-material": key_material.generate,
     "key-jwes": key_jwes.generate,
+    "encapsulated-keys": encapsulated.generate,
     "symmetric-proofs": proofs.generate,
+    "tickets": tickets.generate,
     "keyrings": keyrings.generate,
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from typing import Any, Final
 
 from tests.vectors.profile.parts import (
@@ -9,10 +11,12 @@ from tests.vectors.profile.parts import (
     CLIENT,
     ISSUER,
     JKT,
+    NOW,
     ROOT,
     b64url,
     expand,
     key_info,
+    lp,
     merged,
     secret,
     secret_info,
@@ -85,14 +89,33 @@ def generate() -> dict[str, Any]:
                 "a secret of 33 bytes", ["R1702"], secret=seed("x").hex() + "00"
             ),
         ],
-        "nonce_secret": [
-            {
-                "name": "usual",
-                "requirements": ["R2251"],
-                "secret": secret(7).hex(),
-                "info": b"dpop-sym/1 nonce\0".hex(),
-                "key": expand(secret(7), b"dpop-sym/1 nonce\0", 32).hex(),
-            }
+        "nonce_secret": [_labelled("usual", ["R2251"], secret(7), "nonce")],
+        "response_key": [
+            _labelled("usual", ["R2106"], seed("symmetric key"), "res"),
+            _labelled("of a key for HS512", ["R2106"], seed("a") + seed("b"), "res"),
+        ],
+        "composite_r": [
+            _composed("usual", seed("r_as"), seed("n")),
+            _composed("a part of zeros", bytes(32), seed("n")),
+            _composed("an n of 31 bytes", seed("r_as"), seed("n")[1:]),
+            _composed("an r_as of 33 bytes", seed("r_as") + b"x", seed("n")),
+        ],
+        "mixed_key": [
+            _mixed("usual", "HS256", seed("k_c")),
+            _mixed("HS512", "HS512", seed("k_c")),
+            _mixed("weak material", "HS256", bytes(32)),
+            _mixed("material of 31 bytes", "HS256", seed("k_c")[1:]),
+        ],
+        "ticket_key": [
+            _ticket_key("usual", 497_222),
+            _ticket_key("the next hour", 497_223),
+        ],
+        "ticket_mac_key": [
+            _ticket_mac_key("usual"),
+            _ticket_mac_key("HS512", algorithm="HS512"),
+            _ticket_mac_key("another client", client_id="another"),
+            _ticket_mac_key("another audience", audience="https://b.example.com"),
+            _ticket_mac_key("another ticket", ticket=b64url(b"\x02" + bytes(26))),
         ],
     }
 
@@ -136,3 +159,66 @@ def _refused_key(name: str, requirements: list[str], **changes: Any) -> dict[str
 
 def _named(name: str, requirements: list[str], values: Any) -> dict[str, Any]:
     return {"name": name, "requirements": requirements, **values}
+
+
+def _labelled(
+    name: str, requirements: list[str], key: bytes, label: str
+) -> dict[str, Any]:
+    info = f"dpop-sym/1 {label}\0".encode()
+    values = {
+        "secret": key.hex(),
+        "info": info.hex(),
+        "key": expand(key, info, 32).hex(),
+    }
+    return _named(name, requirements, values)
+
+
+def _composed(name: str, r_as: bytes, n: bytes) -> dict[str, Any]:
+    values = _named(name, ["R2196", "R2195"], {"r_as": b64url(r_as), "n": b64url(n)})
+    if len(r_as) != 32 or len(n) != 32:
+        return values | {"error": "refused"}
+    r = hmac.digest(r_as, b"dpop-sym/1 r\0" + lp(n), "sha256")
+    return values | {"key": r.hex()}
+
+
+def _mixed(name: str, algorithm: str, material: bytes) -> dict[str, Any]:
+    random = seed("random32")
+    values = {"random": random.hex(), "algorithm": algorithm, "k_c": material.hex()}
+    named = _named(name, ["R2192"], values)
+    if len(material) != 32:
+        return named | {"error": "refused"}
+    info = b"dpop-sym/1 kc\0" + lp(algorithm.encode()) + lp(material)
+    key = expand(random, info, {"HS256": 32, "HS512": 64}[algorithm])
+    return named | {"info": info.hex(), "key": key.hex()}
+
+
+def _ticket_key(name: str, hour: int) -> dict[str, Any]:
+    number = hour.to_bytes(8)
+    tkid = expand(secret(7), b"dpop-sym/1 tkid\0" + number, 32)[:4]
+    key = expand(secret(7), b"dpop-sym/1 ticket\0" + number, 32)
+    values = {"secret": secret(7).hex(), "hour": hour, "tkid": tkid.hex()}
+    return _named(name, ["R2122"], values | {"key": key.hex()})
+
+
+def _ticket_mac_key(name: str, **changes: Any) -> dict[str, Any]:
+    usual = {
+        name: _KEY[name] for name in ("algorithm", "audience", "issuer", "client_id")
+    }
+    ticket = b"\x02" + seed("tkid")[:4] + (NOW + 300).to_bytes(6) + seed("ticket")[:16]
+    usual |= {
+        "jkt": JKT,
+        "ticket_key": seed("ticket key").hex(),
+        "ticket": b64url(ticket),
+    }
+    values = merged(usual, changes)
+    raw = base64.urlsafe_b64decode(values["ticket"])
+    names = [
+        values[n].encode() for n in ("algorithm", "audience", "issuer", "client_id")
+    ]
+    info = b"dpop-sym/1 tkt\0" + b"".join(map(lp, [raw, *names, JKT.encode()]))
+    length = {"HS256": 32, "HS512": 64}[values["algorithm"]]
+    key = expand(bytes.fromhex(values["ticket_key"]), info, length)
+    return _named(name, ["T12", "R1803"], values) | {
+        "info": info.hex(),
+        "key": key.hex(),
+    }

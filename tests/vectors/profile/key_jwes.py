@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any, Final
 
 from tests.vectors.generate_symmetric import compact
@@ -15,6 +16,7 @@ from tests.vectors.profile.parts import (
     ec_jwk,
     ec_key,
     encrypt,
+    lp,
     merged,
     public_jwk,
     seed,
@@ -65,7 +67,14 @@ def generate() -> dict[str, Any]:
         "algorithms": ["HS256"],
         "key_algorithms": ["ECDH-ES", "ECDH-ES+A256KW", "RSA1_5", "dir"],
         "encodings": ["A256GCM"],
-        "vectors": [*_good(), *_headers(), *_claims(), *_plaintexts(), *_texts()],
+        "vectors": [
+            *_good(),
+            *_composed(),
+            *_headers(),
+            *_claims(),
+            *_plaintexts(),
+            *_texts(),
+        ],
     }
 
 
@@ -77,6 +86,27 @@ def _good() -> list[dict[str, Any]]:
         _vector(
             "an unknown member of the JWK", ["R1205"], jwk={"ext": False}, key=_KEY
         ),
+    ]
+
+
+def _composed() -> list[dict[str, Any]]:
+    """Return answers to a request with an ``n``."""
+    n, r_as = seed("n"), seed("r_as")
+    r = hmac.digest(r_as, b"dpop-sym/1 r\0" + lp(n), "sha256")
+    said = {"n": b64url(n), "r_as": b64url(r_as), "r": b64url(r)}
+
+    def answer(
+        name: str, *, key: bytes | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        vector = _vector(name, ["R2196"], dsk=merged(said, changes), key=key)
+        return vector | {"n": b64url(n)}
+
+    return [
+        answer("a composed r", key=_KEY),
+        answer("an r that does not follow", r=b64url(seed("r"))),
+        answer("the n of another", n=b64url(seed("another n"))),
+        answer("no r_as", r_as=ABSENT),
+        _vector("no answer to the n", ["R2196"]) | {"n": b64url(n)},
     ]
 
 

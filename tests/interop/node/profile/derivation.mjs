@@ -53,6 +53,42 @@ export function symmetricKey(names) {
   return expand(secret(names.secret), info, length);
 }
 
+/** A random value from a part of each side. */
+export function compositeR(rAs, n) {
+  const input = Buffer.concat([label("r"), lp(secret(n))]);
+  return createHmac("sha256", secret(rAs)).update(input).digest();
+}
+
+/** A key from random bytes and key material of the client. */
+export function mixedKey(random, algorithm, material) {
+  const length = KEY_LENGTHS[algorithm];
+  if (length === undefined) throw new Error("no MAC algorithm");
+  const info = Buffer.concat([label("kc"), lp(algorithm), lp(secret(material))]);
+  return expand(secret(random), info, length);
+}
+
+/** Name and key of tickets, from a derivation secret and an hour. */
+export function ticketKey(bytes, hour) {
+  const derive = (name) => expand(secret(bytes), Buffer.concat([label(name), u64(hour)]), 32);
+  return { tkid: derive("tkid").subarray(0, 4), key: derive("ticket") };
+}
+
+/** The key of the symmetric proofs under one ticket. */
+export function ticketMacKey(key, ticket, { algorithm, audience, issuer, clientId, jkt }) {
+  const length = KEY_LENGTHS[algorithm];
+  if (length === undefined || ticket.length !== 27) throw new Error("out of range");
+  bytes32(jkt);
+  const info = Buffer.concat([
+    label("tkt"),
+    lp(ticket),
+    lp(algorithm),
+    lp(identifier(audience)),
+    lp(identifier(issuer)),
+    lp(identifier(clientId, 2048)),
+    lp(jkt),
+  ]);
+  return expand(secret(key), info, length);
+}
+
 export const nonceSecret = (bytes) => expand(secret(bytes), label("nonce"), 32);
 export const responseKey = (key) => expand(key, label("res"), 32);
-export { label };

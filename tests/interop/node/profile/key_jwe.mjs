@@ -1,6 +1,6 @@
 // The JWE with a symmetric key, as the client opens it and as a server makes it.
-import { KEY_LENGTHS } from "./derivation.mjs";
-import { fromBase64url, hashOf, integer, same, toBase64url } from "./encoding.mjs";
+import { KEY_LENGTHS, compositeR } from "./derivation.mjs";
+import { bytes32, fromBase64url, hashOf, integer, same, toBase64url } from "./encoding.mjs";
 import { decryptJwe, encryptJwe, jweHeader, publicJwk, thumbprint } from "./jose.mjs";
 import { parseObject } from "./strict_json.mjs";
 
@@ -26,7 +26,7 @@ export function openKey(text, asked) {
   need(dsk.iss === asked.issuer && dsk.aud === asked.audience);
   need(integer(dsk.exp) > asked.now);
   const version = integer(dsk.v, { least: 1 });
-  need(!["n", "r_as", "r"].some((name) => name in dsk));
+  checkComposition(dsk, asked.n);
   const jwk = parseObject(decryptJwe(text, header, asked.private_key));
   need(jwk.kty === "oct" && jwk.use === "sig" && jwk.kid === String(version));
   need(Array.isArray(jwk.key_ops) && jwk.key_ops.join() === "sign");
@@ -34,6 +34,16 @@ export function openKey(text, asked) {
   const key = fromBase64url(jwk.k);
   need(key.length === KEY_LENGTHS[jwk.alg]);
   return { algorithm: jwk.alg, version, key };
+}
+
+/** What answers an n follows from it; and there is no answer without one. */
+function checkComposition(dsk, n) {
+  if (n === undefined) {
+    need(!["n", "r_as", "r"].some((name) => name in dsk));
+    return;
+  }
+  need(dsk.n === n);
+  need(same(bytes32(dsk.r), compositeR(bytes32(dsk.r_as), bytes32(n))));
 }
 
 /** Deliver a key to a public JWK. */

@@ -1,15 +1,16 @@
 // Symmetric proofs: what a resource server answers, and how a client makes them.
 import { randomBytes } from "node:crypto";
-import { KEY_LENGTHS, symmetricKey } from "./derivation.mjs";
+import { KEY_LENGTHS, symmetricKey, ticketMacKey } from "./derivation.mjs";
 import { bytes32, fromBase64url, hashOf, identifier, integer, same, toBase64url } from "./encoding.mjs";
 import { isSignedBy, macJws, parseJws, tag } from "./jose.mjs";
 import { Numeral } from "./strict_json.mjs";
 
-const MEMBERS = ["typ", "alg", "kid"];
+const MEMBERS = ["typ", "alg", "kid", "tkt"];
 const PROOF = { error: "invalid_dpop_proof" };
 const TOKEN = { error: "invalid_token" };
 const STALE = { error: "invalid_token", sym_error: "stale_key" };
 const EXPIRED = { error: "invalid_token", sym_error: "expired_key" };
+const STALE_TICKET = { error: "use_dpop_asymmetric", sym_error: "stale_ticket" };
 const UNKNOWN = { error: "use_dpop_asymmetric", sym_error: "unknown_key" };
 
 class Refusal extends Error {
@@ -45,12 +46,26 @@ export function judgeRequest(request, server) {
 
 function check({ access_token: text, proof: raw }, server) {
   const proof = or(PROOF, () => parseProof(raw));
+  const isUnderTicket = "tkt" in proof.header;
+  const derive = isUnderTicket ? keyOfTicket : keyOfToken;
+  const { token, key } = derive(proof, text, server);
+  need(same(tag(proof.header.alg, key, proof.input), proof.signature), PROOF);
+  need(token.jws.header.typ === "at+jwt", TOKEN);
+  need(or(TOKEN, () => isSignedBy(token.jws, server.issuer_jwk)), TOKEN);
+  const denied = (server.deny ?? []).filter((entry) => server.now < entry.exp);
+  const r = token.dsk?.r;
+  need(!denied.some((entry) => [token.jti, r].includes(entry.jti ?? entry.r)), TOKEN);
+  if (!isUnderTicket) need(token.dsk.exp === null || server.now < token.dsk.exp, EXPIRED);
+  checkClaims(proof, isUnderTicket ? null : token.dsk, text, server);
+}
+
+function keyOfToken(proof, text, server) {
   const token = or(TOKEN, () => peek(text, server));
   const { dsk } = token;
-  need(dsk !== null, PROOF);
+  need(dsk !== null && server.secrets, PROOF);
   need(proof.header.alg === dsk.alg, PROOF);
   const secret = find(dsk.v, server);
-  const key = or(TOKEN, () =>
+  const derive = () =>
     symmetricKey({
       secret,
       algorithm: dsk.alg,
@@ -61,15 +76,28 @@ function check({ access_token: text, proof: raw }, server) {
       jkt: token.jkt,
       version: dsk.v,
       r: dsk.r,
-    }),
-  );
-  need(same(tag(dsk.alg, key, proof.input), proof.signature), PROOF);
-  need(token.jws.header.typ === "at+jwt", TOKEN);
-  need(or(TOKEN, () => isSignedBy(token.jws, server.issuer_jwk)), TOKEN);
-  const denied = server.deny.filter((entry) => server.now < entry.exp);
-  need(!denied.some((entry) => entry.jti === token.jti || entry.r === dsk.r), TOKEN);
-  need(dsk.exp === null || server.now < dsk.exp, EXPIRED);
-  checkClaims(proof, dsk, text, server);
+    });
+  return { token, key: or(TOKEN, derive) };
+}
+
+function keyOfTicket({ header }, text, server) {
+  need(server.ticket_keys && server.algorithms.includes(header.alg), PROOF);
+  need(typeof header.tkt === "string" && header.tkt.length === 36, PROOF);
+  need(!("kid" in header), PROOF);
+  const token = or(TOKEN, () => peek(text, server));
+  const ticket = or(PROOF, () => fromBase64url(header.tkt));
+  need(ticket[0] === 2, PROOF);
+  const tkid = ticket.subarray(1, 5).toString("hex");
+  const entry = server.ticket_keys.find((key) => key.tkid === tkid);
+  need(entry && server.now < entry.expires_at, STALE_TICKET);
+  const exp = ticket.readUIntBE(5, 6);
+  need(server.now < exp && exp <= server.now + entry.lifetime + 5, STALE_TICKET);
+  const names = { ...server, algorithm: header.alg, clientId: token.clientId, jkt: token.jkt };
+  const derive = () => ticketMacKey(Buffer.from(entry.key, "hex"), ticket, names);
+  const logout = server.logouts.find(({ jkt }) => jkt === token.jkt);
+  // Who cannot make the MAC learns nothing of a log-out, but it is the same either way.
+  need(!logout || exp - entry.lifetime > logout.not_before, STALE_TICKET);
+  return { token, key: or(TOKEN, derive) };
 }
 
 function parseProof(text) {
@@ -123,12 +151,12 @@ function checkClaims({ header, claims }, dsk, token, { method, url, now }) {
   need(same(claims.ath, hashOf(token)), PROOF);
   const age = now - claims.iat.number;
   need(age <= 65 && age >= -30, PROOF);
-  need(header.kid === undefined || header.kid === String(dsk.v), PROOF);
+  need(header.kid === undefined || header.kid === String(dsk?.v), PROOF);
 }
 
 /** Make the proof for one request. */
-export function makeProof({ key, algorithm, method, url, now, accessToken, kid }) {
-  const header = { typ: "dpop-sym+jwt", alg: algorithm, ...(kid && { kid }) };
+export function makeProof({ key, algorithm, method, url, now, accessToken, kid, tkt }) {
+  const header = { typ: "dpop-sym+jwt", alg: algorithm, ...(kid && { kid }), ...(tkt && { tkt }) };
   const jti = toBase64url(randomBytes(12));
   const claims = { jti, htm: method, htu: url, iat: now, ath: hashOf(accessToken) };
   return macJws(header, claims, key);
