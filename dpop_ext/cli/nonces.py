@@ -1,0 +1,51 @@
+"""``dpop-ext nonces``: the file of nonce secrets of a server (RFC 9449 section 8)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.output import utc
+from dpop_ext.stores.nonce_file import DELAY, create_nonce_file, rotate_nonce_file
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group()
+def nonces() -> None:
+    """Look after the nonce secrets that the processes of a server share."""
+
+
+@nonces.command()
+@_FILE
+def create(file: Path) -> None:
+    """Make FILE with one secret, mode 0600, unless there is one."""
+    if file.exists():
+        raise Refusal("the file exists; dpop-ext nonces rotate adds a secret")
+    try:
+        create_nonce_file(file)
+    except OSError as error:
+        raise Refusal(f"the file cannot be written: {error.strerror}") from error
+    click.echo("a nonce secret was made")
+
+
+@nonces.command()
+@_FILE
+@click.option(
+    "--delay",
+    type=click.IntRange(0, 86_400),
+    default=DELAY,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long every process has to read the file, until the new secret is used.",
+)
+def rotate(file: Path, delay: int) -> None:
+    """Add a secret to FILE. Nonces of the earlier ones stay good for their time."""
+    try:
+        begins_at = rotate_nonce_file(file, now=int(time.time()), delay=delay)
+    except OSError as error:
+        raise Refusal(f"the file cannot be written: {error.strerror}") from error
+    click.echo(f"a new secret makes nonces from {utc(begins_at)}")

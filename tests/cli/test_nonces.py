@@ -1,0 +1,61 @@
+"""The file of nonce secrets, made and rotated by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dpop_ext.stores.nonce_file import FileNonces
+from tests.cli.conftest import run
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "nonces.json"
+    assert run("nonces", "create", str(path)).exit_code == 0
+    return path
+
+
+def test_a_file_that_was_made_can_be_used(path: Path) -> None:
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert repr(FileNonces(path)) == "<FileNonces with 1 secret(s)>"
+
+
+def test_a_file_that_is_there_is_left_alone(path: Path) -> None:
+    before = path.read_bytes()
+    shown = run("nonces", "create", str(path))
+    assert shown.exit_code == 1
+    assert "the file exists" in shown.output
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("options", "delay"), [([], 60), (["--delay", "5"], 5)])
+def test_a_rotation_says_when_the_secret_is_used(
+    path: Path, options: list[str], delay: int
+) -> None:
+    before = int(time.time())
+    shown = run("nonces", "rotate", str(path), *options)
+    assert shown.exit_code == 0
+    old, new = json.loads(path.read_bytes())
+    assert before + delay <= new["begins_at"] <= time.time() + delay
+    assert shown.output.startswith("a new secret makes nonces from 2")
+    for entry in old, new:
+        assert entry["secret"] not in shown.output
+
+
+def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "nonces.json"
+    for command in "create", "rotate":
+        shown = run("nonces", command, str(missing))
+        assert shown.exit_code == 1
+        assert shown.output.count(os.linesep) == 1
+    faulty = tmp_path / "faulty"
+    faulty.write_text("[]")
+    faulty.chmod(0o600)
+    shown = run("nonces", "rotate", str(faulty))
+    assert shown.exit_code == 1
+    assert "not usable" in shown.output
