@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from demo_client import attacks, journey, post_quantum, rotation
+from demo_client import attacks, journey, post_quantum, protection, rotation
 from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
@@ -51,6 +51,7 @@ def _run(
     captured = journey.call_api(client, servers, report)
     attacks.run(client, servers, report, captured=captured)
     if servers.has_symmetric_keys:
+        protection.run(client, servers, report)
         rotation.run(client, servers, report)
     return report
 

@@ -64,6 +64,14 @@ def outcome(response: Response) -> str:
     return ", ".join(_one(one) for one in [*response.history, response])
 
 
+def without_nonces(outcomes: str) -> str:
+    """Leave out the challenges that come when the minute of a nonce is over."""
+    challenges = ("400 use_dpop_nonce, ", "401 use_dpop_nonce, ")
+    for challenge in challenges:
+        outcomes = outcomes.replace(challenge, "")
+    return outcomes
+
+
 def _one(response: Response) -> str:
     codes = [str(response.status_code)]
     if response.status_code >= 400:

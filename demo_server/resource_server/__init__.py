@@ -17,6 +17,7 @@ from demo_server.settings import Settings
 from dpop_ext import ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.resource_server import (
     AccessTokenValidator,
@@ -83,7 +84,8 @@ def create_app(
     api.add_echo(app, protector)
     json_errors.register(app)
     app.wsgi_app = CORS(  # type: ignore[method-assign]
-        PublicURL(app.wsgi_app, settings.resource_url), origins=settings.script_origins
+        SignedAnswers(PublicURL(app.wsgi_app, settings.resource_url)),
+        origins=settings.script_origins,
     )
     return app
 

@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter, Rule
 
 from demo_server.settings import Settings
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
-from dpop_ext.resource_server import protected_resource_metadata
+from dpop_ext.resource_server import RoutePolicy, protected_resource_metadata
 from dpop_ext.verifier import ProofVerifier
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
@@ -42,6 +42,8 @@ def create_blueprint(
         authorization_servers=[settings.issuer_url],
         scopes=SCOPES,
         accept_bearer=settings.bearer,
+        asymmetric_paths=["/api/payees"],
+        signs_answers=True,
     )
 
     @api.get(METADATA_PATH)
@@ -60,6 +62,22 @@ def create_blueprint(
         number = hashlib.sha256(request.get_data()).hexdigest()[:12]
         answer = {"id": number, "status": "accepted", "proof": _proof_kind(), **order}
         return jsonify(answer), 201
+
+    @api.post("/api/payments")
+    @protector(  # type: ignore[untyped-decorator]
+        "transfers", route=RoutePolicy(request_digest=True)
+    )
+    def payments() -> tuple[Response, int]:
+        order = _read_order(_read_json())
+        return jsonify(status="accepted", proof=_proof_kind(), **order), 201
+
+    @api.post("/api/payees")
+    @protector(  # type: ignore[untyped-decorator]
+        "transfers", route=RoutePolicy(asymmetric=True)
+    )
+    def payees() -> tuple[Response, int]:
+        payee = _read_payee(_read_json())
+        return jsonify(status="added", proof=_proof_kind(), payee=payee), 201
 
     return api
 
@@ -105,9 +123,17 @@ def _read_order(body: Any) -> dict[str, str | int]:
     """Return a well-formed order; what is not in it is left out."""
     if not isinstance(body, dict):
         abort(400)
-    amount, to = body.get("amount"), body.get("to")
+    amount = body.get("amount")
     if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
         abort(422)
+    return {"amount": amount, "to": _read_payee(body)}
+
+
+def _read_payee(body: Any) -> str:
+    """Return who is to be paid."""
+    if not isinstance(body, dict):
+        abort(400)
+    to = body.get("to")
     if not isinstance(to, str) or not 0 < len(to) <= 64 or not to.isalnum():
         abort(422)
-    return {"amount": amount, "to": to}
+    return to

@@ -135,11 +135,12 @@ class ResourceRequest:
             return self._message.verify(reply, attempt, key, now=self._proofs.now())
         except ResponseProofError as error:
             attempt.give_up()
-            # A server cannot prove that it does not know the key. So the refusal counts
-            # for the key, which costs its use at worst, and the request, of which
-            # nobody knows what it did, is not repeated.
-            if self._key is not None:
-                self._reconsider_key(read_refusal(reply), retry_after=reply.retry_after)
+            # A server cannot prove that it does not know the key. So such a refusal
+            # counts for the key, which costs its use at worst, and the request, of
+            # which nobody knows what it did, is not repeated.
+            refusal = read_refusal(reply)
+            if self._key is not None and refusal.error != "invalid_dpop_proof":
+                self._reconsider_key(refusal, retry_after=reply.retry_after)
             error.refresh_due = self._refresh_due
             raise
 

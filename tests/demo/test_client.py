@@ -35,12 +35,12 @@ def run_demo(
     )
 
 
-@pytest.mark.requirement("R1602", "T2")
+@pytest.mark.requirement("R1602", "T2", "T21", "R1511", "R1903")
 def test_the_demo_goes_as_expected_in_one_command() -> None:
     result = run_demo("--start-server")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
-    assert len(rows) == 17
+    assert len(rows) == 30
     assert "FAILED" not in result.stdout
     assert "Traceback" not in result.stderr
 
