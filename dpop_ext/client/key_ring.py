@@ -107,6 +107,12 @@ class KeyRing:
         with self._lock:
             return access_token_hash(access_token) in self._entries
 
+    def expires_at(self, access_token: str) -> int | None:
+        """Return the end of the key of *access_token*, in seconds since the epoch."""
+        with self._lock:
+            entry = self._entries.get(access_token_hash(access_token))
+            return entry.delivered.expires_at if entry is not None else None
+
     def drop(self, access_token: str) -> None:
         """Forget the key of *access_token*."""
         with self._lock:

@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS, import_proof_key
+from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.proof import make_proof, proof_header
 from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
@@ -19,6 +20,10 @@ from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 #: Characters of a proof that common servers take in a header field: nginx, Apache and
 #: gunicorn have room for 8 KiB with the name of the field.
 MAX_FIELD: Final = 8000
+
+
+#: Characters of the claims of the shortest proof with an access token.
+SHORT_CLAIMS: Final = 180
 
 
 class ProofMaker:
@@ -47,6 +52,9 @@ class ProofMaker:
         #: Its proofs may be longer than a header field.
         self.is_long = isinstance(key, AKPKey)
         self._header = proof_header(key, algorithm=algorithm)
+        self._signature_length = 0
+        if isinstance(key, AKPKey):
+            self._signature_length = ML_DSA[key.alg].signature * 4 // 3
 
     def now(self) -> int:
         """Return the present time, in whole seconds since the epoch."""
@@ -75,6 +83,11 @@ class ProofMaker:
             claims=claims,
             header=self._header,
         )
+
+    @property
+    def needs_symmetric_key(self) -> bool:
+        """Whether no request to a resource server has room for an asymmetric proof."""
+        return self._signature_length + len(self._header) + SHORT_CLAIMS > MAX_FIELD
 
     def fits_field(self, proof: str) -> bool:
         """Tell whether *proof* fits a header field."""

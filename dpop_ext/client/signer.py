@@ -236,6 +236,21 @@ class ProofSigner:
         """Tell whether a symmetric key is held for *access_token*."""
         return access_token in self._keys
 
+    @property
+    def needs_symmetric_key(self) -> bool:
+        """Whether resource servers get symmetric proofs or none.
+
+        So with ``ML-DSA-65`` and ``ML-DSA-87``, whose proofs fit no header field.
+        """
+        return self._proofs.needs_symmetric_key
+
+    def key_expires_at(self, access_token: str) -> int | None:
+        """Return when the symmetric key that is held for a token ends.
+
+        :returns: seconds since the epoch; None if no key is held.
+        """
+        return self._keys.expires_at(access_token)
+
     def require_symmetric_key(self, token: Mapping[str, Any]) -> None:
         """Refuse a token without a symmetric key, if this signer must have one.
 

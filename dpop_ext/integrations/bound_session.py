@@ -83,6 +83,9 @@ class BoundSession:
                 Audience.of(resource.issuer, resource.name, resource.bases)
         elif dpop.symmetric == "must":
             raise ValueError("A symmetric key is for one issuer and one resource.")
+        if self.token and dpop.needs_symmetric_key:
+            # A token of an earlier process, whose key was in memory.
+            self.token = OAuth2Token({**self.token, "expires_at": 0})
 
     def create_authorization_url(
         self,
@@ -123,6 +126,8 @@ class BoundSession:
     def accept(self: Any, token: OAuth2Token) -> OAuth2Token:
         """Keep a token only if it has the symmetric key that the signer must have.
 
+        And no longer than that key, if the signer has no other proofs.
+
         :raises KeyDeliveryError: a key came, but was not accepted.
         :raises SymmetricUnavailableError: no key came.
         """
@@ -136,6 +141,10 @@ class BoundSession:
             renewable = "refresh_token" in kept
             self.token_auth.token = OAuth2Token(kept) if renewable else None
             raise
+        end = self.dpop.key_expires_at(token["access_token"])
+        if self.dpop.needs_symmetric_key and end is not None:
+            # Without its key the token is of no use, and nothing would be refused.
+            token["expires_at"] = min(end, token.get("expires_at", end))
         return token
 
     def react(

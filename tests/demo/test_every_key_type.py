@@ -85,6 +85,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
         rs_port=0,
         nonce="off",
         post_quantum="on",
+        access_token_lifetime=3600,
         database=f"sqlite:///{tmp_path_factory.mktemp('demo')}/demo.sqlite3",
         log_level="error",
     )
@@ -327,6 +328,57 @@ def test_the_session_of_requests_does_all_of_it(
         response = session.get(f"{servers.rs_url}/api/accounts")
     assert response.json()["proof"] == "symmetric"
     assert len(response.request.headers["DPoP"]) < 400
+
+
+@pytest.fixture
+def long_session(servers: DemoServer) -> Iterator[OAuth2Session]:
+    """A session with a key whose proofs fit no header field."""
+    signer = ProofSigner.generate("ML-DSA-65", symmetric="must")
+    with session_of(servers, signer) as session:
+        yield session
+
+
+def session_of(
+    servers: DemoServer, signer: ProofSigner, **options: Any
+) -> OAuth2Session:
+    return OAuth2Session(
+        *CLIENT,
+        dpop=signer,
+        token_endpoint=f"{servers.as_url}/token",
+        issuer=servers.settings.issuer_url,
+        resource=servers.settings.resource_url,
+        scope="accounts",
+        grant_type="client_credentials",
+        **options,
+    )
+
+
+@pytest.mark.requirement("R2307")
+def test_a_token_is_kept_no_longer_than_the_key_that_it_needs(
+    servers: DemoServer, long_session: OAuth2Session
+) -> None:
+    token = long_session.fetch_token()
+    key_end = long_session.dpop.key_expires_at(token["access_token"])
+    assert key_end is not None
+    # The tokens of these servers live an hour, and the keys ten minutes.
+    assert token["expires_in"] == 3600
+    assert token["expires_at"] == key_end <= time.time() + 600
+    other = ProofSigner.generate("ML-DSA-44", symmetric="must")
+    with session_of(servers, other) as session:
+        assert session.fetch_token()["expires_at"] > time.time() + 3000
+
+
+@pytest.mark.requirement("R2307")
+def test_a_token_of_an_earlier_process_is_refreshed_for_its_key(
+    servers: DemoServer, long_session: OAuth2Session
+) -> None:
+    token = dict(long_session.fetch_token())
+    key = ml_dsa.generate("ML-DSA-65")
+    signer = ProofSigner(key, symmetric="must")
+    with session_of(servers, signer, token=token) as session:
+        response = session.get(f"{servers.rs_url}/api/accounts")
+        assert session.token["access_token"] != token["access_token"]
+    assert response.json()["proof"] == "symmetric"
 
 
 @pytest.mark.requirement("R2307")
