@@ -48,6 +48,8 @@ UNNEEDED = {
     "dpop_ext.resource_server": EXTRAS,
     "dpop_ext.cli": EXTRAS | {"authlib"},
     "dpop_ext.integrations.wsgi": EXTRAS,
+    "dpop_ext.integrations.asgi": EXTRAS,
+    "dpop_ext.integrations.asgi_store": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
     "dpop_ext.integrations.httpx_client": EXTRAS - HTTPX,

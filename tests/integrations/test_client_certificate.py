@@ -20,7 +20,7 @@ from tests.resource_server.world import Request, Response, Rows, World, send
 
 X5T = "x5t#S256"
 VARIABLE = "SSL_CLIENT_CERT"
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 
 
 def certificate(key: ECKey) -> x509.Certificate:

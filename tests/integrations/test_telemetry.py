@@ -64,7 +64,7 @@ def get(world: World, token: str, proof: str) -> Any:
     return Request(headers=headers).environ()
 
 
-@pytest.mark.parametrize("adapter", ["wsgi", "flask"])
+@pytest.mark.parametrize("adapter", ["wsgi", "flask", "asgi"])
 def test_requests_are_counted_by_outcome_and_reason(
     world: World, meters: Meters, adapter: str
 ) -> None:

@@ -15,7 +15,7 @@ from tests.integrations.browser import BlockedError, Browser, names
 from tests.resource_server.world import Request, World, send
 
 ORIGIN = "https://app.example"
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 
 
 @pytest.fixture

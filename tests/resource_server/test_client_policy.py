@@ -20,7 +20,7 @@ class LenientVerifier(ProofVerifier):
 
 
 @pytest.mark.requirement("C-11", "X-14")
-@pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+@pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 @pytest.mark.parametrize(("client_id", "status"), [(CLIENT, 200), ("other", 401)])
 def test_a_slow_clock_is_forgiven_to_the_client_it_belongs_to(
     world: World, adapter: str, client_id: str, status: int

@@ -29,7 +29,7 @@ from tests.resource_server.world import (
     send,
 )
 
-ADAPTERS = ("flask", "wsgi")
+ADAPTERS = ("flask", "wsgi", "asgi")
 TEXT = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
 
 adapters = pytest.mark.parametrize("adapter", ADAPTERS)

@@ -30,7 +30,7 @@ from tests.resource_server.world import (
     send,
 )
 
-every_adapter = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+every_adapter = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 WRONG = SecretBytes(bytes(range(1, 33)))
 
 

@@ -12,7 +12,7 @@ from dpop_ext.resource_server import failure_limit
 from dpop_ext.resource_server.failure_limit import LIMIT, PERIOD
 from tests.resource_server.world import Request, Response, World, send
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 
 
 @pytest.fixture

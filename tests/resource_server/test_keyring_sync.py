@@ -25,7 +25,7 @@ from tests.resource_server.world import (
 )
 
 NEW = VERSION + 1
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 
 
 class Syncing:

@@ -27,7 +27,7 @@ from tests.resource_server.world import (
     send,
 )
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 kinds = pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 TARGET = "/accounts?to=bob&amount=10"
 CONTENT = b'{"amount": 10}'

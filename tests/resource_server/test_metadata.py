@@ -14,7 +14,7 @@ from tests.resource_server.world import AUDIENCE, ISSUER, Request, World, send
 
 
 @pytest.mark.requirement("P-10", "J-2")
-@pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+@pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 def test_the_algorithms_are_those_of_the_challenge(adapter: str, world: World) -> None:
     world = arrange(world, symmetric=True)
     document = protected_resource_metadata(world.verifier, resource=AUDIENCE)

@@ -9,7 +9,7 @@ import pytest
 from dpop_ext.resource_server.refusal import warn_about_host
 from tests.resource_server.world import Request, World, send
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -28,7 +28,7 @@ from tests.resource_server.world import AUDIENCE, Request, Response, World, send
 
 ISSUER_MODULE = "dpop_ext.resource_server.ticket_issuer"
 
-pytestmark = pytest.mark.parametrize("adapter", ["wsgi", "flask"])
+pytestmark = pytest.mark.parametrize("adapter", ["wsgi", "flask", "asgi"])
 
 
 @dataclass

@@ -24,7 +24,7 @@ from tests.resource_server.world import (
 
 Change = Callable[[str], str]
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi"])
+adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
 both_kinds = pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 
 

@@ -18,6 +18,7 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jose import b64url_encode, sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.proof import make_proof
+from dpop_ext.integrations import asgi, asgi_types
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
@@ -37,6 +38,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
+from tests.resource_server.under_wsgi import under_wsgi
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://api.example.com"
@@ -373,8 +375,49 @@ class World:
         app.wsgi_app = SignedAnswers(app.wsgi_app)  # type: ignore[method-assign]
         return app
 
+    def asgi_app(self) -> Any:
+        """Return an application behind the ASGI middleware."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            self.served += 1
+            proof, token = scope["dpop_ext.proof"], scope["dpop_ext.token"]
+            assert isinstance(token, AccessToken)
+            body = json.dumps(
+                {"kind": proof and proof.kind, "client": token.client_id}
+            ).encode()
+            headers = [("Content-Type", "application/json"), *self.answer_headers]
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": asgi_types.as_bytes(headers),
+                }
+            )
+            await send({"type": "http.response.body", "body": body})
+
+        find_certificate = self.client_certificate
+        return asgi.DPoPMiddleware(
+            app,
+            verifier=self.verifier,
+            find_token=self.validator,
+            scopes=[self.scope],
+            public_url=self.public_url,
+            realm=self.realm,
+            resource_metadata=self.resource_metadata,
+            accept_bearer=self.accept_bearer,
+            client_certificate=(
+                (lambda scope: find_certificate(scope["test.environ"]))
+                if find_certificate
+                else None
+            ),
+            route=self.route,
+        )
+
     def app(self, adapter: str) -> Any:
-        return self.flask_app() if adapter == "flask" else self.wsgi_app()
+        """Return a WSGI application, around whatever *adapter* protects."""
+        if adapter == "flask":
+            return self.flask_app()
+        return self.wsgi_app() if adapter == "wsgi" else under_wsgi(self.asgi_app())
 
 
 def send(app: Any, environ: dict[str, Any]) -> Response:

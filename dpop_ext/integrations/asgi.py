@@ -1,0 +1,271 @@
+"""DPoP for any ASGI application: :rfc:`9449#section-7`, HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from urllib.parse import quote
+
+from dpop_ext.integrations.asgi_answers import send_signed
+from dpop_ext.integrations.asgi_content import Content
+from dpop_ext.integrations.asgi_types import (
+    ASGIApp,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    as_bytes,
+    as_text,
+)
+from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
+from dpop_ext.resource_server.answer import AnswerSlot
+from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.verifier import ProofVerifier
+
+#: Decisions that are made at the same time; more wait.
+MAX_THREADS = 32
+#: Name of the :class:`AnswerSlot` in the scope.
+ANSWER = "dpop_ext.answer"
+#: WebSocket close code for a handshake that may not be (:rfc:`6455#section-7.4.1`).
+POLICY_VIOLATION = 1008
+
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+#: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
+_PATH = "/:@!$&'()*+,;=-._~"
+
+
+class DPoPMiddleware:
+    """Let requests through to *app* that a :class:`Gate` lets through.
+
+    ::
+
+        app = DPoPMiddleware(app, verifier=verifier, find_token=validator)
+
+    The application finds the :class:`AccessToken` in ``scope["dpop_ext.token"]`` and
+    the :class:`VerifiedProof` in ``scope["dpop_ext.proof"]``, which is None for an
+    unbound Bearer token. Everything below this middleware is protected, WebSocket
+    handshakes too, whose proof is for ``GET`` and the ``https`` URL; lifespan events
+    pass.
+
+    Requests and answers are not buffered. Only a request whose proof has a digest of
+    its content is read before the application is called, and only an answer that
+    carries a response proof is held until it is complete.
+
+    Tokens and stores may take their time, so a decision is made in a thread. A store
+    for asyncio is called in the event loop, see
+    :class:`~dpop_ext.integrations.asgi_store.InEventLoop`.
+
+    The server must hand on the path as it came, as ``raw_path`` (uvicorn, granian and
+    hypercorn do). If it is told a ``root_path`` that stands in there, too, leave that
+    out of *public_url*.
+
+    :param app: an ASGI application.
+    :param scopes: alternatives, of which one is enough, or a function from the ASGI
+        scope to them; each is one or more scope values, separated by spaces.
+    :param client_certificate: returns the thumbprint of the certificate that a client
+        showed (:rfc:`8705`), from the ASGI scope; None refuses tokens bound to one.
+    :param route: what a request must have beside a good proof, or a function from the
+        ASGI scope to that.
+    :param executor: where decisions are made; None makes one of :data:`MAX_THREADS`.
+
+    The other arguments are those of :class:`Gate`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        verifier: ProofVerifier,
+        find_token: FindToken,
+        scopes: Iterable[str] | Callable[[Scope], Iterable[str]] = (),
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+        client_certificate: Callable[[Scope], str | None] | None = None,
+        route: RoutePolicy | Callable[[Scope], RoutePolicy] = ANY_PROOF,
+        executor: Executor | None = None,
+    ) -> None:
+        self._app = app
+        self._route = route
+        self._client_certificate = client_certificate
+        # A copy: an iterator would be used up by the first request.
+        self._scopes = (
+            scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
+        )
+        self._executor = executor or ThreadPoolExecutor(MAX_THREADS, "dpop-decision")
+        self._gate = Gate(
+            verifier,
+            find_token,
+            public_url=public_url,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request, or refuse it."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        scope = dict(scope)
+        if _field(scope, b"origin"):
+            send = _exposing(send)
+        if ANSWER in scope or scope["type"] == "websocket":
+            # Whoever put it there is further out, and signs; a handshake has no answer.
+            await self._answer(scope, Content(receive), send)
+            return
+        slot = scope[ANSWER] = AnswerSlot()
+        answer = partial(self._answer, scope, Content(receive))
+        await send_signed(answer, slot, scope["method"], send)
+
+    async def _answer(self, scope: Scope, content: Content, send: Send) -> None:
+        try:
+            verified = await self._decide(scope, content)
+        except AccessRefusedError as error:
+            await self._refuse(error.refusal, scope, send)
+            return
+        scope["dpop_ext.token"] = verified.token
+        scope["dpop_ext.proof"] = verified.proof
+        await self._app(scope, content.receive, _adding(verified, send))
+
+    async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
+        scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
+        route = self._route(scope) if callable(self._route) else self._route
+        loop = asyncio.get_running_loop()
+        request = resource_request(
+            scope,
+            token_in_form=await _has_token_in_form(scope, content),
+            certificate=self._client_certificate and self._client_certificate(scope),
+            read_content=partial(content.read_from_thread, loop),
+        )
+        check = partial(self._gate.check, request, scopes=scopes, route=route)
+        # Context variables, as asyncio.to_thread hands them on.
+        context = contextvars.copy_context()
+        return await loop.run_in_executor(self._executor, context.run, check)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
+        headers = self._gate.challenges.headers(refusal)
+        headers.append(("Content-Length", str(len(body))))
+        prefix = "http"
+        if scope["type"] == "websocket":
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                # The server answers 403, and the client learns no more.
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+                return
+            prefix = "websocket.http"
+        start = {"type": f"{prefix}.response.start", "status": refusal.status}
+        await send({**start, "headers": as_bytes(headers)})
+        if scope.get("method") == "HEAD":
+            body = b""
+        await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def resource_request(
+    scope: Scope,
+    *,
+    token_in_form: bool,
+    certificate: str | None = None,
+    read_content: Callable[[int], bytes] | None = None,
+) -> ResourceRequest:
+    """Return what the decision needs of a request.
+
+    :param token_in_form: the body is a form with an access token.
+    :param certificate: thumbprint of the client's certificate, if it showed one.
+    :param read_content: how to read the content.
+    """
+    query = scope.get("query_string", b"").decode("latin-1")
+    return ResourceRequest(
+        method=scope.get("method", "GET"),
+        scheme=_SCHEMES[scope["scheme"]],
+        host=_host(scope),
+        raw_target=raw_target(scope),
+        authorization=_field(scope, b"authorization"),
+        proofs=_field(scope, b"dpop"),
+        token_elsewhere=token_in_form or names_access_token(query),
+        certificate=certificate,
+        spent=scope.setdefault("dpop_ext.spent", set()),
+        read_content=read_content,
+        answer=scope.get(ANSWER),
+    )
+
+
+def raw_target(scope: Scope) -> str:
+    """Return the request target as it was sent, or the decoded path, quoted anew."""
+    path = scope.get("raw_path")
+    if path:
+        target = path.decode("latin-1")
+    else:
+        target = quote(scope["path"], safe=_PATH, errors="surrogateescape") or "/"
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{target}?{query}" if query else target
+
+
+def _adding(verified: VerifiedRequest, send: Send) -> Send:
+    """Add to the start of an answer what the client is to learn from it."""
+    nonce = verified.proof.next_nonce if verified.proof is not None else None
+    ticket = verified.ticket
+    if nonce is None and ticket is None:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] in {"http.response.start", "websocket.accept"}:
+            headers = as_text(message.get("headers", ()))
+            if nonce is not None:
+                headers = with_nonce(headers, nonce)
+            if ticket is not None and "status" in message:
+                headers = with_ticket(headers, ticket, status=message["status"])
+            message = {**message, "headers": as_bytes(headers)}
+        await send(message)
+
+    return sending
+
+
+def _exposing(send: Send) -> Send:
+    """Let a script read the nonce and the challenge, of refusals above all."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: Headers = with_exposed(as_text(message.get("headers", ())))
+            message = {**message, "headers": as_bytes(headers)}
+        await send(message)
+
+    return sending
+
+
+def _field(scope: Scope, name: bytes) -> tuple[str, ...]:
+    """Return the values of a field, one for each line; ASGI has names in lower case."""
+    return tuple(
+        value.decode("latin-1") for other, value in scope["headers"] if other == name
+    )
+
+
+def _host(scope: Scope) -> str:
+    fields = _field(scope, b"host")
+    if fields:
+        # More than one is no host, and makes the target malformed.
+        return ",".join(fields)
+    name, port = scope.get("server") or ("", None)
+    name = f"[{name}]" if ":" in name else name
+    return name if port is None else f"{name}:{port}"
+
+
+async def _has_token_in_form(scope: Scope, content: Content) -> bool:
+    """Tell whether a form names an access token; the application can still read it."""
+    if scope["type"] != "http":
+        return False
+    kind = "".join(_field(scope, b"content-type")).partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        return False
+    body = await content.read_form("".join(_field(scope, b"content-length")))
+    return names_access_token(body.decode("latin-1"))

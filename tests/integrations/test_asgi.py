@@ -1,0 +1,353 @@
+"""What ASGI has and WSGI has not: events, streams, WebSocket, other event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from dpop_ext.core.request_digest import content_digest
+from dpop_ext.integrations.asgi import DPoPMiddleware
+from dpop_ext.integrations.asgi_content import Content
+from dpop_ext.integrations.asgi_store import InEventLoop
+from dpop_ext.resource_server.route_policy import RoutePolicy
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.verifier import ProofVerifier
+from tests.conftest import Clock
+from tests.resource_server.world import World
+
+
+class AsyncStore:
+    """A store for asyncio, which notes where it was called."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryReplayStore()
+        self.threads: set[int] = set()
+        self.fails = False
+
+    async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        await asyncio.sleep(0)
+        self.threads.add(threading.get_ident())
+        if self.fails:
+            raise OSError("connection lost")
+        return self.inner.add(key, expires_at=expires_at, now=now)
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Run *app* under uvicorn on a free port."""
+    config = uvicorn.Config(
+        app, port=0, log_level="error", lifespan="on", ws="websockets-sansio"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def world(ec_key: Any, other_ec_key: Any) -> World:
+    """Parties whose clock is the one of this machine."""
+    return World(
+        clock=Clock(time.time()),
+        key=ec_key,
+        other_key=other_ec_key,
+        issuer_key=other_ec_key,
+        public_url=None,
+    )
+
+
+@pytest.fixture
+def protect(world: World) -> Callable[..., Any]:
+    def protect(app: Any, **options: Any) -> Any:
+        options.setdefault("verifier", world.verifier)
+        return DPoPMiddleware(app, find_token=world.validator, **options)
+
+    return protect
+
+
+def credentials(world: World, url: str, **changes: Any) -> dict[str, str]:
+    token = world.token()
+    proof = world.proof(token, url=url, **changes)
+    return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the content, piece by piece as it comes."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    assert scope["type"] == "http"
+    headers = [(b"x-kind", scope["dpop_ext.proof"].kind.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+        await send(
+            {"type": "http.response.body", "body": message["body"], "more_body": more}
+        )
+
+
+def test_a_server_serves_what_is_proved_and_nothing_else(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    with serving(protect(echo)) as url:
+        headers = credentials(world, f"{url}/a%2Fb", method="POST")
+        target = f"{url}/a%2Fb?x=1"
+        answer = httpx.post(target, headers=headers, content=b"body")
+        assert (answer.status_code, answer.content) == (200, b"body")
+        assert answer.headers["x-kind"] == "asymmetric"
+        again = httpx.post(target, headers=headers, content=b"body")
+        assert (again.status_code, again.json()["error"]) == (401, "invalid_dpop_proof")
+        assert httpx.get(url).headers["www-authenticate"].startswith("DPoP ")
+
+
+def test_two_lines_of_one_field_are_two(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    with serving(protect(echo)) as url:
+        headers = [*credentials(world, f"{url}/").items()]
+        for name, value in headers:
+            answer = httpx.get(f"{url}/", headers=[*headers, (name, value)])
+            assert answer.status_code in {400, 401}
+
+
+def test_events_are_sent_as_they_come(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    go_on = threading.Event()
+
+    async def events(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await echo(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number in range(2):
+            body = f"data: {number}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            # The second one waits until the client has seen the first.
+            await asyncio.to_thread(go_on.wait, 10)
+        await send({"type": "http.response.body", "body": b""})
+
+    with serving(protect(events)) as url:
+        headers = credentials(world, f"{url}/")
+        with httpx.stream("GET", f"{url}/", headers=headers) as answer:
+            pieces = answer.iter_raw()
+            assert next(pieces) == b"data: 0\n\n"
+            go_on.set()
+            assert b"".join(pieces) == b"data: 1\n\n"
+
+
+def test_a_request_is_not_read_before_the_application_is_called(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append("called")
+
+    async def receive() -> Any:
+        seen.append("read")
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        seen.append(message["type"])
+
+    token = world.token()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "https",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [
+            (b"host", b"api.example.com"),
+            (b"content-length", b"5"),
+            (b"authorization", f"DPoP {token}".encode()),
+        ],
+    }
+    asyncio.run(protect(app)(scope, receive, send))
+    assert seen == ["http.response.start", "http.response.body"]
+    proof = world.proof(token, method="POST", url="https://api.example.com/")
+    scope["headers"].append((b"dpop", proof.encode()))  # type: ignore[attr-defined]
+    asyncio.run(protect(app)(scope, receive, send))
+    assert seen[2:] == ["called"]
+
+
+@pytest.mark.requirement("R2141")
+def test_content_with_a_digest_is_read_and_given_back(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    route = RoutePolicy(request_digest=True)
+    content = b"x" * 200_000
+    with serving(protect(echo, route=route)) as url:
+
+        def post(sent: bytes, digested: bytes) -> httpx.Response:
+            claims = {"cd": content_digest(digested), "hq": content_digest(b"")}
+            headers = credentials(world, f"{url}/", method="POST", claims=claims)
+            return httpx.post(f"{url}/", headers=headers, content=sent)
+
+        assert post(content, content).content == content
+        assert post(content, b"other").status_code == 401
+        headers = credentials(world, f"{url}/", method="POST")
+        assert httpx.post(f"{url}/", headers=headers).status_code == 401
+
+
+def test_content_that_is_too_long_or_never_comes_is_refused(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    route = RoutePolicy(request_digest=True, max_content=10)
+
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    with serving(protect(echo, route=route)) as url:
+        claims = {"cd": content_digest(b"x" * 11)}
+        headers = credentials(world, f"{url}/", method="POST", claims=claims)
+        answer = httpx.post(f"{url}/", headers=headers, content=b"x" * 11)
+        assert answer.status_code == 413
+
+    async def read() -> bytes:
+        content = Content(gone)
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(content.read_from_thread, loop, 10)
+
+    with pytest.raises(Exception, match="incomplete"):
+        asyncio.run(read())
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    """Accept every handshake, and tell how it was proved."""
+    if scope["type"] == "lifespan":
+        await echo(scope, receive, send)
+        return
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept", "headers": [(b"x-chat", b"1")]})
+    await send({"type": "websocket.send", "text": scope["dpop_ext.proof"].kind})
+    await send({"type": "websocket.close", "code": 1000})
+
+
+def test_a_websocket_handshake_is_verified(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    world.use_nonces = True
+    with serving(protect(chat)) as url:
+        socket = f"{url.replace('http', 'ws')}/chat"
+        fields = credentials(world, f"{url}/chat", nonce=world.nonce(age=1))
+        with connect(socket, additional_headers=fields) as connection:
+            assert connection.recv() == "asymmetric"
+            response = connection.response
+            assert response is not None
+            # The nonce was an old one: the handshake brings the next.
+            assert response.headers["DPoP-Nonce"] == world.nonce()
+            assert response.headers["x-chat"] == "1"
+        with pytest.raises(InvalidStatus) as refused:
+            connect(socket, additional_headers=fields)
+        # The server can send an answer, so the client learns why.
+        assert refused.value.response.status_code == 401
+        assert (
+            "invalid_dpop_proof" in refused.value.response.headers["www-authenticate"]
+        )
+
+
+def test_a_websocket_server_without_answers_closes(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    scope = {
+        "type": "websocket",
+        "scheme": "wss",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"host", b"api.example.com")],
+    }
+    asyncio.run(protect(chat)(scope, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_a_store_of_asyncio_is_called_in_its_loop(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    store = AsyncStore()
+    app: list[Any] = []
+    loops: list[int] = []
+
+    async def started(scope: Any, receive: Any, send: Any) -> None:
+        if not app:
+            loops.append(threading.get_ident())
+            verifier = ProofVerifier(InEventLoop(store), clock=world.clock)
+            app.append(protect(echo, verifier=verifier))
+        await app[0](scope, receive, send)
+
+    with serving(started) as url:
+        headers = credentials(world, f"{url}/")
+        assert httpx.get(f"{url}/", headers=headers).status_code == 200
+        assert httpx.get(f"{url}/", headers=headers).status_code == 401
+        store.fails = True
+        answer = httpx.get(f"{url}/", headers=credentials(world, f"{url}/"))
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+    assert store.threads == set(loops)
+
+
+def test_a_store_of_asyncio_needs_a_loop() -> None:
+    with pytest.raises(RuntimeError):
+        InEventLoop(AsyncStore())
+
+
+def test_decisions_do_not_hold_up_the_loop(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    """A store that takes its time holds up one request, not the others."""
+    enter, leave = threading.Event(), threading.Event()
+
+    class Slow(MemoryReplayStore):
+        def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            enter.set()
+            assert leave.wait(10)
+            return super().add(key, expires_at=expires_at, now=now)
+
+    verifier = ProofVerifier(Slow(), clock=world.clock)
+    with serving(protect(echo, verifier=verifier)) as url:
+        headers = credentials(world, f"{url}/")
+        answers: list[int] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(
+                httpx.get(f"{url}/", headers=headers).status_code
+            )
+        )
+        thread.start()
+        assert enter.wait(10)
+        assert httpx.get(f"{url}/").status_code == 401
+        leave.set()
+        thread.join(10)
+    assert answers == [200]

@@ -1,0 +1,82 @@
+"""An ASGI application for tests that speak WSGI: one request, one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+#: Bytes of one piece of the content.
+PIECE = 65536
+
+
+def under_wsgi(app: Any) -> Callable[..., Any]:
+    """Return *app* as a WSGI application."""
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        return asyncio.run(_serve(app, environ, start_response))
+
+    return wsgi
+
+
+async def _serve(app: Any, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    left = int(environ.get("CONTENT_LENGTH") or 0)
+    pieces: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        piece = environ["wsgi.input"].read(min(left, PIECE)) if left else b""
+        left -= len(piece)
+        if left and not piece:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": piece, "more_body": left > 0}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            fields = [
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in message.get("headers", ())
+            ]
+            start_response(f"{message['status']} X", fields)
+        else:
+            pieces.append(message.get("body", b""))
+
+    await app(_scope(environ), receive, send)
+    return pieces
+
+
+def _scope(environ: dict[str, Any]) -> dict[str, Any]:
+    headers = [
+        (name[5:].lower().replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if name in environ:
+            header = name.lower().replace("_", "-").encode()
+            headers.append((header, environ[name].encode("latin-1")))
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    path, _, query = target.partition("?")
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": environ["REQUEST_METHOD"],
+        "scheme": environ["wsgi.url_scheme"],
+        "path": unquote_to_bytes(path).decode("utf-8", "surrogateescape"),
+        "raw_path": path.encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "root_path": "",
+        "headers": headers,
+        "server": (environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
+        "client": ("127.0.0.1", 1),
+        "test.environ": environ,
+    }
+    if not target:
+        scope["raw_path"] = None
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        scope["path"] = path.encode("latin-1").decode("utf-8", "surrogateescape")
+        scope["query_string"] = environ.get("QUERY_STRING", "").encode("latin-1")
+    spent = environ.get("dpop_ext.spent")
+    return scope if spent is None else {**scope, "dpop_ext.spent": spent}
