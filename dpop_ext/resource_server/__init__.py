@@ -11,6 +11,7 @@ from dpop_ext.resource_server.file_keyring import FileKeyring
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
 from dpop_ext.resource_server.introspection import IntrospectionTokenValidator
 from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
+from dpop_ext.resource_server.keyring_nonces import KeyringNonces
 from dpop_ext.resource_server.keyring_request import KeyringRequest
 from dpop_ext.resource_server.keyring_source import HTTPKeyringSource
 from dpop_ext.resource_server.metadata import protected_resource_metadata
@@ -31,6 +32,7 @@ __all__ = [
     "HTTPKeyringSource",
     "IntrospectionTokenValidator",
     "KeySource",
+    "KeyringNonces",
     "KeyringRequest",
     "Refusal",
     "RejectBoundTokens",

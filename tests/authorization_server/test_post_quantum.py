@@ -109,7 +109,7 @@ def test_other_proofs_may_be_in_the_form_too(sim: Simulator, prove: Prover) -> N
     assert sim.tokens[-1].dpop_jkt == prove.jkt
 
 
-@pytest.mark.requirement("R2305")
+@pytest.mark.requirement("R2305", "R1004")
 def test_a_proof_in_both_places_is_refused(
     sim: Simulator, prove: Prover, prove_long: LongProver
 ) -> None:
