@@ -7,7 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from demo_client import attacks, journey, post_quantum, protection, rotation
+from demo_client import (
+    attacks,
+    journey,
+    post_quantum,
+    protection,
+    rotation,
+    tickets,
+)
 from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
@@ -53,6 +60,8 @@ def _run(
     if servers.has_symmetric_keys:
         protection.run(client, servers, report)
         rotation.run(client, servers, report)
+    if servers.has_tickets:
+        tickets.run(client, servers, report)
     return report
 
 

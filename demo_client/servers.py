@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -24,6 +26,7 @@ class Servers:
     """Where the servers are, and what they say about themselves."""
 
     as_metadata: Mapping[str, Any]
+    rs_metadata: Mapping[str, Any]
     rs_url: str
     resource: str
     #: With which the operator's commands find the same database.
@@ -39,6 +42,11 @@ class Servers:
         """Whether the authorization server issues symmetric keys."""
         return "dpop_symmetric_alg_values_supported" in self.as_metadata
 
+    @property
+    def has_tickets(self) -> bool:
+        """Whether the resource server gives symmetric keys of its own."""
+        return "ticket" in self.rs_metadata.get("dpop_symmetric_modes_supported", ())
+
 
 def discover(as_url: str, rs_url: str, environment: Mapping[str, str]) -> Servers:
     """Read the metadata of both servers (:rfc:`8414`, :rfc:`9728`).
@@ -49,6 +57,7 @@ def discover(as_url: str, rs_url: str, environment: Mapping[str, str]) -> Server
     rs_metadata = _get(f"{rs_url}/.well-known/oauth-protected-resource")
     return Servers(
         as_metadata=as_metadata,
+        rs_metadata=rs_metadata,
         rs_url=rs_url,
         resource=rs_metadata["resource"],
         environment=environment,
@@ -105,6 +114,38 @@ def second_resource_server(servers: Servers) -> Iterator[str]:
         if process.stdout:
             process.stdout.close()
         directory.cleanup()
+
+
+@contextmanager
+def second_node(servers: Servers) -> Iterator[str]:
+    """Start the same resource server once more, in another process; yield its URL.
+
+    :raises DemoError: it did not start.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    environment = {
+        **os.environ,
+        **servers.environment,
+        "DPOP_DEMO_ISSUER": servers.issuer,
+        "DPOP_DEMO_RESOURCE": servers.resource,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo_server", "rs", "--rs-port", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line.strip():
+            raise DemoError("The second process of the resource server did not start.")
+        yield f"{urlsplit(servers.rs_url).scheme}://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(_STOP_TIMEOUT)
+        if process.stdout:
+            process.stdout.close()
 
 
 def _get(url: str) -> dict[str, Any]:

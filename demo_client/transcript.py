@@ -12,7 +12,10 @@ from urllib.parse import parse_qs
 from requests import Response
 
 _SHOWN_REQUEST = ("Authorization", "DPoP")
-_SHOWN_RESPONSE = ("WWW-Authenticate", "DPoP-Nonce", "DPoP-Response", "Location")
+_SHOWN_RESPONSE = (
+    *("WWW-Authenticate", "DPoP-Nonce", "DPoP-Response", "DPoP-Ticket"),
+    "Location",
+)
 _MAX_VALUE = 76
 _BOLD, _DIM, _RESET = "\033[1m", "\033[2m", "\033[0m"
 _COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -16,6 +16,7 @@ from demo_server import (
     demo_data,
     fapi_client,
     resource_server_keys,
+    resource_server_tickets,
     shared_stores,
 )
 from demo_server.client_file import ClientFileError
@@ -74,6 +75,8 @@ def prepare_resource_server(settings: Settings) -> None:
     """
     shared_stores.prepare(settings, "rs")
     resource_server_keys.load_keys(settings.rs_keys_directory)
+    if settings.gives_tickets:
+        resource_server_tickets.load_row_key(settings)
 
 
 def _clients(settings: Settings) -> list[dict[str, Any]]:

@@ -62,6 +62,8 @@ class Settings:
     :param access_token_lifetime: in seconds.
     :param bearer: whether the resource server also takes unbound Bearer tokens.
     :param symmetric: whether keys for symmetric proofs are issued and accepted.
+    :param tickets: whether the resource server gives symmetric keys of its own, unless
+        symmetric proofs are off altogether.
     :param post_quantum: whether proofs with ML-DSA are accepted, and symmetric keys
         delivered to keys of ML-KEM-768 with X25519.
     :param workers: worker processes of each server.
@@ -89,6 +91,7 @@ class Settings:
     access_token_lifetime: int = 300
     bearer: bool = False
     symmetric: Literal["on", "off"] = "on"
+    tickets: Literal["on", "off"] = "on"
     post_quantum: Literal["on", "off"] = "off"
     workers: int = 2
     redis: str | None = None
@@ -178,6 +181,11 @@ class Settings:
         if self.introspection_endpoint is None and self.profile == "fapi2":
             return f"{self.issuer_url}/introspect"
         return self.introspection_endpoint
+
+    @property
+    def gives_tickets(self) -> bool:
+        """Whether the resource server gives and takes tickets."""
+        return self.symmetric == "on" and self.tickets == "on"
 
     def local_url(self, port: int) -> str:
         """Return the base URL of the server that listens at *port*."""

@@ -1,4 +1,4 @@
-"""What the worker processes of a server share: used proofs, pushed requests, nonces."""
+"""What the worker processes of a server share: used proofs, nonces, ticket keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings
 from dpop_ext.core.nonce import Nonces
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.base import LogoutStore, ReplayStore
+from dpop_ext.stores.logouts_redis import RedisLogoutStore
+from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.nonce_file import FileNonces, create_nonce_file
 from dpop_ext.stores.pushed_requests import PushedRequestStore
 from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
@@ -20,6 +22,11 @@ from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.stores.ticket_keys import TicketKeyTable
+from dpop_ext.stores.ticket_keys_redis import RedisTicketKeyTable
+from dpop_ext.stores.ticket_keys_sql import SQLTicketKeyTable
+from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 Role = Literal["as", "rs"]
 
@@ -41,6 +48,14 @@ def prepare(settings: Settings, role: Role) -> None:
             store.create_schema()
         finally:
             store.close()
+    if role == "rs" and settings.redis is None and settings.gives_tickets:
+        # What they are encrypted with is of no account for the schema.
+        any_key = SecretBytes(bytes(ROW_KEY_LENGTH))
+        for ticket_store in _ticket_stores_of_file(settings, any_key):
+            try:
+                ticket_store.create_schema()
+            finally:
+                ticket_store.close()
     if settings.nonce == "required":
         path = _nonce_file(settings, role)
         try:
@@ -79,6 +94,26 @@ def open_nonces(settings: Settings, role: Role) -> Nonces | None:
         raise PrivateFileError(f"{path}: {error.description}") from error
 
 
+def open_ticket_stores(
+    settings: Settings, row_key: SecretBytes
+) -> tuple[TicketKeyTable, LogoutStore]:
+    """Return what keeps the ticket keys of the resource server, and who logged out.
+
+    :param row_key: encrypts the ticket keys.
+    """
+    if settings.redis is None:
+        return _ticket_stores_of_file(settings, row_key)
+    return (
+        RedisTicketKeyTable.from_url(
+            settings.redis,
+            audience=settings.resource_url,
+            row_key=row_key,
+            prefix=b"rs:ticket-key:",
+        ),
+        RedisLogoutStore.from_url(settings.redis, prefix=b"rs:logout:"),
+    )
+
+
 def open_quota() -> KeyQuota:
     """Return the share that one key may have of the store of used proofs."""
     return KeyQuota(MAX_PROOFS)
@@ -98,6 +133,19 @@ def used_proofs_url(settings: Settings, role: Role) -> str:
         return settings.database
     path = Path(url.database or "").with_suffix(".used-proofs-as.sqlite3")
     return f"sqlite:///{path}"
+
+
+def _ticket_stores_of_file(
+    settings: Settings, row_key: SecretBytes
+) -> tuple[SQLTicketKeyTable, SQLLogoutStore]:
+    url = f"sqlite:///{settings.rs_keys_directory / 'tickets.sqlite3'}"
+    timeout = BUSY_TIMEOUT / 1000
+    return (
+        SQLTicketKeyTable.from_url(
+            url, audience=settings.resource_url, row_key=row_key, timeout=timeout
+        ),
+        SQLLogoutStore.from_url(url, timeout=timeout),
+    )
 
 
 def _nonce_file(settings: Settings, role: Role) -> Path:

@@ -153,6 +153,12 @@ def _options() -> _Parser:
         help="issue and accept keys for symmetric proofs (default: on)",
     )
     tokens.add_argument(
+        "--tickets",
+        choices=get_args(get_type_hints(Settings)["tickets"]),
+        help="the resource server gives clients that ask for one a symmetric key of "
+        "its own, unless --symmetric is off (default: on)",
+    )
+    tokens.add_argument(
         "--post-quantum",
         choices=get_args(get_type_hints(Settings)["post_quantum"]),
         help="accept proofs with ML-DSA, and deliver symmetric keys to keys of "

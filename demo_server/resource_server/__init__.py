@@ -13,6 +13,7 @@ from demo_server.public_url import PublicURL
 from demo_server.resource_server import api
 from demo_server.resource_server.keyring import create_keyring
 from demo_server.resource_server_keys import load_keys
+from demo_server.resource_server_tickets import create_tickets
 from demo_server.settings import Settings
 from dpop_ext import ProofVerifier
 from dpop_ext.core.confirmation import AccessToken
@@ -64,6 +65,7 @@ def create_app(
         issuer=settings.issuer_url,
         audience=settings.resource_url,
         token_form="opaque" if settings.introspection_url else "jwt",
+        tickets=create_tickets(settings, clock=clock),
         clock=clock,
     )
     tokens = create_token_finder(

@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, abort, jsonify, request
 from werkzeug.routing import BaseConverter, Rule
 
 from demo_server.settings import Settings
+from dpop_ext.errors import StoreError
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.resource_server import RoutePolicy, protected_resource_metadata
 from dpop_ext.verifier import ProofVerifier
@@ -78,6 +79,19 @@ def create_blueprint(
     def payees() -> tuple[Response, int]:
         payee = _read_payee(_read_json())
         return jsonify(status="added", proof=_proof_kind(), payee=payee), 201
+
+    if verifier.tickets is not None:
+
+        @api.post("/api/logout")
+        @protector()  # type: ignore[untyped-decorator]
+        def logout() -> tuple[str, int]:
+            if not current_proof:
+                abort(400)
+            try:
+                verifier.log_out(jkt=current_proof.jkt)
+            except StoreError:
+                abort(503)
+            return "", 204
 
     return api
 

@@ -15,6 +15,7 @@ from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 
@@ -29,7 +30,7 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close what a test has opened: an app of a test has no end of its own."""
-    opened: list[Database | SQLReplayStore] = []
+    opened: list[Any] = []
     connect = Database.__init__
 
     def connect_and_remember(self: Database, url: str) -> None:
@@ -42,6 +43,13 @@ def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             opened.append(store)
         return store
 
+    def open_tickets_and_remember(settings: Settings, row_key: SecretBytes) -> Any:
+        stores = open_tickets(settings, row_key)
+        opened.extend(stores)
+        return stores
+
+    open_tickets = shared_stores.open_ticket_stores
+    monkeypatch.setattr(shared_stores, "open_ticket_stores", open_tickets_and_remember)
     open_store = shared_stores.open_replay_store
     monkeypatch.setattr(Database, "__init__", connect_and_remember)
     monkeypatch.setattr(shared_stores, "open_replay_store", open_and_remember)

@@ -40,7 +40,7 @@ def test_the_demo_goes_as_expected_in_one_command() -> None:
     result = run_demo("--start-server")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
-    assert len(rows) == 30
+    assert len(rows) == 41
     assert "FAILED" not in result.stdout
     assert "Traceback" not in result.stderr
 

@@ -51,6 +51,7 @@ OPTIONS: dict[str, tuple[list[str], object]] = {
     "CLIENTS": (["--clients", "c.json"], Path("c.json")),
     "ACCESS_TOKEN_LIFETIME": (["--access-token-lifetime", "5"], 5),
     "SYMMETRIC": (["--symmetric", "off"], "off"),
+    "TICKETS": (["--tickets", "off"], "off"),
     "POST_QUANTUM": (["--post-quantum", "on"], "on"),
     "WORKERS": (["--workers", "3"], 3),
     "REDIS": (["--redis", "rediss://redis.example"], "rediss://redis.example"),
