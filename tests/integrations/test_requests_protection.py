@@ -399,7 +399,8 @@ def cut_off(message: Passing) -> None:
     message.content = message.content[:-1]
 
 
-@pytest.mark.requirement("R1903", "R2154", "R2161", "R2162", "R2163", "R2165")
+@pytest.mark.requirement("T21", "R1903", "R2154", "R2161", "R2162", "R2163")
+@pytest.mark.requirement("R2165")
 @pytest.mark.parametrize(
     "change",
     [
