@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey
 
 from dpop_ext.cli.checkup import store as store_checks
 from dpop_ext.cli.checkup.finding import Finding
+from dpop_ext.cli.checkup.issuer import check_issuer
 from dpop_ext.cli.checkup.keyring import check_keyring
 from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
 from dpop_ext.cli.checkup.probe import Probe
@@ -203,6 +204,24 @@ def nodes(world: World, stack: ExitStack, *verifiers: ProofVerifier) -> list[str
         )
         for verifier in verifiers
     ]
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "status"),
+    [(["ES256"], "good"), (["ML-DSA-65"], "good"), (["ES256K"], "look"), ([], "bad")],
+)
+def test_the_algorithms_of_an_issuer_are_looked_at(
+    algorithms: list[str], status: str
+) -> None:
+    document: dict[str, Any] = {"dpop_signing_alg_values_supported": algorithms}
+
+    def metadata(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(document).encode()]
+
+    with serving(metadata) as url:
+        document["issuer"] = url
+        assert status_of(check_issuer(url)) == [("issuer metadata", status)]
 
 
 def test_nodes_that_share_nothing_are_found_out(world: World) -> None:

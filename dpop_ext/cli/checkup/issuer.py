@@ -11,6 +11,7 @@ import requests
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
 from dpop_ext.cli.checkup.probe import TIMEOUT
 from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.ml_dsa import ML_DSA
 
 _METADATA = "issuer metadata"
 _PATH = "/.well-known/oauth-authorization-server"
@@ -49,7 +50,7 @@ def check_issuer(issuer: str) -> Iterator[Finding]:
             "it has no dpop_signing_alg_values_supported",
             "Clients that look there will not use DPoP: add the extension's metadata.",
         )
-    elif not ALGORITHMS.keys() & set(algorithms):
+    elif not {*ALGORITHMS, *ML_DSA} & set(algorithms):
         yield look(_METADATA, f"algorithms {algorithms}", "Our clients sign with none.")
     else:
         yield good(_METADATA, f"algorithms {', '.join(map(str, algorithms))}")
