@@ -39,10 +39,7 @@ class ProofMaker:
         self, key: AnyKey, *, algorithm: str | None, clock: Callable[[], float]
     ) -> None:
         if isinstance(key, AKPKey):
-            algorithm = algorithm or key.alg
-            ml_dsa.signer(key)
-            if algorithm != key.alg:
-                raise ValueError("The key is for another algorithm.")
+            algorithm = _only_algorithm(key, algorithm)
         else:
             algorithm = _usual_algorithm(key, algorithm)
         self._key = key
@@ -86,7 +83,7 @@ class ProofMaker:
 
     @property
     def needs_symmetric_key(self) -> bool:
-        """Whether no request to a resource server has room for an asymmetric proof."""
+        """Whether an asymmetric proof is too long for any request with a token."""
         return self._signature_length + len(self._header) + SHORT_CLAIMS > MAX_FIELD
 
     def fits_field(self, proof: str) -> bool:
@@ -130,6 +127,14 @@ class ProofMaker:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key is not pickled; keep it in a key file")
+
+
+def _only_algorithm(key: AKPKey, algorithm: str | None) -> str:
+    # For its errors: of a public key, and of a process that has no ML-DSA.
+    ml_dsa.signer(key)
+    if algorithm not in (None, key.alg):
+        raise ValueError("The key is for another algorithm.")
+    return key.alg
 
 
 def _usual_algorithm(key: AnyKey, algorithm: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Post-quantum signatures: ML-DSA of FIPS 204, in JOSE by :rfc:`9964#section-4`."""
+"""Post-quantum signatures: ML-DSA of FIPS 204, in JOSE by :rfc:`9964#section-5`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
+from dpop_ext.errors import MalformedJOSEError
 from dpop_ext.symmetric import hpke
 from tests import post_quantum
 
@@ -89,6 +90,15 @@ def test_segments_of_another_length_are_refused(index: int, text: str) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         decrypt(".".join(segments))
     assert b"secret" not in repr(caught.value).encode()
+
+
+@pytest.mark.requirement("R2309")
+@pytest.mark.parametrize("length", [0, 1, 32, 1119, 1121, 1168])
+def test_an_ek_of_another_length_is_refused(length: int) -> None:
+    text = hpke.encrypt(HEADER, b"secret", KEY)
+    header = header_of(text) | {"ek": b64url_encode(bytes(length))}
+    with pytest.raises(MalformedJOSEError):
+        hpke.decrypt(text, header=header, private_key=KEY)
 
 
 def test_another_key_does_not_decrypt() -> None:
