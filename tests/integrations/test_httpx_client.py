@@ -13,10 +13,12 @@ import httpx2
 import pytest
 from joserfc.jwk import ECKey
 
+from dpop_ext.client import Protection
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.core.proof import parse_proof, verify_proof
+from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.core.target import request_url
 from dpop_ext.integrations import httpx2_client, httpx_client
 from tests.conftest import Clock
@@ -617,3 +619,64 @@ def test_a_redirect_of_the_token_endpoint_to_get_takes_no_secret_along(
     _, request = server.received
     assert request.body == b""
     assert request.all("Authorization") == request.all("DPoP") == []
+
+
+@pytest.mark.requirement("R2143", "R2144")
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({}, b""),
+        ({"content": b"bytes"}, b"bytes"),
+        ({"content": "text \u00e9"}, "text \u00e9".encode()),
+        ({"json": {"a": 1}}, None),
+        ({"data": {"a": "b c"}}, b"a=b+c"),
+        ({"files": {"file": io.BytesIO(b"content")}}, None),
+    ],
+)
+def test_content_and_query_can_be_named_in_the_proof(
+    server: ScriptedServer,
+    library: Library,
+    signer: ProofSigner,
+    body: dict[str, Any],
+    sent: bytes | None,
+) -> None:
+    server.play(demand("nonce-1"), OK)
+    protection = Protection(request_digests=True)
+    auth = library.adapter.DPoPAuth(signer, "access", protection=protection)
+    library.post(f"{server.url}/me?a=%2f&b=\u00e9#c", auth=auth, **body)
+    assert len(server.received) == 2
+    for request in server.received:
+        claims = request.proof.claims
+        assert claims["cd"] == content_digest(request.body)
+        assert claims["hq"] == query_digest(request.target)
+        assert sent is None or request.body == sent
+
+
+def test_content_that_is_read_asynchronously_has_no_digest(
+    server: ScriptedServer, signer: ProofSigner
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a"
+
+    async def call(protection: Protection) -> None:
+        auth = httpx_client.DPoPAuth(signer, "access", protection=protection)
+        async with httpx.AsyncClient() as client:
+            await client.post(server.url, content=pieces(), auth=auth)
+
+    with pytest.raises(ValueError, match="asynchronously"):
+        asyncio.run(call(Protection(request_digests=True)))
+    assert server.received == []
+    asyncio.run(call(Protection()))
+    assert [request.body for request in server.received] == [b"a"]
+
+
+@pytest.mark.requirement("R2154")
+def test_authenticated_responses_are_refused_rather_than_ignored(
+    library: Library, signer: ProofSigner
+) -> None:
+    protection = Protection(authenticated_responses=True)
+    with pytest.raises(ValueError, match="requests"):
+        library.adapter.DPoPAuth(signer, "access", protection=protection)
+    signer.protection = protection
+    with pytest.raises(ValueError, match="requests"):
+        library.adapter.DPoPAuth(signer, "access")

@@ -19,10 +19,13 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Outcome, extend_form
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
+from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.core.request_digest import content_digest
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
     is_replayable,
+    read_content,
     redirected,
     send_signed,
 )
@@ -87,6 +90,9 @@ class ResourceAuth(WaitingAuth):
     :param signer: made with the key that the token is bound to.
     :param access_token: as the token endpoint returned it.
     :param finish: called with the outcome of each request.
+    :param protection: what is authenticated besides; None is that of *signer*.
+    :raises ValueError: it has ``authenticated_responses``, which there are none of
+        here.
     """
 
     def __init__(
@@ -95,25 +101,37 @@ class ResourceAuth(WaitingAuth):
         access_token: str,
         *,
         finish: Callable[[Outcome], None] | None = None,
+        protection: Protection | None = None,
     ) -> None:
         self._signer = signer
         self._access_token = access_token
         self._finish = finish
+        self._protection = signer.protection if protection is None else protection
+        if self._protection.authenticated_responses:
+            # The library shows a response to hooks, and follows redirects, before
+            # anybody is asked.
+            raise ValueError("authenticated responses are not for httpx: use requests")
 
     def auth_flow(self, request: Any) -> Sending:
         """Sign *request*, look at the response, and send again where that can help.
 
-        :raises ValueError: its URL is plain http beyond this machine.
+        :raises ValueError: its URL is plain http beyond this machine, or its content is
+            to be hashed and can be read asynchronously only.
         """
         origin = Destination.of(str(request.url)).origin
         replayable = is_replayable(request)
         earlier: list[Any] = []
         while True:
+            digest = None
+            if self._protection.needs_content:
+                digest = content_digest(read_content(request))
             flow = self._signer.resource_request(
                 method=request.method,
                 url=str(request.url),
                 access_token=self._access_token,
                 replayable=replayable,
+                content=digest,
+                protection=self._protection,
             )
             hops = yield from send_signed(
                 request, flow, earlier=earlier, finish=self._finish

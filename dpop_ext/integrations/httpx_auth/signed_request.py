@@ -8,7 +8,7 @@ and a copy has no credentials in it (:rfc:`9449#section-4` wants a new proof eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import cache
 from typing import Any
 
@@ -120,6 +120,22 @@ def is_replayable(request: Any) -> bool:
         fields = getattr(request.stream, "fields", None)
         return fields is not None and all(map(_is_replayable_field, fields))
     return True
+
+
+def read_content(request: Any) -> bytes:
+    """Return the content of a request, and keep it in memory.
+
+    :raises ValueError: it can be read asynchronously only, which nobody does here.
+    """
+    try:
+        content: bytes = request.content
+    except RuntimeError as error:
+        if not isinstance(request.stream, Iterable):
+            raise ValueError(
+                "Content that is read asynchronously has no digest: give bytes."
+            ) from error
+        content = request.read()
+    return content
 
 
 def redirected(origin: str, hops: list[Any]) -> Any | None:
