@@ -136,7 +136,7 @@ class DPoPMiddleware:
             return
         scope["dpop_ext.token"] = verified.token
         scope["dpop_ext.proof"] = verified.proof
-        await self._app(scope, content.receive, _adding(verified, send))
+        await self._app(scope, content.receive, self._adding(verified, send))
 
     async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
@@ -152,6 +152,29 @@ class DPoPMiddleware:
         # Context variables, as asyncio.to_thread hands them on.
         context = contextvars.copy_context()
         return await loop.run_in_executor(self._executor, context.run, check)
+
+    def _adding(self, verified: VerifiedRequest, send: Send) -> Send:
+        """Add to the start of an answer what the client is to learn from it."""
+        nonce = verified.proof.next_nonce if verified.proof is not None else None
+        ticket = verified.ticket
+        if nonce is None and ticket is None:
+            return send
+
+        async def sending(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                headers = as_text(message.get("headers", ()))
+                if nonce is not None:
+                    headers = with_nonce(headers, nonce)
+                if ticket is not None and "status" in message:
+                    # An encryption, and two stores.
+                    status = message["status"]
+                    add = partial(with_ticket, headers, ticket, status=status)
+                    loop = asyncio.get_running_loop()
+                    headers = await loop.run_in_executor(self._executor, add)
+                message = {**message, "headers": as_bytes(headers)}
+            await send(message)
+
+        return sending
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
         body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
@@ -209,26 +232,6 @@ def raw_target(scope: Scope) -> str:
         target = quote(scope["path"], safe=_PATH, errors="surrogateescape") or "/"
     query = scope.get("query_string", b"").decode("latin-1")
     return f"{target}?{query}" if query else target
-
-
-def _adding(verified: VerifiedRequest, send: Send) -> Send:
-    """Add to the start of an answer what the client is to learn from it."""
-    nonce = verified.proof.next_nonce if verified.proof is not None else None
-    ticket = verified.ticket
-    if nonce is None and ticket is None:
-        return send
-
-    async def sending(message: Message) -> None:
-        if message["type"] in {"http.response.start", "websocket.accept"}:
-            headers = as_text(message.get("headers", ()))
-            if nonce is not None:
-                headers = with_nonce(headers, nonce)
-            if ticket is not None and "status" in message:
-                headers = with_ticket(headers, ticket, status=message["status"])
-            message = {**message, "headers": as_bytes(headers)}
-        await send(message)
-
-    return sending
 
 
 def _exposing(send: Send) -> Send:

@@ -16,6 +16,7 @@ from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode, json_segment
 from dpop_ext.core.proof import access_token_hash, join_claims
+from dpop_ext.core.recent import Recent
 from dpop_ext.core.target import proof_target
 from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
 from dpop_ext.errors import (
@@ -48,6 +49,8 @@ _TICKET_HEADER: Final = re.compile(
 )
 #: Characters of such a header in base64url.
 _TICKET_HEADER_LENGTH: Final = 108
+#: Headers with a ticket that were read lately: all proofs with a ticket have the same.
+_TICKET_HEADERS: Final[Recent[str, tuple[str, str]]] = Recent(4096)
 
 
 class SymmetricProof(NamedTuple):
@@ -138,9 +141,10 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     algorithm = _USUAL_HEADERS.get(parts[0])
     try:
         if algorithm is None:
-            algorithm, ticket = _read_ticket_header(parts[0])
-        if algorithm is None:
-            return None
+            found = _TICKET_HEADERS.get(parts[0]) or _read_ticket_header(parts[0])
+            if found is None:
+                return None
+            algorithm, ticket = found
         claims = read_usual_claims(b64url_decode(parts[1]))
         tag = b64url_decode(parts[2])
     except MalformedJOSEError:
@@ -256,11 +260,13 @@ def _ticket(header: Mapping[str, Any]) -> str | None:
     return ticket
 
 
-def _read_ticket_header(segment: str) -> tuple[str | None, str | None]:
-    """Return algorithm and ticket of a header that is written as here, or nothing."""
+def _read_ticket_header(segment: str) -> tuple[str, str] | None:
+    """Return algorithm and ticket of a header that is written as here, or None."""
     if len(segment) != _TICKET_HEADER_LENGTH:
-        return None, None
+        return None
     match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
     if match is None:
-        return None, None
-    return match[1].decode("ascii"), match[2].decode("ascii")
+        return None
+    found = match[1].decode("ascii"), match[2].decode("ascii")
+    _TICKET_HEADERS.put(segment, found)
+    return found
