@@ -184,7 +184,9 @@ class RedisReplayStore(_Store[RedisClient]):
 class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
     """:class:`RedisReplayStore` for ``asyncio``, with the same parameters.
 
-    :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``.
+    :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``. Await
+        ``initialize()`` of the latter before there are requests: some of those that
+        come together while it looks for its nodes would fail (503).
     """
 
     @classmethod

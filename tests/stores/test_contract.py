@@ -8,10 +8,12 @@ import functools
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.contract import (
@@ -160,11 +162,15 @@ class TestRedisCluster(SharedReplayStoreContract):
 class FromOtherThreads:
     """An asynchronous store on an event loop of its own, called from any thread."""
 
-    def __init__(self, url: str, prefix: bytes) -> None:
+    def __init__(
+        self, store: AsyncRedisReplayStore, start: Callable[[], Any] | None = None
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._store = AsyncRedisReplayStore.from_url(url, prefix=prefix)
+        self._store = store
+        if start is not None:
+            asyncio.run_coroutine_threadsafe(start(), self._loop).result()
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         added = self._store.add(key, expires_at=expires_at, now=now)
@@ -179,7 +185,18 @@ class FromOtherThreads:
 
 
 def async_redis_store(url: str, prefix: bytes) -> FromOtherThreads:
-    store = FromOtherThreads(url, prefix)
+    store = FromOtherThreads(AsyncRedisReplayStore.from_url(url, prefix=prefix))
+    opened.close_at_last(store.close)
+    return store
+
+
+def async_cluster_store(port: int, prefix: bytes) -> FromOtherThreads:
+    client = AsyncRedisCluster(
+        host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
+    )
+    store = FromOtherThreads(
+        AsyncRedisReplayStore(client, prefix=prefix), client.initialize
+    )
     opened.close_at_last(store.close)
     return store
 
@@ -189,3 +206,11 @@ class TestAsyncRedis(TestRedis):
     def make_opener(self) -> OpenStore:
         prefix = secrets.token_bytes(8)
         return functools.partial(async_redis_store, self.redis.url, prefix)
+
+
+@pytest.mark.requirement("X-15", "W-4", "T9")
+class TestAsyncRedisCluster(TestRedisCluster):
+    def make_opener(self) -> OpenStore:
+        prefix = secrets.token_bytes(8)
+        port = self.nodes[0].port
+        return functools.partial(async_cluster_store, port, prefix)
