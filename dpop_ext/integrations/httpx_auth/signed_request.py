@@ -127,15 +127,11 @@ def read_content(request: Any) -> bytes:
 
     :raises ValueError: it can be read asynchronously only, which nobody does here.
     """
-    try:
-        content: bytes = request.content
-    except RuntimeError as error:
-        if not isinstance(request.stream, Iterable):
-            raise ValueError(
-                "Content that is read asynchronously has no digest: give bytes."
-            ) from error
+    content: bytes
+    if isinstance(request.stream, Iterable):
         content = request.read()
-    return content
+        return content
+    raise ValueError("Content that is read asynchronously has no digest: give bytes.")
 
 
 def redirected(origin: str, hops: list[Any]) -> Any | None:
