@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from demo_client import (
     attacks,
     journey,
+    key_models,
     post_quantum,
     protection,
     rotation,
+    swapped_key,
     tickets,
 )
 from demo_client.browser import DemoError, fill_forms, open_browser
@@ -59,7 +61,9 @@ def _run(
     attacks.run(client, servers, report, captured=captured)
     if servers.has_symmetric_keys:
         protection.run(client, servers, report)
-        rotation.run(client, servers, report)
+        key_models.run(servers, report)
+        last = rotation if servers.derives_keys else swapped_key
+        last.run(client, servers, report)
     if servers.has_tickets:
         tickets.run(client, servers, report)
     return report
@@ -74,7 +78,10 @@ def _servers(
         yield options.as_url, options.rs_url, operator_environment(settings)
         return
     print("starting the servers ...", flush=True)
-    with DemoServer(post_quantum="on" if options.post_quantum else "off") as server:
+    with DemoServer(
+        post_quantum="on" if options.post_quantum else "off",
+        symmetric_model=options.symmetric_model,
+    ) as server:
         print(f"authorization server  {server.as_url}")
         print(f"resource server       {server.rs_url}", flush=True)
         yield server.as_url, server.rs_url, server.environment
@@ -99,6 +106,14 @@ def _parse() -> argparse.Namespace:
         "--start-server",
         action="store_true",
         help="start both servers with a temporary database, and stop them at the end",
+    )
+    parser.add_argument(
+        "--symmetric-model",
+        choices=("derived", "encapsulated"),
+        default="derived",
+        help="with --start-server: whether the resource server derives symmetric keys "
+        "from a secret that it shares with the issuer, or decrypts what the issuer "
+        "encrypted for it (default: %(default)s)",
     )
     parser.add_argument(
         "--post-quantum",

@@ -28,20 +28,20 @@ class Thief:
 
     def as_bearer(self) -> None:
         """Send the token as it would work without DPoP."""
-        transcript.heading("7. Attack: the stolen token as Bearer")
+        transcript.heading("Attack: the stolen token as Bearer")
         transcript.why("the token says that it is bound, so it is no bearer token")
         self._expect("401 invalid_token", "stolen token as Bearer", scheme="Bearer")
 
     def with_another_key(self) -> None:
         """Send the token with a proof by the thief's own key."""
-        transcript.heading("8. Attack: the stolen token with another key")
+        transcript.heading("Attack: the stolen token with another key")
         transcript.why("the proof is sound, but the token is bound to another key")
         proof = self._make_proof(ECKey.generate_key("P-256"), self._url)
         self._expect("401 invalid_token", "stolen token, other key", proof=proof)
 
     def twice(self) -> None:
         """Send a captured request once more."""
-        transcript.heading("9. Attack: a captured request, sent again")
+        transcript.heading("Attack: a captured request, sent again")
         transcript.why("the first is the client's, the second the thief's: same proof")
         proof = self._make_proof(self._client.key, self._url)
         self._expect("200", "proof, first use", proof=proof)
@@ -49,7 +49,7 @@ class Thief:
 
     def at_another_url(self) -> None:
         """Use a captured proof for another request."""
-        transcript.heading("10. Attack: a proof that was made for another URL")
+        transcript.heading("Attack: a proof that was made for another URL")
         transcript.why("htu in the proof names the one URL that it is good for")
         other = f"{self._servers.rs_url}/api/echo/harmless"
         proof = self._make_proof(self._client.key, other)
@@ -57,10 +57,10 @@ class Thief:
 
     def at_another_audience(self, captured: requests.Response) -> None:
         """Relay a request with a symmetric proof to another resource server."""
-        transcript.heading("11. Attack: a symmetric proof at another resource server")
+        transcript.heading("Attack: a symmetric proof at another resource server")
         transcript.why(
-            "the first server could try this; the token is not for the second, which "
-            "has other secrets, too"
+            "the first server could try this; the token is not for the second, and "
+            "neither is its key"
         )
         proof = captured.request.headers["DPoP"]
         with second_resource_server(self._servers) as url:

@@ -60,13 +60,13 @@ def get_token(
 
     :param agree: shows the authorization URL to the person.
     """
-    transcript.heading("1. A key, and nobody else has it")
+    transcript.heading("A key, and nobody else has it")
     with LoopbackRedirect() as redirect:
         client = Client.for_servers(servers, redirect_uri=redirect.uri)
         session = client.session
         transcript.fact("thumbprint (jkt)", session.dpop.jkt)
 
-        transcript.heading("2. The person logs in and agrees")
+        transcript.heading("The person logs in and agrees")
         transcript.why(
             "dpop_jkt in the request binds the code to the key before it is issued: "
             "a stolen code is worth nothing"
@@ -77,7 +77,7 @@ def get_token(
         agree(url)
         callback = redirect.wait()
 
-    transcript.heading("3. The code is redeemed for a bound token")
+    transcript.heading("The code is redeemed for a bound token")
     transcript.why(
         "the first proof lacks the server's nonce: it is refused, nothing is used up, "
         "and the client sends another one"
@@ -99,7 +99,7 @@ def call_api(client: Client, servers: Servers, report: Report) -> requests.Respo
     """Call the API with both kinds of proof; return the answer to the transfer."""
     url = f"{servers.rs_url}/api/accounts"
     session = client.session
-    transcript.heading("5. A call with an asymmetric proof")
+    transcript.heading("A call with an asymmetric proof")
     transcript.why(
         "each proof names method, URL, token and nonce; again the nonce comes first"
     )
@@ -111,7 +111,7 @@ def call_api(client: Client, servers: Servers, report: Report) -> requests.Respo
     report.add("asymmetric proof", expected=expected, got=outcome(response))
 
     if servers.has_symmetric_keys:
-        transcript.heading("6. Calls with a symmetric proof")
+        transcript.heading("Calls with a symmetric proof")
         transcript.why(
             "the same token; the resource server derives the key from the token and "
             "its secret, and checks an HMAC"
@@ -137,7 +137,7 @@ def call_api(client: Client, servers: Servers, report: Report) -> requests.Respo
 
 
 def _show_symmetric_key(client: Client, report: Report) -> None:
-    transcript.heading("4. With the token comes a symmetric key")
+    transcript.heading("With the token comes a symmetric key")
     transcript.why(
         "encrypted for a key that was made for this one request, and that the proof "
         "vouched for"

@@ -27,7 +27,7 @@ def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> No
     :raises DemoError: the authorization server does not take such keys.
     """
     _require_support(servers)
-    transcript.heading("1. A post-quantum key")
+    transcript.heading("A post-quantum key")
     signer = ProofSigner.generate(
         ALGORITHM, symmetric="must", key_algorithm=_KEY_ALGORITHM
     )
@@ -42,14 +42,14 @@ def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> No
             return answer
 
         session.register_compliance_hook("access_token_response", keep)
-        transcript.heading("2. The person logs in and agrees")
+        transcript.heading("The person logs in and agrees")
         url, state = session.create_authorization_url(
             servers.as_metadata["authorization_endpoint"]
         )
         agree(url)
         callback = redirect.wait()
 
-    transcript.heading("3. One post-quantum proof for one token")
+    transcript.heading("One post-quantum proof for one token")
     transcript.why(
         "it is too long for the header fields that common servers take, so it is a "
         "parameter of the form, dpop_proof"
@@ -70,14 +70,14 @@ def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> No
         got="held" if held else "none",
     )
 
-    transcript.heading("4. A symmetric proof for each request")
+    transcript.heading("A symmetric proof for each request")
     transcript.why("HMAC-SHA256 has nothing to fear from a quantum computer")
     answer = session.get(f"{servers.rs_url}/api/accounts")
     transcript.exchange(answer)
     expected = "401 use_dpop_nonce, 200" if answer.history else "200"
     report.add("symmetric proof", expected=expected, got=outcome(answer))
 
-    transcript.heading("5. Without the symmetric key")
+    transcript.heading("Without the symmetric key")
     transcript.why("nothing is sent: no server on the way would take the header")
     report.add(
         "post-quantum proof in a header",
@@ -140,7 +140,7 @@ def _try_without_key(signer: ProofSigner, access_token: str, servers: Servers) -
 def _show_sizes(
     token_answer: requests.Response, answer: requests.Response, proof: str
 ) -> None:
-    transcript.heading("6. Bytes of proof on the wire")
+    transcript.heading("Bytes of proof on the wire")
     transcript.fact("once for a token", f"{len(proof):>6} {ALGORITHM}, in the form")
     field = len(answer.request.headers["DPoP"])
     transcript.fact("once for a request", f"{field:>6} HMAC-SHA256, in the header")

@@ -43,7 +43,7 @@ class _Steps:
         self._asymmetric = ProofSigner(client.key, symmetric="never")
 
     def step_up(self) -> None:
-        transcript.heading("12. A route that demands an asymmetric proof")
+        transcript.heading("A route that demands an asymmetric proof")
         transcript.why(
             "the resource server could have made any symmetric proof itself; here it "
             "wants one that only the client can make, and the client remembers that"
@@ -61,7 +61,7 @@ class _Steps:
         self._report.add("other routes meanwhile", expected="symmetric", got=kind)
 
     def protect(self) -> None:
-        transcript.heading("13. Content, query and answer under the proof")
+        transcript.heading("Content, query and answer under the proof")
         transcript.why(
             "cd and hq in the proof are digests of content and query; rsp asks the "
             "server to prove its answer with a key that follows from the client's"
@@ -80,7 +80,7 @@ class _Steps:
         )
 
     def change_requests(self, proxy: MeddlingProxy) -> None:
-        transcript.heading("14. Attack: a proxy that changes what passes through it")
+        transcript.heading("Attack: a proxy that changes what passes through it")
         transcript.why("the server hashes what it received, and refuses it")
         for step, change in (
             ("amount changed under way", _change_amount),

@@ -18,7 +18,7 @@ def run(client: Client, servers: Servers, report: Report) -> None:
     """Rotate, then revoke the secret behind the client's key, and call the API."""
     url = f"{servers.rs_url}/api/accounts"
     session = client.session
-    transcript.heading("15. The operator rotates the derivation secrets")
+    transcript.heading("The operator rotates the derivation secrets")
     listed = json.loads(operate(servers, "list", "--json"))
     (version,) = (v["version"] for v in listed[0]["versions"] if v["state"] == "active")
     _show(servers, "rotate")
@@ -30,9 +30,7 @@ def run(client: Client, servers: Servers, report: Report) -> None:
         got=without_nonces(outcome(response)),
     )
 
-    transcript.heading(
-        f"16. Version {version} may have leaked: the operator revokes it"
-    )
+    transcript.heading(f"Version {version} may have leaked: the operator revokes it")
     _show(servers, "revoke", str(version), "--yes")
     transcript.why(f"the resource server knows in {_POLL} seconds")
     time.sleep(_POLL)

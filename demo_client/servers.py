@@ -45,7 +45,17 @@ class Servers:
     @property
     def has_tickets(self) -> bool:
         """Whether the resource server gives symmetric keys of its own."""
-        return "ticket" in self.rs_metadata.get("dpop_symmetric_modes_supported", ())
+        return "ticket" in self.symmetric_modes
+
+    @property
+    def derives_keys(self) -> bool:
+        """Whether both servers derive symmetric keys from a secret that they share."""
+        return self.has_symmetric_keys and "derived" in self.symmetric_modes
+
+    @property
+    def symmetric_modes(self) -> tuple[str, ...]:
+        """How the resource server gets at symmetric keys, if it takes any."""
+        return tuple(self.rs_metadata.get("dpop_symmetric_modes_supported", ()))
 
 
 def discover(as_url: str, rs_url: str, environment: Mapping[str, str]) -> Servers:

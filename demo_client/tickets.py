@@ -57,7 +57,7 @@ class TicketUser:
 
     def get(self) -> None:
         """Send a request as ever; a claim of its proof asks for a ticket."""
-        transcript.heading("17. A ticket: a key from the resource server itself")
+        transcript.heading("A ticket: a key from the resource server itself")
         transcript.why(
             "for tokens that have no key; it comes with the first answer, so it costs "
             "no request"
@@ -72,7 +72,7 @@ class TicketUser:
 
     def use(self) -> None:
         """Send the next request."""
-        transcript.heading("18. The next request, with an HMAC")
+        transcript.heading("The next request, with an HMAC")
         response = self._send()
         transcript.exchange(response)
         self._report.add(
@@ -83,7 +83,7 @@ class TicketUser:
 
     def use_with_the_next_token(self) -> None:
         """Refresh the token; the ticket stays."""
-        transcript.heading("19. The next access token, with the same ticket")
+        transcript.heading("The next access token, with the same ticket")
         transcript.why("it is for the key, the client and the issuer, not for a token")
         session = self._client.session
         session.refresh_token(session.metadata["token_endpoint"])
@@ -97,7 +97,7 @@ class TicketUser:
 
     def use_at_another_node(self) -> None:
         """Send a request to a process that has never seen the ticket."""
-        transcript.heading("20. Another process of the resource server")
+        transcript.heading("Another process of the resource server")
         transcript.why(
             "it has not seen the ticket, and nobody has stored it: the key follows "
             "from the ticket, the token and the ticket key of this hour"
@@ -113,7 +113,7 @@ class TicketUser:
 
     def log_out(self) -> None:
         """End the tickets of this key, everywhere."""
-        transcript.heading("21. Log-out")
+        transcript.heading("Log-out")
         transcript.why(
             "all tickets of this key end at once, at every process; the token does "
             "not, so the client goes on with an asymmetric proof"
@@ -167,7 +167,7 @@ class TicketThief:
 
     def with_an_edited_ticket(self) -> None:
         """Change the random part of the ticket, and its time."""
-        transcript.heading("22. Attack: an edited ticket")
+        transcript.heading("Attack: an edited ticket")
         transcript.why("another ticket gives another key, so the MAC is not by it")
         raw = parse_ticket(self._ticket.ticket).raw
         self._expect(
@@ -182,7 +182,7 @@ class TicketThief:
 
     def with_a_ticket_that_has_ended(self) -> None:
         """Name a time that is over."""
-        transcript.heading("23. Attack: a ticket that has ended")
+        transcript.heading("Attack: a ticket that has ended")
         transcript.why("an honest client asks for another one when it reads this")
         raw = parse_ticket(self._ticket.ticket).raw
         before = (int(time.time()) - 1).to_bytes(6, "big")
@@ -194,7 +194,7 @@ class TicketThief:
 
     def with_the_token_of_another_client(self, stolen: str) -> None:
         """Send a stolen token with a ticket of one's own."""
-        transcript.heading("24. Attack: a stolen token with another client's ticket")
+        transcript.heading("Attack: a stolen token with another client's ticket")
         transcript.why("client and key of the token go into the key of the ticket")
         raw = parse_ticket(self._ticket.ticket).raw
         self._expect("200", "the ticket with its own token", raw)

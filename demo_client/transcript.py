@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import sys
@@ -21,9 +22,12 @@ _BOLD, _DIM, _RESET = "\033[1m", "\033[2m", "\033[0m"
 _COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
+_steps = itertools.count(1)
+
+
 def heading(text: str) -> None:
-    """Begin a step."""
-    print(f"\n{_style(text, _BOLD)}", flush=True)
+    """Begin a step, with the next number."""
+    print(f"\n{_style(f'{next(_steps)}. {text}', _BOLD)}", flush=True)
 
 
 def why(text: str) -> None:

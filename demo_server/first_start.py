@@ -52,7 +52,7 @@ def prepare(settings: Settings, *, clock: Callable[[], float] = time.time) -> No
         with Session(database.engine) as session, session.begin():
             _register_clients(session, clients)
             _register_user(session)
-        if settings.symmetric == "on":
+        if settings.derives_keys:
             secrets = open_secrets(settings, database.engine, clock=clock)
             secrets.create_schema()
             plan = rotation_plan(settings)

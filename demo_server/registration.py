@@ -22,7 +22,11 @@ class RegistrationError(Exception):
 
 
 def register_resource_server(
-    engine: Engine, jwks: Mapping[str, Any], *, resource: str
+    engine: Engine,
+    jwks: Mapping[str, Any],
+    *,
+    resource: str,
+    encapsulates: bool = False,
 ) -> None:
     """Register the resource server as the client that may ask about its tokens.
 
@@ -32,6 +36,7 @@ def register_resource_server(
         encrypt for (``"use": "enc"``).
     :param resource: its identifier: the one audience whose secrets and tokens it may
         ask for.
+    :param encapsulates: it has no secrets, and decrypts the keys in its tokens instead.
     :raises RegistrationError: these are other keys, or private ones.
     """
     check_jwks(jwks)
@@ -49,6 +54,7 @@ def register_resource_server(
             "grant_types": [],
             "response_types": [],
             "resource_server_audiences": [resource],
+            **({"dpop_symmetric_encapsulation_alg": "ECDH-ES"} if encapsulates else {}),
         }
 
 

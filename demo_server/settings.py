@@ -64,6 +64,8 @@ class Settings:
     :param symmetric: whether keys for symmetric proofs are issued and accepted.
     :param tickets: whether the resource server gives symmetric keys of its own, unless
         symmetric proofs are off altogether.
+    :param symmetric_model: whether the resource server derives these keys from secrets
+        that it shares with the issuer, or decrypts them.
     :param post_quantum: whether proofs with ML-DSA are accepted, and symmetric keys
         delivered to keys of ML-KEM-768 with X25519.
     :param workers: worker processes of each server.
@@ -92,6 +94,7 @@ class Settings:
     bearer: bool = False
     symmetric: Literal["on", "off"] = "on"
     tickets: Literal["on", "off"] = "on"
+    symmetric_model: Literal["derived", "encapsulated"] = "derived"
     post_quantum: Literal["on", "off"] = "off"
     workers: int = 2
     redis: str | None = None
@@ -153,6 +156,16 @@ class Settings:
             algorithms=(*policy.algorithms, *ML_DSA),
             max_ml_dsa_length=ML_DSA_LENGTH,
         )
+
+    @property
+    def derives_keys(self) -> bool:
+        """Whether keys are derived from secrets that both servers know."""
+        return self.symmetric == "on" and self.symmetric_model == "derived"
+
+    @property
+    def encapsulates_keys(self) -> bool:
+        """Whether keys are encrypted for the resource server."""
+        return self.symmetric == "on" and self.symmetric_model == "encapsulated"
 
     @property
     def key_algorithms(self) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class DemoServer:
     :param settings: None takes free ports and a temporary database, and logs warnings
         only.
     :param post_quantum: of the settings that are made then.
+    :param symmetric_model: likewise.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class DemoServer:
         settings: Settings | None = None,
         *,
         post_quantum: Literal["on", "off"] = "off",
+        symmetric_model: Literal["derived", "encapsulated"] = "derived",
     ) -> None:
         self._exit = ExitStack()
         self._processes: dict[Role, subprocess.Popen[bytes]] = {}
@@ -86,6 +88,7 @@ class DemoServer:
                 rs_port=0,
                 database=f"sqlite:///{directory}/demo.sqlite3",
                 post_quantum=post_quantum,
+                symmetric_model=symmetric_model,
                 log_level="warning",
             )
         #: With the ports that were found, once the servers have started.
@@ -181,7 +184,12 @@ class DemoServer:
         database = Database(self.settings.database)
         try:
             resource = self.settings.resource_url
-            register_resource_server(database.engine, jwks, resource=resource)
+            register_resource_server(
+                database.engine,
+                jwks,
+                resource=resource,
+                encapsulates=self.settings.encapsulates_keys,
+            )
         finally:
             database.close()
 
@@ -267,7 +275,7 @@ def run(settings: Settings) -> None:
     with server:
         print(f"authorization server  {server.settings.issuer_url}")
         print(f"resource server       {server.settings.resource_url}", flush=True)
-        if settings.symmetric == "on":
+        if settings.derives_keys:
             print(f"derivation secrets    dpop-ext secrets list {_options(settings)}")
         if settings.profile == "fapi2":
             path = settings.keys_directory / fapi_client.KEY_FILE

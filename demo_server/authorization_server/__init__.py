@@ -25,6 +25,7 @@ from demo_server.authorization_server.grants import (
     RefreshTokenGrant,
 )
 from demo_server.authorization_server.server import Server
+from demo_server.authorization_server.symmetric_keys import create_symmetric_keys
 from demo_server.database import Database
 from demo_server.derivation_secrets import open_secrets
 from demo_server.public_url import PublicURL
@@ -37,7 +38,6 @@ from dpop_ext.authorization_server import (
     IssuerIdentification,
     PushedAuthorizationRequests,
     S256CodeChallenge,
-    SymmetricKeys,
 )
 from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.stores.base import ReplayStore
@@ -57,7 +57,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     database = Database(settings.database)
     app.teardown_appcontext(database.release)
     derivation_secrets = None
-    if settings.symmetric == "on":
+    if settings.derives_keys:
         derivation_secrets = open_secrets(settings, database.engine, clock=clock)
 
     server = Server(settings, database, clock=clock)
@@ -74,15 +74,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
             quota=shared_stores.open_quota(),
             clock=clock,
         ),
-        symmetric=(
-            SymmetricKeys(
-                derivation_secrets,
-                issuer=server.issuer,
-                key_algorithms=settings.key_algorithms,
-            )
-            if derivation_secrets is not None
-            else None
-        ),
+        symmetric=create_symmetric_keys(server, derivation_secrets),
         public_url=server.issuer,
     )
     metadata = register_profile(server, dpop, replay_store)

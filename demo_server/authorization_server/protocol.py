@@ -81,7 +81,7 @@ def create_blueprint(server: Server, dpop: DPoP, profile: dict[str, Any]) -> Blu
 
     @endpoints.get("/jwks")
     def jwks() -> Response:
-        response = jsonify(server.signing_keys.public_jwks())
+        response = jsonify(server.public_jwks())
         response.mimetype = "application/jwk-set+json"
         return response
 
@@ -150,6 +150,6 @@ def create_metadata(server: Server, profile: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keyring_metadata(server: Server) -> dict[str, Any]:
-    if server.settings.symmetric == "off":
+    if not server.settings.derives_keys:
         return {}
     return {"dpop_symmetric_keyring_endpoint": f"{server.issuer}{keyring.PATH}"}

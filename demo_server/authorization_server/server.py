@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -22,16 +22,19 @@ from authlib.oauth2.rfc6749 import (
 )
 from flask import Response
 from flask import request as flask_request
+from joserfc.jwk import Key
 from sqlalchemy import select
 
 from demo_server import demo_data
 from demo_server.authorization_server.sweep import Sweep
 from demo_server.database import Database
+from demo_server.decryption_keys import KEY_FILE, open_keys
 from demo_server.models import Client, Token
 from demo_server.settings import Settings
 from demo_server.signing_keys import ALGORITHM, SIGNING_KEYS_FILE, SigningKeys
 from demo_server.token_hash import token_hash
 from dpop_ext.authorization_server import AccessTokenGenerator, dpop_columns
+from dpop_ext.core.key import thumbprint
 
 #: How long a refresh token can be exchanged, in seconds.
 REFRESH_TOKEN_LIFETIME = 14 * 86_400
@@ -68,6 +71,11 @@ class Server(AuthorizationServer):
         self.signing_keys = SigningKeys(
             settings.keys_directory / SIGNING_KEYS_FILE, clock=clock
         )
+        self.decryption_keys: Callable[[], Sequence[Key]] = tuple
+        if settings.encapsulates_keys:
+            self.decryption_keys = open_keys(
+                settings.keys_directory / KEY_FILE, clock=clock
+            )
         self.register_token_generator(
             "default",
             AccessTokenGenerator(
@@ -79,6 +87,18 @@ class Server(AuthorizationServer):
                 clock=clock,
             ),
         )
+
+    def public_jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the keys that sign, and the one that others may encrypt for.
+
+        :raises PrivateFileError: a file of keys cannot be read.
+        """
+        jwks = self.signing_keys.public_jwks()
+        for key in self.decryption_keys()[:1]:
+            jwks["keys"].append(
+                {**key.as_dict(private=False), "use": "enc", "kid": thumbprint(key)}
+            )
+        return jwks
 
     @property
     def now(self) -> int:

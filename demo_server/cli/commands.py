@@ -109,6 +109,11 @@ def register(settings: Settings, path: str) -> None:
         raise RegistrationError(f"--jwks: {error}") from error
     database = Database(settings.database)
     database.create_schema()
-    register_resource_server(database.engine, jwks, resource=settings.resource_url)
+    register_resource_server(
+        database.engine,
+        jwks,
+        resource=settings.resource_url,
+        encapsulates=settings.encapsulates_keys,
+    )
     database.close()
     print(f"registered {demo_data.RESOURCE_SERVER_ID} for {settings.resource_url}")

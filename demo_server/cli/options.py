@@ -153,6 +153,13 @@ def _options() -> _Parser:
         help="issue and accept keys for symmetric proofs (default: on)",
     )
     tokens.add_argument(
+        "--symmetric-model",
+        choices=get_args(get_type_hints(Settings)["symmetric_model"]),
+        help="how the resource server gets such a key: it derives it from a secret "
+        "that it shares with the issuer, or decrypts what the issuer encrypted for it "
+        "and put into the token (default: derived)",
+    )
+    tokens.add_argument(
         "--tickets",
         choices=get_args(get_type_hints(Settings)["tickets"]),
         help="the resource server gives clients that ask for one a symmetric key of "

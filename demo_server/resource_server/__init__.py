@@ -11,7 +11,7 @@ from flask import Flask
 from demo_server import demo_data, json_errors, shared_stores, tls
 from demo_server.public_url import PublicURL
 from demo_server.resource_server import api
-from demo_server.resource_server.keyring import create_keyring
+from demo_server.resource_server.keyring import create_decryptor, create_keyring
 from demo_server.resource_server_keys import load_keys
 from demo_server.resource_server_tickets import create_tickets
 from demo_server.settings import Settings
@@ -62,6 +62,7 @@ def create_app(
         nonces=shared_stores.open_nonces(settings, "rs"),
         quota=shared_stores.open_quota(),
         keyring=create_keyring(settings, jwks=keys, fetch=fetch, clock=clock),
+        decryptor=create_decryptor(settings),
         issuer=settings.issuer_url,
         audience=settings.resource_url,
         token_form="opaque" if settings.introspection_url else "jwt",

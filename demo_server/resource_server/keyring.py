@@ -1,4 +1,4 @@
-"""The derivation secrets of the resource server, from the authorization server."""
+"""How the resource server gets at the keys of symmetric proofs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from demo_server.resource_server_keys import load_keys
 from demo_server.settings import Settings
 from dpop_ext.resource_server import HTTPKeyringSource, KeyringRequest, KeySource
 from dpop_ext.resource_server.transport import Answer, ask
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 
 #: How often the secrets are asked for, in seconds. The authorization server would have
 #: it do so less often; nobody wants to wait for that in a demo.
@@ -25,7 +26,7 @@ def create_keyring(
     fetch: Callable[..., bytes] | None,
     clock: Callable[[], float] = time.time,
 ) -> HTTPKeyringSource | None:
-    """Return the derivation secrets of this server; None if they are off.
+    """Return the derivation secrets of this server; None if it has none.
 
     :param jwks: public keys of the authorization server.
     :param fetch: asks it, when a request needs that; None asks it over HTTP, in a
@@ -33,7 +34,7 @@ def create_keyring(
     :param clock: seconds since the epoch.
     :raises PrivateFileError: the file of the keys cannot be read or trusted.
     """
-    if settings.symmetric == "off":
+    if not settings.derives_keys:
         return None
     signing, decryption = load_keys(settings.rs_keys_directory)
     request = KeyringRequest(
@@ -55,6 +56,17 @@ def create_keyring(
         run=None if fetch is None else lambda task: task(),
         clock=clock,
     )
+
+
+def create_decryptor(settings: Settings) -> KeyDecryptor | None:
+    """Return what decrypts the keys in tokens; None if they have none.
+
+    :raises PrivateFileError: the file of the keys cannot be read or trusted.
+    """
+    if not settings.encapsulates_keys:
+        return None
+    _, decryption = load_keys(settings.rs_keys_directory)
+    return KeyDecryptor(lambda: [decryption])
 
 
 def _post(

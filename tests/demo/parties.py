@@ -190,7 +190,9 @@ def register(settings: Settings) -> None:
     engine = create_engine(settings.database, poolclass=NullPool)
     resource = settings.resource_url
     jwks = public_jwks(settings.rs_keys_directory)
-    register_resource_server(engine, jwks, resource=resource)
+    register_resource_server(
+        engine, jwks, resource=resource, encapsulates=settings.encapsulates_keys
+    )
     metadata = {
         "token_endpoint_auth_method": "client_secret_basic",
         "resource_server_audiences": [resource],

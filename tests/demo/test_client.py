@@ -40,9 +40,42 @@ def test_the_demo_goes_as_expected_in_one_command() -> None:
     result = run_demo("--start-server")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
-    assert len(rows) == 41
+    assert len(rows) == 44
     assert "FAILED" not in result.stdout
     assert "Traceback" not in result.stderr
+    plain, derived, composite = (
+        sizes(result.stdout, name)
+        for name in ("no symmetric key", "derived", "composite")
+    )
+    # What is in the token is the same; the part of the client is shown in the response.
+    assert plain[0] < derived[0] == composite[0]
+    assert plain[2] == 0 < derived[2] < composite[2]
+    assert derived[3] == composite[3] < plain[3]
+
+
+def sizes(output: str, name: str) -> list[int]:
+    """Bytes of the token, the proof for it, the delivered key, the proof of a call."""
+    match = re.search(rf"^    {name}  +((?:[0-9]+ *){{4}})$", output, re.MULTILINE)
+    assert match is not None, output
+    return [int(number) for number in match[1].split()]
+
+
+@pytest.mark.requirement("T4", "R2061", "R2191")
+def test_the_demo_goes_as_expected_without_a_shared_secret() -> None:
+    result = run_demo("--start-server", "--symmetric-model", "encapsulated")
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
+    assert len(rows) == 42
+    assert "FAILED" not in result.stdout
+    assert "Traceback" not in result.stderr
+    assert re.search(r"stolen token, swapped key +401 invalid_token", result.stdout)
+    plain, encrypted, contributed = (
+        sizes(result.stdout, name)
+        for name in ("no symmetric key", "encrypted", "with key material")
+    )
+    assert plain[0] < encrypted[0] == contributed[0]
+    assert plain[1] < encrypted[1] < contributed[1]
+    assert encrypted[3] == contributed[3] < plain[3]
 
 
 def test_the_demo_goes_as_expected_without_nonces_and_symmetric_keys(

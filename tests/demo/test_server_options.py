@@ -52,6 +52,7 @@ OPTIONS: dict[str, tuple[list[str], object]] = {
     "ACCESS_TOKEN_LIFETIME": (["--access-token-lifetime", "5"], 5),
     "SYMMETRIC": (["--symmetric", "off"], "off"),
     "TICKETS": (["--tickets", "off"], "off"),
+    "SYMMETRIC_MODEL": (["--symmetric-model", "encapsulated"], "encapsulated"),
     "POST_QUANTUM": (["--post-quantum", "on"], "on"),
     "WORKERS": (["--workers", "3"], 3),
     "REDIS": (["--redis", "rediss://redis.example"], "rediss://redis.example"),
