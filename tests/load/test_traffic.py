@@ -11,7 +11,7 @@ import pytest
 from requests import Response
 
 from tests.load import soak
-from tests.load.traffic import Tally
+from tests.load.traffic import KINDS, Tally
 
 URL = "http://rs.example/"
 
@@ -33,7 +33,11 @@ def test_one_success_and_replays_are_what_should_be() -> None:
     assert tally.judge(URL, [REPLAY, GOOD, CHALLENGE]) is GOOD
     assert tally.judge(URL, [CHALLENGE, CHALLENGE]) is CHALLENGE
     assert (tally.accepted, tally.replays_refused, tally.challenged) == (1, 1, 1)
-    assert tally.kinds == Counter({"RS, asymmetric": 1})
+    assert tally.statuses == Counter({200: 1, 401: 4})
+    tally.judge(URL, [answer(200, proof="symmetric")], mode="symmetric")
+    tally.judge(URL, [answer(200, proof="symmetric")], mode="ticket")
+    tally.judge(URL, [answer(200, token_type="DPoP")], mode="ticket")
+    assert tally.kinds == Counter(dict.fromkeys(KINDS, 1))
     assert tally.faults == []
 
 
@@ -85,7 +89,7 @@ def test_a_soak_notices_memory_that_grows_and_workers_that_end() -> None:
     limit = soak.MAX_GROWTH
     tally = Tally()
     assert soak.faults(tally, observed([90])) == ["a kind of proof was not sent"]
-    tally.kinds.update(["AS", "RS, asymmetric", "RS, symmetric"])
+    tally.kinds.update(KINDS)
     assert soak.faults(tally, observed([10, 90, 91, 92])) == []
     (grown,) = soak.faults(tally, observed([10, 90, 91, 91 + limit]))
     assert "grew" in grown

@@ -45,6 +45,8 @@ class Topology:
     resource: str
     #: The nonce secrets of each server.
     nonces: dict[str, Path]
+    #: The database of the ticket keys.
+    tickets: Path
     #: With which the commands of an operator find the same servers.
     environment: dict[str, str]
     #: Of the master process of each server.
@@ -138,6 +140,7 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
                 "as": directory / "keys" / "nonces-as.json",
                 "rs": directory / "rs-keys" / "nonces.json",
             },
+            tickets=directory / "rs-keys" / "tickets.sqlite3",
             environment=environment,
             processes=processes,
         )

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -16,9 +16,15 @@ from requests.structures import CaseInsensitiveDict
 
 from dpop_ext import ProofSigner
 from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
+from dpop_ext.client import TicketServer
 from dpop_ext.core.jose import sign_compact
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.load.topology import CLIENT_ID, CLIENT_KEY, Topology
+
+#: What a client prefers: its own key, one that comes with the token, or a ticket.
+Mode = Literal["asymmetric", "symmetric", "ticket"]
+#: The kinds of requests that are counted.
+KINDS = ("AS", "RS, asymmetric", "RS, symmetric", "RS, ticket")
 
 #: Requests of a client after which it gets another token.
 TOKEN_EVERY = 25
@@ -41,7 +47,9 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def judge(self, url: str, answers: list[requests.Response]) -> requests.Response:
+    def judge(
+        self, url: str, answers: list[requests.Response], *, mode: Mode = "asymmetric"
+    ) -> requests.Response:
         """Count the answers to the copies of one request; return the one that counts.
 
         A copy may be answered with a new nonce before the others are looked at, while
@@ -61,7 +69,7 @@ class Tally:
             if good:
                 self.accepted += 1
                 self.replays_refused += sum(errors[error] for error in REPLAY)
-                self.kinds[_kind(good[0])] += 1
+                self.kinds[_kind(good[0], mode)] += 1
             elif any(errors[error] for error in CHALLENGE):
                 self.challenged += 1
             else:
@@ -78,8 +86,11 @@ CHALLENGE = ("use_dpop_nonce", "use_dpop_asymmetric")
 class Repeating(HTTPAdapter):
     """Sends every request *copies* times at once, over connections of its own."""
 
-    def __init__(self, tally: Tally, pool: ThreadPoolExecutor, copies: int) -> None:
+    def __init__(
+        self, tally: Tally, pool: ThreadPoolExecutor, *, copies: int, mode: Mode
+    ) -> None:
         super().__init__(pool_maxsize=copies)
+        self._mode: Mode = mode
         self._tally = tally
         self._executor = pool
         self._copies = copies
@@ -94,7 +105,7 @@ class Repeating(HTTPAdapter):
             for _ in range(self._copies)
         ]
         answers = [future.result() for future in futures]
-        answer = self._tally.judge(request.url, answers)
+        answer = self._tally.judge(request.url, answers, mode=self._mode)
         answer.request = request
         return answer
 
@@ -102,22 +113,19 @@ class Repeating(HTTPAdapter):
 class Traffic:
     """Some clients that use the servers until they are told to stop.
 
+    :param each: clients of each mode, each in a thread of its own.
     :param copies: of each request.
-    :param symmetric: clients that use symmetric proofs; the others do not.
-    :param clients: all of them, each in a thread of its own.
     """
 
-    def __init__(
-        self, servers: Topology, *, clients: int, symmetric: int, copies: int
-    ) -> None:
+    def __init__(self, servers: Topology, *, each: int, copies: int) -> None:
         self.tally = Tally()
         self._servers = servers
         self._copies = copies
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(clients * copies)
+        modes: list[Mode] = [*get_args(Mode)] * each
+        self._pool = ThreadPoolExecutor(len(modes) * copies)
         self._threads = [
-            threading.Thread(target=self._run, args=(number < symmetric,))
-            for number in range(clients)
+            threading.Thread(target=self._run, args=(mode,)) for mode in modes
         ]
 
     def start(self) -> None:
@@ -138,25 +146,35 @@ class Traffic:
         """Whether all clients are at it."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def _run(self, symmetric: bool) -> None:
+    def _run(self, mode: Mode) -> None:
         try:
-            self._use(symmetric=symmetric)
+            self._use(mode)
         except Exception as error:  # noqa: BLE001 - it is a result
             self.tally.faults.append(f"a client gave up: {error!r}")
 
-    def _use(self, *, symmetric: bool) -> None:
+    def _use(self, mode: Mode) -> None:
         servers = self._servers
+        signer = ProofSigner.generate(
+            symmetric="never" if mode == "asymmetric" else "prefer"
+        )
+        if mode == "ticket":
+            signer.use_tickets(_ticket_server(servers))
+        # Without them, the token comes without a key.
+        has_key = mode == "symmetric"
         with OAuth2Session(
             CLIENT_ID,
-            dpop=ProofSigner.generate(symmetric="prefer" if symmetric else "never"),
+            dpop=signer,
             token_endpoint=f"{servers.issuer}/token",
             token_endpoint_auth_method="none",
-            issuer=servers.issuer,
-            resource=servers.resource,
             refresh="foreground",
+            issuer=servers.issuer if has_key else None,
+            resource=servers.resource if has_key else None,
         ) as session:
             session.trust_env = False
-            session.mount("http://", Repeating(self.tally, self._pool, self._copies))
+            session.mount(
+                "http://",
+                Repeating(self.tally, self._pool, copies=self._copies, mode=mode),
+            )
             while not self._stop.is_set():
                 session.fetch_token(
                     grant_type="client_credentials", **_assertion(servers)
@@ -165,6 +183,15 @@ class Traffic:
                     if self._stop.is_set():
                         return
                     session.get(f"{servers.resource}/api/accounts")
+
+
+def _ticket_server(servers: Topology) -> TicketServer:
+    url = f"{servers.resource}/.well-known/oauth-protected-resource"
+    server = TicketServer.of_metadata(
+        requests.get(url, timeout=20).json(), issuer=servers.issuer, client_id=CLIENT_ID
+    )
+    assert server is not None
+    return server
 
 
 def _assertion(servers: Topology) -> dict[str, str]:
@@ -187,6 +214,9 @@ def _error(answer: requests.Response) -> str:
     return error if answer.status_code in (400, 401) else str(answer.status_code)
 
 
-def _kind(answer: requests.Response) -> str:
+def _kind(answer: requests.Response, mode: Mode) -> str:
     body = answer.json()
-    return f"RS, {body['proof']}" if "proof" in body else "AS"
+    if "proof" not in body:
+        return "AS"
+    by_ticket = body["proof"] == "symmetric" and mode == "ticket"
+    return "RS, ticket" if by_ticket else f"RS, {body['proof']}"
