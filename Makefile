@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint format bench soak lock lock-interop clean
+.PHONY: demo test lint format bench soak lock lock-bench lock-interop clean
 
 demo: $(STAMP)
 	$(BIN)/python -m demo_client --start-server
@@ -50,6 +50,15 @@ lock: $(STAMP)
 	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --no-deps \
 		--generate-hashes --no-header --no-emit-index-url \
 		--output-file tests/programs.txt tests/programs.in
+
+# Likewise what the library is compared with, but for what is installed beside it.
+BESIDE := anyio authlib certifi cffi charset-normalizer click cryptography h11 httpcore \
+	httpx idna joserfc pycparser requests typing-extensions urllib3
+lock-bench: $(STAMP)
+	cd benchmarks && $(abspath $(UV)) pip compile --quiet --universal --upgrade \
+		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		$(addprefix --no-emit-package ,$(BESIDE)) \
+		--output-file requirements.txt requirements.in
 
 # Likewise the packages that tests/interop talks to; needs npm.
 lock-interop: $(STAMP)

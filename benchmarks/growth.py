@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from benchmarks.world import (
     symmetric_proof,
     warm,
 )
+from dpop_ext.core.token_text import token_digest
 from dpop_ext.stores.memory import MemoryReplayStore
 
 #: Requests for each size, each with a proof of its own.
@@ -42,6 +44,7 @@ def growth() -> list[Growth]:
     found = []
     for name, small, large, budget in (
         ("1 to 1,000 secret versions", _versions(1), _versions(1000), 1.5),
+        ("1 to 10,000 remembered tokens", _versions(1), _remembered(10_000), 1.5),
         ("0 to 1,000,000 live proofs", _live(0), _live(1_000_000), 1.5),
         ("access token of 0.8 to 5 kB", _padded(0), _padded(3200), 2.0),
     ):
@@ -77,6 +80,25 @@ def _versions(number: int) -> Callable[[], None]:
     requests = _requests()
     first = requests.pop()
     return serving(requests, lambda: warm(ResourceServer(versions=number), first))
+
+
+def _remembered(number: int) -> Callable[[], None]:
+    """Return a call against a server that remembers so many tokens and their keys."""
+    requests = _requests()
+    first = requests.pop()
+
+    def full() -> ResourceServer:
+        server = warm(ResourceServer(), first)
+        name = token_digest(first[0])
+        for cache in server.caches():
+            entry = cache.get(name)
+            for _ in range(number - len(cache)):
+                cache.put(os.urandom(32), entry)
+            # It was pushed out meanwhile, or nearly.
+            cache.put(name, entry)
+        return server
+
+    return serving(requests, full)
 
 
 def _live(number: int) -> Callable[[], None]:

@@ -31,7 +31,6 @@ from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.gate import Gate
-from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.delivery import DeliveredKey
 
 #: Requests that are made before the clock runs, each with a proof of its own.
@@ -198,9 +197,13 @@ def making() -> list[Row]:
     ]
 
 
-def storing() -> list[Row]:
-    """Return what the memory store does."""
-    return [Row(name="memory store, one add", call=_store_add(), base=("HMAC-SHA256",))]
+def proof_lengths() -> list[tuple[str, int, int]]:
+    """Return how long proofs are on the wire, and how long they may be."""
+    text, key = access_token(EC_KEY), delivered_key(EC_KEY)
+    return [
+        ("symmetric proof on the wire", len(symmetric_proof(key, text)), 310),
+        ("ES256 proof on the wire", len(asymmetric_proof(EC_KEY, "ES256", text)), 530),
+    ]
 
 
 def _asymmetric(key: Key, algorithm: str) -> list[Request]:
@@ -250,17 +253,3 @@ def _refused(server: ResourceServer, proof: str, text: str) -> Callable[[], obje
 
 def _deep() -> str:
     return "e30." + "W1tb" * 2000 + ".AAAA"
-
-
-def _store_add() -> Callable[[], object]:
-    store = MemoryReplayStore(10_000_000)
-    counter = iter(range(1 << 62))
-
-    def add() -> bool:
-        number = next(counter)
-        key = number.to_bytes(16, "little")
-        # As if 10,000 requests came in a second.
-        now = NOW + number // 10_000
-        return store.add(key, expires_at=now + 66, now=now)
-
-    return add

@@ -6,6 +6,7 @@ import importlib
 import secrets
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
@@ -25,8 +26,10 @@ from benchmarks.world import (
     access_token,
     asymmetric_proof,
 )
+from dpop_ext.core.proof import access_token_hash
 
 _ES256 = ("ES256 verify",)
+_WITH_CLIENT = "ES256 proof, PyJWT and requests_oauth2client"
 
 
 def others() -> list[Row]:
@@ -49,6 +52,13 @@ def others() -> list[Row]:
                 proof()
 
             calls[f"ES256 proof, {name} and pydpop {version('pydpop')}"] = both
+            client = _installed("requests_oauth2client")
+            if client is not None:
+                calls[_WITH_CLIENT] = _requests_oauth2client(client, text, bearer)
+    auth0 = _installed("auth0_api_python")
+    if auth0 is not None:
+        call = _auth0(auth0)
+        calls[f"ES256 proof, auth0-api-python {version('auth0-api-python')}"] = call
     return [Row(name=name, call=call, base=_ES256) for name, call in calls.items()]
 
 
@@ -61,6 +71,8 @@ def comparisons(names: Iterable[str]) -> list[tuple[str, str, str, float]]:
         ("symmetric", "Bearer RS256, PyJWT", 1 / 0.3),
         ("symmetric", "ES256 proof, PyJWT", 20.0),
         ("ES256, key and token seen before", "ES256 proof, PyJWT", 3.0),
+        ("symmetric", "ES256 proof, auth0", 20.0),
+        ("ES256, key and token seen before", "ES256 proof, auth0", 3.0),
     )
     return [
         (f"{ours.partition(',')[0]} faster than {name[:32]}", ours, name, budget)
@@ -72,7 +84,10 @@ def comparisons(names: Iterable[str]) -> list[tuple[str, str, str, float]]:
 
 def _installed(name: str) -> ModuleType | None:
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            # Of Authlib, about how the others use it.
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
     except ImportError:
         return None
 
@@ -123,6 +138,54 @@ def _pyjwt_hs256(jwt: Any, text: str) -> Callable[[], object]:
     return lambda: jwt.decode(
         shared, key, algorithms=["HS256"], audience=AUDIENCE, issuer=ISSUER
     )
+
+
+def _requests_oauth2client(
+    client: Any, text: str, bearer: Callable[[], object]
+) -> Callable[[], object]:
+    proof = asymmetric_proof(EC_KEY, "ES256", text)
+    ath = access_token_hash(text)
+
+    def both() -> None:
+        bearer()
+        client.dpop.validate_dpop_proof(
+            proof, htm="GET", htu=URL, ath=ath, algs=["ES256"], leeway=3600
+        )
+
+    return both
+
+
+def _auth0(auth0: Any) -> Callable[[], object]:
+    issuer = f"{ISSUER}/"
+    documents = {
+        f"{issuer}.well-known/openid-configuration": {
+            "issuer": issuer,
+            "jwks_uri": f"{issuer}jwks",
+        },
+        f"{issuer}jwks": {"keys": [ISSUER_KEY.as_dict(private=False)]},
+    }
+
+    async def fetch(url: str) -> Any:
+        return documents[url]
+
+    options = auth0.ApiClientOptions(
+        domain=ISSUER.removeprefix("https://"),
+        audience=AUDIENCE,
+        custom_fetch=fetch,
+        dpop_required=True,
+    )
+    verifier = auth0.ApiClient(options)
+    text = access_token(EC_KEY, issuer=issuer)
+    proof = asymmetric_proof(EC_KEY, "ES256", text)
+    headers = {"authorization": f"DPoP {text}", "dpop": proof}
+
+    def call() -> None:
+        # It waits for nothing, so no event loop is needed, which would cost more.
+        with suppress(StopIteration):
+            verifier.verify_request(headers, "GET", URL).send(None)
+            raise AssertionError("it waits")
+
+    return call
 
 
 def _pydpop(pydpop: Any, text: str) -> Callable[[], object]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.jose import b64url_encode, sign_compact
 from dpop_ext.core.proof import make_proof
+from dpop_ext.core.recent import Recent
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.derivation import symmetric_key
@@ -27,7 +29,7 @@ ISSUER_KEY = RSAKey.generate_key(2048, {"kid": "rs-1"})
 EC_KEY = ECKey.generate_key("P-256")
 ED_KEY = OKPKey.generate_key("Ed25519")
 
-_SECRET = SecretBytes(secrets.token_bytes(32))
+SECRET = SecretBytes(secrets.token_bytes(32))
 _R = secrets.token_bytes(32)
 
 
@@ -36,11 +38,13 @@ def clock() -> float:
     return NOW
 
 
-def access_token(key: Key, *, number: int = 0, padding: int = 0) -> str:
+def access_token(
+    key: Key, *, number: int = 0, padding: int = 0, issuer: str = ISSUER
+) -> str:
     """Make an RS256 access token with a symmetric key, bound to *key*."""
     dsk = {"alg": "HS256", "v": 1, "r": b64url_encode(_R)}
     claims = {
-        "iss": ISSUER,
+        "iss": issuer,
         "aud": AUDIENCE,
         "sub": f"user-{number}",
         "client_id": CLIENT,
@@ -60,7 +64,7 @@ def delivered_key(key: Key) -> SecretBytes:
     """Return the symmetric key of every access token that is bound to *key*."""
     return SecretBytes(
         symmetric_key(
-            _SECRET.reveal(),
+            SECRET.reveal(),
             algorithm="HS256",
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -89,7 +93,7 @@ def ring(versions: int = 1) -> SecretRing:
         state="active",
         not_before=0,
         expires_at=NOW + 7200,
-        secret=_SECRET,
+        secret=SECRET,
     )
     return SecretRing([first, *others], issuer=ISSUER, audience=AUDIENCE)
 
@@ -118,6 +122,12 @@ class ResourceServer:
             remember=remember,
             clock=clock,
         )
+
+    def caches(self) -> list[Recent[bytes, Any]]:
+        """Return what it remembers of access tokens, and of their keys."""
+        symmetric = self.verifier._symmetric  # noqa: SLF001
+        tokens = self.find_token._cache._tokens  # noqa: SLF001
+        return [tokens] if symmetric is None else [tokens, symmetric._derived]  # noqa: SLF001
 
     def serve(self, text: str, proof: str) -> None:
         """Verify a request completely, and spend its proof."""

@@ -266,6 +266,9 @@ def _expose(response: Response) -> Response:
 
 def _has_token_in_form() -> bool:
     """Tell whether a form names an access token; the view can still read the body."""
+    # Before anything is parsed: most requests have no body.
+    if not flask_request.environ.get("CONTENT_LENGTH"):
+        return False
     length = flask_request.content_length or 0
     if flask_request.mimetype != "application/x-www-form-urlencoded":
         return False

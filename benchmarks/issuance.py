@@ -1,0 +1,166 @@
+"""Token issuance by one Authlib server, with DPoP and a symmetric key and without."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2.rfc6749 import ClientMixin, grants
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from flask import Flask
+from joserfc.jwk import OKPKey
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from benchmarks.operations import Row
+from benchmarks.world import (
+    AUDIENCE,
+    CLIENT,
+    EC_KEY,
+    ISSUER,
+    ISSUER_KEY,
+    NOW,
+    clock,
+    ring,
+)
+from dpop_ext.authorization_server import AccessTokenGenerator, DPoP, SymmetricKeys
+from dpop_ext.core.proof import make_proof
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.symmetric.key_request import key_request_claim
+from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.verifier import ProofVerifier
+
+#: Requests that are made before the clock runs, each with a proof of its own.
+REQUESTS = 1_500
+_URL = f"{ISSUER}/token"
+
+
+class _Client(ClientMixin):  # type: ignore[misc]
+    """One that authenticates, and gets tokens for the one audience."""
+
+    client_id = CLIENT
+    client_metadata: dict[str, Any] = {"audiences": [AUDIENCE]}  # noqa: RUF012
+
+    def get_client_id(self) -> str:
+        return self.client_id
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        return scope or ""
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        return client_secret == "secret"
+
+    def check_endpoint_auth_method(self, _method: str, _endpoint: str) -> bool:
+        return True
+
+    def check_grant_type(self, _grant_type: str) -> bool:
+        return True
+
+
+class _Secrets:
+    """The derivation secrets of the one audience."""
+
+    def __init__(self) -> None:
+        self._ring = ring()
+
+    def load(self, audience: str) -> SecretRing | None:
+        return self._ring if audience == AUDIENCE else None
+
+
+def issuing() -> list[Row]:
+    """Return what a token response takes, and one key agreement."""
+    private, other = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    public = other.public_key()
+    return [
+        Row(
+            name="X25519",
+            call=lambda: private.exchange(public),
+            base=("X25519",),
+        ),
+        Row(
+            name="issue a token",
+            call=_asking(dpop=False, symmetric=False),
+            base=("issue a token",),
+        ),
+        Row(
+            name="issue a token, DPoP",
+            call=_asking(dpop=True, symmetric=False),
+            base=("issue a token",),
+        ),
+        Row(
+            name="issue a token, DPoP and a symmetric key",
+            call=_asking(dpop=True, symmetric=True),
+            base=("issue a token",),
+        ),
+    ]
+
+
+def _application(*, dpop: bool) -> Flask:
+    app = Flask("issuer")
+    client = _Client()
+    server = AuthorizationServer(
+        app,
+        query_client=lambda client_id: client if client_id == CLIENT else None,
+        save_token=lambda _token, _request: None,
+    )
+    generator = AccessTokenGenerator(
+        ISSUER,
+        lambda: ISSUER_KEY,
+        alg="RS256",
+        audience=AUDIENCE,
+        expires_generator=300,
+        clock=clock,
+    )
+    server.register_token_generator("default", generator)
+    server.register_grant(grants.ClientCredentialsGrant)
+    if dpop:
+        verifier = ProofVerifier(MemoryReplayStore(10_000_000), clock=clock)
+        symmetric = SymmetricKeys(_Secrets(), issuer=ISSUER)
+        server.register_extension(
+            DPoP(verifier, symmetric=symmetric, public_url=ISSUER)
+        )
+    app.add_url_rule("/token", view_func=server.create_token_response, methods=["POST"])
+    return app
+
+
+def _asking(*, dpop: bool, symmetric: bool) -> Callable[[], object]:
+    environments = [_environ(dpop=dpop, symmetric=symmetric) for _ in range(REQUESTS)]
+    upcoming = iter(environments)
+    app = _application(dpop=dpop)
+
+    def call() -> None:
+        nonlocal upcoming, app
+        environ = next(upcoming, None)
+        if environ is None:
+            app = _application(dpop=dpop)
+            upcoming = iter(environments)
+            environ = next(upcoming)
+        environ["wsgi.input"].seek(0)
+        body, status, _ = run_wsgi_app(app, dict(environ))
+        if status != "200 OK":
+            raise AssertionError(b"".join(body))
+
+    return call
+
+
+def _environ(*, dpop: bool, symmetric: bool) -> dict[str, Any]:
+    secret = base64.b64encode(f"{CLIENT}:secret".encode()).decode()
+    headers = {"Authorization": f"Basic {secret}"}
+    if dpop:
+        claims = {}
+        if symmetric:
+            key = OKPKey.generate_key("X25519")
+            claims["dsk"] = key_request_claim(algorithms=("HS256",), encryption_key=key)
+        headers["DPoP"] = make_proof(
+            EC_KEY, algorithm="ES256", method="POST", url=_URL, now=NOW, claims=claims
+        )
+    builder = EnvironBuilder(
+        "/token",
+        _URL.removesuffix("/token"),
+        method="POST",
+        headers=Headers(headers),
+        data={"grant_type": "client_credentials", "scope": "accounts"},
+    )
+    return builder.get_environ()

@@ -1,0 +1,273 @@
+"""A Flask route end to end: requests in a second, over gunicorn and granian."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from benchmarks.stores import running_redis
+from benchmarks.world import (
+    AUDIENCE,
+    EC_KEY,
+    ISSUER,
+    ISSUER_KEY,
+    SECRET,
+    access_token,
+    delivered_key,
+)
+from dpop_ext.core.proof import make_proof, proof_header
+from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.symmetric.proof import make_symmetric_proof
+
+#: Seconds of load in one round, rounds, and connections that wrk keeps open.
+SECONDS, ROUNDS, CONNECTIONS = 2, 3, 8
+#: Proofs for one round; at more requests than that the rest would be refused.
+PROOFS = 20_000
+#: Threads of one worker.
+THREADS = 4
+_PATH = "/accounts/42"
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way to protect the route, and what is sent to it."""
+
+    name: str
+    kind: str
+    proof: str | None = None
+    store: str = "memory"
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What one route served."""
+
+    route: Route
+    server: str
+    #: Requests in a second, the median of the rounds.
+    rate: float
+    #: Milliseconds within which 99 of 100 were answered.
+    slowest: float
+
+
+class RefusedError(Exception):
+    """A request was not answered with 200, so the figure would mean nothing."""
+
+
+def end_to_end() -> list[Rate]:
+    """Measure the ways to protect the route, on each server in turns."""
+    found: list[Rate] = []
+    with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
+        routes = [
+            Route(name="open", kind="open"),
+            Route(name="symmetric", kind="dpop", proof="symmetric"),
+            Route(name="ES256", kind="dpop", proof="ES256"),
+        ]
+        if find_spec("jwt") is not None:
+            routes.append(Route(name="Bearer RS256, PyJWT", kind="bearer"))
+        if redis is not None:
+            routes.append(
+                Route(
+                    name="symmetric, Redis", kind="dpop", proof="symmetric", store=redis
+                )
+            )
+        for server in servers():
+            found += _in_turns(server, routes, Path(folder))
+    return found
+
+
+def scaling() -> list[Rate]:
+    """Measure 1, 2 and 4 workers with each store."""
+    found: list[Rate] = []
+    with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
+        sqlite = f"sqlite:///{folder}/replay.db"
+        SQLReplayStore.from_url(sqlite).create_schema()
+        stores = {"memory": "memory", "SQLite": sqlite}
+        if redis is not None:
+            stores["Redis"] = redis
+        for name, store in stores.items():
+            for workers in (1, 2, 4):
+                route = Route(
+                    name=f"{workers} worker{'s'[: workers - 1]}, {name}",
+                    kind="dpop",
+                    proof="symmetric",
+                    store=store,
+                    workers=workers,
+                )
+                found += _in_turns("gunicorn", [route], Path(folder), rounds=1)
+    return found
+
+
+def reason_to_skip() -> str | None:
+    """Say why nothing can be measured; None if it can."""
+    if which("wrk") is None:
+        return "there is no wrk on the PATH (Debian: apt-get install wrk)"
+    return None
+
+
+def servers() -> list[str]:
+    """Return the servers that are installed."""
+    return [name for name in ("gunicorn", "granian") if find_spec(name) is not None]
+
+
+def _in_turns(
+    server: str, routes: Sequence[Route], folder: Path, *, rounds: int = ROUNDS
+) -> list[Rate]:
+    samples: dict[str, list[tuple[float, float]]] = {r.name: [] for r in routes}
+    with ExitStack() as stack:
+        urls = {
+            route.name: stack.enter_context(_serving(server, route, folder))
+            for route in routes
+        }
+        for route in routes:
+            # The first requests import what is imported late, in each worker.
+            _load(urls[route.name], route, folder, seconds=1)
+        for _ in range(rounds):
+            for route in routes:
+                sample = _load(urls[route.name], route, folder, seconds=SECONDS)
+                samples[route.name].append(sample)
+    return [
+        Rate(
+            route=route,
+            server=server,
+            rate=statistics.median(rate for rate, _ in samples[route.name]),
+            slowest=statistics.median(slow for _, slow in samples[route.name]),
+        )
+        for route in routes
+    ]
+
+
+@contextmanager
+def _serving(server: str, route: Route, folder: Path) -> Iterator[str]:
+    port = _free_port()
+    settings = folder / f"{port}.json"
+    settings.write_text(json.dumps(_settings(route)), encoding="utf-8")
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", *_command(server, port, route.workers)],
+        env=os.environ | {"BENCHMARK_SETTINGS": str(settings)},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}{_PATH}"
+        _wait_for(url, workers=route.workers)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _command(server: str, port: int, workers: int) -> list[str]:
+    app = "benchmarks.served_app:app"
+    if server == "gunicorn":
+        return [
+            *("gunicorn", app, "--bind", f"127.0.0.1:{port}", "--log-level", "error"),
+            *("--workers", str(workers), "--worker-class", "gthread"),
+            *("--threads", str(THREADS), "--keep-alive", "30"),
+        ]
+    return [
+        *("granian", app, "--interface", "wsgi", "--host", "127.0.0.1"),
+        *("--port", str(port), "--workers", str(workers), "--log-level", "error"),
+        *("--blocking-threads", str(THREADS)),
+    ]
+
+
+def _settings(route: Route) -> dict[str, Any]:
+    return {
+        "kind": route.kind,
+        "store": route.store,
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "issuer_key": ISSUER_KEY.as_dict(private=False),
+        "secret": SECRET.reveal().hex(),
+        "expires_at": int(time.time()) + 7200,
+    }
+
+
+def _load(url: str, route: Route, folder: Path, *, seconds: int) -> tuple[float, float]:
+    """Return requests in a second, and the slow ones' milliseconds."""
+    requests = folder / "requests"
+    requests.write_text("\n".join(_lines(route)) + "\n", encoding="ascii")
+    wrk = which("wrk") or "wrk"
+    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+    script = str(_HERE / "requests.lua")
+    result = subprocess.run(  # noqa: S603 - found on the PATH
+        [wrk, *arguments, "-s", script, url, "--", str(requests)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    number, duration, refused, slowest = map(int, result.stdout.split()[-4:])
+    if refused or not number:
+        raise RefusedError(f"{route.name}: {refused} of {number}")
+    return number / duration * 1e6, slowest / 1e3
+
+
+def _lines(route: Route) -> Iterator[str]:
+    if route.kind == "open":
+        yield ""
+        return
+    text = access_token(EC_KEY)
+    yield f"{'DPoP' if route.kind == 'dpop' else 'Bearer'} {text}"
+    url, now = f"{AUDIENCE}{_PATH}", int(time.time())
+    if route.proof == "symmetric":
+        key = delivered_key(EC_KEY)
+        for _ in range(PROOFS):
+            yield make_symmetric_proof(
+                key,
+                algorithm="HS256",
+                method="GET",
+                url=url,
+                now=now,
+                access_token=text,
+            )
+    elif route.proof is not None:
+        header = proof_header(EC_KEY, algorithm="ES256")
+        for _ in range(PROOFS):
+            yield make_proof(
+                EC_KEY,
+                algorithm="ES256",
+                method="GET",
+                url=url,
+                now=now,
+                access_token=text,
+                header=header,
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, *, workers: int) -> None:
+    """Wait until requests are answered, as often as there are workers."""
+    deadline, answered = time.monotonic() + 30, 0
+    while answered < 2 * workers:
+        try:
+            with suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(url, timeout=5).close()  # noqa: S310
+            answered += 1
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

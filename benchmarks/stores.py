@@ -1,0 +1,208 @@
+"""What the replay stores take: time, memory, round trips."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from benchmarks.measure import measure
+from benchmarks.world import NOW
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.sql import SQLReplayStore
+
+#: Live entries of the memory store.
+LIVE = 1_000_000
+#: Seconds for which an entry lives, as the usual policy has it.
+LIFETIME = 66
+#: Entries of which the memory in Redis is measured: three quarters of a table of 2**18.
+REDIS_ENTRIES = 3 << 16
+#: Processes that share one SQLite file, and seconds for which they do.
+PROCESSES = 4
+SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One thing that was measured, with its budget."""
+
+    name: str
+    value: float
+    unit: str
+    budget: float | None
+    #: The budget is what it should be at least, and not at most.
+    at_least: bool = False
+
+
+def memory() -> list[Figure]:
+    """Measure the store in memory, with a million live entries."""
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    store = _filled()
+    held = (tracemalloc.get_traced_memory()[0] - before) / len(store)
+    tracemalloc.stop()
+    keys = [os.urandom(16) for _ in range(100_000)]
+    now = NOW + LIFETIME
+    times = []
+    gc.disable()
+    for key in keys:
+        start = time.perf_counter()
+        store.add(key, expires_at=now + LIFETIME, now=now)
+        times.append(time.perf_counter() - start)
+    gc.enable()
+    # Without what it takes to look at the clock twice.
+    clock = statistics.median(_clock_cost() for _ in range(1000))
+    typical = (statistics.fmean(sorted(times)[: len(times) * 99 // 100]) - clock) * 1e6
+    # The worst of all but those that the machine interrupted.
+    worst = sorted(times)[-10] * 1e3
+    return [
+        _figure("memory store at 1,000,000 live: one add", typical, "us", 1),
+        _figure("the same: worst of 100,000 adds", worst, "ms", 5),
+        _figure("the same: one entry", held, "bytes", 110),
+    ]
+
+
+def sqlite() -> list[Figure]:
+    """Measure how many entries several processes add to one SQLite file."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/replay.db"
+        SQLReplayStore.from_url(url).create_schema()
+        context = multiprocessing.get_context("spawn")
+        start, results = context.Barrier(PROCESSES), context.Queue()
+        workers = [
+            context.Process(target=_add_for_a_while, args=(url, start, results))
+            for _ in range(PROCESSES)
+        ]
+        for worker in workers:
+            worker.start()
+        rate = sum(results.get(timeout=60) for _ in workers)
+        for worker in workers:
+            worker.join()
+    name = f"SQLite, {PROCESSES} processes: adds"
+    return [_figure(name, rate, "/s", 20_000, at_least=True)]
+
+
+def redis(verify: float) -> list[Figure]:
+    """Measure Redis over a Unix socket, if it is installed.
+
+    :param verify: microseconds that one ES256 verification takes.
+    """
+    with running_redis() as url:
+        if url is None:
+            print("Redis: skipped, there is no redis-server on the PATH")
+            return []
+        store = RedisReplayStore.from_url(url)
+        keys = iter(lambda: os.urandom(16), b"")
+
+        def add() -> None:
+            store.add(next(keys), expires_at=NOW + LIFETIME, now=NOW)
+
+        typical = measure({"add": add})["add"].median
+        server = _Redis(store)
+        commands, used = server.commands(), server.used_memory()
+        held = server.size()
+        for _ in range(REDIS_ENTRIES - held):
+            store.add(next(keys), expires_at=NOW + 3600, now=NOW)
+        added = server.size() - held
+        each = (server.used_memory() - used) / max(added, 1)
+        trips = (server.commands() - commands) / max(added, 1)
+        store.close()
+    return [
+        _figure("Redis, Unix socket: one add", typical, "us", None),
+        _figure("the same, in ES256 verifications", typical / verify, "x", None),
+        _figure("the same: commands for one add", round(trips, 2), "", 1),
+        _figure("the same: one entry, with its tables", each, "bytes", 120),
+    ]
+
+
+@contextmanager
+def running_redis() -> Iterator[str | None]:
+    """Run Redis on a Unix socket of its own; None if it is not installed."""
+    binary = which("redis-server") or which("valkey-server")
+    if binary is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "redis.sock"
+        server = subprocess.Popen(  # noqa: S603 - found on the PATH
+            [
+                *(binary, "--port", "0", "--unixsocket", str(socket)),
+                *("--save", "", "--appendonly", "no", "--dir", folder),
+                *("--maxmemory", "512mb", "--maxmemory-policy", "noeviction"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            for _ in range(100):
+                if socket.exists():
+                    break
+                time.sleep(0.05)
+            yield f"unix://{socket}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+class _Redis:
+    """What a server says about itself."""
+
+    def __init__(self, store: RedisReplayStore) -> None:
+        self._client: Any = store._client  # noqa: SLF001
+
+    def commands(self) -> int:
+        return sum(
+            command["calls"]
+            for name, command in self._client.info("commandstats").items()
+            if name == "cmdstat_set"
+        )
+
+    def used_memory(self) -> int:
+        return int(self._client.info("memory")["used_memory"])
+
+    def size(self) -> int:
+        return int(self._client.dbsize())
+
+
+def _filled() -> MemoryReplayStore:
+    """Return a store as full as at 1,000,000 requests in a lifetime of their proofs."""
+    store = MemoryReplayStore(10 * LIVE)
+    for number in range(LIVE):
+        now = NOW + number * LIFETIME // LIVE
+        store.add(os.urandom(16), expires_at=now + LIFETIME, now=now)
+    return store
+
+
+def _clock_cost() -> float:
+    start = time.perf_counter()
+    return time.perf_counter() - start
+
+
+def _add_for_a_while(url: str, start: Any, results: Any) -> None:
+    store = SQLReplayStore.from_url(url, timeout=5)
+    store.add(os.urandom(16), expires_at=NOW + LIFETIME, now=NOW)
+    start.wait()
+    added, began = 0, time.perf_counter()
+    while time.perf_counter() < began + SECONDS:
+        store.add(os.urandom(16), expires_at=NOW + LIFETIME, now=NOW)
+        added += 1
+    results.put(added / (time.perf_counter() - began))
+    store.close()
+
+
+def _figure(
+    name: str, value: float, unit: str, budget: float | None, *, at_least: bool = False
+) -> Figure:
+    return Figure(name=name, value=value, unit=unit, budget=budget, at_least=at_least)
