@@ -18,6 +18,7 @@ from dpop_ext.resource_server.metadata import protected_resource_metadata
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.resource_server.row_keyring import RowKeyring
+from dpop_ext.resource_server.ticket_issuer import TicketOffer
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RoutePolicy",
     "RowKeyring",
     "StaticKeys",
+    "TicketOffer",
     "VerifiedRequest",
     "protected_resource_metadata",
 ]
