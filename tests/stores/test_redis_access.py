@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis.exceptions import NoPermissionError
 
 from dpop_ext.errors import StoreError
@@ -22,7 +22,9 @@ from tests.integrations.reverse_proxy import write_certificate
 NOW = 1_790_000_000
 PASSWORD = secrets.token_hex(16)
 #: As docs/operations.md says.
-COMMANDS = "set get getdel zadd zcard zrem zremrangebyscore expire ping"
+PROOFS = "+set +get"
+PUSHED_REQUESTS = "+getdel +zadd +zcard +zrem +zremrangebyscore +expire"
+CLUSTER = "+command +cluster|slots"
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +49,15 @@ def server(directory: Path, port: int) -> Iterator[RedisServer]:
         f"--tls-key-file {directory}/key.pem"
     )
     with redis_server(options=options) as server:
-        rules = [f"+{name}" for name in COMMANDS.split()]
-        answer = server.command(
-            *("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~app:*", "-@all", *rules)
-        )
-        assert answer == "+OK\r\n"
+        set_user(server, f"{PROOFS} {PUSHED_REQUESTS}")
         server.command("ACL", "SETUSER", "default", "off")
         yield server
+
+
+def set_user(server: RedisServer, rules: str) -> None:
+    server.command("ACL", "DELUSER", "app")
+    words = ("on", f">{PASSWORD}", "~app:*", "-@all", *rules.split())
+    assert server.command("ACL", "SETUSER", "app", *words) == "+OK\r\n"
 
 
 @pytest.fixture
@@ -120,3 +124,23 @@ def test_keys_of_others_are_out_of_reach(url: str) -> None:
         pytest.raises(NoPermissionError),
     ):
         client.flushall()
+
+
+def test_a_client_of_a_cluster_asks_for_its_nodes_and_commands(
+    redis_cluster: list[RedisServer],
+) -> None:
+    for node in redis_cluster:
+        set_user(node, f"{PROOFS} {CLUSTER}")
+    client = RedisCluster(
+        host="127.0.0.1",
+        port=redis_cluster[0].port,
+        username="app",
+        password=PASSWORD,
+        socket_timeout=1,
+    )
+    with contextlib.closing(RedisReplayStore(client, prefix=b"app:")) as store:
+        for number in range(10):
+            key = number.to_bytes(16, "big")
+            assert store.add(key, expires_at=NOW + 60, now=NOW) is True
+    for node in redis_cluster:
+        node.command("ACL", "DELUSER", "app")
