@@ -295,12 +295,16 @@ def test_what_nobody_proved_costs_a_key_at_most(
     still_held: bool,
 ) -> None:
     fetch()
-    flow = start(signer, ANSWERS)
-    next(flow).headers()
+    flow = start(signer, ANSWERS, method="POST")
+    attempt = next(flow)
+    assert attempt.turn() is None
+    attempt.headers()
     with pytest.raises(ResponseProofError) as caught:
         flow.send(replace(refusal, content=b""))
     assert caught.value.refresh_due is refresh_due
     assert signer.has_symmetric_key("access") is still_held
+    # Others do not wait for an answer that there is not going to be.
+    assert next(start(signer, Protection())).turn() is None
 
 
 @pytest.mark.requirement("R2166")

@@ -450,6 +450,28 @@ def test_two_layers_sign_once_and_the_outer_one_does(world: World) -> None:
         verify(world, request, send(app, request.environ()))
 
 
+@pytest.mark.requirement("R2162")
+def test_what_is_changed_between_two_layers_is_covered(world: World) -> None:
+    for inner in (
+        world.app("wsgi"),
+        world.app("flask"),
+        SignedAnswers(world.app("wsgi")),
+    ):
+
+        def changing(environ: Any, start: Any, inner: Any = inner) -> Iterable[bytes]:
+            def changed(status: str, fields: Any, *more: Any) -> Any:
+                return start(status, [("Content-Type", "text/plain")], *more)
+
+            return [b"".join(inner(environ, changed)).upper()]
+
+        request = asking(world)
+        answer = send(SignedAnswers(changing), request.environ())
+        assert answer.body.startswith(b'{"CLIENT"') or answer.body.startswith(
+            b'{"KIND"'
+        )
+        verify(world, request, answer)
+
+
 def test_a_flask_application_without_signed_answers_signs_none(world: World) -> None:
     app = Flask("unsigned")
     app.add_url_rule(
