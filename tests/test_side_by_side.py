@@ -18,16 +18,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dpop_ext.core.jose
+import dpop_ext.core.proof
 import dpop_ext.core.target
+import dpop_ext.core.token_text
 import dpop_ext.core.usual_claims
+import dpop_ext.resource_server.access_token
+import dpop_ext.symmetric.verification
 import dpop_ext.verifier
 from dpop_ext.core import ml_dsa
-from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.confirmation import AccessToken, Confirmation, parse_confirmation
+from dpop_ext.core.jose import b64url_encode, parse_header
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import make_proof
 from dpop_ext.core.target import is_secure, normalize_target, proof_target
+from dpop_ext.core.token_text import _parse
 from dpop_ext.errors import DPoPError
 from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
@@ -50,12 +56,26 @@ VECTORS: Final = [DEFAULTS | vector for vector in FILE["vectors"]]
 NEVER: Final = re.compile(r"(?!)")
 
 
+def _no_check(key: object, *, algorithm: str) -> None:
+    """Know no quick way to check a signature."""
+
+
 @contextmanager
 def the_long_way() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dpop_ext.verifier, "parse_usual_proof", lambda text: None)
         patch.setattr(dpop_ext.core.target, "_NORMAL", NEVER)
         patch.setattr(dpop_ext.core.usual_claims, "_USUAL", NEVER)
+        # Signatures by way of joserfc, and nothing of a token is read only once.
+        patch.setattr(dpop_ext.core.proof, "usual_signature_check", _no_check)
+        patch.setattr(dpop_ext.core.jose, "usual_signature_check", _no_check)
+        patch.setattr(dpop_ext.core.token_text, "_known_header", parse_header)
+        for module in (
+            dpop_ext.symmetric.verification,
+            dpop_ext.resource_server.access_token,
+        ):
+            patch.setattr(module, "token_confirmation", parse_confirmation)
+            patch.setattr(module, "parse_token", _parse)
         yield
 
 
@@ -236,7 +256,7 @@ def test_vectors_with_a_change_get_one_verdict(
     request = {"url": vector["url"], "text": text, "token": token}
     request["method"] = vector["method"]
     server.verdict(vector["proof"], **request)
-    proof = _changed(vector["proof"], data)
+    proof = changed(vector["proof"], data)
     assert server.verdict(proof, **request) == server.long_verdict(proof, **request)
 
 
@@ -249,7 +269,7 @@ def test_vectors_with_a_change_get_one_verdict(
 def test_a_symmetric_proof_with_a_change_gets_one_verdict(
     both: Both, data: st.DataObject
 ) -> None:
-    both.same(_changed(both.sym.proof(both.text), data))
+    both.same(changed(both.sym.proof(both.text), data))
 
 
 USUAL_HEADER: Final = b'{"typ":"dpop-sym+jwt","alg":"HS256"}'
@@ -390,7 +410,7 @@ def _bound(jkt: str) -> AccessToken:
     )
 
 
-def _changed(proof: str, data: st.DataObject) -> str:
+def changed(proof: str, data: st.DataObject) -> str:
     """Change, insert or take away a few characters, near the dots more often."""
     text = proof
     for _ in range(data.draw(st.integers(1, 3))):
