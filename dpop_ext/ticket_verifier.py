@@ -88,13 +88,15 @@ class TicketVerifier:
         if proof.algorithm not in self._tickets.algorithms:
             raise UnsupportedKeyError
         now = int(self._clock())
-        text = proof.ticket or ""
-        if self._token_form != "jwt":
-            # Nobody is asked about the token on behalf of a ticket that is not good.
-            self._find_key(parse_ticket(text), now=now)
-            return None
-        known = self._find_known(access_token, text, now=now)
+        known = None
+        if self._token_form == "jwt":
+            known = self._find_known(access_token, proof.ticket or "", now=now)
         if known is None:
+            # Before the token is looked at: nobody's token is read, or asked about, on
+            # behalf of a ticket that is not good.
+            found = self._find(proof, now=now)
+            if self._token_form != "jwt":
+                return None
             token = peek_access_token(
                 access_token,
                 issuer=self._issuer,
@@ -102,7 +104,7 @@ class TicketVerifier:
                 now=now,
                 only_audience=False,
             )
-            return self._verify_mac(proof, token, access_token, now=now)
+            return self._verify_mac(proof, token, access_token, *found)
         if known.token.expires_at is None or now >= known.token.expires_at:
             raise AccessTokenError("The access token has expired.")
         check_mac(proof, known.mac_key)
@@ -168,10 +170,13 @@ class TicketVerifier:
         return use.mac_key.response_key()
 
     def _verify_mac(
-        self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
+        self,
+        proof: SymmetricProof,
+        token: AccessToken,
+        access_token: str,
+        ticket: Ticket,
+        key: TicketKey,
     ) -> TicketUse:
-        ticket = parse_ticket(proof.ticket)
-        key = self._find_key(ticket, now=now)
         jkt = _jkt_of(token)
         if token.client_id is None:
             raise AccessTokenError
@@ -206,7 +211,8 @@ class TicketVerifier:
         if known is not None and _same_client(known.token, token):
             check_mac(proof, known.mac_key)
             return known
-        return self._verify_mac(proof, token, access_token, now=now)
+        found = self._find(proof, now=now)
+        return self._verify_mac(proof, token, access_token, *found)
 
     def _find_known(
         self, access_token: str, ticket: str, *, now: int
@@ -221,6 +227,10 @@ class TicketVerifier:
         key = self._find_key(known.ticket, now=now)
         # Another ticket key may have been given the same name.
         return known if key is known.key or key == known.key else None
+
+    def _find(self, proof: SymmetricProof, *, now: int) -> tuple[Ticket, TicketKey]:
+        ticket = parse_ticket(proof.ticket)
+        return ticket, self._find_key(ticket, now=now)
 
     def _find_key(self, ticket: Ticket, *, now: int) -> TicketKey:
         """Return the ticket key: looked up each time, so that it can be erased."""

@@ -487,6 +487,26 @@ def test_an_opaque_token_is_asked_about_first(ec_key: Any, clock: Clock) -> None
             holder.verifier.open(proof, method="GET", url=URL, access_token="opaque")
 
 
+def test_a_token_is_not_read_for_a_ticket_that_is_not_good(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = holder.token()
+    read: list[str] = []
+
+    def refuse(text: str, **_: Any) -> AccessToken:
+        read.append(text)
+        raise AccessTokenError
+
+    monkeypatch.setattr("dpop_ext.ticket_verifier.peek_access_token", refuse)
+    for ticket in (b64url_encode(b"\x02" + bytes(26)), "x"):
+        with pytest.raises((StaleTicketError, MalformedProofError)):
+            holder.verify(holder.proof(text, ticket=ticket), text)
+    assert not read
+    with pytest.raises(AccessTokenError):
+        holder.verify(holder.proof(text), text)
+    assert read == [text]
+
+
 def test_a_key_is_remembered_only_with_a_verified_token(holder: Holder) -> None:
     text = holder.token()
     proof = holder.proof(text)
