@@ -171,7 +171,7 @@ def describe(
     """Return the result as a list in Markdown."""
     errors = sum(count for status, count in tally.statuses.items() if status >= 500)
     kinds = ", ".join(f"{tally.kinds[kind]:,} {kind}" for kind in sorted(tally.kinds))
-    rotated = ", ".join(f"{one.name} {one.count} times" for one in planned)
+    rotated = ", ".join(f"{one.name} ({one.count})" for one in planned)
     sizes = "; ".join(
         f"{role.upper()} {values[len(values) // 4]:.0f} MiB after a quarter of the "
         f"time, {values[-1]:.0f} MiB at the end"
@@ -182,7 +182,7 @@ def describe(
         f"{errors} answers with a 5xx.",
         f"{tally.accepted:,} distinct proofs accepted, each exactly once ({kinds}).",
         f"{tally.replays_refused:,} replays refused.",
-        f"{tally.challenged:,} proofs answered with a new nonce or a key too new.",
+        f"{tally.challenged:,} proofs answered with the demand for another one.",
         f"Rotated meanwhile: {rotated}.",
         f"Memory of a worker, on average: {sizes}.",
         f"{len(faults(tally, memory))} faults.",

@@ -110,5 +110,5 @@ def test_the_result_takes_the_place_of_the_last_one(tmp_path: Path) -> None:
     assert text.endswith(f"{soak.END}\nafter\n")
     assert "old" not in text
     assert "2 requests" in text
-    assert "nonce secrets 7 times" in text
+    assert "nonce secrets (7)" in text
     assert "10 minutes" in text
