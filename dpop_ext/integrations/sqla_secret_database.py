@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from sqlalchemy import Engine, MetaData, select
+from sqlalchemy import Connection, Engine, MetaData, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from dpop_ext.errors import StoreError
@@ -37,8 +37,39 @@ def find_issuers(engine: Engine, *, prefix: str = PREFIX) -> list[str]:
         return list(connection.scalars(query))
 
 
+def create_tables(engine: Engine, metadata: MetaData) -> None:
+    """Create the tables, if they are not there; many processes may do so at once.
+
+    :raises StoreError: the database does not let us.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            metadata.create_all(engine)
+            return
+        except DBAPIError as error:
+            # To look and to create are two steps.
+            if attempt == ATTEMPTS:
+                raise StoreError from error
+            time.sleep(PAUSE)
+
+
+def run(engine: Engine, step: Callable[[Connection], T]) -> T:
+    """Return the result of *step*, in a transaction that no other one disturbed.
+
+    :param step: may be called several times.
+    :raises StoreError: the database did not answer, or is too busy.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with _store_errors(), engine.begin() as connection:
+                return step(connection)
+        except ChangedMeanwhileError:
+            time.sleep(PAUSE)
+    raise StoreError("The tables are being changed all the time.")
+
+
 class SecretDatabase:
-    """The tables, as the one issuer sees them.
+    """The tables of secrets, as the one issuer sees them.
 
     :param key: 32 bytes, which stay out of the database.
     """
@@ -53,36 +84,19 @@ class SecretDatabase:
         self._tables = define_secret_tables(self._metadata, prefix=prefix)
 
     def create_schema(self) -> None:
-        """Create the tables, if they are not there.
-
-        :raises StoreError: the database does not let us.
-        """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                self._metadata.create_all(self._engine)
-                return
-            except DBAPIError as error:
-                # To look and to create are two steps.
-                if attempt == ATTEMPTS:
-                    raise StoreError from error
-                time.sleep(PAUSE)
+        """Create the tables, as :func:`create_tables`."""
+        create_tables(self._engine, self._metadata)
 
     def run(self, step: Callable[[SecretRows], T]) -> T:
-        """Return the result of *step*, in a transaction that no other one disturbed.
+        """Return the result of *step*, as :func:`run`."""
 
-        :param step: may be called several times.
-        :raises StoreError: the database did not answer, or is too busy.
-        """
-        for _ in range(ATTEMPTS):
-            try:
-                with _store_errors(), self._engine.begin() as connection:
-                    rows = SecretRows(
-                        connection, self._tables, issuer=self._issuer, key=self._key
-                    )
-                    return step(rows)
-            except ChangedMeanwhileError:
-                time.sleep(PAUSE)
-        raise StoreError("The derivation secrets are being changed.")
+        def with_rows(connection: Connection) -> T:
+            rows = SecretRows(
+                connection, self._tables, issuer=self._issuer, key=self._key
+            )
+            return step(rows)
+
+        return run(self._engine, with_rows)
 
 
 @contextmanager

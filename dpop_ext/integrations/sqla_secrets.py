@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from dpop_ext.errors import StoreError
+from dpop_ext.integrations.sqla_denials import SQLDenials
 from dpop_ext.integrations.sqla_secret_database import ATTEMPTS, SecretDatabase
 from dpop_ext.integrations.sqla_secret_rows import SecretRows
 from dpop_ext.stores.secret_tables import PREFIX
@@ -48,6 +49,7 @@ class SQLAudienceSecrets:
     :param key: 32 random bytes, which stay out of the database: the secrets in it are
         encrypted with them.
     :param issuer: issuer identifier of the authorization server.
+    :param denials: tokens that were revoked, to be published with the secrets.
     :param prefix: beginning of the names of the tables; see
         :func:`dpop_ext.stores.secret_tables.define_secret_tables`.
     :param clock: seconds since the epoch.
@@ -59,10 +61,12 @@ class SQLAudienceSecrets:
         key: SecretBytes,
         *,
         issuer: str,
+        denials: SQLDenials | None = None,
         prefix: str = PREFIX,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.issuer = issuer
+        self._denials = denials
         self._database = SecretDatabase(engine, key, issuer=issuer, prefix=prefix)
         self._clock = clock
         self._seen: dict[tuple[str, int], int] = {}
@@ -123,8 +127,19 @@ class SQLAudienceSecrets:
 
         :raises StoreError: as :meth:`load`.
         """
-        loaded = self._load(audience)
-        return None if loaded is None else (loaded[0], EPOCH, loaded[1])
+        for _ in range(ATTEMPTS):
+            loaded = self._load(audience)
+            if loaded is None or self._denials is None:
+                return None if loaded is None else (loaded[0], EPOCH, loaded[1])
+            denied, number = self._denials.read(audience)
+            # Both of one moment, or the sum of two numbers could come again.
+            again = self._load(audience)
+            if again is not None and again[1] == loaded[1]:
+                ring = SecretRing(
+                    loaded[0], issuer=self.issuer, audience=audience, denied=denied
+                )
+                return ring, EPOCH, loaded[1] + number
+        raise StoreError("The derivation secrets do not come to rest.")
 
     def peek(self, audience: str) -> list[AudienceSecret]:
         """Return the versions in the states that they have now, and change nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
+from dpop_ext.stores.denial_tables import define_denial_tables
 from dpop_ext.stores.logouts_sql import define_logout_table
 from dpop_ext.stores.pushed_requests_sql import define_pushed_request_table
 from dpop_ext.stores.secret_tables import define_secret_tables
@@ -22,5 +23,6 @@ def define_tables(metadata: MetaData) -> None:
     define_used_proof_tables(metadata)
     define_pushed_request_table(metadata)
     define_secret_tables(metadata)
+    define_denial_tables(metadata)
     define_ticket_key_table(metadata)
     define_logout_table(metadata)

@@ -47,6 +47,7 @@ def upgrade() -> None:
         "ix_dpop_pushed_request_expires_at", "dpop_pushed_request", ["expires_at"]
     )
     _create_secret_tables()
+    _create_denial_tables()
     op.create_table(
         "dpop_ticket_key",
         Column("audience", String(256), primary_key=True),
@@ -97,11 +98,37 @@ def _create_secret_tables() -> None:
     )
 
 
+def _create_denial_tables() -> None:
+    op.create_table(
+        "dpop_denial",
+        Column("issuer", String(256), primary_key=True),
+        Column("audience", String(256), primary_key=True),
+        Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+        Column("token_id", String(256), nullable=True),
+        Column("r", LargeBinary(32), nullable=True),
+        Column("expires_at", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "dpop_exchanged_token",
+        Column("issuer", String(256), primary_key=True),
+        Column("token_id", String(256), primary_key=True),
+        Column("subject_id", String(256), nullable=False),
+        Column("audience", String(256), nullable=False),
+        Column("expires_at", BigInteger, nullable=False),
+    )
+    for column in "subject_id", "expires_at":
+        op.create_index(
+            f"ix_dpop_exchanged_token_{column}", "dpop_exchanged_token", [column]
+        )
+
+
 def downgrade() -> None:
     """Drop them, with all that is in them."""
     for table in (
         "dpop_logout",
         "dpop_ticket_key",
+        "dpop_exchanged_token",
+        "dpop_denial",
         "dpop_audience",
         "dpop_root_secret",
         "dpop_derivation_secret",
