@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.client import AuthenticatedResponse, Protection
+from dpop_ext.client import AuthenticatedResponse, Protection, TicketServer
 from dpop_ext.client.exchange import Flow, Reply
 from dpop_ext.client.resource_flow import IDEMPOTENT
 from dpop_ext.client.signer import ProofSigner
@@ -26,14 +26,17 @@ from tests.client.conftest import Fetch
 from tests.client.driving import (
     EXPIRED_KEY,
     INVALID_PROOF,
+    ISSUER,
     OK,
     POLICY,
+    RESOURCE,
     STALE_KEY,
     UNKNOWN_KEY,
     drive,
     rs_nonce,
 )
 from tests.client.reading import read
+from tests.client.ticket_server import TICKET_MAC_KEY, ticket_reply
 from tests.client.token_server import SYMMETRIC_KEY
 from tests.conftest import Clock
 
@@ -65,7 +68,10 @@ def proved(
     content: bytes = b"answer",
 ) -> Reply:
     """Return *reply* with the proof of the server that the request reached."""
-    lines = tuple(("WWW-Authenticate", value) for value in reply.challenges)
+    lines = (
+        *(("WWW-Authenticate", value) for value in reply.challenges),
+        *(("DPoP-Ticket", value) for value in reply.tickets),
+    )
     proof = make_response_proof(
         key,
         AnsweredRequest.of(fields["DPoP"], target=URL, content=DIGEST),
@@ -159,6 +165,38 @@ def test_a_ticket_authenticates_a_server_only_if_its_delivery_was_proved() -> No
     ):
         found = AuthenticatedResponse(status=200, issued_at=0, key=key)  # type: ignore[arg-type]
         assert found.authenticates_server is expected
+
+
+@pytest.mark.requirement("R2171", "R2154")
+@pytest.mark.parametrize("proved_delivery", [True, False])
+def test_a_ticket_is_as_good_as_the_answer_that_brought_it(
+    signer: ProofSigner, fetch: Fetch, clock: Clock, proved_delivery: bool
+) -> None:
+    server = TicketServer.of(RESOURCE, issuer=ISSUER, client_id="client-1")
+    signer.use_tickets(server)
+    if proved_delivery:
+        fetch()
+        drive(start(signer, None), POLICY)  # asymmetric from here on, which asks
+        clock.advance(6)
+    flow = start(signer, ANSWERS if proved_delivery else Protection())
+    fields = next(flow).headers()
+    reply = ticket_reply(fields["DPoP"], now=clock.now, jkt=signer.jkt)
+    if proved_delivery:
+        reply = proved(fields, reply, now=clock.now)
+    with pytest.raises(StopIteration):
+        flow.send(reply)
+    signer.forget("access")
+
+    elsewhere = "https://api.example/other?page=2"
+    flow = start(signer, ANSWERS, url=elsewhere)
+    fields = next(flow).headers()
+    assert "tkt" in read(fields["DPoP"]).header
+    key = SecretBytes(response_key(TICKET_MAC_KEY.reveal()))
+    with pytest.raises(StopIteration) as end:
+        flow.send(proved(fields, now=clock.now, key=key))
+    found = end.value.value.authentication
+    assert found.key == ("proved_ticket" if proved_delivery else "ticket")
+    assert found.authenticates_server is proved_delivery
 
 
 def test_an_answer_that_nobody_asked_to_prove_is_not_looked_at(
