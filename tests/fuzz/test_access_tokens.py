@@ -42,7 +42,8 @@ PLACES = [
 ESSENTIAL = {
     *(("header", name) for name in ("typ", "alg", "crit", "b64", "zip", "enc")),
     *(("claims", name) for name in ("iss", "aud", "cnf")),
-    *(("cnf", name) for name in CNF),
+    # A boolean is good for sym.
+    *(("cnf", name) for name in CNF if name != "sym"),
     *(("dsk", name) for name in ("alg", "r")),
 }
 
