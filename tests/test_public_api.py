@@ -30,7 +30,9 @@ SQL = {"sqlalchemy"}
 HTTPX = {"httpx"}
 HTTPX2 = {"httpx2"}
 CLIENTS = HTTPX | HTTPX2 | {"filelock", "keyring", "pkcs11"}
-SERVERS = {"fastapi", "starlette", "django", "alembic", "opentelemetry"}
+FASTAPI = {"fastapi", "starlette", "opentelemetry"}
+DJANGO = {"django"}
+SERVERS = FASTAPI | DJANGO | {"alembic", "opentelemetry"}
 EXTRAS = FLASK | REQUESTS | SQL | CLIENTS | SERVERS | {"redis", "gunicorn"}
 #: What must not be needed to import a module.
 UNNEEDED = {
@@ -49,6 +51,7 @@ UNNEEDED = {
     "dpop_ext.cli": EXTRAS | {"authlib"},
     "dpop_ext.integrations.wsgi": EXTRAS,
     "dpop_ext.integrations.asgi": EXTRAS,
+    "dpop_ext.integrations.fastapi_security": EXTRAS - FASTAPI,
     "dpop_ext.integrations.asgi_store": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,

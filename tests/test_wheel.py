@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "demo": (FLASK, REQUESTS, SQL, "gunicorn"),
     "django": ("django",),
     "docs": ("sphinx",),
-    "fastapi": ("fastapi",),
+    "fastapi": ("dpop_ext.integrations.fastapi_security",),
     "flask": (FLASK,),
     "httpx": ("dpop_ext.integrations.httpx_client",),
     "httpx2": (

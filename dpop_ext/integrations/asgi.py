@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from urllib.parse import quote
 
 from dpop_ext.integrations.asgi_answers import send_signed
 from dpop_ext.integrations.asgi_content import Content
-from dpop_ext.integrations.asgi_types import (
-    ASGIApp,
-    Headers,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    as_bytes,
-    as_text,
+from dpop_ext.integrations.asgi_fields import (
+    Admitted,
+    adding,
+    exposing,
+    send_refusal,
 )
-from dpop_ext.integrations.wsgi_cors import with_exposed
-from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
+from dpop_ext.integrations.asgi_threads import in_thread, make_executor
+from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
@@ -31,13 +25,8 @@ from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 
-#: Decisions that are made at the same time; more wait.
-MAX_THREADS = 32
 #: Name of the :class:`AnswerSlot` in the scope.
 ANSWER = "dpop_ext.answer"
-#: WebSocket close code for a handshake that may not be (:rfc:`6455#section-7.4.1`).
-POLICY_VIOLATION = 1008
-
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
 _PATH = "/:@!$&'()*+,;=-._~"
@@ -75,7 +64,8 @@ class DPoPMiddleware:
         showed (:rfc:`8705`), from the ASGI scope; None refuses tokens bound to one.
     :param route: what a request must have beside a good proof, or a function from the
         ASGI scope to that.
-    :param executor: where decisions are made; None makes one of :data:`MAX_THREADS`.
+    :param executor: where decisions are made; None makes one of
+        :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -102,7 +92,7 @@ class DPoPMiddleware:
         self._scopes = (
             scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
         )
-        self._executor = executor or ThreadPoolExecutor(MAX_THREADS, "dpop-decision")
+        self._executor = executor or make_executor()
         self._gate = Gate(
             verifier,
             find_token,
@@ -119,7 +109,7 @@ class DPoPMiddleware:
             return
         scope = dict(scope)
         if _field(scope, b"origin"):
-            send = _exposing(send)
+            send = exposing(send)
         if ANSWER in scope or scope["type"] == "websocket":
             # Whoever put it there is further out, and signs; a handshake has no answer.
             await self._answer(scope, Content(receive), send)
@@ -136,62 +126,24 @@ class DPoPMiddleware:
             return
         scope["dpop_ext.token"] = verified.token
         scope["dpop_ext.proof"] = verified.proof
-        await self._app(scope, content.receive, self._adding(verified, send))
+        admitted = Admitted()
+        admitted.verified = verified
+        await self._app(scope, content.receive, adding(admitted, send, self._executor))
 
     async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
         route = self._route(scope) if callable(self._route) else self._route
-        loop = asyncio.get_running_loop()
         request = resource_request(
             scope,
             token_in_form=await _has_token_in_form(scope, content),
             certificate=self._client_certificate and self._client_certificate(scope),
-            read_content=partial(content.read_from_thread, loop),
+            read_content=partial(content.read_from_thread, asyncio.get_running_loop()),
         )
         check = partial(self._gate.check, request, scopes=scopes, route=route)
-        # Context variables, as asyncio.to_thread hands them on.
-        context = contextvars.copy_context()
-        return await loop.run_in_executor(self._executor, context.run, check)
-
-    def _adding(self, verified: VerifiedRequest, send: Send) -> Send:
-        """Add to the start of an answer what the client is to learn from it."""
-        nonce = verified.proof.next_nonce if verified.proof is not None else None
-        ticket = verified.ticket
-        if nonce is None and ticket is None:
-            return send
-
-        async def sending(message: Message) -> None:
-            if message["type"] in {"http.response.start", "websocket.accept"}:
-                headers = as_text(message.get("headers", ()))
-                if nonce is not None:
-                    headers = with_nonce(headers, nonce)
-                if ticket is not None and "status" in message:
-                    # An encryption, and two stores.
-                    status = message["status"]
-                    add = partial(with_ticket, headers, ticket, status=status)
-                    loop = asyncio.get_running_loop()
-                    headers = await loop.run_in_executor(self._executor, add)
-                message = {**message, "headers": as_bytes(headers)}
-            await send(message)
-
-        return sending
+        return await in_thread(check, self._executor)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
-        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
-        headers = self._gate.challenges.headers(refusal)
-        headers.append(("Content-Length", str(len(body))))
-        prefix = "http"
-        if scope["type"] == "websocket":
-            if "websocket.http.response" not in scope.get("extensions", {}):
-                # The server answers 403, and the client learns no more.
-                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-                return
-            prefix = "websocket.http"
-        start = {"type": f"{prefix}.response.start", "status": refusal.status}
-        await send({**start, "headers": as_bytes(headers)})
-        if scope.get("method") == "HEAD":
-            body = b""
-        await send({"type": f"{prefix}.response.body", "body": body})
+        await send_refusal(refusal, self._gate.challenges, scope, send)
 
 
 def resource_request(
@@ -232,18 +184,6 @@ def raw_target(scope: Scope) -> str:
         target = quote(scope["path"], safe=_PATH, errors="surrogateescape") or "/"
     query = scope.get("query_string", b"").decode("latin-1")
     return f"{target}?{query}" if query else target
-
-
-def _exposing(send: Send) -> Send:
-    """Let a script read the nonce and the challenge, of refusals above all."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers: Headers = with_exposed(as_text(message.get("headers", ())))
-            message = {**message, "headers": as_bytes(headers)}
-        await send(message)
-
-    return sending
 
 
 def _field(scope: Scope, name: bytes) -> tuple[str, ...]:

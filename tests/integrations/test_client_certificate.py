@@ -16,11 +16,11 @@ from joserfc.jwk import ECKey
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.integrations.client_certificate import MAX_LENGTH, ClientCertificate
 from dpop_ext.resource_server import RejectBoundTokens
-from tests.resource_server.world import Request, Response, Rows, World, send
+from tests.resource_server.world import ADAPTERS, Request, Response, Rows, World, send
 
 X5T = "x5t#S256"
 VARIABLE = "SSL_CLIENT_CERT"
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 def certificate(key: ECKey) -> x509.Certificate:

@@ -19,7 +19,7 @@ from dpop_ext import telemetry
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.conftest import Clock
-from tests.resource_server.world import Request, World, send
+from tests.resource_server.world import ADAPTERS, Request, World, send
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def get(world: World, token: str, proof: str) -> Any:
     return Request(headers=headers).environ()
 
 
-@pytest.mark.parametrize("adapter", ["wsgi", "flask", "asgi"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_requests_are_counted_by_outcome_and_reason(
     world: World, meters: Meters, adapter: str
 ) -> None:

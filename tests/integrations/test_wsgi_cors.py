@@ -12,10 +12,10 @@ from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.integrations.wsgi_cors import CORS
 from tests.authorization_server.simulator import Prover, Simulator, basic
 from tests.integrations.browser import BlockedError, Browser, names
-from tests.resource_server.world import Request, World, send
+from tests.resource_server.world import ADAPTERS, Request, World, send
 
 ORIGIN = "https://app.example"
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from dpop_ext.symmetric.response import (
 )
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     CLIENT,
     ISSUER,
@@ -38,7 +39,7 @@ from tests.resource_server.world import (
     send,
 )
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 kinds = pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 ASKING: dict[str, Any] = {"rsp": True}
 

@@ -7,7 +7,7 @@ import pytest
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.verifier import ProofVerifier
-from tests.resource_server.world import CLIENT, Request, World, send
+from tests.resource_server.world import ADAPTERS, CLIENT, Request, World, send
 
 
 class LenientVerifier(ProofVerifier):
@@ -20,7 +20,7 @@ class LenientVerifier(ProofVerifier):
 
 
 @pytest.mark.requirement("C-11", "X-14")
-@pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize(("client_id", "status"), [(CLIENT, 200), ("other", 401)])
 def test_a_slow_clock_is_forgiven_to_the_client_it_belongs_to(
     world: World, adapter: str, client_id: str, status: int

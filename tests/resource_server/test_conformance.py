@@ -18,6 +18,7 @@ from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
 from tests.resource_server.cases import CASES, Case, proof_with, symmetric, with_proof
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     ISSUER,
     VERSION,
@@ -29,7 +30,6 @@ from tests.resource_server.world import (
     send,
 )
 
-ADAPTERS = ("flask", "wsgi", "asgi")
 TEXT = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
 
 adapters = pytest.mark.parametrize("adapter", ADAPTERS)

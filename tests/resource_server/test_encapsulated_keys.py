@@ -21,6 +21,7 @@ from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     CLIENT,
     ISSUER,
@@ -30,7 +31,7 @@ from tests.resource_server.world import (
     send,
 )
 
-every_adapter = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+every_adapter = pytest.mark.parametrize("adapter", ADAPTERS)
 WRONG = SecretBytes(bytes(range(1, 33)))
 
 

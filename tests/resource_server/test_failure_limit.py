@@ -10,9 +10,9 @@ from joserfc.jwk import ECKey
 
 from dpop_ext.resource_server import failure_limit
 from dpop_ext.resource_server.failure_limit import LIMIT, PERIOD
-from tests.resource_server.world import Request, Response, World, send
+from tests.resource_server.world import ADAPTERS, Request, Response, World, send
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     ISSUER,
     VERSION,
@@ -25,7 +26,7 @@ from tests.resource_server.world import (
 )
 
 NEW = VERSION + 1
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 class Syncing:

@@ -18,6 +18,7 @@ from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import MAX_CONTENT, RoutePolicy
 from tests.resource_server.cases import FORM
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     Request,
     Response,
@@ -27,7 +28,7 @@ from tests.resource_server.world import (
     send,
 )
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 kinds = pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 TARGET = "/accounts?to=bob&amount=10"
 CONTENT = b'{"amount": 10}'

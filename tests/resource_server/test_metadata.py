@@ -10,11 +10,11 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.resource_server import protected_resource_metadata
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.test_conformance import arrange
-from tests.resource_server.world import AUDIENCE, ISSUER, Request, World, send
+from tests.resource_server.world import ADAPTERS, AUDIENCE, ISSUER, Request, World, send
 
 
 @pytest.mark.requirement("P-10", "J-2")
-@pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_the_algorithms_are_those_of_the_challenge(adapter: str, world: World) -> None:
     world = arrange(world, symmetric=True)
     document = protected_resource_metadata(world.verifier, resource=AUDIENCE)

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from dpop_ext.resource_server.refusal import warn_about_host
-from tests.resource_server.world import Request, World, send
+from tests.resource_server.world import ADAPTERS, Request, World, send
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -11,8 +11,8 @@ from dpop_ext import errors
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.refusal import Refusal, log_refusal, refuse
 from tests.resource_server.cases import CASES, Case, with_proof
-from tests.resource_server.test_conformance import ADAPTERS, arrange
-from tests.resource_server.world import CLIENT, World, send
+from tests.resource_server.test_conformance import arrange
+from tests.resource_server.world import ADAPTERS, CLIENT, World, send
 
 LOGGER = "dpop_ext.resource_server"
 

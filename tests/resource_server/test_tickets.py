@@ -24,11 +24,18 @@ from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.ticket import parse_ticket
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket, wrap_ticket
 from dpop_ext.tickets import Tickets
-from tests.resource_server.world import AUDIENCE, Request, Response, World, send
+from tests.resource_server.world import (
+    ADAPTERS,
+    AUDIENCE,
+    Request,
+    Response,
+    World,
+    send,
+)
 
 ISSUER_MODULE = "dpop_ext.resource_server.ticket_issuer"
 
-pytestmark = pytest.mark.parametrize("adapter", ["wsgi", "flask", "asgi"])
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS)
 
 
 @dataclass

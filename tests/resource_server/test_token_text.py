@@ -12,6 +12,7 @@ from joserfc import jws
 
 from dpop_ext.core.jose import b64url_encode
 from tests.resource_server.world import (
+    ADAPTERS,
     AUDIENCE,
     CLIENT,
     ISSUER,
@@ -24,7 +25,7 @@ from tests.resource_server.world import (
 
 Change = Callable[[str], str]
 
-adapters = pytest.mark.parametrize("adapter", ["flask", "wsgi", "asgi"])
+adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 both_kinds = pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 #: Bytes of one piece of the content.
 PIECE = 65536
@@ -58,13 +57,14 @@ def _scope(environ: dict[str, Any]) -> dict[str, Any]:
             headers.append((header, environ[name].encode("latin-1")))
     target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     path, _, query = target.partition("?")
+    decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": environ["REQUEST_METHOD"],
         "scheme": environ["wsgi.url_scheme"],
-        "path": unquote_to_bytes(path).decode("utf-8", "surrogateescape"),
+        "path": decoded.encode("latin-1").decode("utf-8", "surrogateescape"),
         "raw_path": path.encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "root_path": "",
@@ -75,8 +75,6 @@ def _scope(environ: dict[str, Any]) -> dict[str, Any]:
     }
     if not target:
         scope["raw_path"] = None
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        scope["path"] = path.encode("latin-1").decode("utf-8", "surrogateescape")
         scope["query_string"] = environ.get("QUERY_STRING", "").encode("latin-1")
     spent = environ.get("dpop_ext.spent")
     return scope if spent is None else {**scope, "dpop_ext.spent": spent}

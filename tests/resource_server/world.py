@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 from authlib.integrations.flask_oauth2 import current_token
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
+from fastapi import FastAPI, Security
+from fastapi.responses import JSONResponse
 from flask import Flask, jsonify
 from joserfc.jwk import ECKey
 from werkzeug.test import run_wsgi_app
@@ -20,10 +22,12 @@ from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.proof import make_proof
 from dpop_ext.integrations import asgi, asgi_types
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.fastapi_security import DPoPSecurity
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
+from dpop_ext.resource_server.gate import VerifiedRequest
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
@@ -45,6 +49,8 @@ AUDIENCE = "https://api.example.com"
 CLIENT = "client-1"
 R = bytes(range(100, 132))
 VERSION = 7
+#: What :meth:`World.app` makes: the same decision, in each framework.
+ADAPTERS = ("flask", "wsgi", "asgi", "fastapi")
 #: The key of symmetric proofs with tokens that bring it along.
 ENCAPSULATED = SecretBytes(bytes(range(60, 92)))
 
@@ -413,11 +419,51 @@ class World:
             route=self.route,
         )
 
+    def fastapi_app(self) -> Any:
+        """Return a FastAPI application with one protected route for everything."""
+        app = FastAPI(openapi_url=None, redirect_slashes=False)
+        find_certificate = self.client_certificate
+        dpop = DPoPSecurity(
+            verifier=self.verifier,
+            find_token=self.validator,
+            public_url=self.public_url,
+            realm=self.realm,
+            resource_metadata=self.resource_metadata,
+            accept_bearer=self.accept_bearer,
+            client_certificate=(
+                (lambda scope: find_certificate(scope["test.environ"]))
+                if find_certificate
+                else None
+            ),
+        )
+        dpop.install(app)
+        caller = Security(dpop.demanding(self.route), scopes=[self.scope])
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+        @app.api_route("/{path:path}", methods=methods)
+        async def view(path: str, caller: VerifiedRequest = caller) -> Any:
+            self.served += 1
+            return JSONResponse(
+                {
+                    "kind": caller.proof and caller.proof.kind,
+                    "client": caller.token.client_id,
+                },
+                headers=dict(self.answer_headers),
+            )
+
+        return app
+
     def app(self, adapter: str) -> Any:
         """Return a WSGI application, around whatever *adapter* protects."""
-        if adapter == "flask":
-            return self.flask_app()
-        return self.wsgi_app() if adapter == "wsgi" else under_wsgi(self.asgi_app())
+        match adapter:
+            case "flask":
+                return self.flask_app()
+            case "wsgi":
+                return self.wsgi_app()
+            case "asgi":
+                return under_wsgi(self.asgi_app())
+            case _:
+                return under_wsgi(self.fastapi_app())
 
 
 def send(app: Any, environ: dict[str, Any]) -> Response:

@@ -1,0 +1,238 @@
+"""DPoP as a security dependency of FastAPI, and for routes of Starlette.
+
+:rfc:`9449#section-7`. Importing it needs the extra ``fastapi``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from copy import copy
+from functools import partial
+from typing import Any
+
+from fastapi.openapi.models import HTTPBase
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.websockets import WebSocket
+
+from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
+from dpop_ext.integrations.asgi import ANSWER, resource_request
+from dpop_ext.integrations.asgi_answers import send_signed
+from dpop_ext.integrations.asgi_content import READ_TIMEOUT
+from dpop_ext.integrations.asgi_fields import (
+    Admitted,
+    adding,
+    exposing,
+    send_refusal,
+)
+from dpop_ext.integrations.asgi_threads import in_thread, make_executor
+from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
+from dpop_ext.integrations.wsgi import MAX_FORM
+from dpop_ext.resource_server.answer import AnswerSlot
+from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.credentials import names_access_token
+from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.verifier import ProofVerifier
+
+__all__ = ["DPoPSecurity", "RouteRefusedError"]
+
+_ADMITTED = "dpop_ext.admitted"
+#: Digits of the longest length that is looked at.
+_MAX_DIGITS = 18
+
+
+class RouteRefusedError(AccessRefusedError):
+    """A route was called that may not be. :meth:`DPoPSecurity.install` answers it."""
+
+    def __init__(self, refusal: Refusal, challenges: Challenges) -> None:
+        super().__init__(refusal)
+        self.challenges = challenges
+
+
+class DPoPSecurity(SecurityBase):
+    """Protect routes by a DPoP proof, and say so in the OpenAPI document.
+
+    ::
+
+        dpop = DPoPSecurity(verifier=verifier, find_token=validator,
+                            public_url="https://api.example")
+        dpop.install(app)
+
+        @app.get("/accounts")
+        async def accounts(
+            caller: Annotated[VerifiedRequest, Security(dpop, scopes=["accounts"])],
+        ): ...
+
+    Scopes of one ``Security`` are needed all together. Of Starlette, a route calls
+    :meth:`verify`. Decisions are made in a thread, as by
+    :class:`~dpop_ext.integrations.asgi.DPoPMiddleware`, which protects a whole
+    application and decides before FastAPI reads the content.
+
+    :param verifier: shared by all requests.
+    :param scheme_name: in the OpenAPI document.
+    :param description: likewise.
+    :param client_certificate: as of the middleware.
+    :param executor: where decisions are made.
+
+    The other arguments are those of :class:`Gate`.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: ProofVerifier,
+        find_token: FindToken,
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+        client_certificate: Callable[[Scope], str | None] | None = None,
+        scheme_name: str = "DPoP",
+        description: str | None = "An access token with a proof of possession",
+        executor: Executor | None = None,
+    ) -> None:
+        self.model = HTTPBase(scheme="DPoP", description=description)
+        self.scheme_name = scheme_name
+        self._client_certificate = client_certificate
+        self._executor = executor or make_executor()
+        self._route = ANY_PROOF
+        self._gate = Gate(
+            verifier,
+            find_token,
+            public_url=public_url,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    def install(self, app: Starlette) -> None:
+        """Let *app* answer refusals, and put nonces and proofs on its answers.
+
+        Call it after the middleware that changes answers was added. Without it a
+        refusal is an error of the server.
+        """
+        app.add_middleware(_Answers, executor=self._executor)
+        app.add_exception_handler(RouteRefusedError, _refuse)
+
+    def demanding(self, route: RoutePolicy) -> DPoPSecurity:
+        """Return a dependency for routes that demand more than a good proof."""
+        demanding = copy(self)
+        demanding._route = route  # noqa: SLF001 - it is one of us
+        return demanding
+
+    async def __call__(
+        self, request: HTTPConnection, security_scopes: SecurityScopes
+    ) -> VerifiedRequest:
+        """Return who calls a route of FastAPI.
+
+        :raises RouteRefusedError: it may not be called.
+        """
+        return await self.verify(request, *security_scopes.scopes)
+
+    async def verify(self, request: HTTPConnection, *scopes: str) -> VerifiedRequest:
+        """Return who calls; for a route of Starlette.
+
+        :param scopes: all of them are needed.
+        :raises RouteRefusedError: it may not be called.
+        :raises RuntimeError: :meth:`install` was not called.
+        """
+        scope: Any = request.scope
+        if _ADMITTED not in scope:
+            raise RuntimeError("call DPoPSecurity.install(app) first")
+        loop = asyncio.get_running_loop()
+        asked = resource_request(
+            scope,
+            token_in_form=await _has_token_in_form(request),
+            certificate=self._client_certificate and self._client_certificate(scope),
+            read_content=partial(_read_from_thread, request, loop),
+        )
+        needed = [" ".join(scopes)] if scopes else []
+        check = partial(self._gate.check, asked, scopes=needed, route=self._route)
+        try:
+            verified = await in_thread(check, self._executor)
+        except AccessRefusedError as error:
+            raise RouteRefusedError(error.refusal, self._gate.challenges) from error
+        scope[_ADMITTED].verified = verified
+        return verified
+
+
+class _Answers:
+    """Puts on the answers what the dependency, deep inside, has found."""
+
+    def __init__(self, app: ASGIApp, *, executor: Executor) -> None:
+        self._app = app
+        self._executor = executor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            send = exposing(send)
+        admitted = scope[_ADMITTED] = Admitted()
+
+        async def answer(send: Send) -> None:
+            await self._app(scope, receive, adding(admitted, send, self._executor))
+
+        if scope["type"] == "websocket" or ANSWER in scope:
+            await answer(send)
+            return
+        slot = scope[ANSWER] = AnswerSlot()
+        await send_signed(answer, slot, scope["method"], send)
+
+
+async def _refuse(request: Any, error: Any) -> Any:
+    """Answer a refusal; of HTTP, Starlette sends what this returns."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send_refusal(error.refusal, error.challenges, scope, send)
+
+    if isinstance(request, WebSocket):
+        await send_refusal(error.refusal, error.challenges, request.scope, request.send)
+    return answer
+
+
+async def _has_token_in_form(request: HTTPConnection) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    if kind != "application/x-www-form-urlencoded" or not isinstance(request, Request):
+        return False
+    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
+        return False
+    if not 0 < int(length) <= MAX_FORM:
+        return False
+    try:
+        return names_access_token((await request.body()).decode("latin-1"))
+    except RuntimeError:
+        # FastAPI has taken it apart, for a route with form parameters.
+        return "access_token" in await request.form()
+
+
+def _read_from_thread(
+    request: HTTPConnection, loop: asyncio.AbstractEventLoop, limit: int
+) -> bytes:
+    """Return the content, which FastAPI has read before if the route takes any.
+
+    :raises ContentTooLargeError: it has more than *limit* bytes.
+    :raises MalformedRequestError: its length is not known, or it was taken apart.
+    """
+    length = request.headers.get("content-length", "0")
+    chunked = "transfer-encoding" in request.headers
+    if chunked or not length.isdecimal() or len(length) > _MAX_DIGITS:
+        raise MalformedRequestError("The length of the content is not known.")
+    if int(length) > limit:
+        raise ContentTooLargeError
+    if not isinstance(request, Request):
+        return b""
+    reading = asyncio.run_coroutine_threadsafe(request.body(), loop)
+    try:
+        return reading.result(READ_TIMEOUT)
+    except (RuntimeError, ClientDisconnect, TimeoutError) as error:
+        reading.cancel()
+        raise MalformedRequestError("The content cannot be read.") from error

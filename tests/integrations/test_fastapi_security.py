@@ -1,0 +1,205 @@
+"""The dependency of FastAPI: documents, scopes, WebSocket, Starlette."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, Form, Security, WebSocket
+from fastapi.responses import JSONResponse
+from joserfc.jwk import ECKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
+
+from dpop_ext.core.request_digest import content_digest
+from dpop_ext.integrations.fastapi_security import DPoPSecurity
+from dpop_ext.resource_server.gate import VerifiedRequest
+from dpop_ext.resource_server.route_policy import RoutePolicy
+from dpop_ext.testing import assert_rejects_dpop_attacks
+from tests.resource_server.world import AUDIENCE, World
+
+
+@pytest.fixture
+def dpop(world: World) -> DPoPSecurity:
+    return DPoPSecurity(
+        verifier=world.verifier, find_token=world.validator, public_url=AUDIENCE
+    )
+
+
+@pytest.fixture
+def client(dpop: DPoPSecurity) -> TestClient:
+    app = FastAPI()
+    dpop.install(app)
+    anyone, reader = Security(dpop), Security(dpop, scopes=["accounts"])
+    admin = Security(dpop, scopes=["accounts", "admin"])
+    signer = Security(dpop.demanding(RoutePolicy(request_digest=True)))
+
+    @app.get("/accounts")
+    async def accounts(caller: VerifiedRequest = reader) -> dict[str, Any]:
+        return {"client": caller.token.client_id}
+
+    @app.get("/both")
+    def both(caller: VerifiedRequest = admin) -> None: ...
+
+    @app.post("/orders")
+    async def orders(
+        order: dict[str, int], caller: VerifiedRequest = signer
+    ) -> dict[str, int]:
+        return order
+
+    @app.post("/form")
+    async def form(
+        amount: Annotated[int, Form()], caller: VerifiedRequest = anyone
+    ) -> int:
+        return amount
+
+    @app.websocket("/chat")
+    async def chat(websocket: WebSocket, caller: VerifiedRequest = anyone) -> None:
+        await websocket.accept()
+        await websocket.send_text(caller.token.client_id or "")
+        await websocket.close()
+
+    return TestClient(app, base_url=AUDIENCE)
+
+
+def credentials(world: World, path: str, **changes: Any) -> dict[str, str]:
+    token = world.token()
+    proof = world.proof(token, url=AUDIENCE + path, **changes)
+    return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
+
+def test_a_route_knows_who_calls(client: TestClient, world: World) -> None:
+    answer = client.get("/accounts", headers=credentials(world, "/accounts"))
+    assert (answer.status_code, answer.json()) == (200, {"client": "client-1"})
+
+
+def test_the_document_says_how_to_call(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["DPoP"] == {
+        "type": "http",
+        "scheme": "DPoP",
+        "description": "An access token with a proof of possession",
+    }
+    assert document["paths"]["/accounts"]["get"]["security"] == [{"DPoP": ["accounts"]}]
+
+
+def test_scopes_are_needed_all_together(client: TestClient, world: World) -> None:
+    answer = client.get("/both", headers=credentials(world, "/both"))
+    assert (answer.status_code, answer.json()["scope"]) == (403, "accounts admin")
+
+
+def test_a_response_of_its_own_has_the_nonce_too(world: World) -> None:
+    world.use_nonces = True
+    app = FastAPI()
+    dpop = DPoPSecurity(
+        verifier=world.verifier, find_token=world.validator, public_url=AUDIENCE
+    )
+    dpop.install(app)
+    caller_of = Security(dpop)
+
+    @app.get("/direct")
+    async def direct(caller: VerifiedRequest = caller_of) -> JSONResponse:
+        return JSONResponse({})
+
+    fields = credentials(world, "/direct", nonce=world.nonce(age=1))
+    answer = TestClient(app).get("/direct", headers=fields)
+    assert answer.headers["dpop-nonce"] == world.nonce()
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_json_has_a_digest_and_a_form_is_taken_apart_before(
+    client: TestClient, world: World
+) -> None:
+    body = b'{"amount": 5}'
+    claims = {"cd": content_digest(body), "hq": content_digest(b"")}
+    for content, status in ((body, 200), (b'{"amount": 6}', 401)):
+        fields = credentials(world, "/orders", method="POST", claims=claims)
+        fields["Content-Type"] = "application/json"
+        answer = client.post("/orders", content=content, headers=fields)
+        assert answer.status_code == status, answer.text
+    fields = credentials(world, "/form", method="POST")
+    assert client.post("/form", data={"amount": "5"}, headers=fields).json() == 5
+    fields = credentials(world, "/form", method="POST")
+    data = {"amount": "5", "access_token": "x"}
+    assert client.post("/form", data=data, headers=fields).status_code == 400
+    fields = credentials(world, "/form", method="POST", claims=claims)
+    answer = client.post("/form", data={"amount": "5"}, headers=fields)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_content_without_a_known_length_has_no_digest(
+    client: TestClient, world: World
+) -> None:
+    claims = {"cd": content_digest(b"{}"), "hq": content_digest(b"")}
+    fields = credentials(world, "/orders", method="POST", claims=claims)
+    fields["Content-Type"] = "application/json"
+    answer = client.post("/orders", content=iter([b"{}"]), headers=fields)
+    assert answer.status_code == 400
+
+
+def test_a_websocket_is_verified(client: TestClient, world: World) -> None:
+    fields = credentials(world, "/chat")
+    with client.websocket_connect("/chat", headers=fields) as socket:
+        assert socket.receive_text() == "client-1"
+    with (
+        pytest.raises(WebSocketDenialResponse) as refused,
+        client.websocket_connect("/chat", headers=fields),
+    ):
+        pass
+    assert refused.value.status_code == 401
+
+
+def test_attacks_are_refused(client: TestClient, world: World, ec_key: ECKey) -> None:
+    assert_rejects_dpop_attacks(
+        client,
+        "/accounts",
+        access_token=world.token(),
+        key=ec_key,
+        public_url=AUDIENCE,
+        clock=world.clock,
+    )
+
+
+def test_a_route_of_starlette_asks_by_itself(world: World, dpop: DPoPSecurity) -> None:
+    async def accounts(request: Request) -> PlainTextResponse:
+        caller = await dpop.verify(request, "accounts")
+        return PlainTextResponse(caller.token.client_id or "")
+
+    async def chat(websocket: WebSocket) -> None:
+        await dpop.verify(websocket)
+
+    app = Starlette(
+        routes=[Route("/accounts", accounts), WebSocketRoute("/chat", chat)]
+    )
+    dpop.install(app)
+    client = TestClient(app)
+    fields = credentials(world, "/accounts")
+    assert client.get("/accounts", headers=fields).text == "client-1"
+    refused = client.get("/accounts", headers={"Origin": "https://app.example"})
+    assert refused.status_code == 401
+    assert "DPoP-Nonce" in refused.headers["access-control-expose-headers"]
+
+
+def test_an_application_without_install_is_told_so(
+    world: World, dpop: DPoPSecurity
+) -> None:
+    async def accounts(request: Request) -> PlainTextResponse:
+        await dpop.verify(request)
+        return PlainTextResponse("")
+
+    client = TestClient(Starlette(routes=[Route("/", accounts)]))
+    with pytest.raises(RuntimeError, match="install"):
+        client.get("/")
+
+
+def test_lifespan_events_pass(world: World, dpop: DPoPSecurity) -> None:
+    app = FastAPI()
+    dpop.install(app)
+    begun = time.monotonic()
+    with TestClient(app) as client:
+        assert client.get("/none").status_code == 404
+    assert time.monotonic() - begun < 30
