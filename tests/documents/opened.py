@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -60,6 +61,19 @@ def open_key_jwe(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
     return documents
 
 
+def open_ticket_field(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
+    """Return the field, and header and plaintext of the JWE in it."""
+    found = re.search(r'key="([^"]*)"', vector["field"])
+    if found is None:
+        return {"field": vector["field"]}
+    header, plaintext = _decrypted(found[1], content["private_key"])
+    field = vector["field"].replace(found[1], "...")
+    documents: Documents = {"field": field, "header": header}
+    if plaintext is not None:
+        documents["plaintext"] = _parsed(plaintext)
+    return documents
+
+
 def open_key_material(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
     """Return header and plaintext of a JWE with key material."""
     header, plaintext = _decrypted(vector["k_jwe"], content["private_key"])
@@ -84,6 +98,7 @@ OPENED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], Documents]]] 
     "encapsulated-keys": open_key_jwe,
     "key-material": open_key_material,
     "tickets": open_proof,
+    "ticket-fields": open_ticket_field,
     "keyrings": open_keyring,
     "derivations": open_derivation,
 }

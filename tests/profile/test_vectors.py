@@ -13,6 +13,8 @@ from joserfc.jwk import ECKey, JWKRegistry
 from dpop_ext.authorization_server.errors import to_response
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import CompactJWS, b64url_decode, verify_signature
+from dpop_ext.core.request_digest import content_digest
+from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import DPoPError, KeyDeliveryError
 from dpop_ext.resource_server.refusal import refuse
 from dpop_ext.symmetric import derivation
@@ -28,6 +30,11 @@ from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.symmetric.ticket import ticket_mac_key
+from dpop_ext.symmetric.ticket_delivery import (
+    DeliveredTicket,
+    TicketBinding,
+    unwrap_ticket,
+)
 from dpop_ext.symmetric.ticket_keys import derive_ticket_key
 from tests.profile.cases import CONTENT, cases
 from tests.vectors.profile import __main__ as vectors
@@ -190,6 +197,35 @@ def test_a_delivered_key(vector: dict[str, Any]) -> None:
         assert delivered.key == SecretBytes(bytes.fromhex(vector["key"]))
         assert delivered.algorithm == vector["algorithm"]
         assert delivered.version == vector["version"]
+
+
+@cases("ticket-fields")
+def test_a_delivered_ticket(vector: dict[str, Any]) -> None:
+    content = CONTENT["ticket-fields"]
+
+    def judge() -> DeliveredTicket:
+        return unwrap_ticket(
+            parse_dictionary([vector["field"]]),
+            private_key=ECKey.import_key(content["private_key"]),
+            **{name: content[name] for name in ("algorithms", "key_algorithms")},
+            encodings=content["encodings"],
+            binding=TicketBinding(
+                audience=content["resource"],
+                jkt=content["jkt"],
+                n=content["n"],
+                proof_hash=content_digest(content["proof"].encode()),
+            ),
+            now=content["now"],
+        )
+
+    if "error" in vector:
+        with pytest.raises((KeyDeliveryError, ValueError)):
+            judge()
+    else:
+        delivered = judge()
+        assert delivered.key == SecretBytes(bytes.fromhex(vector["key"]))
+        assert delivered.algorithm == vector["algorithm"]
+        assert delivered.ticket == vector["ticket"]
 
 
 @cases("key-material")

@@ -15,6 +15,7 @@ from tests.vectors.profile import (
     key_requests,
     keyrings,
     proofs,
+    ticket_fields,
     tickets,
 )
 
@@ -27,6 +28,7 @@ FILES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "encapsulated-keys": encapsulated.generate,
     "symmetric-proofs": proofs.generate,
     "tickets": tickets.generate,
+    "ticket-fields": ticket_fields.generate,
     "keyrings": keyrings.generate,
 }
 

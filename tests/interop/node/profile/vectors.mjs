@@ -22,6 +22,7 @@ import { judgeKeyRequest } from "./key_request.mjs";
 import { openKeyring } from "./keyring.mjs";
 import { judgeRequest } from "./proof.mjs";
 import { verifyResponse } from "./response.mjs";
+import { openTicket } from "./ticket.mjs";
 
 const hex = (text) => Buffer.from(text, "hex");
 
@@ -94,6 +95,13 @@ const JUDGES = {
   },
   "symmetric-proofs": { vectors: judgeRequest },
   tickets: { vectors: judgeRequest },
+  "ticket-fields": {
+    vectors: (vector, content) =>
+      orRefused(() => {
+        const { algorithm, ticket, key } = openTicket(vector.field, content);
+        return { algorithm, ticket, key: key.toString("hex") };
+      }),
+  },
 };
 
 const found = {};
