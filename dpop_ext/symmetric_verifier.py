@@ -104,7 +104,8 @@ class SymmetricVerifier:
             denied = self._load_ring().denied
         except (StoreError, SymmetricKeyError):
             return
-        denied.check(token, now=int(self._clock()))
+        if denied:
+            denied.check(token, now=int(self._clock()))
 
     def open(self, proof: SymmetricProof, access_token: str) -> DerivedKey | None:
         """Verify the MAC with a JWT that may be unverified.

@@ -138,6 +138,10 @@ class ProofVerifier:
             )
 
     @property
+    def _takes_symmetric(self) -> bool:
+        return self._symmetric is not None or self._tickets is not None
+
+    @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
         """The MAC algorithms accepted in proofs; empty without symmetric keys."""
         if self._symmetric is not None:
@@ -188,7 +192,7 @@ class ProofVerifier:
         :raises StoreError: the keyring did not answer.
         """
         symmetric = None
-        if self.symmetric_algorithms and len(proof) <= self.policy.max_length:
+        if self._takes_symmetric and len(proof) <= self.policy.max_length:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
             policy = self.policy

@@ -60,6 +60,10 @@ class DenyList:
             known = self._by_name.get(name, denial.expires_at)
             self._by_name[name] = max(known, denial.expires_at)
 
+    def __bool__(self) -> bool:
+        """Tell whether there is a denial."""
+        return bool(self._by_name)
+
     def __iter__(self) -> Iterator[Denial]:
         """Iterate in the given order."""
         return iter(self._denials)
