@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import socket
 import time
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from joserfc.jwk import ECKey
 from demo_server import demo_data
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.proof import make_proof
+from dpop_ext.core.request_digest import content_digest, query_digest
 
 CREDENTIALS = base64.b64encode(
     f"demo-confidential:{demo_data.CONFIDENTIAL_SECRET}".encode()
@@ -48,7 +51,9 @@ class Wire:
         )
         self.nonces[server.rs_url] = answer.headers["DPoP-Nonce"]
 
-    def prove(self, method: str, url: str) -> str:
+    def prove(
+        self, method: str, url: str, claims: Mapping[str, Any] | None = None
+    ) -> str:
         parts = urlsplit(url)
         return make_proof(
             self.key,
@@ -58,6 +63,7 @@ class Wire:
             now=int(time.time()),
             access_token=getattr(self, "token", None),
             nonce=self.nonces.get(f"{parts.scheme}://{parts.netloc}"),
+            claims=claims,
         )
 
     def send(self, base: str, octets: bytes) -> bytes:
@@ -163,4 +169,42 @@ def test_a_body_that_is_none_is_no_fault_of_the_server(
         b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: %b\r\n"
         b"Content-Type: %b\r\n%b\r\n\r\n%b"
     ) % (path, credentials, kind, fields, body)
+    assert wire.send(base, octets) == status
+
+
+ORDER = b'{"to": "bob", "amount": 10}'
+CHUNKS = b"5\r\n" + ORDER[:5] + b"\r\n16;x=y\r\n" + ORDER[5:] + b"\r\n0\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+@pytest.mark.requirement("R2141", "R2143", "R2144", "T21")
+@pytest.mark.parametrize(
+    ("target", "fields", "body", "status"),
+    [
+        (b"?a=%2F", b"Content-Length: 27", ORDER, b"201"),
+        (b"?a=%2F", CHUNKED, CHUNKS, b"201"),
+        (b"?a=%2F", CHUNKED, CHUNKS.replace(b"bob", b"eve"), b"401"),
+        (b"?a=%2F", CHUNKED, b"0\r\n\r\n", b"401"),
+        (b"?a=%2F", b"Content-Length: 27", ORDER.replace(b"bob", b"eve"), b"401"),
+        (b"?a=%2F", b"Content-Length: 26", ORDER[:-1], b"401"),
+        (b"?a=%2F", b"Content-Length: 0", b"", b"401"),
+        (b"?a=%2F", b"Content-Length: 30", ORDER, b"400"),
+        (b"?a=%2F", CHUNKED, CHUNKS[:-9], b"400"),
+        (b"?a=%2F", b"Content-Length: 1048577", b"", b"413"),
+        (b"?a=%2f", b"Content-Length: 27", ORDER, b"401"),
+        (b"?a=/", b"Content-Length: 27", ORDER, b"401"),
+        (b"", b"Content-Length: 27", ORDER, b"401"),
+    ],
+)
+def test_content_and_query_are_hashed_as_they_come_over_the_wire(
+    wire: Wire, target: bytes, fields: bytes, body: bytes, status: bytes
+) -> None:
+    claims = {"cd": content_digest(ORDER), "hq": query_digest("/?a=%2F")}
+    base = wire.server.rs_url
+    proof = wire.prove("POST", f"{base}/api/payments", claims)
+    octets = (
+        b"POST /api/payments%b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Authorization: DPoP %b\r\nDPoP: %b\r\nContent-Type: application/json\r\n"
+        b"%b\r\n\r\n%b"
+    ) % (target, wire.token.encode(), proof.encode(), fields, body)
     assert wire.send(base, octets) == status
