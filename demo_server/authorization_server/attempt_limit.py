@@ -36,7 +36,9 @@ def may_try(server: Server, name: str, address: str | None) -> bool:
         name_hash=name_hash, address_hash=address_hash, attempted_at=server.now
     )
     session.add(attempt)
-    session.flush()
+    # Seen by the others before any of them counts: of many that come together, in
+    # several processes, rather none gets through than all.
+    session.commit()
 
     def count(column: InstrumentedAttribute[str], value: str) -> int:
         return session.scalar(select(func.count()).where(column == value)) or 0
@@ -45,11 +47,10 @@ def may_try(server: Server, name: str, address: str | None) -> bool:
         count(FailedAttempt.address_hash, address_hash) <= MAX_ATTEMPTS
         and count(FailedAttempt.name_hash, name_hash) <= MAX_FROM_EVERYWHERE
     )
-    # A refused attempt does not count: the name would never be free again.
-    if allowed:
-        session.commit()
-    else:
-        session.rollback()
+    if not allowed:
+        # A refused attempt does not count: the name would never be free again.
+        session.delete(attempt)
+    session.commit()
     return allowed
 
 

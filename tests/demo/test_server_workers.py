@@ -17,13 +17,14 @@ import requests
 from joserfc.jwk import ECKey
 from redis import Redis
 
+from demo_server.authorization_server import attempt_limit
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jose import sign_compact
 from dpop_ext.core.proof import make_proof
 from tests import engines
-from tests.demo.parties import code_form
+from tests.demo.parties import code_form, hidden_fields
 from tests.demo.test_server_processes import get_code, open_session, post_in_parallel
 
 WORKERS = 4
@@ -200,3 +201,15 @@ def test_a_restart_forgets_no_proof_even_without_nonces(
         assert answer.json()["error"] == "invalid_dpop_proof"
         another = prove(server, ec_key, token, None)
         assert ask(server, token, another).status_code == 200
+
+
+def test_guesses_that_come_together_are_not_all_looked_at(servers: DemoServer) -> None:
+    def guess(number: int) -> requests.Response:
+        with requests.Session() as browser:
+            page = browser.get(f"{servers.as_url}/login", timeout=20)
+            form = {**hidden_fields(page.text), "username": "nobody", "password": "x"}
+            return browser.post(f"{servers.as_url}/login", data=form, timeout=20)
+
+    statuses = at_once(guess)
+    assert statuses[401] <= attempt_limit.MAX_ATTEMPTS
+    assert statuses[401] + statuses[429] == REQUESTS
