@@ -34,6 +34,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "ticket_keys_unavailable": "The table of ticket keys could not be read.",
         "ticket_not_issued": "A client that asked for a ticket got none: a store.",
         "ticket_refused": "A client did not accept the ticket that was delivered.",
+        "response_refused": "A client did not accept an answer that is to be proved.",
         "renewal_failed": "A client could not refresh after its key became stale.",
     }
 )

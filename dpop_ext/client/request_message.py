@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from dpop_ext.client.exchange import Attempt, Reply
@@ -17,6 +18,9 @@ from dpop_ext.symmetric.response import (
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
+from dpop_ext.telemetry import log_event
+
+_log = logging.getLogger("dpop_ext.client")
 
 
 class RequestMessage:
@@ -60,6 +64,26 @@ class RequestMessage:
         :param now: seconds since the epoch.
         :raises ResponseProofError: it is not.
         """
+        try:
+            return self._verify(reply, attempt, key, now=now)
+        except ResponseProofError as error:
+            log_event(
+                _log,
+                logging.WARNING,
+                "response_refused",
+                "answer refused: %s",
+                error.description,
+            )
+            raise
+
+    def _verify(
+        self,
+        reply: Reply,
+        attempt: Attempt,
+        key: DeliveredKey | DeliveredTicket,
+        *,
+        now: int,
+    ) -> AuthenticatedResponse:
         if reply.content is None:
             raise ResponseProofError("The answer is too long or cannot be read.")
         proof = verify_response_proof(

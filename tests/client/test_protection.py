@@ -224,13 +224,19 @@ def test_an_answer_that_nobody_asked_to_prove_is_not_looked_at(
     ids=lambda change: next(iter(change)),
 )
 def test_an_answer_that_was_changed_is_refused(
-    signer: ProofSigner, fetch: Fetch, clock: Clock, change: dict[str, Any]
+    signer: ProofSigner,
+    fetch: Fetch,
+    clock: Clock,
+    change: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     fetch()
     flow = start(signer, ANSWERS)
     reply = proved(next(flow).headers(), now=clock.now)
     with pytest.raises(ResponseProofError):
         flow.send(replace(reply, **change))
+    (record,) = caplog.records
+    assert vars(record)["event"] == "response_refused"
 
 
 @pytest.mark.requirement("R1903", "R2154", "R2161")
