@@ -17,7 +17,11 @@ from dpop_ext.authorization_server import ClientMetadataClaims
 from dpop_ext.core.target import is_loopback
 from dpop_ext.symmetric.derivation import MAX_IDENTIFIER
 
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+GRANT_TYPES = (
+    *("authorization_code", "refresh_token", "client_credentials"),
+    TOKEN_EXCHANGE,
+)
 
 #: The ways to authenticate, and the member that each of them needs.
 AUTH_METHODS = {

@@ -1,4 +1,4 @@
-"""What the demo starts with: two clients and one user. All public."""
+"""What the demo starts with: three clients and one user. All public."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ PASSWORD = "wonderland"
 DISPLAY_NAME = "Alice Liddell"
 
 CONFIDENTIAL_SECRET = "demo-confidential-secret"
+
+#: Who may act with the tokens of the confidential client.
+DELEGATE_ID = "demo-delegate"
+DELEGATE_SECRET = "demo-delegate-secret"
 
 #: As which client the resource server asks for secrets and about tokens, once it is
 #: registered.
@@ -42,6 +46,16 @@ def clients(resource: str) -> list[dict[str, Any]]:
             "audiences": [resource],
         },
         {
+            "client_id": DELEGATE_ID,
+            "client_secret": DELEGATE_SECRET,
+            "client_name": "Demo delegate",
+            "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+            "response_types": [],
+            "scope": " ".join(SCOPES),
+            "audiences": [resource],
+        },
+        {
             "client_id": "demo-confidential",
             "client_secret": CONFIDENTIAL_SECRET,
             "client_name": "Demo web service",
@@ -55,5 +69,6 @@ def clients(resource: str) -> list[dict[str, Any]]:
             "redirect_uris": LOOPBACK_CALLBACKS,
             "scope": " ".join(SCOPES),
             "audiences": [resource],
+            "may_act": {"sub": DELEGATE_ID},
         },
     ]

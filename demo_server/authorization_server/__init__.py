@@ -26,6 +26,7 @@ from demo_server.authorization_server.grants import (
 )
 from demo_server.authorization_server.server import Server
 from demo_server.authorization_server.symmetric_keys import create_symmetric_keys
+from demo_server.authorization_server.token_exchange import TokenExchange
 from demo_server.database import Database
 from demo_server.derivation_secrets import open_secrets
 from demo_server.public_url import PublicURL
@@ -66,6 +67,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge()])
     server.register_grant(RefreshTokenGrant)
     server.register_grant(ClientCredentialsGrant)
+    server.register_grant(TokenExchange)
     dpop = DPoP(
         ProofVerifier(
             replay_store,

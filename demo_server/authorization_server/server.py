@@ -46,6 +46,17 @@ _LOGGED_HERE = ("protocol.introspect", "protocol.revoke")
 log = logging.getLogger(__name__)
 
 
+class TokenGenerator(AccessTokenGenerator):
+    """Makes JWTs that name who may act with them."""
+
+    def get_extra_claims(
+        self, client: Client, grant_type: str, user: Any, scope: str
+    ) -> dict[str, Any]:
+        """Return ``may_act`` of the registration (:rfc:`8693#section-4.4`)."""
+        named = client.client_metadata.get("may_act")
+        return {} if named is None else {"may_act": named}
+
+
 class Server(AuthorizationServer):
     """What the grants, endpoints and pages share.
 
@@ -78,7 +89,7 @@ class Server(AuthorizationServer):
             )
         self.register_token_generator(
             "default",
-            AccessTokenGenerator(
+            TokenGenerator(
                 self.issuer,
                 self.signing_keys.signing_key,
                 alg=ALGORITHM,
@@ -115,12 +126,16 @@ class Server(AuthorizationServer):
     def save_token(self, token: dict[str, Any], request: Any) -> None:
         """Store hashes of what was issued, with the keys that it is bound to."""
         grant = request.authorization_code or request.refresh_token
+        # What came of another token belongs to the same consent.
+        exchanged = getattr(request, "exchanged_row", None)
+        origin = grant or exchanged
         refresh_token = token.get("refresh_token")
         row = Token(
             access_token_hash=token_hash(token["access_token"]),
             refresh_token_hash=refresh_token and token_hash(refresh_token),
             client_id=request.client.client_id,
-            consent_id=grant.consent_id if grant else None,
+            consent_id=origin.consent_id if origin else None,
+            exchanged_id=exchanged.id if exchanged else None,
             audience=request.audience,
             scope=token.get("scope", ""),
             issued_at=self.now,

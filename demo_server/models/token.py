@@ -33,8 +33,13 @@ class Token(Base, TokenMixin, OAuth2DPoPTokenMixin):
     access_token_expires_at: Mapped[int] = mapped_column(index=True)
     access_token_revoked_at: Mapped[int] = mapped_column(default=0)
     refresh_token_expires_at: Mapped[int] = mapped_column(default=0)
-    #: Also set when the token is exchanged for the next one.
+    #: Also set when the token is used up for the next one.
     refresh_token_revoked_at: Mapped[int] = mapped_column(default=0)
+    #: The token that this one was exchanged for (:rfc:`8693`), whose row may be gone.
+    exchanged_id: Mapped[int | None]
+    exchanged: Mapped[Token | None] = relationship(
+        primaryjoin="foreign(Token.exchanged_id) == remote(Token.id)", viewonly=True
+    )
 
     @property
     def subject(self) -> str:
@@ -58,6 +63,7 @@ class Token(Base, TokenMixin, OAuth2DPoPTokenMixin):
             not self.access_token_revoked_at
             and now < self.access_token_expires_at
             and self._is_family_good()
+            and self._is_origin_good(now)
         )
 
     def is_refresh_token_good(self, now: float) -> bool:
@@ -70,3 +76,9 @@ class Token(Base, TokenMixin, OAuth2DPoPTokenMixin):
 
     def _is_family_good(self) -> bool:
         return self.client.enabled and not (self.consent and self.consent.revoked_at)
+
+    def _is_origin_good(self, now: float) -> bool:
+        if self.exchanged_id is None:
+            return True
+        # It does not outlive the other one, so a row that is gone proves nothing good.
+        return self.exchanged is not None and self.exchanged.is_access_token_good(now)
