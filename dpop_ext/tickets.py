@@ -7,6 +7,7 @@ from typing import Final
 
 from dpop_ext.errors import DPoPError, StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, LogoutStore, TicketKeySource
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, check_key_algorithms
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.ticket_keys import CLOCK_SKEW, MAX_LIFETIME
 
@@ -27,8 +28,9 @@ class Tickets:
     The gate and the validator that get the verifier then put ``DPoP-Ticket`` on
     answers. With several servers, *keys* and *logouts* must be shared by all.
 
-    :raises ValueError: an algorithm is no MAC of symmetric proofs, or there is none;
-        or *client_rate* is not positive.
+    :raises ValueError: an algorithm is no MAC of symmetric proofs, or there is none; a
+        key algorithm is not one of this profile, or not one that the cryptography
+        package of this process has; or *client_rate* is not positive.
     """
 
     keys: TicketKeySource = field(repr=False)
@@ -36,6 +38,9 @@ class Tickets:
     logouts: LogoutStore = field(repr=False)
     #: MAC algorithms for which there are tickets.
     algorithms: tuple[str, ...] = ("HS256",)
+    #: JWE ``alg`` values that their keys are delivered with. Add ``HPKE-9-KE`` for
+    #: clients with post-quantum keys.
+    key_algorithms: tuple[str, ...] = KEY_ALGORITHMS
     #: Tickets in a second for all users of one client, in each process; twice as many
     #: at once. Each costs an encryption. For one key there are three at once and then
     #: one a minute, whatever this is.
@@ -44,6 +49,7 @@ class Tickets:
     def __post_init__(self) -> None:
         if not self.algorithms or not set(self.algorithms) <= MAC_ALGORITHMS.keys():
             raise ValueError("the algorithms of tickets are HS256 and HS512")
+        check_key_algorithms(self.key_algorithms)
         if self.client_rate < 1:
             raise ValueError("client_rate must be positive")
 

@@ -24,13 +24,13 @@ from dpop_ext.errors import (
 from dpop_ext.stores.base import AudienceSecrets
 from dpop_ext.symmetric.delivery import (
     KEY_ALGORITHMS,
-    OPTIONAL_KEY_ALGORITHMS,
+    check_key_algorithms,
     choose,
 )
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyRecipient
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
-from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -104,11 +104,8 @@ class SymmetricKeys(KeyRegistration):
             raise ValueError("max_age is a positive number of seconds")
         if secrets is None and recipients is None:
             raise ValueError("a symmetric key needs secrets or recipients")
-        if not set(key_algorithms) <= {*KEY_ALGORITHMS, *OPTIONAL_KEY_ALGORITHMS}:
-            raise ValueError("key_algorithms are JWE algorithms of this profile")
+        check_key_algorithms(key_algorithms)
         self._allow_hpke = HPKE_ALGORITHM in key_algorithms
-        if self._allow_hpke:
-            require_support()
         super().__init__(same_key=same_key)
         self.key_algorithms = tuple(key_algorithms)
         self.issuer = issuer

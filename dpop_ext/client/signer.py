@@ -63,8 +63,9 @@ class ProofSigner:
         ``must`` refuses the token, ``never`` does not ask. A server that demands
         asymmetric proofs gets them in any case: they prove more, not less.
     :param key_algorithm: how symmetric keys are encrypted: ``ECDH-ES`` for X25519,
-        which every server can do, or the post-quantum ``HPKE-9-KE``. A server that
-        has none of the latter refuses the request.
+        which every server can do, or the post-quantum ``HPKE-9-KE``. An authorization
+        server that has none of the latter refuses the request, and a resource server
+        gives no ticket.
     :param compose: contribute to the random value in each token with a derived key, so
         that it stays unique if the server's random numbers are not, and check that it
         was used. It makes proof and response of a token request 270 bytes longer in
@@ -97,7 +98,7 @@ class ProofSigner:
         self._proofs = ProofMaker(key, algorithm=algorithm, clock=clock)
         self._nonces = NonceCache()
         self._keys = KeyRing()
-        self._tickets = TicketRing()
+        self._tickets = TicketRing(key_algorithm=key_algorithm)
         self._symmetric = symmetric
         self._key_algorithm = key_algorithm
         self._compose = compose

@@ -59,7 +59,11 @@ class TicketExchange:
             self._asks = self._tickets.may_ask(self._server, self._destination, now=now)
         if not self._asks:
             return None
-        return TicketRequest(resource=self._server.resource, jkt=self._jkt)
+        return TicketRequest(
+            resource=self._server.resource,
+            jkt=self._jkt,
+            key_algorithm=self._tickets.key_algorithm,
+        )
 
     def sent(self, request: TicketRequest, proof: str) -> None:
         """Remember the proof that *request* became part of."""

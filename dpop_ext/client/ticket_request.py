@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from joserfc.jwk import OKPKey
-
 from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric.encryption_key import generate_encryption_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.ticket_delivery import (
     DeliveredTicket,
@@ -22,7 +21,6 @@ from dpop_ext.symmetric.ticket_delivery import (
 TICKET_FIELD: Final = "DPoP-Ticket"
 
 _ALGORITHMS: Final = ("HS256",)
-_KEY_ALGORITHMS: Final = ("ECDH-ES",)
 _ENCODINGS: Final = ("A256GCM",)
 
 
@@ -34,12 +32,17 @@ class TicketRequest:
 
     :param resource: identifier of the resource server.
     :param jkt: thumbprint of the key of the proof.
+    :param key_algorithm: JWE ``alg`` for the key of the ticket: ``ECDH-ES`` or
+        ``HPKE-9-KE``.
     """
 
-    def __init__(self, *, resource: str, jkt: str) -> None:
+    def __init__(
+        self, *, resource: str, jkt: str, key_algorithm: str = "ECDH-ES"
+    ) -> None:
         self._resource = resource
         self._jkt = jkt
-        self._private_key = OKPKey.generate_key("X25519")
+        self._key_algorithm = key_algorithm
+        self._private_key = generate_encryption_key(key_algorithm)
         self._n = secrets.token_bytes(32)
 
     def claims(self) -> Mapping[str, Any]:
@@ -47,7 +50,7 @@ class TicketRequest:
         claim = key_request_claim(
             algorithms=_ALGORITHMS,
             encryption_key=self._private_key,
-            key_algorithms=_KEY_ALGORITHMS,
+            key_algorithms=(self._key_algorithm,),
             encodings=_ENCODINGS,
             n=self._n,
         )
@@ -74,7 +77,7 @@ class TicketRequest:
             members,
             private_key=self._private_key,
             algorithms=_ALGORITHMS,
-            key_algorithms=_KEY_ALGORITHMS,
+            key_algorithms=(self._key_algorithm,),
             encodings=_ENCODINGS,
             binding=TicketBinding(
                 audience=self._resource,

@@ -30,7 +30,8 @@ _Place = tuple[str, TicketServer]
 class TicketRing:
     """Tickets by server and origin. Threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, key_algorithm: str) -> None:
+        self.key_algorithm = key_algorithm
         self._servers: tuple[TicketServer, ...] = ()
         self._tickets: OrderedDict[_Place, DeliveredTicket] = OrderedDict()
         #: Not asked again until then, in seconds since the epoch.

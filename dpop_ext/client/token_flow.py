@@ -19,8 +19,8 @@ from dpop_ext.client.token_response import delivered_jwe, is_bound
 from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.errors import KeyDeliveryError
-from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import unwrap_key
+from dpop_ext.symmetric.encryption_key import generate_encryption_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.telemetry import log_event
 
@@ -115,11 +115,7 @@ class TokenRequest:
             return make()
         # A new key for each proof, lost with this request: whoever gets hold of the
         # proof key later cannot decrypt the keys that were delivered before.
-        self._private_key = (
-            hpke.generate()
-            if self._key_algorithm == hpke.HPKE_ALGORITHM
-            else OKPKey.generate_key("X25519")
-        )
+        self._private_key = generate_encryption_key(self._key_algorithm)
         material = None
         if audience.key_material is not None:
             material = audience.key_material.encrypt(jkt=self._proofs.jkt, jti=jti)

@@ -20,6 +20,7 @@ from dpop_ext.errors import DPoPError, StoreError
 from dpop_ext.resource_server.ticket_limit import TicketLimit
 from dpop_ext.symmetric.delivery import choose
 from dpop_ext.symmetric.encryption_key import import_encryption_key
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket import Ticket, make_ticket, ticket_mac_key
@@ -150,7 +151,12 @@ class TicketIssuer:
             jkt=offer.binding.jkt, client_id=offer.client_id
         ):
             return None
-        recipient = import_encryption_key(offer.request.encryption_jwk, proof_jwk={})
+        accepted = self._tickets.key_algorithms
+        recipient = import_encryption_key(
+            offer.request.encryption_jwk,
+            proof_jwk={},
+            allow_hpke=HPKE_ALGORITHM in accepted,
+        )
         # The key of the proof is not for encryption as well.
         if recipient is None or any_thumbprint(recipient.key) == offer.binding.jkt:
             return None
@@ -158,6 +164,7 @@ class TicketIssuer:
             recipient.key,
             key_algorithms=offer.request.key_algorithms,
             encodings=offer.request.encodings,
+            accepted=accepted,
         )
         made = self._make(offer, algorithm)
         if chosen is None or made is None:

@@ -11,7 +11,7 @@ from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.proof import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.derivation import composite_r
-from dpop_ext.symmetric.hpke import HPKE_ALGORITHM
+from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
     KEY_JWE_TYPE,
@@ -28,6 +28,18 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256")
 #: And those that a server must be told to use.
 OPTIONAL_KEY_ALGORITHMS: Final = (HPKE_ALGORITHM,)
+
+
+def check_key_algorithms(names: Sequence[str]) -> None:
+    """Check the JWE ``alg`` values that a server is to use.
+
+    :raises ValueError: one is not of this profile, or the cryptography package of this
+        process lacks it.
+    """
+    if not set(names) <= {*KEY_ALGORITHMS, *OPTIONAL_KEY_ALGORITHMS}:
+        raise ValueError("key_algorithms are JWE algorithms of this profile")
+    if HPKE_ALGORITHM in names:
+        require_support()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.akp import AnyKey
+from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.jose import b64url_decode
 from dpop_ext.core.key import FIELDS, is_b64url_of
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
@@ -100,6 +100,17 @@ def import_encryption_key(
         key=key,
         is_proof_key=all(jwk[name] == proof_jwk.get(name) for name in members),
     )
+
+
+def generate_encryption_key(algorithm: str) -> OKPKey | AKPKey:
+    """Make the key of one request, whose private half decrypts the answer.
+
+    :param algorithm: JWE ``alg``: ``HPKE-9-KE``; any other gets an X25519 key.
+    :raises ValueError: the cryptography package lacks the algorithm.
+    """
+    if algorithm == hpke.HPKE_ALGORITHM:
+        return hpke.generate()
+    return OKPKey.generate_key("X25519")
 
 
 def import_recipient(jwk: dict[str, Any]) -> Key:

@@ -18,6 +18,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.jose import b64url_decode
 from dpop_ext.errors import UnsupportedKeyError
 from dpop_ext.symmetric.delivery import CompositeR, wrap_key
+from dpop_ext.symmetric.encryption_key import generate_encryption_key
 from dpop_ext.symmetric.key_material import decrypt_key_material
 from tests.client.driving import ISSUER, OK, RESOURCE, TOKEN_ENDPOINT, as_nonce
 from tests.client.reading import read
@@ -198,14 +199,12 @@ def made_keys(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """References to the encryption keys of requests, which keep none of them."""
     made: list[Any] = []
 
-    class Recorded(OKPKey):
-        @classmethod
-        def generate_key(cls, *args: Any, **kwargs: Any) -> Any:
-            key = OKPKey.generate_key(*args, **kwargs)
-            made.append(weakref.ref(key))
-            return key
+    def generate(algorithm: str) -> Any:
+        key = generate_encryption_key(algorithm)
+        made.append(weakref.ref(key))
+        return key
 
-    monkeypatch.setattr(token_flow, "OKPKey", Recorded)
+    monkeypatch.setattr(token_flow, "generate_encryption_key", generate)
     return made
 
 

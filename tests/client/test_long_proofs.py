@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from dpop_ext.client import TicketServer
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Reply, extend_form
 from dpop_ext.client.keyfile import load_key, save_key
@@ -33,6 +34,7 @@ from tests.client.driving import (
     drive,
 )
 from tests.client.reading import read
+from tests.client.ticket_server import ticket_reply
 from tests.client.token_server import token_response
 from tests.conftest import Clock
 
@@ -226,6 +228,19 @@ def test_a_symmetric_key_comes_to_a_new_post_quantum_key(
             flow.send(Reply(status=200, body=json.dumps(response).encode()))
         assert signer.has_symmetric_key(name)
     assert len(keys) == 2
+
+
+@pytest.mark.requirement("R2309")
+def test_a_ticket_comes_to_a_post_quantum_key_too(clock: Clock) -> None:
+    signer = ProofSigner.generate("ES256", key_algorithm="HPKE-9-KE", clock=clock)
+    signer.use_tickets(TicketServer.of(RESOURCE, issuer=ISSUER, client_id="client-1"))
+    flow = signer.resource_request(method="GET", url=API, access_token="access")
+    proof = next(flow).headers()["DPoP"]
+    assert read(proof).claims["dsk"]["jwk"]["alg"] == "HPKE-9-KE"
+    with pytest.raises(StopIteration):
+        flow.send(ticket_reply(proof, now=clock.now, jkt=signer.jkt))
+    flow = signer.resource_request(method="GET", url=API, access_token="another")
+    assert drive(flow, OK).kinds == "s"
 
 
 def test_a_key_algorithm_is_one_of_two() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from joserfc.jwk import OKPKey
-
 from dpop_ext.client.exchange import Reply
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import format_dictionary
@@ -15,6 +13,7 @@ from dpop_ext.symmetric.ticket_delivery import TicketBinding, wrap_ticket
 from dpop_ext.symmetric.ticket_keys import random_ticket_key
 from tests.client.driving import RESOURCE
 from tests.client.reading import read
+from tests.client.token_server import recipient_of
 
 TICKET_MAC_KEY = SecretBytes(bytes(range(50, 82)))
 
@@ -36,7 +35,7 @@ def ticket_field(
     ticket = make_ticket(key, now=now)
     wrapped = wrap_ticket(
         TICKET_MAC_KEY,
-        recipient=OKPKey.import_key(dsk["jwk"]),
+        recipient=recipient_of(dsk),
         algorithm=dsk["kalgs"][0],
         encoding="A256GCM",
         mac_algorithm="HS256",

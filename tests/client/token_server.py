@@ -8,6 +8,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from dpop_ext.client.exchange import Reply
+from dpop_ext.core.akp import AnyKey
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import wrap_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -15,6 +16,13 @@ from tests.client.driving import ISSUER, RESOURCE
 from tests.client.reading import read
 
 SYMMETRIC_KEY = SecretBytes(bytes(range(32)))
+
+
+def recipient_of(dsk: dict[str, Any]) -> AnyKey:
+    """Return the key in a claim that asks for a symmetric key."""
+    if dsk["jwk"]["kty"] == "AKP":
+        return hpke.import_public(dsk["jwk"])
+    return OKPKey.import_key(dsk["jwk"])
 
 
 def token_response(
@@ -39,11 +47,7 @@ def token_response(
     if claim is not None:
         encrypted = wrap_key(
             SYMMETRIC_KEY,
-            recipient=(
-                hpke.import_public(claim["jwk"])
-                if claim["jwk"]["kty"] == "AKP"
-                else OKPKey.import_key(claim["jwk"])
-            ),
+            recipient=recipient_of(claim),
             algorithm=claim["kalgs"][0],
             encoding="A256GCM",
             mac_algorithm="HS256",

@@ -20,10 +20,12 @@ from dpop_ext.resource_server import protected_resource_metadata
 from dpop_ext.resource_server.ticket_limit import MAX_ENTRIES, TicketLimit
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.ticket_keys import RotatingTicketKeys
+from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.ticket import parse_ticket
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket, wrap_ticket
 from dpop_ext.tickets import Tickets
+from tests import post_quantum
 from tests.resource_server.world import (
     ADAPTERS,
     AUDIENCE,
@@ -129,6 +131,37 @@ def test_the_answer_to_the_first_request_brings_a_ticket_for_the_next(
         used = shop.use(ticket, token)
         assert (used.status, used.json["kind"]) == (200, "symmetric")
         assert not used.values("DPoP-Ticket")
+
+
+@post_quantum.needed
+@pytest.mark.requirement("R2308", "R2309")
+def test_the_key_of_a_ticket_is_delivered_to_a_post_quantum_key(shop: Shop) -> None:
+    def ask() -> tuple[Response, TicketRequest, str]:
+        request = TicketRequest(
+            resource=AUDIENCE, jkt=shop.world.jkt, key_algorithm="HPKE-9-KE"
+        )
+        token = shop.world.token()
+        proof = shop.world.proof(token, claims=request.claims())
+        return shop.send(token, proof), request, proof
+
+    answer, _, _ = ask()
+    assert answer.status == 200
+    assert not answer.values("DPoP-Ticket")
+    assert shop.world.tickets is not None
+    shop.world.tickets = replace(
+        shop.world.tickets, key_algorithms=(*KEY_ALGORITHMS, "HPKE-9-KE")
+    )
+    shop.world._verifier = None
+    shop.app = shop.world.app(shop.adapter)
+    answer, request, proof = ask()
+    ticket = request.read(
+        answer.values("DPoP-Ticket"), proof=proof, now=shop.world.clock.now
+    )
+    assert ticket is not None
+    used = shop.use(ticket, shop.world.token(jti="another"))
+    assert (used.status, used.json["kind"]) == (200, "symmetric")
+    with pytest.raises(ValueError, match="key_algorithms"):
+        replace(shop.world.tickets, key_algorithms=("RSA1_5",))
 
 
 def test_nobody_gets_a_ticket_without_asking(shop: Shop) -> None:
