@@ -25,6 +25,7 @@ from benchmarks.world import (
     delivered_key,
     serving,
     symmetric_proof,
+    ticket_proofs,
     warm,
 )
 from dpop_ext.client.proof_maker import ProofMaker
@@ -77,6 +78,9 @@ def verifying() -> list[Row]:
     """Return what a resource server does, from the proof to the memory store."""
     text, key = access_token(EC_KEY), delivered_key(EC_KEY)
     symmetric = [(text, symmetric_proof(key, text)) for _ in range(SYMMETRIC_REQUESTS)]
+    tickets = [
+        (text, proof) for proof in ticket_proofs(EC_KEY, text, SYMMETRIC_REQUESTS)
+    ]
     first = [
         (other, symmetric_proof(key, other))
         for other in (access_token(EC_KEY, number=n) for n in range(FIRST_REQUESTS))
@@ -97,6 +101,12 @@ def verifying() -> list[Row]:
         Row(
             name="symmetric",
             call=serving(symmetric, warm_server(symmetric)),
+            base=("ES256 verify",),
+            budget=0.25,
+        ),
+        Row(
+            name="symmetric, with a ticket",
+            call=serving(tickets, warm_server(tickets)),
             base=("ES256 verify",),
             budget=0.25,
         ),

@@ -13,11 +13,15 @@ from dpop_ext.core.jose import b64url_encode, sign_compact
 from dpop_ext.core.proof import make_proof
 from dpop_ext.core.recent import Recent
 from dpop_ext.resource_server import AccessTokenValidator
+from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.symmetric.ticket import make_ticket, ticket_mac_key
+from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
 
 #: Others look at the real time.
@@ -98,6 +102,10 @@ def ring(versions: int = 1) -> SecretRing:
     return SecretRing([first, *others], issuer=ISSUER, audience=AUDIENCE)
 
 
+#: What all servers here share.
+TICKETS = Tickets(keys=RotatingTicketKeys(clock=clock), logouts=MemoryLogoutStore())
+
+
 class ResourceServer:
     """A verifier, a memory store, and a validator of access tokens that remembers."""
 
@@ -113,6 +121,7 @@ class ResourceServer:
             keyring=MemoryKeyring(ring(versions)),
             issuer=ISSUER,
             audience=AUDIENCE,
+            tickets=TICKETS,
             clock=clock,
         )
         self.find_token = AccessTokenValidator(
@@ -148,6 +157,35 @@ def symmetric_proof(key: SecretBytes, text: str) -> str:
     return make_symmetric_proof(
         key, algorithm="HS256", method="GET", url=URL, now=NOW, access_token=text
     )
+
+
+def ticket_proofs(key: Key, text: str, number: int) -> list[str]:
+    """Make proofs with one ticket of the client that holds *key*."""
+    ticket_key = TICKETS.keys.load().current(now=NOW)
+    if ticket_key is None:
+        raise RuntimeError("there is a key for each hour")
+    ticket = make_ticket(ticket_key, now=NOW)
+    mac_key = ticket_mac_key(
+        ticket_key.secret.reveal(),
+        ticket.raw,
+        algorithm="HS256",
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        client_id=CLIENT,
+        jkt=key.thumbprint(),
+    )
+    return [
+        make_symmetric_proof(
+            SecretBytes(mac_key),
+            algorithm="HS256",
+            method="GET",
+            url=URL,
+            now=NOW,
+            access_token=text,
+            ticket=ticket.text,
+        )
+        for _ in range(number)
+    ]
 
 
 Request = tuple[str, str]
