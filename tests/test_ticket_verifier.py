@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
-from dpop_ext.stores.ticket_keys import RotatingTicketKeys
+from dpop_ext.stores.ticket_keys import MemoryTicketKeyTable, RotatingTicketKeys
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -347,6 +348,79 @@ def test_no_ticket_works_with_a_token_that_allows_none(holder: Holder) -> None:
         holder.verify(
             holder.proof(text), text, bound(holder.jkt, confirmation=confirmation)
         )
+
+
+@pytest.mark.requirement("R2121", "R1803", "R1805")
+@pytest.mark.parametrize("lifetime", [300, 3600])
+def test_no_ticket_is_refused_within_its_life_while_keys_change(
+    ec_key: Any, clock: Clock, lifetime: int
+) -> None:
+    holder = Holder(ec_key, clock)
+    table = MemoryTicketKeyTable()
+    nodes = [
+        RotatingTicketKeys(table, lifetime=lifetime, clock=clock) for _ in range(2)
+    ]
+    verifiers = []
+    for holder.keys in nodes:
+        verifiers.append(holder.new_verifier())
+    text = holder.token(exp=clock.now + 20_000)
+    token = bound(holder.jkt, expires_at=clock.now + 20_000)
+    good: list[tuple[Ticket, SecretBytes]] = []
+    ended: list[tuple[Ticket, SecretBytes]] = []
+    hours = set()
+    for step in range(60):
+        # Issued by one, and used at both.
+        holder.keys = nodes[step % 2]
+        ticket = holder.new_ticket()
+        good.append((ticket, holder.key(ticket)))
+        hours.add(ticket.key_id)
+        for each, key in good:
+            proof = holder.proof(text, key=key, ticket=each.text)
+            for verifier in verifiers:
+                verified = holder.verify(proof, text, token, verifier)
+                assert verified.key_kind == "ticket"
+        for each, key in ended:
+            proof = holder.proof(text, key=key, ticket=each.text)
+            for verifier in verifiers:
+                with pytest.raises(StaleTicketError):
+                    holder.verify(proof, text, token, verifier)
+        clock.advance(237)
+        ended = [(t, k) for t, k in good if t.expires_at <= clock.now]
+        good = [(t, k) for t, k in good if t.expires_at > clock.now]
+        for node in nodes:
+            assert all(clock.now < key.expires_at for key in node.load())
+
+    assert len(hours) >= 4
+
+
+def test_many_threads_verify_while_the_hour_changes(ec_key: Any, clock: Clock) -> None:
+    holder = Holder(ec_key, clock)
+    text = holder.token(exp=clock.now + 20_000)
+    token = bound(holder.jkt, expires_at=clock.now + 20_000)
+    clock.advance(3600 - clock.now % 3600 - 1)
+    holder.ticket = holder.new_ticket()
+    proofs = [holder.proof(text, now=clock.now) for _ in range(200)]
+    barrier = threading.Barrier(5, timeout=20)
+    seen: list[str | None] = []
+
+    def verify(mine: list[str]) -> None:
+        barrier.wait()
+        for proof in mine:
+            verified = holder.verify(proof, text, token)
+            holder.verifier.spend(verified)
+            seen.append(verified.key_kind)
+
+    threads = [
+        threading.Thread(target=verify, args=[proofs[number::4]]) for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    clock.advance(2)
+    for thread in threads:
+        thread.join(20)
+
+    assert seen == ["ticket"] * 200
 
 
 class Broken:

@@ -12,7 +12,7 @@ from flask import Flask, abort
 from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.client.ticket_request import TicketRequest
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.jose import b64url_encode, sign_compact
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
@@ -29,6 +29,8 @@ from tests import post_quantum
 from tests.resource_server.world import (
     ADAPTERS,
     AUDIENCE,
+    CLIENT,
+    ISSUER,
     Request,
     Response,
     World,
@@ -509,6 +511,36 @@ def test_another_node_with_the_same_keys_recreates_the_key(
     assert Shop(second, adapter).use(ticket).status == 200
     refused = Shop(third, adapter).use(ticket)
     assert refused.challenges["DPoP"].get("sym_error") == "stale_ticket"
+
+
+@pytest.mark.requirement("T12", "R1503")
+def test_who_has_a_ticket_cannot_make_us_check_signatures_without_end(
+    shop: Shop,
+) -> None:
+    world = shop.world
+    ticket = shop.get()
+    forged = sign_compact(
+        {"typ": "at+jwt", "alg": "ES256"},
+        {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "client_id": CLIENT,
+            "exp": world.clock.now + 300,
+            "scope": "accounts",
+            "cnf": {"jkt": world.jkt},
+        },
+        world.other_key,
+    )
+    answers = [shop.use(ticket, forged) for _ in range(22)]
+
+    assert {answer.status for answer in answers} == {401}
+    assert {answer.challenges["DPoP"].get("error") for answer in answers} == {
+        "invalid_token"
+    }
+    limited = [bool(answer.values("Retry-After")) for answer in answers]
+    assert limited == [*([False] * 20), True, True]
+    world.clock.advance(60)
+    assert shop.use(ticket).status == 200
 
 
 class Down:
