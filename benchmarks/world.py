@@ -136,7 +136,7 @@ class ResourceServer:
         """Return what it remembers of access tokens, and of their keys."""
         symmetric = self.verifier._symmetric  # noqa: SLF001
         tokens = self.find_token._cache._tokens  # noqa: SLF001
-        return [tokens] if symmetric is None else [tokens, symmetric._derived]  # noqa: SLF001
+        return [tokens] if symmetric is None else [tokens, symmetric._keys.recent]  # noqa: SLF001
 
     def serve(self, text: str, proof: str) -> None:
         """Verify a request completely, and spend its proof."""

@@ -417,7 +417,7 @@ def test_the_cache_is_bounded_and_by_token(party: Encapsulated) -> None:
     party.verify()
     verifier = party.verifier._symmetric
     assert verifier is not None
-    known = verifier._derived.get(token_digest(party.text))
+    known = verifier._keys.recent.get(token_digest(party.text))
     assert known is not None
     assert known.recipient == SERVER_KEY.thumbprint()
-    assert len(verifier._derived) == 1
+    assert len(verifier._keys.recent) == 1

@@ -6,7 +6,8 @@
     L6  cli   testing
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
-    L3  verifier   symmetric_verifier   ticket_verifier   tickets   verified_proof
+    L3  verifier   symmetric_verifier   token_keys   ticket_verifier   tickets
+        verified_proof
     L2  stores   telemetry
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors
@@ -48,6 +49,7 @@ PARTS = {
     ),
     "verified_proof": Part(level=3, third_party=JOSE),
     "symmetric_verifier": Part(level=3, third_party=JOSE),
+    "token_keys": Part(level=3, third_party=JOSE),
     "tickets": Part(level=3, third_party=JOSE),
     "ticket_verifier": Part(level=3, third_party=JOSE),
     "verifier": Part(level=3, third_party=JOSE),

@@ -73,7 +73,7 @@ def _verifier_of(sym: Symmetric) -> SymmetricVerifier:
 
 
 def remembered(sym: Symmetric) -> Recent[bytes, DerivedKey]:
-    return _verifier_of(sym)._derived
+    return _verifier_of(sym)._keys.recent
 
 
 def test_a_key_is_derived_once_for_a_token(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 from dpop_ext.authorization_server.issuance import Issuance
@@ -61,3 +62,34 @@ def check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
             "The JWT of the token generator does not fit its encrypted key: client_id "
             "must be that of the client, exp that of ConfirmationClaim."
         )
+
+
+def limit_lifetime(
+    issuance: Issuance,
+    token: dict[str, Any],
+    claims: dict[str, Any] | None,
+    *,
+    now: int,
+) -> dict[str, Any]:
+    """Keep a token from outliving what it is exchanged for, or its key.
+
+    :param token: the response that the generator made.
+    :param claims: of its access token, if that is a JWT.
+    :param now: seconds since the epoch.
+    :returns: the response with the lifetime that the token has.
+    :raises RuntimeError: the token generator is not one for such tokens.
+    :raises InvalidRequestError: what it is exchanged for has just expired.
+    """
+    if claims is not None and not (
+        claims.get("exp", math.inf) <= (issuance.latest or math.inf)
+        and claims.items() >= issuance.claims.items()
+    ):
+        raise RuntimeError(
+            "The JWT of the token generator outlives the subject token or its "
+            "encrypted key, or lacks act or sub: use AccessTokenGenerator, or "
+            "ConfirmationClaim."
+        )
+    lifetime = token.get("expires_in")
+    if not lifetime:
+        raise RuntimeError("A token that must end in time needs a lifetime.")
+    return {**token, "expires_in": issuance.lifetime(lifetime, now=now)}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from joserfc.jwk import Key
 
+from dpop_ext.authorization_server.key_offer import KeyOffer, read_offer
 from dpop_ext.authorization_server.key_origin import (
     DerivedKeys,
     EncapsulatedKeys,
@@ -17,7 +17,6 @@ from dpop_ext.authorization_server.key_plan import Derivation, Encapsulation, Ke
 from dpop_ext.authorization_server.key_registration import KeyRegistration
 from dpop_ext.errors import (
     DPoPError,
-    MalformedProofError,
     StoreError,
     SymmetricUnavailableError,
 )
@@ -31,14 +30,13 @@ from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyRecipient
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM
-from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
+from dpop_ext.symmetric.key_request import KeyRequest
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 Decision = Literal["deny", "allow", "force"]
 
 #: Longest life of a symmetric key of a public client, in seconds.
 PUBLIC_MAX_AGE: Final = 300
-
 
 #: The resource server of an audience that gets its keys encrypted, or None for one
 #: that derives them.
@@ -48,19 +46,6 @@ FindRecipient = Callable[[str], KeyRecipient | None]
 def allow(_client: Any, _audience: str) -> Decision:
     """Issue a key to every client that asks for one. The default policy."""
     return "allow"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyOffer:
-    """What a request says about a symmetric key, before the client is known."""
-
-    proof_jwk: Mapping[str, Any]
-    #: ``jti`` of the proof.
-    jti: str
-    #: None if the request asks for no key.
-    request: KeyRequest | None = field(repr=False)
-    #: The key in the request; None if there is none.
-    recipient: EncryptionKey | None = field(repr=False)
 
 
 class SymmetricKeys(KeyRegistration):
@@ -129,33 +114,9 @@ class SymmetricKeys(KeyRegistration):
         dpop_sym: str | None,
         proof_jwk: Mapping[str, Any],
     ) -> KeyOffer:
-        """Read and check what a verified proof and its request ask for.
-
-        Tries the encryption key out, too: what is wrong with a request is found before
-        its client is authenticated and before anything is used up.
-
-        :param claims: of the proof.
-        :param dpop_sym: the form parameter.
-        :param proof_jwk: the key of the proof.
-        :raises MalformedProofError: the ``dsk`` claim or its key is malformed.
-        :raises UnsupportedKeyError: the key cannot be used for encryption.
-        :raises MalformedRequestError: ``dpop_sym`` is malformed or contradicts ``dsk``.
-        """
-        dsk = claims.get("dsk")
-        if "dsk" in claims and dsk is None:
-            raise MalformedProofError("The dsk claim is not an object.")
-        request = parse_key_request(dsk, dpop_sym)
-        jwk = request.encryption_jwk if request is not None else None
-        recipient = None
-        if jwk is not None:
-            recipient = import_encryption_key(
-                jwk, proof_jwk=proof_jwk, allow_hpke=self._allow_hpke
-            )
-        return KeyOffer(
-            proof_jwk=proof_jwk,
-            jti=claims["jti"],
-            request=request,
-            recipient=recipient,
+        """Read and check what a request asks for: :func:`.key_offer.read_offer`."""
+        return read_offer(
+            claims, dpop_sym=dpop_sym, proof_jwk=proof_jwk, allow_hpke=self._allow_hpke
         )
 
     def decide(

@@ -6,7 +6,6 @@ not have cost the client its code; and what can be used once is used last.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -25,10 +24,14 @@ from dpop_ext.authorization_server.http_request import (
     form_values,
 )
 from dpop_ext.authorization_server.issuance import Issuance, issuing
-from dpop_ext.authorization_server.issued_jwt import check_claims, jwt_claims
+from dpop_ext.authorization_server.issued_jwt import (
+    check_claims,
+    jwt_claims,
+    limit_lifetime,
+)
+from dpop_ext.authorization_server.key_offer import KeyOffer
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
-from dpop_ext.authorization_server.symmetric_key import KeyOffer
 from dpop_ext.errors import DPoPError
 
 if TYPE_CHECKING:
@@ -84,7 +87,8 @@ class TokenRequest:
             token = self._generate(*args, **kwargs)
         claims = jwt_claims(token["access_token"])
         if issuance.latest is not None or issuance.claims:
-            token = self._limit(issuance, token, claims)
+            now = int(self._extension.verifier.clock())
+            token = limit_lifetime(issuance, token, claims, now=now)
         if issuance.jkt is None:
             return token
         self._extension.check_lifetime(token)
@@ -175,28 +179,6 @@ class TokenRequest:
         request.dpop_jkt = jkt
         request.audience = audience
         request.dpop_issuance = self._issuance
-
-    def _limit(
-        self,
-        issuance: Issuance,
-        token: dict[str, Any],
-        claims: dict[str, Any] | None,
-    ) -> dict[str, Any]:
-        """Keep a token from outliving what it is exchanged for, or its key."""
-        if claims is not None and not (
-            claims.get("exp", math.inf) <= (issuance.latest or math.inf)
-            and claims.items() >= issuance.claims.items()
-        ):
-            raise RuntimeError(
-                "The JWT of the token generator outlives the subject token or its "
-                "encrypted key, or lacks act or sub: use AccessTokenGenerator, or "
-                "ConfirmationClaim."
-            )
-        now = int(self._extension.verifier.clock())
-        lifetime = token.get("expires_in")
-        if not lifetime:
-            raise RuntimeError("A token that must end in time needs a lifetime.")
-        return {**token, "expires_in": issuance.lifetime(lifetime, now=now)}
 
     def _read_offer(self, proof: ReceivedProof) -> KeyOffer | None:
         symmetric = self._extension.symmetric

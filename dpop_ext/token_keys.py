@@ -1,0 +1,183 @@
+"""The symmetric keys of access tokens at a resource server: derived or decrypted.
+
+DPoP Symmetric Profile 1.0, models 1 and 1b. They are remembered: the private key is
+used once for a token, and so is the derivation.
+"""
+
+from __future__ import annotations
+
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
+from dpop_ext.errors import (
+    DPoPError,
+    MalformedProofError,
+    StoreError,
+    UnknownKeyError,
+)
+from dpop_ext.stores.base import KeyringSource, SyncingKeyringSource
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
+from dpop_ext.symmetric.proof import SymmetricProof
+from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.verification import NO_KEY, DerivedKey, verify_mac
+
+#: Keys that are remembered at most. Each takes about 1 kB beside its token.
+MAX_KEYS = 10_000
+
+
+class TokenKeys:
+    """Finds the key of a token, and remembers it once the token was verified.
+
+    :param keyring: this resource server's derivation secrets; None: it has none.
+    :param decryptor: of the keys that tokens bring along; None: it takes no such keys.
+    :param issuer: identifier of the authorization server.
+    :param audience: this resource server's own identifier.
+    """
+
+    def __init__(
+        self,
+        keyring: KeyringSource | None,
+        decryptor: KeyDecryptor | None,
+        *,
+        issuer: str,
+        audience: str,
+    ) -> None:
+        self._keyring = keyring
+        self._decryptor = decryptor
+        self._issuer = issuer
+        self._audience = audience
+        #: Keys of proofs that verified with a verified token, by the hash of that
+        #: token.
+        self.recent: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
+
+    @property
+    def derives(self) -> bool:
+        """Whether there is a keyring."""
+        return self._keyring is not None
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """How this server gets at keys, by the names of its metadata."""
+        derived = ("derived",) if self._keyring is not None else ()
+        return (*derived, "encapsulated") if self._decryptor is not None else derived
+
+    @property
+    def can_sync(self) -> bool:
+        """Whether the keyring can be asked for newer secrets."""
+        return isinstance(self._keyring, SyncingKeyringSource)
+
+    def sync(self) -> None:
+        """Let the keyring look for newer secrets, if it can."""
+        if isinstance(self._keyring, SyncingKeyringSource):
+            self._keyring.sync()
+
+    def known(self, token: AccessToken, access_token: str) -> DerivedKey | None:
+        """Return the key of this token, if it was used before."""
+        known = self.recent.get(token_digest(access_token))
+        # It can say something else today than it did before.
+        return known if known is not None and is_same_key(known.token, token) else None
+
+    def keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
+        """Remember a key, now that the token that it was derived from is verified."""
+        if derived.verified and derived.token is token:
+            return
+        # Else what open() read of the token is not what was found out about it.
+        if derived.token.expires_at == token.expires_at:
+            kept = derived._replace(token=token, verified=True)
+            self.recent.put(token_digest(text), kept)
+
+    def derive(
+        self,
+        proof: SymmetricProof,
+        token: AccessToken,
+        access_token: str,
+        ring: SecretRing,
+        now: int,
+    ) -> DerivedKey:
+        """Derive the key of a token, which may be unverified, and verify a MAC by it.
+
+        :raises DPoPError: as :func:`.verification.verify_mac`.
+        """
+        return DerivedKey(
+            mac_key=verify_mac(proof, token, ring, now=now),
+            token=token,
+            ring=ring,
+            ath=access_token_hash(access_token),
+        )
+
+    def decrypt(
+        self,
+        token: AccessToken,
+        jwe: str,
+        access_token: str,
+        known: DerivedKey | None,
+    ) -> DerivedKey:
+        """Decrypt the key in a verified token, if that was not done before.
+
+        :param jwe: its ``cnf.jwe``.
+        :param known: what :meth:`known` returned for it.
+        :raises MalformedProofError: this server takes no such keys.
+        :raises UnknownKeyError: its private key is not held here.
+        :raises AccessTokenError: it is not the key of this token.
+        """
+        if self._decryptor is None:
+            raise MalformedProofError(NO_KEY)
+        # The expiry is in what is decrypted.
+        if known is not None and known.token.expires_at == token.expires_at:
+            self.check_recipient(known.recipient)
+            return known
+        encapsulated = self._decryptor.decrypt(
+            jwe, token, issuer=self._issuer, audience=self._audience
+        )
+        key = DerivedKey(
+            mac_key=encapsulated.mac_key,
+            token=token,
+            ring=None,
+            recipient=encapsulated.recipient,
+            ath=access_token_hash(access_token),
+        )
+        # Before the MAC is looked at: else each bad one would cost a decryption.
+        self.keep(access_token, key, token)
+        return key
+
+    def check_recipient(self, recipient: str | None) -> None:
+        """Check that the private key is still one of ours.
+
+        :param recipient: thumbprint of the key that an encapsulated key is for.
+        :raises UnknownKeyError: it is not.
+        """
+        if self._decryptor is None or recipient is None:
+            raise UnknownKeyError
+        self._decryptor.find(recipient)
+
+    def load_ring(self) -> SecretRing:
+        """Return the current derivation secrets.
+
+        :raises MalformedProofError: this server has none.
+        :raises SymmetricKeyError: they are too old to be relied on.
+        :raises StoreError: the keyring did not answer, or is for another server.
+        """
+        if self._keyring is None:
+            raise MalformedProofError(NO_KEY)
+        try:
+            ring = self._keyring.load()
+        except DPoPError:
+            raise
+        except Exception as error:
+            raise StoreError from error
+        if ring.issuer != self._issuer or ring.audience != self._audience:
+            raise StoreError("The keyring is for another issuer or audience.")
+        return ring
+
+
+def is_same_key(peeked: AccessToken, token: AccessToken) -> bool:
+    """Tell whether both name the same inputs of the key derivation."""
+    return peeked is token or (
+        peeked.client_id == token.client_id
+        and (
+            # Most are one object, and to compare two takes a microsecond.
+            peeked.confirmation is token.confirmation
+            or peeked.confirmation == token.confirmation
+        )
+    )
