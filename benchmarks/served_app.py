@@ -1,4 +1,4 @@
-"""The Flask route that is measured end to end, protected as the settings say.
+"""The route that is measured end to end, protected as the settings say.
 
 They come as JSON in a file that ``BENCHMARK_SETTINGS`` names.
 """
@@ -16,6 +16,8 @@ from typing import Any
 from flask import Flask, abort, request
 from joserfc.jwk import RSAKey
 
+from dpop_ext.integrations.asgi import DPoPMiddleware
+from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
 from dpop_ext.stores.base import ReplayStore
@@ -40,6 +42,30 @@ def make_app(settings: dict[str, Any]) -> Flask:
         return {"number": number}
 
     return app
+
+
+def make_asgi(settings: dict[str, Any]) -> ASGIApp:
+    """Make an ASGI application that is nothing but the route."""
+
+    async def account(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body = json.dumps({"number": scope["path"].rpartition("/")[2]}).encode()
+        fields = [(b"content-type", b"application/json")]
+        fields.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    if settings["kind"] == "open":
+        return account
+    verifier, tokens = _verifier(settings)
+    return DPoPMiddleware(
+        account,
+        verifier=verifier,
+        find_token=tokens,
+        scopes=["accounts"],
+        public_url=settings["audience"],
+    )
 
 
 def _open(_settings: dict[str, Any]) -> Callable[[View], View]:
@@ -77,6 +103,15 @@ def _bearer(settings: dict[str, Any]) -> Callable[[View], View]:
 
 
 def _dpop(settings: dict[str, Any]) -> Callable[[View], View]:
+    verifier, tokens = _verifier(settings)
+    require_oauth = ResourceProtector()
+    require_oauth.register_token_validator(
+        DPoPTokenValidator(tokens, verifier, public_url=settings["audience"])
+    )
+    return require_oauth("accounts")  # type: ignore[no-any-return]
+
+
+def _verifier(settings: dict[str, Any]) -> tuple[ProofVerifier, AccessTokenValidator]:
     issuer, audience = settings["issuer"], settings["audience"]
     secret = AudienceSecret(
         version=1,
@@ -93,12 +128,7 @@ def _dpop(settings: dict[str, Any]) -> Callable[[View], View]:
         audience=audience,
     )
     jwks = {"keys": [settings["issuer_key"]]}
-    tokens = AccessTokenValidator(issuer, audience, jwks=jwks)
-    require_oauth = ResourceProtector()
-    require_oauth.register_token_validator(
-        DPoPTokenValidator(tokens, verifier, public_url=audience)
-    )
-    return require_oauth("accounts")  # type: ignore[no-any-return]
+    return verifier, AccessTokenValidator(issuer, audience, jwks=jwks)
 
 
 def _store(url: str) -> ReplayStore:
@@ -111,4 +141,7 @@ def _store(url: str) -> ReplayStore:
 
 if "BENCHMARK_SETTINGS" in os.environ:
     _FILE = Path(os.environ["BENCHMARK_SETTINGS"])
-    app = make_app(json.loads(_FILE.read_text(encoding="utf-8")))
+    _SETTINGS = json.loads(_FILE.read_text(encoding="utf-8"))
+    app = make_app(_SETTINGS)
+    if _SETTINGS["kind"] != "bearer":
+        asgi = make_asgi(_SETTINGS)
