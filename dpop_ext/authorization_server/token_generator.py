@@ -14,7 +14,24 @@ from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.key import ALGORITHMS
 
 
-class ConfirmationClaim:
+class TicketConsent:
+    """What a token generator says about tickets (DPoP Symmetric Profile 1.0)."""
+
+    def allows_tickets(self, client: Any) -> bool:
+        """Tell whether resource servers may give this client symmetric keys.
+
+        Re-implement it to keep them from that: the token then says so in ``cnf.sym``.
+
+        :param client: that the token is for.
+        """
+        return True
+
+    def limited(self, cnf: dict[str, Any], client: Any) -> dict[str, Any]:
+        """Return *cnf* with what was decided for *client*."""
+        return cnf if self.allows_tickets(client) else {**cnf, "sym": False}
+
+
+class ConfirmationClaim(TicketConsent):
     """Mixin that adds ``cnf`` to the JWTs of a token generator, and ``act``.
 
     ::
@@ -51,13 +68,14 @@ class ConfirmationClaim:
         expires_at = now + issuance.lifetime(lifetime, now=now)
         cnf = issuance.confirmation(now=now, expires_at=expires_at)
         if cnf is not None:
+            cnf = self.limited(cnf, client)
             claims.update(iat=now, exp=expires_at, cnf=cnf)
         elif issuance.latest is not None:
             claims.update(iat=now, exp=expires_at)
         return claims | issuance.claims
 
 
-class AccessTokenGenerator(JWTBearerTokenGenerator):
+class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
     """Make JWT access tokens (:rfc:`9068`) that are bound when the request has a proof.
 
     Differs from the class of Authlib in that the algorithm is chosen from an explicit
@@ -195,7 +213,7 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
         claims.update(issuance.claims if issuance else {})
         cnf = issuance and issuance.confirmation(now=now, expires_at=now + expires_in)
         if cnf:
-            claims["cnf"] = cnf
+            claims["cnf"] = self.limited(cnf, client)
         return sign(claims, self.get_jwks(), algorithm=self.alg, typ="at+jwt")
 
 

@@ -23,6 +23,7 @@ from dpop_ext.authorization_server.issuance import (
     dpop_columns,
     issuing,
 )
+from dpop_ext.core.confirmation import parse_confirmation
 from tests.authorization_server.simulator import AUDIENCE, GRANTS, ISSUER
 from tests.authorization_server.symmetric_parts import Secrets, ask, unwrap
 
@@ -154,6 +155,42 @@ def test_claims_of_the_application_do_not_replace_the_binding(
     claims = decode(sim.token(CLIENT_CREDENTIALS, prove()), ec_key).claims
     assert claims["cnf"] == {"jkt": prove.jkt}
     assert (claims["aud"], claims["groups"], claims["acr"]) == (AUDIENCE, ["a"], "0")
+
+
+@pytest.mark.requirement("R2135")
+@pytest.mark.parametrize("base", [AccessTokenGenerator, "mixed"])
+def test_a_client_can_be_kept_from_tickets(
+    make_sim: Any, prove: Any, rsa_key: Any, clock: Any, base: Any
+) -> None:
+    sim = make_sim(symmetric=SymmetricKeys(Secrets(clock), issuer=ISSUER))
+    kept: list[str] = []
+
+    class Strict(Mixed if base == "mixed" else AccessTokenGenerator):  # type: ignore[misc]
+        def allows_tickets(self, client: Any) -> bool:
+            return client.get_client_id() not in kept
+
+        def get_jwks(self) -> Any:
+            return rsa_key
+
+    options = {"issuer": ISSUER, "alg": "RS256", "expires_generator": 300}
+    generator = Strict(**options)
+    generator.clock = clock
+    sim.server.register_token_generator("default", generator)
+
+    def issue() -> Any:
+        response = sim.token(CLIENT_CREDENTIALS, prove(**ask()))
+        unwrap(response, prove.key, clock)
+        cnf = decode(response, rsa_key, "RS256").claims["cnf"]
+        assert "dsk" in cnf
+        return parse_confirmation(cnf), cnf
+
+    confirmation, cnf = issue()
+    assert "sym" not in cnf
+    assert confirmation.allows_tickets
+    kept.append("confidential")
+    confirmation, cnf = issue()
+    assert cnf["sym"] is False
+    assert not confirmation.allows_tickets
 
 
 def test_it_is_a_generator_of_authlib(clock: Any, sim: Any, ec_key: Any) -> None:
