@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from demo_server import private_file
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings
+from dpop_ext.integrations.sqla_denials import SQLDenials
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation import RotationPlan
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
@@ -30,15 +31,22 @@ POLL_INTERVAL = 30
 
 
 def open_secrets(
-    settings: Settings, engine: Engine, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    engine: Engine,
+    *,
+    denials: SQLDenials | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> SQLAudienceSecrets:
     """Return the secrets of the issuer.
 
+    :param denials: tokens that were revoked, to be published with them.
     :param clock: seconds since the epoch.
     :raises PrivateFileError: as :func:`load_key`.
     """
     key = load_key(settings.keys_directory)
-    return SQLAudienceSecrets(engine, key, issuer=settings.issuer_url, clock=clock)
+    return SQLAudienceSecrets(
+        engine, key, issuer=settings.issuer_url, denials=denials, clock=clock
+    )
 
 
 def rotation_plan(settings: Settings) -> RotationPlan:

@@ -27,6 +27,7 @@ from demo_server.passwords import check_password, hash_password
 from demo_server.settings import Settings
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
 from dpop_ext.core.target import is_loopback
+from dpop_ext.integrations.sqla_denials import SQLDenials
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def prepare(settings: Settings, *, clock: Callable[[], float] = time.time) -> No
         if settings.derives_keys:
             secrets = open_secrets(settings, database.engine, clock=clock)
             secrets.create_schema()
+            SQLDenials(database.engine, issuer=settings.issuer_url).create_schema()
             plan = rotation_plan(settings)
             for audience in sorted(
                 {a for c in clients for a in c.get("audiences", ())}

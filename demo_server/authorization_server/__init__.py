@@ -57,11 +57,12 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     browser_session.configure(app, settings)
     database = Database(settings.database)
     app.teardown_appcontext(database.release)
+    server = Server(settings, database, clock=clock)
     derivation_secrets = None
     if settings.derives_keys:
-        derivation_secrets = open_secrets(settings, database.engine, clock=clock)
-
-    server = Server(settings, database, clock=clock)
+        derivation_secrets = open_secrets(
+            settings, database.engine, denials=server.denials, clock=clock
+        )
     replay_store = shared_stores.open_replay_store(settings, "as")
     server.register_client_auth_method("client_secret_basic", ClientSecretBasic(clock))
     server.register_grant(AuthorizationCodeGrant, [S256CodeChallenge()])

@@ -8,6 +8,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import grants
 from sqlalchemy import select, update
 
+from demo_server.authorization_server.denials import deny_family
 from demo_server.client_file import AUTH_METHODS
 from demo_server.models import AuthorizationCode, Consent, Token, User
 from demo_server.token_hash import token_hash
@@ -51,6 +52,9 @@ class _Redeem(RedeemOnce):
             .values(revoked_at=self.server.now)
         )
         session.commit()
+        deny_family(
+            self.server.denials, session, credential.consent_id, now=self.server.now
+        )
         log.warning(
             "used twice, all tokens revoked: client %s, consent %d",
             ascii(credential.consent.client_id if credential.consent else None),

@@ -8,6 +8,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from sqlalchemy import or_, select
 
+from demo_server.authorization_server.denials import deny_family, deny_token
 from demo_server.client_file import AUTH_METHODS
 from demo_server.models import Token
 from demo_server.token_hash import token_hash
@@ -42,3 +43,8 @@ class Revocation(RevocationEndpoint):
         elif token.consent is not None:
             token.consent.revoked_at = now
         self.server.database.session.commit()
+        if token.access_token_revoked_at:
+            deny_token(self.server.denials, token)
+        else:
+            session = self.server.database.session
+            deny_family(self.server.denials, session, token.consent_id, now=now)

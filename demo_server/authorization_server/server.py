@@ -26,6 +26,7 @@ from joserfc.jwk import Key
 from sqlalchemy import select
 
 from demo_server import demo_data
+from demo_server.authorization_server.denials import deny_token
 from demo_server.authorization_server.sweep import Sweep
 from demo_server.database import Database
 from demo_server.decryption_keys import KEY_FILE, open_keys
@@ -34,7 +35,9 @@ from demo_server.settings import Settings
 from demo_server.signing_keys import ALGORITHM, SIGNING_KEYS_FILE, SigningKeys
 from demo_server.token_hash import token_hash
 from dpop_ext.authorization_server import AccessTokenGenerator, dpop_columns
+from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.core.key import thumbprint
+from dpop_ext.integrations.sqla_denials import SQLDenials
 
 #: How long a refresh token can be exchanged, in seconds.
 REFRESH_TOKEN_LIFETIME = 14 * 86_400
@@ -77,6 +80,10 @@ class Server(AuthorizationServer):
         self.database = database
         self.clock = clock
         self.issuer = settings.issuer_url
+        #: Tells resource servers what was revoked; None if they get nothing from us.
+        self.denials: SQLDenials | None = None
+        if settings.derives_keys:
+            self.denials = SQLDenials(database.engine, issuer=self.issuer, clock=clock)
         self._sweep = Sweep(database.engine)
         self.scopes_supported = list(demo_data.SCOPES)
         self.signing_keys = SigningKeys(
@@ -132,6 +139,7 @@ class Server(AuthorizationServer):
         refresh_token = token.get("refresh_token")
         row = Token(
             access_token_hash=token_hash(token["access_token"]),
+            token_id=_token_id(token["access_token"]),
             refresh_token_hash=refresh_token and token_hash(refresh_token),
             client_id=request.client.client_id,
             consent_id=origin.consent_id if origin else None,
@@ -145,6 +153,11 @@ class Server(AuthorizationServer):
         )
         self.database.session.add(row)
         self.database.session.commit()
+        if row.consent is not None:
+            # A second use of what it was issued for may have been noticed meanwhile.
+            self.database.session.refresh(row.consent)
+            if row.consent.revoked_at:
+                deny_token(self.denials, row)
         self._sweep.now_and_then(self.now)
 
     def create_oauth2_request(self, request: Any) -> OAuth2Request:
@@ -174,6 +187,12 @@ def log_refusal(reason: str, request: Any = None) -> None:
     client_id = ascii(client.client_id) if client is not None else "-"
     endpoint = flask_request.endpoint
     log.info("refused: %s, client %s, %s endpoint", reason, client_id, endpoint)
+
+
+def _token_id(access_token: str) -> str | None:
+    jws = parse_compact_jws(access_token, max_length=len(access_token))
+    token_id: str | None = jws.payload.get("jti")
+    return token_id
 
 
 class _Query(FlaskOAuth2Payload):

@@ -19,6 +19,8 @@ class Token(Base, TokenMixin, OAuth2DPoPTokenMixin):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     access_token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    #: ``jti`` of the access token.
+    token_id: Mapped[str | None] = mapped_column(String(256))
     refresh_token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id"))
     client: Mapped[Client] = relationship(lazy="joined")

@@ -149,6 +149,14 @@ class SQLDenials:
             return
         count = select(func.count(), func.max(table.c.sequence)).where(*ours)
         held, newest = connection.execute(count).one()
+        same = table.c.token_id == denial.token_id
+        if denial.r is not None:
+            same = table.c.r == denial.r
+        known = select(table.c.sequence).where(
+            *ours, same, table.c.expires_at >= denial.expires_at
+        )
+        if connection.execute(known).first() is not None:
+            return
         # What has ended stays in the keyring until there is a change to number: this.
         past = table.c.expires_at <= now
         held -= connection.execute(delete(table).where(*ours, past)).rowcount

@@ -183,6 +183,16 @@ def test_what_has_ended_is_forgotten_with_the_next_change(
     assert denials.read(AUDIENCE)[1] > number
 
 
+def test_a_denial_that_is_repeated_changes_nothing(
+    denials: SQLDenials, clock: Clock
+) -> None:
+    r = os.urandom(32)
+    for _ in range(2):
+        denials.deny(AUDIENCE, token_id="t1", expires_at=clock.now + 10)
+        denials.deny(AUDIENCE, r=r, expires_at=clock.now + 10)
+    assert denied(denials) == ["t1", r]
+
+
 def test_a_token_that_has_ended_needs_no_denial(
     denials: SQLDenials, clock: Clock
 ) -> None:
