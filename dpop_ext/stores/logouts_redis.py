@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
-from dpop_ext.errors import StoreError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.logouts import logout_name
-from dpop_ext.stores.redis import RedisClient, connect
+from dpop_ext.stores.redis import RedisClient, RedisStore, connect
 
 
-class RedisLogoutStore:
+class RedisLogoutStore(RedisStore):
     """Remember log-outs in Redis 7 or Valkey.
 
     A :class:`dpop_ext.stores.base.LogoutStore`. Of two log-outs at the same moment the
@@ -35,9 +32,8 @@ class RedisLogoutStore:
         prefix: bytes = b"logout:",
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        self._client = client
+        super().__init__(client, circuit=circuit)
         self._prefix = prefix
-        self._circuit = circuit or CircuitBreaker()
 
     @classmethod
     def from_url(
@@ -80,17 +76,3 @@ class RedisLogoutStore:
         with self._sending() as send:
             held = send("GET", self._prefix + logout_name(issuer, jkt))
         return None if held is None else int(held)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-    @contextmanager
-    def _sending(self) -> Iterator[Any]:
-        try:
-            with self._circuit:
-                yield self._client.execute_command
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error

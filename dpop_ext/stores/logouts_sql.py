@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dpop_ext.errors import StoreError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.logouts import logout_name
-from dpop_ext.stores.sql_engine import check_database, connect, create_schema
+from dpop_ext.stores.sql_engine import SQLStore, connect
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData, Table
+    from sqlalchemy import Engine, MetaData, Table
 
 #: Name of the table of log-outs.
 TABLE: Final = "dpop_logout"
@@ -44,7 +41,7 @@ def define_logout_table(metadata: MetaData, *, name: str = TABLE) -> Table:
     )
 
 
-class SQLLogoutStore:
+class SQLLogoutStore(SQLStore):
     """Remember log-outs in a database that many processes share.
 
     A :class:`dpop_ext.stores.base.LogoutStore`. Make one in each process, after it was
@@ -64,10 +61,8 @@ class SQLLogoutStore:
         table: str = TABLE,
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        check_database(engine.url)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements = _Statements(engine.dialect.name, table)
-        self._circuit = circuit or CircuitBreaker()
+        super().__init__(engine, schema=self._statements.schema, circuit=circuit)
 
     @classmethod
     def from_url(
@@ -83,13 +78,6 @@ class SQLLogoutStore:
         :param timeout: seconds.
         """
         return cls(connect(url, timeout=timeout), table=table, circuit=circuit)
-
-    def create_schema(self) -> None:
-        """Create the table, if it is not there; many processes may do so at once.
-
-        :raises StoreError: the database does not let us.
-        """
-        create_schema(self._engine, self._statements.schema)
 
     def put(
         self, issuer: str, jkt: str, *, not_before: int, expires_at: int, now: int
@@ -116,20 +104,6 @@ class SQLLogoutStore:
         with self._connection() as connection:
             found = connection.execute(self._statements.find, parameters).scalar()
         return None if found is None else int(found)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        try:
-            with self._circuit, self._engine.connect() as connection:
-                yield connection
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
 
 
 class _Statements:

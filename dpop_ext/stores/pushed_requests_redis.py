@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
-from dpop_ext.errors import StoreError, TooManyRequestsError
+from dpop_ext.errors import TooManyRequestsError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.pushed_requests import (
     MAX_PER_CLIENT,
@@ -15,11 +13,10 @@ from dpop_ext.stores.pushed_requests import (
     dump_request,
     parse_request,
 )
-from dpop_ext.stores.redis import RedisClient, connect
-from dpop_ext.telemetry import timing_store
+from dpop_ext.stores.redis import RedisClient, RedisStore, connect
 
 
-class RedisPushedRequestStore:
+class RedisPushedRequestStore(RedisStore):
     """Keep pushed requests in Redis 7 or Valkey.
 
     A :class:`dpop_ext.stores.pushed_requests.PushedRequestStore`. Each request is one
@@ -44,10 +41,9 @@ class RedisPushedRequestStore:
     ) -> None:
         if max_per_client < 1:
             raise ValueError("max_per_client must be positive")
-        self._client = client
+        super().__init__(client, circuit=circuit)
         self._prefix = prefix
         self._max_per_client = max_per_client
-        self._circuit = circuit or CircuitBreaker()
 
     @classmethod
     def from_url(
@@ -118,22 +114,8 @@ class RedisPushedRequestStore:
             send("ZREM", self._client_key(parse_request(text).client_id), member)
         return True
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
     def _client_key(self, client_id: str) -> bytes:
         return self._prefix + b"client:" + _hash(client_id)
-
-    @contextmanager
-    def _sending(self) -> Iterator[Any]:
-        try:
-            with self._circuit, timing_store("redis"):
-                yield self._client.execute_command
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
 
 
 def _hash(text: str) -> bytes:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dpop_ext.errors import StoreError, TooManyRequestsError
+from dpop_ext.errors import TooManyRequestsError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.pushed_requests import (
     MAX_PER_CLIENT,
@@ -15,11 +13,10 @@ from dpop_ext.stores.pushed_requests import (
     dump_request,
     parse_request,
 )
-from dpop_ext.stores.sql_engine import check_database, connect, create_schema
-from dpop_ext.telemetry import timing_store
+from dpop_ext.stores.sql_engine import SQLStore, connect
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData, Table
+    from sqlalchemy import Engine, MetaData, Table
 
 #: Name of the table of pushed requests.
 TABLE: Final = "dpop_pushed_request"
@@ -55,7 +52,7 @@ def define_pushed_request_table(metadata: MetaData, *, name: str = TABLE) -> Tab
     )
 
 
-class SQLPushedRequestStore:
+class SQLPushedRequestStore(SQLStore):
     """Keep pushed requests in a database that many processes share.
 
     A :class:`dpop_ext.stores.pushed_requests.PushedRequestStore`. Each statement is a
@@ -80,11 +77,9 @@ class SQLPushedRequestStore:
     ) -> None:
         if max_per_client < 1:
             raise ValueError("max_per_client must be positive")
-        check_database(engine.url)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements = _Statements(table)
         self._max_per_client = max_per_client
-        self._circuit = circuit or CircuitBreaker()
+        super().__init__(engine, schema=self._statements.schema, circuit=circuit)
 
     @classmethod
     def from_url(
@@ -106,13 +101,6 @@ class SQLPushedRequestStore:
             max_per_client=max_per_client,
             circuit=circuit,
         )
-
-    def create_schema(self) -> None:
-        """Create the table, if it is not there; many processes may do so at once.
-
-        :raises StoreError: the database does not let us.
-        """
-        create_schema(self._engine, self._statements.schema)
 
     def save(self, reference: str, pushed: PushedRequest, *, now: int) -> None:
         """Store *pushed*, and delete some that have expired.
@@ -152,24 +140,6 @@ class SQLPushedRequestStore:
         row = {"reference": _hash(reference)}
         with self._connection() as connection:
             return connection.execute(self._statements.delete, row).rowcount == 1
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        try:
-            with (
-                self._circuit,
-                timing_store("sql"),
-                self._engine.connect() as connection,
-            ):
-                yield connection
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
 
 
 class _Statements:

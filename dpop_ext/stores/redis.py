@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from dpop_ext.errors import StoreError
@@ -56,6 +58,33 @@ def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
         socket_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
     )
+
+
+class RedisStore:
+    """What the stores that send several commands have in common.
+
+    :param client: a ``redis.Redis`` or ``redis.RedisCluster``, with time-outs.
+    :param circuit: when to stop asking a Redis that is down; None is the default one.
+    """
+
+    def __init__(self, client: RedisClient, *, circuit: CircuitBreaker | None) -> None:
+        self._client = client
+        self._circuit = circuit or CircuitBreaker()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    @contextmanager
+    def _sending(self) -> Iterator[Callable[..., Any]]:
+        """Lend what sends a command; all that goes wrong is a :class:`StoreError`."""
+        try:
+            with self._circuit, timing_store("redis"):
+                yield self._client.execute_command
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
 
 
 class _Store(Generic[Client]):

@@ -3,17 +3,68 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dpop_ext.errors import StoreError
+from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.telemetry import timing_store
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine, Executable
+    from sqlalchemy import URL, Connection, Engine, Executable
 
 #: How often it is tried to create the tables, and the seconds in between.
 ATTEMPTS = 50
 PAUSE = 0.02
+
+
+class SQLStore:
+    """What stores in a database have in common: each statement is a transaction.
+
+    :param engine: for SQLite in a file or PostgreSQL.
+    :param schema: statements that create what is missing.
+    :param circuit: when to stop asking a database that is down; None is the default.
+    :raises ValueError: another database, or SQLite in memory, which is not shared.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        schema: Sequence[Executable],
+        circuit: CircuitBreaker | None,
+    ) -> None:
+        check_database(engine.url)
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._schema = schema
+        self._circuit = circuit or CircuitBreaker()
+
+    def create_schema(self) -> None:
+        """Create the table, if it is not there; many processes may do so at once.
+
+        :raises StoreError: the database does not let us.
+        """
+        create_schema(self._engine, self._schema)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """Lend a connection; whatever goes wrong is a :class:`StoreError`."""
+        try:
+            with (
+                self._circuit,
+                timing_store("sql"),
+                self._engine.connect() as connection,
+            ):
+                yield connection
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError from error
 
 
 def create_schema(engine: Engine, statements: Sequence[Executable]) -> None:

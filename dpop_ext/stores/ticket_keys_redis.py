@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
-from dpop_ext.errors import StoreError
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.redis import RedisClient, connect
+from dpop_ext.stores.redis import RedisClient, RedisStore, connect
 from dpop_ext.symmetric.sealed_ticket_key import (
     open_ticket_key,
     seal_ticket_key,
@@ -22,7 +19,7 @@ from dpop_ext.symmetric.ticket_keys import TicketKey, period_of
 _HOURS_BACK = 2
 
 
-class RedisTicketKeyTable:
+class RedisTicketKeyTable(RedisStore):
     """Keep the ticket keys of one resource server in Redis 7 or Valkey, encrypted.
 
     For :class:`dpop_ext.stores.ticket_keys.RotatingTicketKeys`. Redis drops a key by
@@ -50,13 +47,12 @@ class RedisTicketKeyTable:
         prefix: bytes = b"ticket_key:",
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        self._client = client
+        super().__init__(client, circuit=circuit)
         self._audience = audience
         self._row_key = ticket_row_key(row_key, audience=audience)
         name = hashlib.sha256(audience.encode()).hexdigest()
         # The braces say what decides about the slot in a Cluster.
         self._prefix = prefix + b"{" + name.encode("ascii") + b"}:"
-        self._circuit = circuit or CircuitBreaker()
 
     @classmethod
     def from_url(
@@ -111,19 +107,5 @@ class RedisTicketKeyTable:
     def erase(self, *, now: int) -> None:
         """Do nothing: Redis has been told when to drop each key."""
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
     def _name(self, period: int) -> bytes:
         return self._prefix + str(period).encode("ascii")
-
-    @contextmanager
-    def _sending(self) -> Iterator[Any]:
-        try:
-            with self._circuit:
-                yield self._client.execute_command
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error

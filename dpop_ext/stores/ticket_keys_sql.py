@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dpop_ext.errors import StoreError
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.sql_engine import check_database, connect, create_schema
+from dpop_ext.stores.sql_engine import SQLStore, connect
 from dpop_ext.symmetric.sealed_ticket_key import (
     open_ticket_key,
     seal_ticket_key,
@@ -18,7 +15,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket_keys import TicketKey, period_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData, Table
+    from sqlalchemy import Engine, MetaData, Table
 
 #: Name of the table of ticket keys.
 TABLE: Final = "dpop_ticket_key"
@@ -49,7 +46,7 @@ def define_ticket_key_table(metadata: MetaData, *, name: str = TABLE) -> Table:
     )
 
 
-class SQLTicketKeyTable:
+class SQLTicketKeyTable(SQLStore):
     """Keep the ticket keys of one resource server in a database, encrypted.
 
     For :class:`dpop_ext.stores.ticket_keys.RotatingTicketKeys`. Each statement is a
@@ -78,12 +75,10 @@ class SQLTicketKeyTable:
         table: str = TABLE,
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        check_database(engine.url)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._audience = audience
         self._row_key = ticket_row_key(row_key, audience=audience)
         self._statements = _Statements(engine.dialect.name, table)
-        self._circuit = circuit or CircuitBreaker()
+        super().__init__(engine, schema=self._statements.schema, circuit=circuit)
 
     @classmethod
     def from_url(
@@ -107,13 +102,6 @@ class SQLTicketKeyTable:
             table=table,
             circuit=circuit,
         )
-
-    def create_schema(self) -> None:
-        """Create the table, if it is not there; many processes may do so at once.
-
-        :raises StoreError: the database does not let us.
-        """
-        create_schema(self._engine, self._statements.schema)
 
     def add(self, key: TicketKey, *, now: int) -> None:
         """Keep *key*, unless there is one for the same hour.
@@ -155,20 +143,6 @@ class SQLTicketKeyTable:
         parameters = {"audience": self._audience, "now": now}
         with self._connection() as connection:
             connection.execute(self._statements.delete, parameters)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        try:
-            with self._circuit, self._engine.connect() as connection:
-                yield connection
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
 
 
 class _Statements:
