@@ -30,6 +30,26 @@ def deny_token(denials: SQLDenials | None, token: Token) -> None:
     )
 
 
+def record_exchange(
+    denials: SQLDenials | None, token: Token, *, subject: Token | None
+) -> None:
+    """Remember what a token was exchanged from, so that both are denied together.
+
+    :param subject: None for a token that was issued for something else.
+    :raises StoreError: as :func:`deny_token`.
+    """
+    if denials is None or subject is None or subject.token_id is None:
+        return
+    if token.token_id is None or token.audience is None:
+        return
+    denials.record_exchange(
+        subject_id=subject.token_id,
+        token_id=token.token_id,
+        audience=token.audience,
+        expires_at=token.access_token_expires_at + MARGIN,
+    )
+
+
 def deny_family(
     denials: SQLDenials | None,
     session: AnySession,

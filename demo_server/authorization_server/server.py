@@ -26,7 +26,7 @@ from joserfc.jwk import Key
 from sqlalchemy import select
 
 from demo_server import demo_data
-from demo_server.authorization_server.denials import deny_token
+from demo_server.authorization_server.denials import deny_token, record_exchange
 from demo_server.authorization_server.sweep import Sweep
 from demo_server.database import Database
 from demo_server.decryption_keys import KEY_FILE, open_keys
@@ -153,11 +153,12 @@ class Server(AuthorizationServer):
         )
         self.database.session.add(row)
         self.database.session.commit()
-        if row.consent is not None:
-            # A second use of what it was issued for may have been noticed meanwhile.
-            self.database.session.refresh(row.consent)
-            if row.consent.revoked_at:
-                deny_token(self.denials, row)
+        record_exchange(self.denials, row, subject=exchanged)
+        # What it was issued for may have been revoked meanwhile.
+        for known in filter(None, (row.consent, exchanged)):
+            self.database.session.refresh(known)
+        if not row.is_access_token_good(self.now):
+            deny_token(self.denials, row)
         self._sweep.now_and_then(self.now)
 
     def create_oauth2_request(self, request: Any) -> OAuth2Request:

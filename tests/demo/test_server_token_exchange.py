@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 
 from demo_server import demo_data
 from demo_server.client_file import TOKEN_EXCHANGE
+from demo_server.resource_server.keyring import POLL_INTERVAL
 from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
@@ -130,6 +131,23 @@ def test_what_was_exchanged_ends_with_the_token(
     assert is_active(parties, answer["access_token"])
     revoke(parties, token)
     assert not is_active(parties, answer["access_token"])
+
+
+@pytest.mark.requirement("R2012", "R2013")
+def test_a_resource_server_that_asks_nobody_learns_of_it_too(
+    parties: Parties, other_ec_key: ECKey
+) -> None:
+    token = user_token(parties)["access_token"]
+    _, answer = exchange(parties, token, other_ec_key)
+    tokens = {token: parties.key, answer["access_token"]: other_ec_key}
+    for text, key in tokens.items():
+        served = parties.api("GET", "/api/accounts", text, key=key)
+        assert served.status_code == 200, served.text
+    revoke(parties, token)
+    parties.clock.advance(POLL_INTERVAL * 1.1)
+    for text, key in tokens.items():
+        served = parties.api("GET", "/api/accounts", text, key=key)
+        assert served.status_code == 401, served.text
 
 
 @pytest.mark.requirement("R2013")
