@@ -61,7 +61,7 @@ PARTS = {
         third_party=JOSE
         | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"}
         | {"anyio", "httpx", "httpx2"}
-        | {"django", "fastapi", "starlette"},
+        | {"asgiref", "django", "fastapi", "starlette"},
     ),
     "migrations": Part(level=5, third_party=frozenset({"alembic", "sqlalchemy"})),
     # Each module is loaded with its command; `test_group` looks at what that costs.

@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "": (),
     "cli": ("dpop_ext.cli.group",),
     "demo": (FLASK, REQUESTS, SQL, "gunicorn"),
-    "django": ("django",),
+    "django": ("dpop_ext.integrations.django_oauth2",),
     "docs": ("sphinx",),
     "fastapi": ("dpop_ext.integrations.fastapi_security",),
     "flask": (FLASK,),

@@ -22,14 +22,19 @@ def under_wsgi(app: Any) -> Callable[..., Any]:
 async def _serve(app: Any, environ: dict[str, Any], start_response: Any) -> list[bytes]:
     left = int(environ.get("CONTENT_LENGTH") or 0)
     pieces: list[bytes] = []
+    complete = False
 
     async def receive() -> dict[str, Any]:
-        nonlocal left
+        nonlocal left, complete
+        if complete:
+            # The client says nothing more, and does not go away.
+            await asyncio.Event().wait()
         piece = environ["wsgi.input"].read(min(left, PIECE)) if left else b""
         left -= len(piece)
         if left and not piece:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": piece, "more_body": left > 0}
+        complete = left <= 0
+        return {"type": "http.request", "body": piece, "more_body": not complete}
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from authlib.integrations.flask_oauth2 import current_token
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError
+from django.http import JsonResponse
 from fastapi import FastAPI, Security
 from fastapi.responses import JSONResponse
 from flask import Flask, jsonify
@@ -22,6 +23,7 @@ from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.proof import make_proof
 from dpop_ext.integrations import asgi, asgi_types
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.fastapi_security import DPoPSecurity
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
@@ -42,6 +44,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
+from tests.resource_server.django_project import django_application
 from tests.resource_server.under_wsgi import under_wsgi
 
 ISSUER = "https://as.example.com"
@@ -50,7 +53,7 @@ CLIENT = "client-1"
 R = bytes(range(100, 132))
 VERSION = 7
 #: What :meth:`World.app` makes: the same decision, in each framework.
-ADAPTERS = ("flask", "wsgi", "asgi", "fastapi")
+ADAPTERS = ("flask", "wsgi", "asgi", "fastapi", "django")
 #: The key of symmetric proofs with tokens that bring it along.
 ENCAPSULATED = SecretBytes(bytes(range(60, 92)))
 
@@ -138,6 +141,10 @@ class Body:
         size = len(self._content) if size < 0 else size
         piece, self._content = self._content[:size], self._content[size:]
         return piece
+
+    def readline(self, size: int = -1) -> bytes:
+        line = self._content.partition(b"\n")[0] + b"\n"
+        return self.read(len(line) if size < 0 else min(size, len(line)))
 
 
 class Rows(BearerTokenValidator):
@@ -453,6 +460,29 @@ class World:
 
         return app
 
+    def django_app(self) -> Any:
+        """Return a Django application with one protected view for everything."""
+        protector = DPoPProtector(
+            verifier=self.verifier,
+            find_token=self.validator,
+            public_url=self.public_url,
+            realm=self.realm,
+            resource_metadata=self.resource_metadata,
+            accept_bearer=self.accept_bearer,
+            client_certificate=self.client_certificate,
+        )
+
+        @protector(self.scope, route=self.route)
+        def view(request: Any) -> Any:
+            self.served += 1
+            proof, token = request.dpop.proof, request.dpop.token
+            return JsonResponse(
+                {"kind": proof and proof.kind, "client": token.client_id},
+                headers=dict(self.answer_headers),
+            )
+
+        return SignedAnswers(django_application(view))
+
     def app(self, adapter: str) -> Any:
         """Return a WSGI application, around whatever *adapter* protects."""
         match adapter:
@@ -462,6 +492,8 @@ class World:
                 return self.wsgi_app()
             case "asgi":
                 return under_wsgi(self.asgi_app())
+            case "django":
+                return self.django_app()
             case _:
                 return under_wsgi(self.fastapi_app())
 

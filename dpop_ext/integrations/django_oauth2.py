@@ -1,0 +1,266 @@
+"""DPoP for Django: a middleware, and a decorator for views (:rfc:`9449#section-7`).
+
+Importing it needs the extra ``django``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
+from dpop_ext.integrations import asgi
+from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.wsgi import MAX_FORM, resource_request
+from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.integrations.wsgi_fields import Headers, with_nonce, with_ticket
+from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.verifier import ProofVerifier
+
+__all__ = ["DPoPProtector"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class DPoPProtector:
+    """Protect views, or all of them, by a DPoP proof.
+
+    ::
+
+        protector = DPoPProtector(verifier=verifier, find_token=validator,
+                                  public_url="https://api.example")
+
+        @protector("accounts")
+        def accounts(request):
+            return JsonResponse({"client": request.dpop.token.client_id})
+
+    For every view, let the settings name a function that makes the middleware::
+
+        MIDDLEWARE = ["myproject.dpop.require_dpop", ...]
+
+        def require_dpop(get_response):
+            return protector.middleware(get_response)
+
+    A view finds the :class:`~dpop_ext.resource_server.gate.VerifiedRequest` in
+    ``request.dpop``. Views may be coroutines. Under WSGI, response proofs are made by
+    :class:`~dpop_ext.integrations.wsgi_answers.SignedAnswers` around the application.
+
+    :param verifier: shared by all requests.
+    :param client_certificate: where tokens that are bound to a certificate find it
+        (:rfc:`8705`), in ``request.META``; None refuses such tokens.
+
+    The other arguments are those of :class:`Gate`.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: ProofVerifier,
+        find_token: FindToken,
+        public_url: str | None = None,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        accept_bearer: bool = False,
+        client_certificate: ClientCertificate | None = None,
+    ) -> None:
+        self._client_certificate = client_certificate
+        self._gate = Gate(
+            verifier,
+            find_token,
+            public_url=public_url,
+            realm=realm,
+            resource_metadata=resource_metadata,
+            accept_bearer=accept_bearer,
+        )
+
+    def __call__(
+        self, *scopes: str, route: RoutePolicy = ANY_PROOF
+    ) -> Callable[[View], View]:
+        """Return a decorator for views.
+
+        :param scopes: alternatives, of which one is enough; each is one or more scope
+            values, separated by spaces.
+        :param route: what a view demands beyond a good proof.
+        """
+
+        def decorate(view: View) -> View:
+            protected = self._around(view, scopes, route)
+            # Proofs take the place of the token against forgery across sites: a
+            # browser does not add them by itself.
+            protected.csrf_exempt = True  # type: ignore[attr-defined]
+            return wraps(view)(protected)  # type: ignore[return-value]
+
+        return decorate
+
+    def middleware(
+        self,
+        get_response: Callable[..., Any],
+        *scopes: str,
+        route: RoutePolicy = ANY_PROOF,
+    ) -> Callable[..., Any]:
+        """Return a middleware that protects every view.
+
+        :param get_response: of Django.
+        """
+        protected = self._around(get_response, scopes, route)
+        if iscoroutinefunction(protected):
+            markcoroutinefunction(protected)
+        return protected
+
+    middleware.sync_capable = True  # type: ignore[attr-defined]
+    middleware.async_capable = True  # type: ignore[attr-defined]
+
+    def _around(
+        self, view: Callable[..., Any], scopes: tuple[str, ...], route: RoutePolicy
+    ) -> Callable[..., Any]:
+        if asyncio.iscoroutinefunction(view) or iscoroutinefunction(view):
+
+            async def protected_async(request: Any, *args: Any, **kwargs: Any) -> Any:
+                # A decision may wait for a store or an issuer.
+                admit = sync_to_async(self._admit, thread_sensitive=False)
+                refused = await admit(request, scopes, route)
+                if refused is not None:
+                    return refused
+                response = await view(request, *args, **kwargs)
+                finish = sync_to_async(self._finish, thread_sensitive=False)
+                return await finish(request, response)
+
+            return protected_async
+
+        def protected(request: Any, *args: Any, **kwargs: Any) -> Any:
+            refused = self._admit(request, scopes, route)
+            if refused is not None:
+                return refused
+            return self._finish(request, view(request, *args, **kwargs))
+
+        return protected
+
+    def _admit(
+        self, request: Any, scopes: tuple[str, ...], route: RoutePolicy
+    ) -> HttpResponse | None:
+        """Decide about a request; return the answer to one that is refused."""
+        try:
+            request.dpop = self._gate.check(
+                _resource_request(request, self._client_certificate),
+                scopes=scopes,
+                route=route,
+            )
+        except AccessRefusedError as error:
+            return self._refuse(request, error.refusal)
+        return None
+
+    def _refuse(self, request: HttpRequest, refusal: Refusal) -> HttpResponse:
+        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
+        response = HttpResponse(body, status=refusal.status)
+        _set(response, self._gate.challenges.headers(refusal))
+        return _exposed(request, response)
+
+    def _finish(self, request: Any, response: HttpResponseBase) -> HttpResponseBase:
+        """Put on an answer what the client is to learn from it."""
+        verified: VerifiedRequest = request.dpop
+        headers = list(response.items())
+        if verified.proof is not None and verified.proof.next_nonce is not None:
+            headers = with_nonce(headers, verified.proof.next_nonce)
+        if verified.ticket is not None:
+            headers = with_ticket(headers, verified.ticket, status=response.status_code)
+        _set(response, headers)
+        return _exposed(request, response)
+
+
+def _set(response: Any, headers: Headers) -> None:
+    """Set fields, of which Django keeps one value each: several are joined."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    for name, value in joined.items():
+        response[name] = value
+    if not response.streaming:
+        # Whoever signs the answer has to know when it is complete.
+        response["Content-Length"] = str(len(response.content))
+
+
+def _exposed(request: HttpRequest, response: Any) -> Any:
+    if "Origin" in request.headers:
+        for name, value in with_exposed(list(response.items())):
+            response[name] = value
+    return response
+
+
+def _resource_request(
+    request: Any, client_certificate: ClientCertificate | None
+) -> ResourceRequest:
+    """Return what the decision needs of a request, under WSGI or ASGI."""
+    read = partial(_read_content, request)
+    in_form = _has_token_in_form(request)
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        return resource_request(
+            _environ(request),
+            token_in_form=in_form,
+            client_certificate=client_certificate,
+            content=read,
+        )
+    certificate = client_certificate(request.META) if client_certificate else None
+    scope.setdefault("dpop_ext.spent", set())
+    # The request factory of Django has text there, where servers have bytes.
+    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    scope = {**scope, "query_string": query}
+    return asgi.resource_request(
+        scope, token_in_form=in_form, certificate=certificate, read_content=read
+    )
+
+
+def _environ(request: Any) -> dict[str, Any]:
+    """Return the environ, in which Django has decoded the path."""
+    environ: dict[str, Any] = request.META
+    environ.setdefault("dpop_ext.spent", set())
+    if "RAW_URI" in environ or "REQUEST_URI" in environ:
+        return environ
+    path = request.path.encode("utf-8", "surrogateescape").decode("latin-1")
+    return {**environ, "SCRIPT_NAME": "", "PATH_INFO": path}
+
+
+def _has_token_in_form(request: HttpRequest) -> bool:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if request.content_type != "application/x-www-form-urlencoded":
+        return False
+    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
+        return False
+    if not 0 < int(length) <= MAX_FORM:
+        return False
+    return names_access_token(request.body.decode("latin-1"))
+
+
+def _read_content(request: HttpRequest, limit: int) -> bytes:
+    """Return the content, which Django keeps for the view.
+
+    :raises ContentTooLargeError: it has more than *limit* bytes, or more than
+        ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
+    :raises MalformedRequestError: a middleware has taken it apart.
+    """
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and (len(length) > len(str(limit)) or int(length) > limit):
+        raise ContentTooLargeError
+    try:
+        content: bytes = request.body
+    except RequestDataTooBig as error:
+        raise ContentTooLargeError from error
+    except Exception as error:
+        raise MalformedRequestError("The content cannot be read.") from error
+    if len(content) > limit:
+        raise ContentTooLargeError
+    if len(content) < int(length if length.isdecimal() else "0"):
+        raise MalformedRequestError("The content is incomplete.")
+    return content
