@@ -31,18 +31,24 @@ class Timing:
         return (self.quartiles[1] - self.quartiles[0]) / self.median
 
 
-def measure(operations: Mapping[str, Callable[[], object]]) -> dict[str, Timing]:
+def measure(
+    operations: Mapping[str, Callable[[], object]],
+    *,
+    timer: Callable[[], float] = time.thread_time,
+) -> dict[str, Timing]:
     """Time each operation, in turns, so that a noisy moment hits all of them.
 
     :param operations: callables without side effects that matter, by name.
+    :param timer: in seconds. The time of the processor is not troubled by whatever
+        else runs on the machine; an operation that waits for something needs another.
     """
-    repeats = {name: _calibrate(call) for name, call in operations.items()}
+    repeats = {name: _calibrate(call, timer) for name, call in operations.items()}
     samples: dict[str, list[float]] = {name: [] for name in operations}
     gc.disable()
     try:
         for number in range(ROUNDS):
             for name, call in operations.items():
-                samples[name].append(_time(call, repeats[name]))
+                samples[name].append(_time(call, repeats[name], timer))
             if number % COLLECT == 0:
                 gc.collect()
     finally:
@@ -55,13 +61,15 @@ def _timing(times: list[float]) -> Timing:
     return Timing(median=median, quartiles=(low, high))
 
 
-def _calibrate(call: Callable[[], object]) -> int:
+def _calibrate(call: Callable[[], object], timer: Callable[[], float]) -> int:
     call()
-    return max(1, int(ROUND_SECONDS * 1e6 / max(_time(call, 20), 0.1)))
+    return max(1, int(ROUND_SECONDS * 1e6 / max(_time(call, 20, timer), 0.1)))
 
 
-def _time(call: Callable[[], object], repeats: int) -> float:
-    start = time.perf_counter()
+def _time(
+    call: Callable[[], object], repeats: int, timer: Callable[[], float]
+) -> float:
+    start = timer()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats * 1e6
+    return (timer() - start) / repeats * 1e6
