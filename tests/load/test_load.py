@@ -15,7 +15,7 @@ from tests.load.traffic import KINDS, Traffic
 PROOFS = 3_000
 COPIES = 3
 #: Seconds that this may take at most.
-LIMIT = 120
+LIMIT = 300
 #: Kilobytes by which a worker process may grow while these proofs are remembered.
 MAX_GROWTH = 65_536
 
