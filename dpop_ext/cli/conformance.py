@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 import click
 import requests
 
-from dpop_ext.cli.conformance_checks import issuance, metadata, proofs, refusals
+from dpop_ext.cli.conformance_checks import (
+    answers,
+    issuance,
+    metadata,
+    proofs,
+    refusals,
+    tickets,
+)
 from dpop_ext.cli.conformance_checks.issuance import Issued
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.prover import Prover
@@ -128,7 +135,12 @@ def try_pair(pair: Pair) -> Iterator[Trial]:
         prover = Prover(pair=pair, issued=issued)
         proof = prover.proof(None, url=pair.token_endpoint, method="POST")
         yield refusals.check_symmetric_proof(pair, proof)
-        yield from proofs.check_proofs(pair, issued)
+        if not (yield from proofs.check_proofs(pair, issued)):
+            continue
+        yield from answers.check_digests(prover)
+        yield from answers.check_answers(prover)
+        yield answers.check_step_up(prover)
+        yield from tickets.check_tickets(prover)
 
 
 def conforming_targets(trials: Sequence[Trial]) -> list[str]:

@@ -16,6 +16,7 @@ from flask import Flask
 from joserfc.jwk import ECKey
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse
+from werkzeug.test import run_wsgi_app
 
 from demo_server import demo_data
 from demo_server.supervisor import DemoServer
@@ -117,19 +118,18 @@ def test_the_demo_conforms(pair: Pair) -> None:
 
 def edit_answers(app: Flask, edit: Callable[[int, Fields, bytes], Any]) -> None:
     """Let *edit* change status, header fields and body of every answer."""
+    inner = app.wsgi_app
 
-    def edited(response: Any) -> Any:
-        if response.is_json:
-            status, fields, body = edit(
-                response.status_code, list(response.headers), response.get_data()
-            )
-            response.status_code = status
-            response.headers.clear()
-            response.headers.extend([f for f in fields if f[0] != "Content-Length"])
-            response.set_data(body)
-        return response
+    def edited(environ: Any, start_response: Any) -> list[bytes]:
+        body, status, headers = run_wsgi_app(inner, environ)
+        code, fields, content = int(status[:3]), list(headers), b"".join(body)
+        if "json" in headers.get("Content-Type", ""):
+            code, fields, content = edit(code, fields, content)
+        sent = [field for field in fields if field[0] != "Content-Length"]
+        start_response(f"{code} Edited", [*sent, ("Content-Length", f"{len(content)}")])
+        return [content]
 
-    app.after_request_funcs.setdefault(None, []).append(edited)
+    app.wsgi_app = edited  # type: ignore[method-assign]
 
 
 def edit_fields(app: Flask, edit: Callable[[Fields], Fields]) -> None:
@@ -138,7 +138,10 @@ def edit_fields(app: Flask, edit: Callable[[Fields], Fields]) -> None:
 
 def edit_body(app: Flask, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     def edited(status: int, fields: Fields, body: bytes) -> Any:
-        return status, fields, json.dumps(edit(json.loads(body))).encode()
+        before = json.loads(body)
+        after = edit(before)
+        # What is spelled in another way is another content.
+        return status, fields, body if after == before else json.dumps(after).encode()
 
     edit_answers(app, edited)
 
@@ -255,6 +258,60 @@ def test_a_fault_of_the_resource_metadata_is_reported(
     (failed,) = [trial for trial in trials if trial.status == "failed"]
     assert failed.party == "rs"
     assert set(failed.requirements) <= {"R1705", "R1707"}
+
+
+def without_field(*names: str) -> Callable[[Fields], Fields]:
+    return lambda fields: [field for field in fields if field[0] not in names]
+
+
+def with_another_type(fields: Fields) -> Fields:
+    renamed = {"Content-Type": "application/problem+json"}
+    return [(name, renamed.get(name, value)) for name, value in fields]
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (without_field("DPoP-Response"), {"a response proof"}),
+        (with_another_type, {"a response proof"}),
+        (without_field("DPoP-Ticket"), {"a ticket"}),
+        (without_field("Vary", "Cache-Control"), {"caching of a ticket"}),
+    ],
+)
+def test_what_a_proxy_does_to_answers_is_reported(
+    edit: Any, expected: set[str], pair: Pair, parties: Parties
+) -> None:
+    edit_fields(parties.rs_app, edit)
+    assert failures(list(try_pair(pair))) == expected
+
+
+def test_a_path_that_takes_macs_after_all_is_reported(
+    pair: Pair, parties: Parties
+) -> None:
+    paths = {"dpop_asymmetric_required_paths": ["/api/accounts"]}
+    edit_body(parties.rs_app, lambda body: body | paths if "resource" in body else body)
+    failed = failures(list(try_pair(pair)))
+    assert "a symmetric proof where none is taken" in failed
+
+
+def test_what_a_server_does_not_offer_is_not_tried(
+    pair: Pair, parties: Parties
+) -> None:
+    """And then nothing is claimed for it."""
+    missing = ("dpop_response_signing_supported", "dpop_asymmetric_required_paths")
+    plain = {"dpop_symmetric_modes_supported": ["derived"]}
+    drop = without(*missing)
+    edit_body(
+        parties.rs_app,
+        lambda body: drop(body) | plain if "resource" in body else body,
+    )
+    trials = list(try_pair(pair))
+    assert not failures(trials)
+    skipped = {trial.name for trial in trials if trial.status == "skipped"}
+    assert {"a ticket", "a response proof"} <= skipped
+    targets = conforming_targets(trials)
+    assert "RS" in targets
+    assert not {"TICKET", "RES_PROOF"} & set(targets)
 
 
 def test_a_repeated_r_is_reported(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

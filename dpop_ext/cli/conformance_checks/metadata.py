@@ -51,7 +51,7 @@ def check_issuer(pair: Pair) -> Iterator[Trial]:
 def check_resource(pair: Pair) -> Iterator[Trial]:
     """Read what the resource server says."""
     answer = pair.document(pair.resource, "oauth-protected-resource")
-    document = answer.body
+    document = pair.resource_metadata = answer.body
     yield judged(
         "resource metadata",
         "rs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -31,7 +31,10 @@ class Answer:
     error: str | None
     sym_error: str | None
     fields: Mapping[str, str]
-    #: The body, if it is a JSON object, else empty.
+    #: The header fields, one for each line.
+    lines: Sequence[tuple[str, str]]
+    content: bytes
+    #: The content, if it is a JSON object, else empty.
     body: Mapping[str, Any]
     challenge: Challenge | None
     nonce: str | None
@@ -40,6 +43,10 @@ class Answer:
     def is_good(self) -> bool:
         """Whether the request was served."""
         return 200 <= self.status < 300
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of a header field, one for each line."""
+        return [value for other, value in self.lines if other.lower() == name.lower()]
 
     def __str__(self) -> str:
         words = (str(self.status), self.error, self.sym_error)
@@ -64,6 +71,10 @@ class Pair:
     def __post_init__(self) -> None:
         self.key: ECKey = ECKey.generate_key("P-256")
         self.token_endpoint = ""
+        #: What the resource server says about itself.
+        self.resource_metadata: Mapping[str, Any] = {}
+        # Digests are over what is sent.
+        self.http.headers["Accept-Encoding"] = "identity"
         self._nonces: dict[str, str | None] = {}
 
     @property
@@ -113,20 +124,30 @@ class Pair:
 
         return self._with_nonce("as", send, once=proof is not None)
 
-    def ask(self, token: str, make: Callable[[str | None], str]) -> Answer:
+    def ask(
+        self,
+        token: str,
+        make: Callable[[str | None], str],
+        *,
+        method: str = "GET",
+        url: str | None = None,
+    ) -> Answer:
         """Ask the resource server, twice if it demands a nonce.
 
         :param make: makes the proof, with the nonce to put into it.
+        :param url: another one than what is served.
         """
 
         def send() -> Answer:
             proof = make(self._nonces.get("rs"))
             fields = {"Authorization": f"DPoP {token}", "DPoP": proof}
-            return self._send("GET", self.url, fields)
+            return self._send(method, url or self.url, fields)
 
         return self._with_nonce("rs", send)
 
-    def asymmetric_proof(self, token: str, nonce: str | None) -> str:
+    def asymmetric_proof(
+        self, token: str, nonce: str | None, claims: Mapping[str, Any] | None = None
+    ) -> str:
         """Return a good proof with the client's own key."""
         return make_proof(
             self.key,
@@ -136,6 +157,7 @@ class Pair:
             now=self.now,
             access_token=token,
             nonce=nonce,
+            claims=claims,
         )
 
     def _with_nonce(
@@ -194,6 +216,8 @@ def _read(response: requests.Response) -> Answer:
         error=error if isinstance(error, str) else None,
         sym_error=challenge.get("sym_error") if challenge else None,
         fields=response.headers,
+        lines=list(response.raw.headers.items()),
+        content=response.content,
         body=body,
         challenge=challenge,
         nonce=read_nonce(response.raw.headers.getlist("DPoP-Nonce")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -15,8 +15,11 @@ from dpop_ext.core.jose import b64url_decode, b64url_encode
 _PROOF: Final = "invalid_dpop_proof"
 
 
-def check_proofs(pair: Pair, issued: Issued) -> Iterator[Trial]:
-    """Send good proofs, and then every bad one."""
+def check_proofs(pair: Pair, issued: Issued) -> Generator[Trial, None, bool]:
+    """Send good proofs, and then every bad one.
+
+    :returns: whether the good ones are accepted at all.
+    """
     prover = Prover(pair=pair, issued=issued)
     token = issued.access_token
     answer = pair.ask(token, prover.proof)
@@ -30,7 +33,7 @@ def check_proofs(pair: Pair, issued: Issued) -> Iterator[Trial]:
         "and is the public URL of the resource server right?",
     )
     if not answer.is_good:
-        return
+        return False
     answer = pair.ask(token, lambda nonce: pair.asymmetric_proof(token, nonce))
     yield judged(
         "an asymmetric proof with the same token",
@@ -46,6 +49,7 @@ def check_proofs(pair: Pair, issued: Issued) -> Iterator[Trial]:
         yield _judge(case, answer)
     yield _check_challenge(pair, prover)
     yield from _check_tokens(prover)
+    return True
 
 
 def _check_replay(prover: Prover) -> Trial:
