@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -150,6 +151,7 @@ class ClientMetadataClaims(BaseClaims):
         "dpop_symmetric_alg_values",
         ENCAPSULATION_ALG,
         ENCAPSULATION_ENC,
+        "dpop_sym_conformance",
         "require_pushed_authorization_requests",
     )
 
@@ -160,6 +162,7 @@ class ClientMetadataClaims(BaseClaims):
         self.validate_dpop_symmetric_key()
         self.validate_dpop_symmetric_alg_values()
         self.validate_dpop_symmetric_encapsulation()
+        self.validate_dpop_sym_conformance()
         self.validate_require_pushed_authorization_requests()
 
     def validate_dpop_bound_access_tokens(self) -> None:
@@ -178,14 +181,11 @@ class ClientMetadataClaims(BaseClaims):
 
     def validate_dpop_symmetric_alg_values(self) -> None:
         """MAC algorithms for a client that does not name them in its requests."""
-        key = "dpop_symmetric_alg_values"
-        if key not in self:
-            return
-        values = self[key]
-        if not isinstance(values, list) or not values:
-            raise InvalidClaimError(key)
-        if not all(isinstance(v, str) and v in MAC_ALGORITHMS for v in values):
-            raise InvalidClaimError(key)
+        self._validate_names("dpop_symmetric_alg_values", MAC_ALGORITHMS)
+
+    def validate_dpop_sym_conformance(self) -> None:
+        """URIs of the profile's targets to which the client claims conformance."""
+        self._validate_names("dpop_sym_conformance", claims(TARGETS))
 
     def validate_dpop_symmetric_encapsulation(self) -> None:
         """JWE ``alg`` and ``enc`` of the keys that a resource server decrypts."""
@@ -195,6 +195,15 @@ class ClientMetadataClaims(BaseClaims):
         ):
             if key in self and self[key] not in known:
                 raise InvalidClaimError(key)
+
+    def _validate_names(self, key: str, known: Container[str]) -> None:
+        if key not in self:
+            return
+        values = self[key]
+        if not isinstance(values, list) or not values:
+            raise InvalidClaimError(key)
+        if not all(isinstance(v, str) and v in known for v in values):
+            raise InvalidClaimError(key)
 
     def _validate_boolean(self, key: str) -> None:
         # isinstance(1, bool) is False, and so is it for "true" and null.

@@ -190,6 +190,11 @@ def test_only_a_boolean_will_do(register: Any, value: Any) -> None:
             ["A256GCM", "A128GCM"],
             ["A256CBC-HS512", "", None, [], 5],
         ),
+        (
+            "dpop_sym_conformance",
+            [claims(["CLIENT"]), claims(["CLIENT", "SYM_PROOF"])],
+            ["", [], [5], ["https://example.com"], claims(["CLIENT"])[0]],
+        ),
     ],
 )
 def test_members_for_symmetric_keys_are_checked(
