@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpop_ext.core.confirmation import (
+    MAX_JWE,
     AccessToken,
     Confirmation,
     DerivedKeyReference,
@@ -58,6 +59,40 @@ def test_a_reference_to_a_derived_key(
             algorithm=algorithm, version=version, r=R, expires_at=expires_at
         ),
     )
+
+
+JWE = "e30.AA.AA.AA.AA"
+ODD_JWES: list[Any] = [
+    *(None, "", 5, [], {}, [JWE], "e30", "a.b.c.d", "a.b.c.d.e.f"),
+]
+
+
+@pytest.mark.requirement("R2261")
+def test_an_encrypted_key_in_place_of_a_reference() -> None:
+    found = parse_confirmation({"jkt": JKT, "jwe": JWE, "x5t#S256": JKT, "sym": False})
+    assert found == Confirmation(
+        jkt=JKT, dsk=None, jwe=JWE, certificate=JKT, allows_tickets=False
+    )
+    longest = "e30.AA.AA." + "A" * (MAX_JWE - 12) + ".A"
+    assert parse_confirmation({"jkt": JKT, "jwe": longest}).jwe == longest
+    # It is long, and of no use in a log.
+    assert JWE not in repr(found)
+
+
+@pytest.mark.requirement("R2261", "J-19")
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        {"jkt": JKT, "jwe": JWE, "dsk": DSK},
+        {"jwe": JWE},
+        {"x5t#S256": JKT, "jwe": JWE},
+        *({"jkt": JKT, "jwe": value} for value in ODD_JWES),
+        {"jkt": JKT, "jwe": "e30.AA.AA." + "A" * (MAX_JWE - 11) + ".A"},
+    ],
+)
+def test_an_encrypted_key_that_is_none_makes_the_token_unusable(cnf: object) -> None:
+    with pytest.raises(AccessTokenError):
+        parse_confirmation(cnf)
 
 
 @pytest.mark.requirement("B-1", "B-8", "J-19", "R2103")
