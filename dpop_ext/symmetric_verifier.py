@@ -13,6 +13,7 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,
+    ExpiredKeyError,
     StoreError,
     SymmetricKeyError,
     UnboundTokenError,
@@ -200,11 +201,14 @@ class SymmetricVerifier:
         :param now: seconds since the epoch.
         :raises AccessTokenError: *token* is not for this server.
         :raises ProofError: it has no key, or the MAC is not by it.
-        :raises SymmetricKeyError: the key is retired or not known.
+        :raises SymmetricKeyError: the key is retired, expired or not known.
         :raises StoreError: the keyring did not answer.
         """
         if token.issuer != self._issuer or token.audience != (self._audience,):
             raise AccessTokenError
+        dsk = token.confirmation.dsk if token.confirmation is not None else None
+        if dsk is not None and dsk.expires_at is not None and now >= dsk.expires_at:
+            raise ExpiredKeyError
         if proof is not None:
             derived = self._verify_mac(proof, token, access_token, now)
             return derived.mac_key.response_key()

@@ -276,6 +276,8 @@ class ProofVerifier:
             if verifier is None or token is None or opened.access_token is None:
                 raise MalformedProofError("Symmetric proofs are not accepted here.")
             jkt = verifier.verify(opened, proof, token, opened.access_token, now=now)
+            # Only now that it is known to be for this route: else this refusal, which
+            # makes the client send its request again, could be had on another.
             if asymmetric_only:
                 raise AsymmetricRequiredError
             key_kind = _key_kind(proof, token)
@@ -292,19 +294,13 @@ class ProofVerifier:
             self.check_denied(token)
             if token.confirmation is not None:
                 check_certificate(token.confirmation, certificate)
-        digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
-        issued_at, window = math.ceil(proof.iat), policy.window
-        return VerifiedProof(
-            jkt=jkt,
-            jti=proof.jti,
-            kind=opened.kind,
+        return _verified(
+            opened,
+            jkt,
             key_kind=key_kind,
-            claims=proof.claims,
             next_nonce=next_nonce,
-            replay_key=digest[:16],
-            replay_expires_at=max(now, issued_at) + window + 1,
-            spend_until=issued_at + window,
-            seal=SEAL,
+            window=policy.window,
+            now=now,
         )
 
     def response_key(
@@ -333,6 +329,24 @@ class ProofVerifier:
             return self._symmetric.response_key(None, token, text, now=now)
         except DPoPError:
             return None
+
+    def spend_refused(self, opened: OpenedProof, token: AccessToken) -> None:
+        """Use up a proof that :meth:`verify` refused for its nonce.
+
+        It may have been accepted while that was good. Whoever proves the refusal to the
+        client must know that it was not: the client sends the request once more.
+
+        :param opened: from :meth:`open`; there is a :meth:`response_key` for it.
+        :param token: the verified access token.
+        :raises DPoPError: as :meth:`spend`; or its time has run out, and with that the
+            memory of the store.
+        """
+        policy, now, proof = self.get_policy(token), self._now(), opened.proof
+        if token.confirmation is None or token.confirmation.jkt is None:
+            raise UnboundTokenError
+        policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
+        jkt = token.confirmation.jkt
+        self.spend(_verified(opened, jkt, window=policy.window, now=now))
 
     @property
     def can_sync(self) -> bool:
@@ -412,6 +426,32 @@ class ProofVerifier:
 
     def _now(self) -> int:
         return int(self.clock())
+
+
+def _verified(
+    opened: OpenedProof,
+    jkt: str,
+    *,
+    key_kind: KeyKind | None = None,
+    next_nonce: str | None = None,
+    window: int,
+    now: int,
+) -> VerifiedProof:
+    proof = opened.proof
+    digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
+    issued_at = math.ceil(proof.iat)
+    return VerifiedProof(
+        jkt=jkt,
+        jti=proof.jti,
+        kind=opened.kind,
+        key_kind=key_kind,
+        claims=proof.claims,
+        next_nonce=next_nonce,
+        replay_key=digest[:16],
+        replay_expires_at=max(now, issued_at) + window + 1,
+        spend_until=issued_at + window,
+        seal=SEAL,
+    )
 
 
 def _key_kind(proof: SymmetricProof, token: AccessToken) -> KeyKind:

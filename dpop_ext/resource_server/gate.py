@@ -15,15 +15,10 @@ from dpop_ext.resource_server.decision import (
     open_request,
     require_scope,
     spend_proof,
-    verify_request,
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
-from dpop_ext.resource_server.message import (
-    check_message,
-    concerns_message,
-    prepare_answer,
-)
+from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
@@ -123,14 +118,9 @@ class Gate:
                 verify_token=self._verify_token,
             )
             token = self._find(opened)
-            concerned = concerns_message(opened, route)
-            if concerned:
-                prepare_answer(opened, token, verifier=self._verifier, route=route)
-            verified = verify_request(
+            verified = verify_message(
                 opened, token, verifier=self._verifier, sync=self._sync, route=route
             )
-            if concerned:
-                check_message(opened, verified, route=route)
             require_scope(token, scopes, opened=opened, verified=verified)
             spend_proof(opened, verified, verifier=self._verifier)
         except AccessRefusedError as error:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.request_digest import check_digests, content_digest
 from dpop_ext.errors import (
     DigestMismatchError,
+    DPoPError,
     MalformedProofError,
     MalformedRequestError,
 )
 from dpop_ext.resource_server.answer import AnswerSigner
 from dpop_ext.resource_server.credentials import ResourceRequest
-from dpop_ext.resource_server.decision import OpenedRequest
+from dpop_ext.resource_server.decision import OpenedRequest, verify_request
+from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
@@ -25,18 +29,42 @@ from dpop_ext.verifier import ProofVerifier
 _CLAIMS = frozenset(("cd", "hq", ASKS))
 
 
-def concerns_message(opened: OpenedRequest, route: RoutePolicy) -> bool:
-    """Tell whether :func:`prepare_answer` and :func:`check_message` have work to do.
+def verify_message(
+    opened: OpenedRequest,
+    token: AccessToken,
+    *,
+    verifier: ProofVerifier,
+    sync: KeyringSync,
+    route: RoutePolicy,
+) -> VerifiedProof | None:
+    """Do :func:`.decision.verify_request`, and what else a proof and a route ask for.
 
-    Most proofs have none of these claims, and shall not pay for them.
+    :param token: verified.
+    :param sync: as for :func:`.decision.verify_request`.
+    :returns: None for an unbound token under Bearer.
     """
     proof = opened.proof
-    if route.needs_proof or proof is None:
-        return True
-    return not _CLAIMS.isdisjoint(proof.proof.claims)
+    if proof is None or route.needs_proof:
+        concerned = True
+    else:
+        # Most proofs have none of these claims, and shall not pay for them.
+        concerned = not _CLAIMS.isdisjoint(proof.proof.claims)
+    if concerned:
+        _prepare_answer(opened, token, verifier=verifier, route=route)
+    try:
+        verified = verify_request(
+            opened, token, verifier=verifier, sync=sync, route=route
+        )
+    except AccessRefusedError as error:
+        if concerned and error.refusal.error == "use_dpop_nonce":
+            _withhold_if_used(opened, token, verifier=verifier)
+        raise
+    if concerned:
+        _check_message(opened, verified, route=route)
+    return verified
 
 
-def prepare_answer(
+def _prepare_answer(
     opened: OpenedRequest,
     token: AccessToken,
     *,
@@ -67,7 +95,7 @@ def prepare_answer(
         )
 
 
-def check_message(
+def _check_message(
     opened: OpenedRequest, verified: VerifiedProof | None, *, route: RoutePolicy
 ) -> None:
     """Compare the digests in the proof with the request, and refuse those that lack.
@@ -92,6 +120,22 @@ def check_message(
             read_content=lambda: _read_content(opened.request, route),
             required=route.request_digest,
         )
+
+
+def _withhold_if_used(
+    opened: OpenedRequest, token: AccessToken, *, verifier: ProofVerifier
+) -> None:
+    """Keep the demand for a nonce from being proved if it is the refusal of a replay.
+
+    After it, a client sends its request again. Whoever holds back the answer to that
+    request could get the demand by sending it once more when its nonce is too old.
+    """
+    slot, proof = opened.request.answer, opened.proof
+    # Without a nonce it cannot have been accepted before.
+    if slot is None or slot.signer is None or proof is None or not proof.proof.nonce:
+        return
+    with suppress(DPoPError), slot.withheld():
+        verifier.spend_refused(proof, token)
 
 
 def _read_content(request: ResourceRequest, route: RoutePolicy) -> bytes:

@@ -18,11 +18,10 @@ from dpop_ext.resource_server.decision import (
     next_nonce,
     open_request,
     spend_proof,
-    verify_request,
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
-from dpop_ext.resource_server.message import check_message, prepare_answer
+from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.oauth2_error import (
     RefusedRequestError,
     as_oauth2_error,
@@ -152,15 +151,13 @@ class DPoPTokenValidator(TokenValidator):
             with translating():
                 self._validate_inner(token, request)
                 access_token = self.get_access_token(token)
-            prepare_answer(opened, access_token, verifier=self.verifier, route=route)
-            verified = verify_request(
+            verified = verify_message(
                 opened,
                 access_token,
                 verifier=self.verifier,
                 sync=self.sync,
                 route=route,
             )
-            check_message(opened, verified, route=route)
             nonce = next_nonce(verified)
             with translating(scopes=scopes, nonce=nonce):
                 self.inner.validate_token(token, scopes, request, **kwargs)

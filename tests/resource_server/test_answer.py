@@ -187,6 +187,77 @@ def test_the_refusal_of_a_replay_has_none(
 
 
 @adapters
+@kinds
+@pytest.mark.requirement("R2153")
+def test_a_replay_is_one_when_its_nonce_is_too_old_as_well(
+    world: World, adapter: str, kind: str
+) -> None:
+    """Else its demand for a nonce would have the client send the request again."""
+    world.use_nonces = True
+    app = world.app(adapter)
+    used = asking(world, kind, proof={"nonce": world.nonce(age=2)})
+    unused = asking(world, kind, proof={"nonce": world.nonce(age=2)})
+    verify(world, used, send(app, used.environ()))
+    world.clock.advance(45)  # another minute, and within the time of the proofs
+    replay = send(app, used.environ())
+    assert replay.challenges["DPoP"].get("error") == "use_dpop_nonce"
+    assert_unsigned(replay, 401)
+    first = send(app, unused.environ())
+    assert first.challenges["DPoP"].get("error") == "use_dpop_nonce"
+    verify(world, unused, first)
+    assert_unsigned(send(app, unused.environ()), 401)
+
+
+@adapters
+@pytest.mark.requirement("R2153")
+def test_a_demand_for_a_nonce_is_not_proved_when_nobody_remembers(
+    world: World, adapter: str
+) -> None:
+    world.use_nonces = True
+    app = world.app(adapter)
+    request = asking(world, proof={"nonce": world.nonce()})
+    world.clock.advance(4000)
+    answer = send(app, request.environ() | {})
+    assert_unsigned(answer, 401)
+    assert len(world.store) == 0
+
+
+@adapters
+def test_a_proof_that_asks_for_nothing_is_not_used_up_by_a_demand(
+    world: World, adapter: str
+) -> None:
+    world.use_nonces = True
+    request = asking(world, claims={}, proof={"nonce": "too-old"})
+    assert send(world.app(adapter), request.environ()).status == 401
+    assert len(world.store) == 0
+
+
+@adapters
+@pytest.mark.requirement("R2153")
+def test_a_key_that_has_expired_signs_nothing(world: World, adapter: str) -> None:
+    app = world.app(adapter)
+    token = world.symmetric_token(exp=world.clock.now + 100)
+    request = asking(world, token=token)
+    verify(world, request, send(app, request.environ()))
+    world.clock.advance(100)
+    for kind, status in (("symmetric", 401), ("asymmetric", 200)):
+        late = asking(world, kind, token=token)
+        assert_unsigned(send(app, late.environ()), status)
+
+
+@adapters
+@pytest.mark.requirement("R2153")
+def test_step_up_is_demanded_of_proofs_for_that_route_only(
+    world: World, adapter: str
+) -> None:
+    """Else a proof that was used on another route could have it demanded here."""
+    other = asking(world, proof={"url": AUDIENCE + "/other"})
+    world.route = RoutePolicy(asymmetric=True)
+    answer = send(world.app(adapter), other.environ())
+    assert answer.challenges["DPoP"].get("error") == "invalid_dpop_proof"
+
+
+@adapters
 def test_an_outage_of_the_replay_store_could_hide_a_replay(
     world: World, adapter: str
 ) -> None:
