@@ -138,27 +138,26 @@ class RotatingTicketKeys:
         :raises StoreError: there are none, because the table never answered.
         """
         now = int(self._clock())
-        keys = self._keys
-        if keys is not None and self._since <= now < self._due:
-            return keys
-        # One request looks; the others go on with what there is, if anything.
-        if not self._lock.acquire(blocking=keys is None):
-            return keys or TicketKeys()
-        try:
-            if self._keys is None or not self._since <= now < self._due:
-                self._look(now)
-            if self._keys is None:
-                raise StoreError("There are no ticket keys.")
-            return self._keys
-        finally:
-            self._lock.release()
+        # One request looks. The others go on with what there is, or wait for the first
+        # look of all.
+        if self._is_due(now) and self._lock.acquire(blocking=self._keys is None):
+            try:
+                if self._is_due(now):
+                    self._look(now)
+            finally:
+                self._lock.release()
+        if self._keys is None:
+            raise StoreError("There are no ticket keys.")
+        return self._keys
+
+    def _is_due(self, now: int) -> bool:
+        # Also when the clock was set back.
+        return not self._since <= now < self._due
 
     def _look(self, now: int) -> None:
         """Read the table, if it lets us; else keep what has not ended."""
-        self._since = now
-        self._due = now + RETRY
         try:
-            keys = self._exchange(now)
+            self._keys = self._exchange(now)
         except Exception as error:  # noqa: BLE001 - a table raises what its driver does
             log_event(
                 _log,
@@ -171,11 +170,12 @@ class RotatingTicketKeys:
             if self._keys is not None:
                 good = [key for key in self._keys if now < key.expires_at]
                 self._keys = TicketKeys(good)
-            return
-        self._keys = keys
-        ends = (key.expires_at for key in keys)
-        next_hour = (period_of(now) + 1) * PERIOD
-        self._due = min(now + self._poll, next_hour, *ends)
+            due = now + RETRY
+        else:
+            ends = (key.expires_at for key in self._keys)
+            due = min(now + self._poll, (period_of(now) + 1) * PERIOD, *ends)
+        # Last: until then the others wait for the first keys, or use the ones before.
+        self._since, self._due = now, due
 
     def _exchange(self, now: int) -> TicketKeys:
         table = self._table
