@@ -65,7 +65,28 @@ class Rate:
     server: str
     #: Requests in a second, the median of the rounds.
     rate: float
+    #: Requests in a second of the processor time of the server: what one core serves,
+    #: whatever else runs on the machine. None where the system does not tell.
+    of_a_core: float | None
     #: Milliseconds within which 99 of 100 were answered.
+    slowest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A server that answers."""
+
+    url: str
+    #: Of the session that all of its processes belong to.
+    session: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    """One round."""
+
+    rate: float
+    of_a_core: float | None
     slowest: float
 
 
@@ -136,32 +157,38 @@ def servers() -> list[str]:
 def _in_turns(
     server: str, routes: Sequence[Route], folder: Path, *, rounds: int = ROUNDS
 ) -> list[Rate]:
-    samples: dict[str, list[tuple[float, float]]] = {r.name: [] for r in routes}
+    samples: dict[str, list[_Sample]] = {r.name: [] for r in routes}
     with ExitStack() as stack:
-        urls = {
+        running = {
             route.name: stack.enter_context(_serving(server, route, folder))
             for route in routes
         }
         for route in routes:
             # The first requests import what is imported late, in each worker.
-            _load(urls[route.name], route, folder, seconds=1)
+            _load(running[route.name], route, folder, seconds=1)
         for _ in range(rounds):
             for route in routes:
-                sample = _load(urls[route.name], route, folder, seconds=SECONDS)
+                sample = _load(running[route.name], route, folder, seconds=SECONDS)
                 samples[route.name].append(sample)
     return [
         Rate(
             route=route,
             server=server,
-            rate=statistics.median(rate for rate, _ in samples[route.name]),
-            slowest=statistics.median(slow for _, slow in samples[route.name]),
+            rate=statistics.median(s.rate for s in samples[route.name]),
+            of_a_core=_median_or_none([s.of_a_core for s in samples[route.name]]),
+            slowest=statistics.median(s.slowest for s in samples[route.name]),
         )
         for route in routes
     ]
 
 
+def _median_or_none(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
 @contextmanager
-def _serving(server: str, route: Route, folder: Path) -> Iterator[str]:
+def _serving(server: str, route: Route, folder: Path) -> Iterator[_Running]:
     port = _free_port()
     settings = folder / f"{port}.json"
     settings.write_text(json.dumps(_settings(route)), encoding="utf-8")
@@ -174,7 +201,7 @@ def _serving(server: str, route: Route, folder: Path) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}{_PATH}"
         _wait_for(url, workers=route.workers)
-        yield url
+        yield _Running(url=url, session=process.pid)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -210,23 +237,45 @@ def _settings(route: Route) -> dict[str, Any]:
     }
 
 
-def _load(url: str, route: Route, folder: Path, *, seconds: int) -> tuple[float, float]:
-    """Return requests in a second, and the slow ones' milliseconds."""
+def _load(server: _Running, route: Route, folder: Path, *, seconds: int) -> _Sample:
+    """Put load on a server for a while."""
     requests = folder / "requests"
     requests.write_text("\n".join(_lines(route)) + "\n", encoding="ascii")
     wrk = which("wrk") or "wrk"
     arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
     script = str(_HERE / "requests.lua")
+    before = _processor_time(server.session)
     result = subprocess.run(  # noqa: S603 - found on the PATH
-        [wrk, *arguments, "-s", script, url, "--", str(requests)],
+        [wrk, *arguments, "-s", script, server.url, "--", str(requests)],
         capture_output=True,
         text=True,
         check=True,
     )
+    after = _processor_time(server.session)
     number, duration, refused, slowest = map(int, result.stdout.split()[-4:])
     if refused or not number:
         raise RefusedError(f"{route.name}: {refused} of {number}")
-    return number / duration * 1e6, slowest / 1e3
+    of_a_core = None
+    if before is not None and after is not None and after > before:
+        of_a_core = number / (after - before)
+    return _Sample(
+        rate=number / duration * 1e6, of_a_core=of_a_core, slowest=slowest / 1e3
+    )
+
+
+def _processor_time(session: int) -> float | None:
+    """Return the seconds that the processes of a session took so far; Linux only."""
+    processes = Path("/proc")
+    if not (processes / "self" / "stat").exists():
+        return None
+    ticks = 0
+    for process in processes.glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Behind the name of the program, which can hold anything.
+            fields = process.read_text(encoding="ascii").rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _lines(route: Route) -> Iterator[str]:
