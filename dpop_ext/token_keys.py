@@ -119,6 +119,7 @@ class TokenKeys:
         :param known: what :meth:`known` returned for it.
         :raises MalformedProofError: this server takes no such keys.
         :raises UnknownKeyError: its private key is not held here.
+        :raises StoreError: the private keys are not available.
         :raises AccessTokenError: it is not the key of this token.
         """
         if self._decryptor is None:
@@ -146,6 +147,7 @@ class TokenKeys:
 
         :param recipient: thumbprint of the key that an encapsulated key is for.
         :raises UnknownKeyError: it is not.
+        :raises StoreError: the private keys are not available.
         """
         if self._decryptor is None or recipient is None:
             raise UnknownKeyError

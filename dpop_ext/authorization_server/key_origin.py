@@ -148,6 +148,7 @@ class EncapsulatedKeys:
             the token, of which there is none here; or key material, for which this
             server has no keys; or an identifier is too long.
         :raises MalformedProofError: the key material cannot be used.
+        :raises StoreError: our keys are not available.
         """
         if request.n is not None:
             raise SymmetricUnavailableError
@@ -172,7 +173,10 @@ class EncapsulatedKeys:
     def _decrypt(self, owner: KeyOwner, text: str | None) -> SecretBytes | None:
         if text is None:
             return None
-        private_keys = self._private_keys()
+        try:
+            private_keys = self._private_keys()
+        except Exception as error:
+            raise StoreError from error
         if not private_keys:
             raise SymmetricUnavailableError
         return decrypt_key_material(

@@ -17,7 +17,7 @@ from joserfc.jwk import Key
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key import thumbprint
-from dpop_ext.errors import AccessTokenError, UnknownKeyError
+from dpop_ext.errors import AccessTokenError, StoreError, UnknownKeyError
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.key_jwe import (
@@ -145,8 +145,13 @@ class KeyDecryptor:
 
         :raises UnknownKeyError: it is not. The token is good all the same, for
             asymmetric proofs.
+        :raises StoreError: the keys are not available.
         """
-        for key in self._keys():
+        try:
+            keys = self._keys()
+        except Exception as error:
+            raise StoreError from error
+        for key in keys:
             if thumbprint(key) == recipient:
                 return key
         raise UnknownKeyError
@@ -161,6 +166,7 @@ class KeyDecryptor:
         :param issuer: the issuer that this server trusts.
         :param audience: this server's own identifier.
         :raises UnknownKeyError: it is encrypted for a key that is not held here.
+        :raises StoreError: the keys are not available.
         :raises AccessTokenError: anything else is wrong with it: its header names
             another type, algorithm, issuer, audience, client, proof key or expiry than
             are configured or in *token*; it does not decrypt; or it holds no key of
@@ -177,7 +183,7 @@ class KeyDecryptor:
                 raise ValueError("the key is not for this algorithm")
             registry = KeyRegistry(header["alg"], header["enc"])
             plaintext = jwe.decrypt_compact(text, key, registry=registry).plaintext
-        except UnknownKeyError:
+        except (UnknownKeyError, StoreError):
             raise
         except Exception as error:
             raise AccessTokenError("The access token is malformed.") from error

@@ -494,6 +494,21 @@ def test_key_material_is_not_decrypted_for_a_key_that_is_not_issued(
     assert decryptions == []
 
 
+def test_private_keys_that_do_not_answer_are_a_503_and_use_nothing_up(
+    make_encapsulated: Any, prove: Any
+) -> None:
+    def broken() -> list[Key]:
+        raise ConnectionError
+
+    sim = make_encapsulated(keys={"private_keys": broken})
+    form = sim.grant("authorization_code")
+    response = sim.token(form, with_material(prove))
+    assert error_of(response) == (503, "temporarily_unavailable")
+    assert sim.is_unused(form)
+    # Nobody else is concerned.
+    assert sim.token(form, prove(**ask(WRAPPING_KEY))).status_code == 200
+
+
 @pytest.mark.requirement("R2191", "R2194")
 def test_key_material_beside_n_is_refused_before_anything_is_decrypted(
     make_encapsulated: Any, prove: Any, decryptions: list[str]

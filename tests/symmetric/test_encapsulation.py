@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation
 from dpop_ext.core.jose import json_segment
-from dpop_ext.errors import AccessTokenError, DPoPError, UnknownKeyError
+from dpop_ext.errors import AccessTokenError, DPoPError, StoreError, UnknownKeyError
 from dpop_ext.symmetric import encapsulation
 from dpop_ext.symmetric.delivery import wrap_key
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
@@ -331,6 +331,17 @@ def test_keys_are_rotated() -> None:
     with pytest.raises(UnknownKeyError):
         server.find(old.thumbprint())
     assert server.find(new.thumbprint()) is new
+
+
+def test_keys_that_are_not_available_are_no_fault_of_the_token() -> None:
+    def broken() -> list[Key]:
+        raise ConnectionError
+
+    server = KeyDecryptor(broken)
+    with pytest.raises(StoreError):
+        server.decrypt(encapsulate(), TOKEN, issuer=ISSUER, audience=AUDIENCE)
+    with pytest.raises(StoreError):
+        server.find(KEY.thumbprint())
 
 
 @pytest.mark.requirement("R2104")
