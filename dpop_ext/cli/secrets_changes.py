@@ -57,6 +57,8 @@ def revoke(
     if everything:
         found = target.secrets.peek(audience)
         versions = [entry.version for entry in found if entry.secret is not None]
+        if not versions:
+            raise Refusal(f"{audience}: no version is live")
     named = ", ".join(map(str, versions))
     if not yes:
         click.confirm(f"Revoke version {named} of {audience}?", abort=True, err=True)

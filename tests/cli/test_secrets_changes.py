@@ -118,6 +118,15 @@ def test_revoke_can_end_all_that_is_live(
     assert seen(secrets) == ["revoked", "revoked", "pending"]
 
 
+def test_revoke_of_all_needs_one_that_is_live(
+    operator: Run, database: str, secrets: SQLAudienceSecrets
+) -> None:
+    rotated(database, ago=10 * PLAN.active_period)
+    shown = operator("revoke", "--all", "--audience", THIRD, "--yes")
+    assert shown.exit_code == 1
+    assert shown.stderr == f"dpop-ext: {THIRD}: no version is live\n"
+
+
 @pytest.mark.parametrize(
     "arguments", [[*ONE], ["1", "--all", *ONE], ["1"], ["0", *ONE], ["x", *ONE]]
 )

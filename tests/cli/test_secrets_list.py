@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from click import unstyle
+from click.testing import CliRunner
 
+from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation import RotationPlan
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
@@ -33,6 +36,23 @@ def test_the_table_says_what_there_is_and_what_happens(
     assert re.search("The next version is made in (1d|23h)", lines[4])
     assert lines[6] == f"{OTHER}  of {ISSUER}"
     assert "\x1b" not in shown.output
+
+
+def test_states_have_colours_on_a_terminal_unless_they_are_not_wanted(
+    secrets: SQLAudienceSecrets, database: str, key_file: Path
+) -> None:
+    arguments = ["secrets", "list", "--database", database, "--key-file", str(key_file)]
+
+    def shown(**environment: str) -> str:
+        runner = CliRunner(env=environment)
+        return runner.invoke(dpop_ext, arguments, color=True).output
+
+    plain, coloured = shown(NO_COLOR="1"), shown()
+    assert "\x1b[32mactive" in coloured
+    assert "\x1b" not in plain
+    # The columns are where they are without colours.
+    lines = [text.splitlines()[2].split("Z")[0] for text in (unstyle(coloured), plain)]
+    assert lines[0] == lines[1]
 
 
 def test_json_has_every_number(
