@@ -185,7 +185,7 @@ def test_every_worker_takes_symmetric_proofs(servers: DemoServer) -> None:
         assert [session.get(url).status_code for _ in range(20)] == [200] * 20
 
 
-@pytest.mark.requirement("T9")
+@pytest.mark.requirement("X-15", "W-4")
 def test_a_restart_forgets_no_proof_even_without_nonces(
     tmp_path: Path, ec_key: ECKey
 ) -> None:
