@@ -20,6 +20,7 @@ from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key, wrap_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import post_quantum
 from tests.interop.symmetric_peer import Peer
+from tests.vectors.generate_ml_dsa import FILE
 
 post_quantum.require()
 
@@ -31,6 +32,7 @@ TOKEN = "an.access.token"
 POLICY = ProofPolicy(algorithms=tuple(ML_DSA))
 SEED = bytes(range(32))
 KEY = bytes(range(1, 33))
+VECTORS = json.loads(FILE.read_text("ascii"))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,20 @@ def verify(proof: str) -> SignedProof:
         proof, max_length=8192, max_ml_dsa_length=POLICY.max_ml_dsa_length
     )
     return verify_proof(jws, method="POST", url=URL, policy=POLICY)
+
+
+@pytest.mark.requirement("R2301")
+def test_the_vectors_verify_there(peer: Peer) -> None:
+    """What is signed, and by whom; the claims are the business of the caller."""
+    good = 0
+    for vector in VECTORS["vectors"]:
+        found = peer.ask("verify", proof=vector["proof"])
+        if vector["result"] == "accepted":
+            assert found["jkt"] == vector["jkt"]
+            good += 1
+        elif "signature" in vector["name"]:
+            assert found is None, vector["name"]
+    assert good == len(ML_DSA)
 
 
 @pytest.mark.requirement("R2301")

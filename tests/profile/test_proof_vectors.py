@@ -22,6 +22,7 @@ def test_a_symmetric_proof(vector: dict[str, Any]) -> None:
 
 
 @cases("tickets")
+@pytest.mark.usefixtures("published_secrets_are_good")
 def test_a_proof_under_a_ticket(vector: dict[str, Any]) -> None:
     store = MemoryReplayStore()
     content = CONTENT["tickets"]
