@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,8 +73,8 @@ def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
     return Parties.start(tmp_path, clock, ec_key)
 
 
-@pytest.fixture
-def pair(parties: Parties, clock: Clock) -> Iterator[Pair]:
+@contextmanager
+def pair_of(parties: Parties, clock: Clock) -> Iterator[Pair]:
     with requests.Session() as http:
         settings = parties.settings
         http.mount(settings.issuer_url, AppAdapter(parties.as_app))
@@ -88,6 +89,12 @@ def pair(parties: Parties, clock: Clock) -> Iterator[Pair]:
             clock=clock,
             http=http,
         )
+
+
+@pytest.fixture
+def pair(parties: Parties, clock: Clock) -> Iterator[Pair]:
+    with pair_of(parties, clock) as pair:
+        yield pair
 
 
 def failures(trials: list[Trial]) -> set[str]:
@@ -111,6 +118,24 @@ def test_the_demo_conforms(pair: Pair) -> None:
     targets = conforming_targets(trials)
     assert targets[0] == "AS"
     assert "RS" in targets
+
+
+@pytest.mark.requirement("R1707")
+def test_a_pair_without_a_shared_secret_conforms_too(
+    tmp_path: Path, clock: Clock, ec_key: ECKey
+) -> None:
+    clock.advance(int(time.time()) + 1 - clock())
+    parties = Parties.start(tmp_path, clock, ec_key, symmetric_model="encapsulated")
+    with pair_of(parties, clock) as pair:
+        trials = list(try_pair(pair))
+    assert not failures(trials)
+    # What is about versions of secrets, and nothing else.
+    assert {trial.name for trial in trials if trial.status != "passed"} == {
+        "reference to the key",
+        "second token",
+        "edited tokens",
+    }
+    assert "RS" in conforming_targets(trials)
 
 
 # --- servers with a fault
