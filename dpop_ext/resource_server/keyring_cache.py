@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.stores.private_file import locked, read_private, write_private
 from dpop_ext.symmetric.keyring import MAX_KEYRING
 from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor, parse_floor
 
@@ -57,7 +57,14 @@ class KeyringCache:
     def save(self, text: str, floor: KeyringFloor) -> None:
         """Keep a keyring that was verified, its floor first.
 
+        A later one that another process of this server has kept meanwhile stays.
+
         :raises OSError: a file cannot be written.
+        :raises KeyringError: the floor that is there is something else.
         """
-        write_private(self._floor_path, floor.dump())
-        write_private(self._path, text.encode("ascii"))
+        with locked(self._floor_path):
+            kept = self.load_floor()
+            if (kept.epoch, kept.sequence) > (floor.epoch, floor.sequence):
+                return
+            write_private(self._floor_path, floor.dump())
+            write_private(self._path, text.encode("ascii"))

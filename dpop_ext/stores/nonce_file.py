@@ -18,7 +18,7 @@ from dpop_ext.core.nonce import (
     NonceIssuer,
 )
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.stores.private_file import locked, read_private, write_private
 from dpop_ext.telemetry import log_event
 
 #: Seconds that a new secret has to reach every process before one makes nonces of it.
@@ -121,8 +121,7 @@ def create_nonce_file(path: Path) -> None:
 def rotate_nonce_file(path: Path, *, now: int, delay: int = DELAY) -> int:
     """Add a secret; drop those whose nonces are no longer good.
 
-    One process at a time: the last of two that come together wins. A nonce that was
-    issued before stays good for its time, so no client notices.
+    A nonce that was issued before stays good for its time, so no client notices.
 
     :param now: seconds since the epoch.
     :param delay: seconds until the new secret makes nonces. 0 makes some clients try
@@ -133,15 +132,16 @@ def rotate_nonce_file(path: Path, *, now: int, delay: int = DELAY) -> int:
     """
     if delay < 0:
         raise ValueError("delay must not be negative")
-    entries = _load(path)
-    begins_at = max(now + delay, entries[-1].begins_at)
-    following = [entry.begins_at for entry in entries[1:]] + [begins_at]
-    kept = [
-        entry
-        for entry, until in zip(entries, following, strict=True)
-        if now < until + GRACE
-    ]
-    write_private(path, _dump([*kept, _Entry(_new_secret(), begins_at)]))
+    with locked(path):
+        entries = _load(path)
+        begins_at = max(now + delay, entries[-1].begins_at)
+        following = [entry.begins_at for entry in entries[1:]] + [begins_at]
+        kept = [
+            entry
+            for entry, until in zip(entries, following, strict=True)
+            if now < until + GRACE
+        ]
+        write_private(path, _dump([*kept, _Entry(_new_secret(), begins_at)]))
     return begins_at
 
 

@@ -113,6 +113,21 @@ def test_a_secret_is_dropped_once_its_nonces_are_no_longer_good(path: Path) -> N
     assert repr(nonces) == "<FileNonces with 3 secret(s)>"
 
 
+def test_rotations_that_come_together_lose_no_secret(path: Path) -> None:
+    barrier = threading.Barrier(8, timeout=30)
+
+    def rotate() -> None:
+        barrier.wait()
+        rotate_nonce_file(path, now=NOW)
+
+    threads = [threading.Thread(target=rotate) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(json.loads(path.read_bytes())) == 9
+
+
 def test_a_rotation_at_once_can_be_had(path: Path) -> None:
     nonces = FileNonces(path)
     before = issue(nonces, NOW)
