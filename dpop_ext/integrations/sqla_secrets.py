@@ -162,8 +162,9 @@ class SQLAudienceSecrets:
     def revoke(self, audience: str, version: int) -> AudienceSecret | None:
         """Erase *version* at once. Resource servers learn of it with their next poll.
 
-        If that leaves none to issue keys with, the next version is made, from a new
-        root; it takes over after the pending period.
+        If that leaves none to issue keys with, the version that is pending takes over
+        as soon as it has been published for long enough; or one is made for that, from
+        a new root.
 
         :returns: the version that was made, if any.
         :raises RotationError: there is no such version, or it has ended.
@@ -248,6 +249,12 @@ class SQLAudienceSecrets:
             if change is not None:
                 changed = change(list(after.values()), plan, now)
                 after[changed.version] = changed
+            # The number of a row is never less than the time at which it was written.
+            standby = rotation.promoted(
+                list(after.values()), plan, published=sequences, now=now
+            )
+            if standby is not None:
+                after[standby.version] = standby
             entries = list(after.values())
             times = None
             if not entries and at_once:

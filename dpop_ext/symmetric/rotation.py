@@ -8,7 +8,7 @@ were fixed when it was made: servers that share the secrets need not tell each o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,7 +52,7 @@ class RotationPlan:
     #: How long keys are issued with a version.
     active_period: int = 86_400
     #: How long a version is published before; 0: as short as may be. With as much as
-    #: the active period there is always one that can take over at once.
+    #: the active period there is always one that can take over when one is revoked.
     pending_period: int = 0
     #: How long a version is good after; 0: as short as may be.
     verify_period: int = 0
@@ -70,9 +70,7 @@ class RotationPlan:
             raise ValueError(
                 f"active_period is from {MIN_ACTIVE} to {MAX_ACTIVE} seconds"
             )
-        # Twice the longest interval between two polls, as one of them may fail.
-        pending = 2 * (self.poll + self.poll // 10) + SKEW + self.fetch_timeout
-        self._at_least("pending_period", pending)
+        self._at_least("pending_period", self.least_pending)
         self._at_least("verify_period", self.token_lifetime + SECRET_MARGIN)
         least = -(-(self.pending_period + self.verify_period) // (MAX_LIVE - 1))
         if self.active_period < least:
@@ -80,6 +78,12 @@ class RotationPlan:
                 f"active_period must be {least} seconds or more, half of pending_period"
                 f" and verify_period, or more than {MAX_LIVE} versions would live"
             )
+
+    @property
+    def least_pending(self) -> int:
+        """How long a version is published before it is issued with, at least."""
+        # Twice the longest interval between two polls, as one of them may fail.
+        return 2 * (self.poll + self.poll // 10) + SKEW + self.fetch_timeout
 
     def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name) or least
@@ -145,10 +149,14 @@ def successor_due(
 def following_times(
     entries: Sequence[AudienceSecret], plan: RotationPlan, *, now: int
 ) -> tuple[int, int]:
-    """Return when the version that is due now begins and ends."""
-    not_before = now + plan.pending_period
+    """Return when the version that is due now begins and ends.
+
+    If there is no other, it begins as soon as it may.
+    """
     last = _last(entries, now=now)
+    not_before = now + plan.least_pending
     if last is not None:
+        not_before = now + plan.pending_period
         not_before = max(not_before, last.not_before + plan.active_period)
     return not_before, not_before + plan.active_period + plan.verify_period
 
@@ -176,6 +184,32 @@ def successor_times(
         )
     not_before = now + plan.pending_period
     return not_before, not_before + plan.active_period + plan.verify_period
+
+
+def promoted(
+    entries: Sequence[AudienceSecret],
+    plan: RotationPlan,
+    *,
+    published: Mapping[int, int],
+    now: int,
+) -> AudienceSecret | None:
+    """Return the pending version with an earlier beginning, if none is active.
+
+    It ends when it was to end.
+
+    :param published: when each version was, in seconds since the epoch, or later.
+    :returns: None if there is nothing to change.
+    """
+    turn = _turn(entries, now=now)
+    pending = [e for e in _live(entries, now=now) if e.not_before > now]
+    if not pending or (turn is not None and turn.is_usable(now=now)):
+        return None
+    first = min(pending, key=lambda entry: entry.not_before)
+    begin = max(now, published[first.version] + plan.least_pending)
+    if begin >= first.not_before:
+        return None
+    state: SecretState = "pending" if begin > now else "active"
+    return dataclasses.replace(first, not_before=begin, state=state)
 
 
 def revoked(

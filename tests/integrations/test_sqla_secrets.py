@@ -254,6 +254,28 @@ def test_a_revoked_version_is_replaced_by_the_one_that_is_pending(
     assert seen(secrets) == [(1, "revoked"), (2, "pending")]
 
 
+@pytest.mark.requirement("R1703", "R2085")
+def test_with_a_long_pending_period_another_version_takes_over_at_once(
+    secrets: SQLAudienceSecrets, clock: Clock
+) -> None:
+    plan = RotationPlan(pending_period=PLAN.active_period)
+    secrets.register(OTHER, plan)
+    clock.advance(plan.least_pending)
+    assert seen(secrets, OTHER) == [(1, "active"), (2, "pending")]
+    (_, standby) = secrets.peek(OTHER)
+    clock.advance(plan.least_pending - 10)
+    secrets.revoke(OTHER, 1)
+    assert seen(secrets, OTHER) == [(1, "revoked"), (2, "pending")]
+    # Its number, which is what is known of when it was published, is a second ahead.
+    clock.advance(11)
+    ring = secrets.load(OTHER)
+    assert ring is not None
+    active = ring.active(now=clock.now)
+    assert (active.version, active.secret) == (2, standby.secret)
+    assert active.expires_at == standby.expires_at
+    assert seen(secrets, OTHER) == [(1, "revoked"), (2, "active"), (3, "pending")]
+
+
 @pytest.mark.requirement("T3", "R2071")
 def test_secrets_are_derived_from_a_root_with_a_random_name(
     secrets: SQLAudienceSecrets, engine: Engine

@@ -14,6 +14,7 @@ from dpop_ext.symmetric.rotation import (
     advanced,
     changes_ahead,
     following_times,
+    promoted,
     retired,
     revoked,
     states,
@@ -161,13 +162,14 @@ def test_there_is_always_one_active_version_and_never_more_than_three(
         entry.version: now for now, entries in reversed(history) for entry in entries
     }
     assert len(made) >= 6
-    begun = NOW + plan.pending_period + 7
+    begun = NOW + plan.least_pending + 7
     for now, entries in history:
         assert sum(entry.is_usable(now=now) for entry in entries) <= MAX_LIVE
         active = [entry for entry in entries if entry.state == "active"]
         assert len(active) == (now >= begun) or now < begun
         for entry in active:
-            assert now - made[entry.version] >= plan.pending_period
+            pending = plan.least_pending if entry.version == 1 else plan.pending_period
+            assert now - made[entry.version] >= pending
             # A token that is made now can be used for all of its life.
             assert entry.expires_at - now > plan.token_lifetime
 
@@ -210,6 +212,39 @@ def test_after_the_active_version_was_revoked_the_next_is_due_at_once() -> None:
     entries[1] = revoked(entries, 2, now=NOW)
     assert successor_due(entries, PLAN, now=NOW) <= NOW
     assert following_times(entries, PLAN, now=NOW)[0] == NOW + PLAN.pending_period
+
+
+STANDBY = RotationPlan(active_period=7200, pending_period=7200)
+
+
+@pytest.mark.parametrize(
+    ("published", "begins", "state"),
+    [
+        (NOW - STANDBY.least_pending, NOW, "active"),
+        (NOW - STANDBY.least_pending - 500, NOW, "active"),
+        (NOW - STANDBY.least_pending + 9, NOW + 9, "pending"),
+    ],
+)
+@pytest.mark.requirement("R1703", "R2085")
+def test_a_pending_version_takes_over_from_one_that_is_revoked(
+    published: int, begins: int, state: str
+) -> None:
+    entries = [version(1, NOW - 500), version(2, NOW + 6000)]
+    seen_at = {1: NOW - 9000, 2: published}
+    assert promoted(entries, STANDBY, published=seen_at, now=NOW) is None
+    entries[0] = revoked(entries, 1, now=NOW)
+    standby = promoted(entries, STANDBY, published=seen_at, now=NOW)
+    assert standby is not None
+    assert (standby.not_before, standby.state) == (begins, state)
+    assert standby.expires_at == entries[1].expires_at
+    assert standby.secret == entries[1].secret
+
+
+def test_a_pending_version_does_not_begin_later_than_it_was_to() -> None:
+    entries = [version(1, NOW - 500), version(2, NOW + 5)]
+    entries[0] = revoked(entries, 1, now=NOW)
+    seen_at = {1: NOW - 9000, 2: NOW}
+    assert promoted(entries, STANDBY, published=seen_at, now=NOW) is None
 
 
 def test_revoking_ends_a_version_in_any_state_but_not_twice() -> None:
