@@ -209,6 +209,23 @@ def test_after_stale_ticket_the_same_request_asks_for_another(
         clock.advance(300)
 
 
+def test_a_late_refusal_does_not_end_the_ticket_that_came_since(
+    asking: ProofSigner, clock: Clock
+) -> None:
+    answer_with_ticket(asking, clock)
+    first, second = start(asking), start(asking)
+    for flow in (first, second):
+        next(flow).headers()
+    again = first.send(STALE_TICKET).headers()["DPoP"]
+    end(first, ticket_reply(again, now=clock.now, jkt=asking.jkt))
+    held = drive(start(asking)).proofs[0].header["tkt"]
+    late = Driven(headers=[second.send(STALE_TICKET).headers()])
+
+    assert late.kinds == "a"
+    assert dsk(late) is None
+    assert drive(start(asking)).proofs[0].header["tkt"] == held
+
+
 def test_unknown_refusals_of_a_ticket_end_it_too(
     asking: ProofSigner, clock: Clock
 ) -> None:
