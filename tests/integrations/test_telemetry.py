@@ -44,6 +44,16 @@ class Meters:
             for point in metric.data.data_points
         ]
 
+    def names(self) -> set[str]:
+        data = self.reader.get_metrics_data()
+        assert data is not None
+        return {
+            metric.name
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
     def counts(self, name: str, *labels: str) -> dict[tuple[Any, ...], int]:
         return {
             tuple(point.attributes[label] for label in labels): point.value
@@ -181,6 +191,22 @@ def test_every_event_is_listed_and_used() -> None:
                 (event,) = ast.literal_eval(ast.List([node.args[2]], ast.Load()))
                 used.add(event)
     assert used == set(telemetry.EVENTS)
+
+
+def test_operators_can_read_about_every_event_and_instrument(meters: Meters) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for event in telemetry.EVENTS:
+        assert f"`{event}`" in text
+    telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
+    telemetry.record_proof_age("rs", 1.0)
+    telemetry.count_token(bound=True, symmetric=False)
+    telemetry.record_keyring_poll(outcome="answered", age=1.0)
+    with telemetry.timing_store("sql"):
+        pass
+    names = meters.names()
+    assert len(names) == 6
+    for name in names:
+        assert f"`{name}`" in text
 
 
 def test_without_opentelemetry_nothing_happens() -> None:

@@ -1,0 +1,179 @@
+"""The replay store fails: what a client gets, what is logged, and what comes after."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.stores.sql import SQLReplayStore
+from tests.engines import RedisServer, free_ports, redis_server, wait_until
+from tests.faults.conftest import Api, assert_unavailable, open_store
+
+MakeApi = Callable[..., Api]
+
+
+@contextmanager
+def stopped(server: RedisServer) -> Any:
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def slow(server: RedisServer) -> Any:
+    server.command("CLIENT", "PAUSE", "2000", "ALL")
+    yield
+
+
+@contextmanager
+def full(server: RedisServer) -> Any:
+    server.command("CONFIG", "SET", "maxmemory", "1")
+    yield
+    server.command("CONFIG", "SET", "maxmemory", "0")
+
+
+@contextmanager
+def read_only(server: RedisServer) -> Any:
+    server.command("REPLICAOF", "127.0.0.1", "1")
+    yield
+    server.command("REPLICAOF", "NO", "ONE")
+
+
+@pytest.mark.requirement("X-15")
+@pytest.mark.parametrize("fault", [stopped, slow, full, read_only])
+def test_nothing_is_served_until_the_store_is_back(
+    redis: RedisServer,
+    make_api: MakeApi,
+    caplog: pytest.LogCaptureFixture,
+    fault: Callable[[RedisServer], Any],
+) -> None:
+    api = make_api(open_store(redis))
+    used = api.request()
+    assert api.send(used).status == 200
+    unused = api.request()
+    with caplog.at_level(logging.WARNING, "dpop_ext"), fault(redis):
+        for request in (used, unused):
+            assert_unavailable(api.send(request))
+    assert "reason=store_unavailable" in caplog.text
+    wait_until(api.is_served, what="service returns by itself")
+    # What was used before the fault stays used, what was refused by it is still good.
+    assert api.send(used).json["error"] == "invalid_dpop_proof"
+    assert api.send(unused).status in {200, 401}
+    assert api.world.served >= 2
+    assert api.send(unused).status == 401
+
+
+@pytest.mark.requirement("X-15")
+def test_a_dead_store_costs_few_requests_a_time_out(
+    redis: RedisServer, make_api: MakeApi
+) -> None:
+    """The circuit opens: requests are refused at once, and do not pile up."""
+    api = make_api(open_store(redis))
+    assert api.send().status == 200
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        for _ in range(200):
+            assert_unavailable(api.send())
+        # Two hundred time-outs would be a minute.
+        assert time.monotonic() - begun < 20
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    wait_until(api.is_served, what="service returns by itself")
+
+
+@pytest.mark.requirement("X-15")
+def test_a_failover_may_forget_the_last_proofs_and_new_nonce_secrets_close_that(
+    make_api: MakeApi,
+) -> None:
+    """Replication is asynchronous: state what is lost, and what is done about it."""
+    first = NonceIssuer([bytes(range(32))])
+    second = NonceIssuer([bytes(range(1, 33))])
+    (port,) = free_ports(1)
+    with redis_server(port=port) as redis, redis_server() as replica:
+        replica.command("REPLICAOF", "127.0.0.1", str(port))
+        wait_until(
+            lambda: "master_link_status:up" in replica.command("INFO", "replication"),
+            what="the replica follows",
+        )
+        api = make_api(open_store(redis), use_nonces=True)
+        api.world.nonces = first
+        kept, lost = api.request(), api.request()
+        assert api.send(kept).status == 200
+        redis.command("WAIT", "1", "5000")
+        # The link breaks; the primary goes on for a moment, and dies.
+        replica.command("REPLICAOF", "127.0.0.1", "1")
+        assert api.send(lost).status == 200
+        redis.kill()
+        replica.command("REPLICAOF", "NO", "ONE")
+
+        after = make_api(open_store(replica), use_nonces=True)
+        after.world.nonces = first
+        assert after.send(kept).status == 401
+        # This is what an asynchronous replica can lose.
+        assert after.send(lost).status == 200
+
+        safe = make_api(open_store(replica), use_nonces=True)
+        safe.world.nonces = second
+        lost_too = api.request()
+        answer = safe.send(lost_too)
+        assert (answer.status, answer.json["error"]) == (401, "use_dpop_nonce")
+        assert safe.is_served()
+
+
+def _verify_and_die(url: str, ready: Any) -> None:
+    """Do what a worker does up to the step that uses a proof up."""
+    SQLReplayStore.from_url(url)
+    ready.set()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.requirement("X-15")
+def test_a_worker_that_is_killed_before_it_spends_a_proof_leaves_it_good_once(
+    tmp_path: Path, make_api: MakeApi
+) -> None:
+    url = f"sqlite:///{tmp_path}/replay.sqlite3"
+    SQLReplayStore.from_url(url).create_schema()
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    worker = context.Process(target=_verify_and_die, args=(url, ready))
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == -signal.SIGKILL
+    one, other = (make_api(SQLReplayStore.from_url(url)) for _ in range(2))
+    request = one.request()
+    assert one.send(request).status == 200
+    assert other.send(request).status == 401
+
+
+@pytest.mark.requirement("X-15")
+def test_a_full_disk_refuses_and_the_other_nodes_go_on(
+    tmp_path: Path, make_api: MakeApi
+) -> None:
+    url = f"sqlite:///{tmp_path}/replay.sqlite3"
+    store = SQLReplayStore.from_url(url)
+    store.create_schema()
+    engine = sqlalchemy.create_engine(url)
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def limit(connection: Any, _: object) -> None:
+        # No more than it has now.
+        connection.execute("PRAGMA max_page_count = 1")
+
+    api, other = make_api(SQLReplayStore(engine)), make_api(store)
+    answers = (api.send() for _ in range(2000))
+    refused = next(answer for answer in answers if answer.status != 200)
+    assert_unavailable(refused)
+    assert other.is_served()
+    engine.dispose()
