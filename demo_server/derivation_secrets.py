@@ -17,7 +17,7 @@ from demo_server.private_file import PrivateFileError
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings
 from dpop_ext.integrations.sqla_denials import SQLDenials
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 

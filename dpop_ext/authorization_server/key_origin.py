@@ -24,12 +24,9 @@ from dpop_ext.symmetric.derivation import (
 from dpop_ext.symmetric.encapsulation import KeyRecipient, check_names
 from dpop_ext.symmetric.key_material import decrypt_key_material
 from dpop_ext.symmetric.key_request import KeyRequest
+from dpop_ext.symmetric.rotation_plan import SECRET_MARGIN
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
-
-#: A key ends this long before its derivation secret does, in seconds: the clocks and
-#: the caches of resource servers need not be ours.
-SECRET_MARGIN = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

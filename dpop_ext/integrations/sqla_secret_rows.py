@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.secret_tables import SecretTables, read_rows, sealed_row
 from dpop_ext.symmetric.derivation import SECRET_LENGTH, audience_secret
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.sealed_row import (
     ROOT_ID_LENGTH,
     audience_row_key,

@@ -18,7 +18,7 @@ from dpop_ext.integrations.sqla_secret_database import ATTEMPTS, SecretDatabase
 from dpop_ext.integrations.sqla_secret_rows import SecretRows
 from dpop_ext.stores.secret_tables import PREFIX
 from dpop_ext.symmetric import rotation
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 ISSUER = "https://as.example"

@@ -15,7 +15,7 @@ from dpop_ext.errors import UnknownKeyError
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.resource_server import RowKeyring
 from dpop_ext.stores.secret_rows_redis import RedisSecretRows
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import engines
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run

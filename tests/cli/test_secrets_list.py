@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
 
 PLAN = RotationPlan()

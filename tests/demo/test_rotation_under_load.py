@@ -23,7 +23,7 @@ from dpop_ext import ProofSigner
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.resource_server.transport import fetch
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from tests.conftest import Clock
 from tests.demo.parties import register
 

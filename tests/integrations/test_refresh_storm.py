@@ -26,7 +26,7 @@ from dpop_ext.errors import (
     UnknownKeyError,
 )
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
 from tests.client.driving import (

@@ -18,7 +18,7 @@ from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.denial_tables import define_denial_tables
 from dpop_ext.symmetric.deny_list import MAX_DENIALS
 from dpop_ext.symmetric.keyring_claims import content_digest, keyring_claims
-from dpop_ext.symmetric.rotation import RotationPlan
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import engines
 from tests.conftest import Clock

@@ -17,7 +17,8 @@ from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.secret_tables import MAX_VERSIONS, define_secret_tables
 from dpop_ext.symmetric.derivation import audience_secret
-from dpop_ext.symmetric.rotation import RotationError, RotationPlan
+from dpop_ext.symmetric.rotation import RotationError
+from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.sealed_row import open_root
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import engines

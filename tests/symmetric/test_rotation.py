@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from dpop_ext.symmetric.rotation import (
-    MAX_LIVE,
     RotationError,
-    RotationPlan,
     advanced,
     changes_ahead,
     following_times,
@@ -21,6 +19,7 @@ from dpop_ext.symmetric.rotation import (
     successor_due,
     successor_times,
 )
+from dpop_ext.symmetric.rotation_plan import MAX_LIVE, RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret
 
