@@ -146,19 +146,24 @@ def try_pair(pair: Pair) -> Iterator[Trial]:
 def conforming_targets(trials: Sequence[Trial]) -> list[str]:
     """Return the targets of the servers that nothing speaks against.
 
-    A server conforms if all that is its doing does; so does what it makes.
+    A server conforms if all that is its doing does; so does what it makes. But where no
+    key was delivered, or no proof was accepted, nothing was seen that could conform.
     """
     targets = []
-    for party, own in (("as", AUTHORIZATION_SERVER), ("rs", RESOURCE_SERVER)):
+    for party, own, seen in (
+        ("as", AUTHORIZATION_SERVER, "KEY_JWE"),
+        ("rs", RESOURCE_SERVER, "RS"),
+    ):
         tried = [trial for trial in trials if trial.party == party]
         shown = {
             TARGETS[name]
             for trial in tried
             if trial.status == "passed"
             for name in trial.requirements
-        } | {own[0]}
-        if tried and not any(trial.status == "failed" for trial in tried):
-            targets += [target for target in own if target in shown]
+        }
+        failed = any(trial.status == "failed" for trial in tried)
+        if seen in shown and not failed:
+            targets += [target for target in own if target in shown | {own[0]}]
     return targets
 
 

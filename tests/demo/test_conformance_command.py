@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -250,7 +251,10 @@ def test_a_fault_of_the_issuer_is_reported(
     make(parties)
     trials = list(try_pair(pair))
     assert failures(trials) == expected
-    assert "AS" not in conforming_targets(trials)
+    targets = conforming_targets(trials)
+    assert "AS" not in targets
+    # Without a key there is nothing to try at the other one.
+    assert ("RS" in targets) == (fault != "no key")
     for trial in trials:
         assert bool(trial.advice) == (trial.status == "failed")
 
@@ -452,3 +456,41 @@ def test_a_server_that_is_not_there_is_one_line(demo_server: DemoServer) -> None
 
 def test_nothing_is_sent_in_the_clear(demo_server: DemoServer) -> None:
     assert run(demo_server, **{"--rs": "http://api.example.com"}).exit_code == 2
+
+
+def replaced(odd: dict[str, Any], seen: str, body: dict[str, Any]) -> dict[str, Any]:
+    return body | odd if seen in body else body
+
+
+ODD_VALUES: list[Any] = [None, 7, "x", [], [7], {}, {"x": 1}, "\x1b[31m"]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+def test_odd_metadata_is_reported_and_no_traceback(
+    value: Any, pair: Pair, parties: Parties
+) -> None:
+    names = (
+        *("issuer", "token_endpoint", "dpop_symmetric_kdf_values_supported"),
+        *("dpop_sym_conformance", "dpop_symmetric_alg_values_supported"),
+    )
+    odd = dict.fromkeys(names, value)
+    edit_body(parties.as_app, lambda body: body | odd if "issuer" in body else body)
+    pair.token_endpoint = ""
+    trials = list(try_pair(pair))
+    assert "issuer metadata" in failures(trials)
+    assert "claim of the issuer" in failures(trials)
+    assert not conforming_targets(trials)
+    assert all(trial.seen.isprintable() for trial in trials)
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+def test_an_odd_token_response_is_reported_and_no_traceback(
+    value: Any, pair: Pair, parties: Parties
+) -> None:
+    for name in ("access_token", "token_type", "cnf", "error"):
+        odd = {name: value}
+        seen = name if name == "error" else "access_token"
+        edit_body(parties.as_app, partial(replaced, odd, seen))
+    trials = list(try_pair(pair))
+    assert "token response" in failures(trials)
+    assert all(trial.seen.isprintable() for trial in trials)

@@ -35,6 +35,11 @@ class Issued:
     #: Claims of the token, which nobody verified; empty for an opaque one.
     claims: Mapping[str, Any]
 
+    @property
+    def reference(self) -> Mapping[str, Any]:
+        """The ``cnf.dsk`` of the token; empty if there is none."""
+        return _reference(self.claims)
+
 
 def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
     """Get two tokens, and look at the first response from all sides.
@@ -62,7 +67,7 @@ def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
         "as",
         "R1102",
         good="no-store" in answer.fields.get("Cache-Control", ""),
-        seen=f"Cache-Control: {answer.fields.get('Cache-Control')}",
+        seen=f"Cache-Control {answer.fields.get('Cache-Control')!r}",
         advice="Send Cache-Control: no-store with every token response.",
     )
     yield from _check_header(jwe, token, encryption_key)
@@ -102,7 +107,7 @@ def _check_header(jwe: str, token: str, key: ECKey) -> Iterator[Trial]:
             "algorithm of the JWE",
             "R1202",
             (header.get("alg"), header.get("enc")) == ("ECDH-ES", "A256GCM"),
-            f"{header.get('alg')}, {header.get('enc')}",
+            f"{header.get('alg')!r}, {header.get('enc')!r}",
             "Use an algorithm that the client offers in kalgs and encs.",
         ),
         (
@@ -157,7 +162,7 @@ def _check_claims(
         "as",
         "R1301 R2103",
         good=cnf.get("jkt") == pair.key.thumbprint(),
-        seen=f"cnf has {', '.join(cnf) or 'nothing'}",
+        seen=f"cnf has {list(cnf)}",
         advice="Let cnf.jkt be the thumbprint of the proof key, beside the key.",
     )
     yield judged(
@@ -197,7 +202,7 @@ def _check_next(pair: Pair, claims: Mapping[str, Any]) -> Trial:
     name, requirements = "second token", "R1304"
     claim = key_request_claim(encryption_key=ECKey.generate_key("P-256"), **_ASKED)
     other = _claims(str(pair.request_token({"dsk": claim}).body.get("access_token")))
-    values = [_r(one) for one in (claims, other)]
+    values = [_reference(one).get("r") for one in (claims, other)]
     if None in values:
         return skipped(name, "as", requirements, "no cnf.dsk to compare")
     return judged(
@@ -210,10 +215,10 @@ def _check_next(pair: Pair, claims: Mapping[str, Any]) -> Trial:
     )
 
 
-def _r(claims: Mapping[str, Any]) -> object:
+def _reference(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     cnf = claims.get("cnf")
     dsk = cnf.get("dsk") if isinstance(cnf, dict) else None
-    return dsk.get("r") if isinstance(dsk, dict) else None
+    return dsk if isinstance(dsk, dict) else {}
 
 
 def _claims(token: str) -> dict[str, Any]:

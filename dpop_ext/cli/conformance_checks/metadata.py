@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import Party, Trial, judged
+from dpop_ext.core.target import is_secure
 from dpop_ext.symmetric.conformance import PROFILE
 
 _LISTS: Final = (
@@ -23,7 +24,8 @@ def check_issuer(pair: Pair) -> Iterator[Trial]:
     answer = pair.document(pair.issuer, "oauth-authorization-server")
     document = answer.body
     endpoint = document.get("token_endpoint")
-    pair.token_endpoint = endpoint if isinstance(endpoint, str) else ""
+    is_url = isinstance(endpoint, str) and is_secure(endpoint)
+    pair.token_endpoint = str(endpoint) if is_url else ""
     yield judged(
         "issuer metadata",
         "as",
@@ -31,11 +33,12 @@ def check_issuer(pair: Pair) -> Iterator[Trial]:
         good=document.get("issuer") == pair.issuer and bool(pair.token_endpoint),
         seen=f"{answer}, issuer {document.get('issuer')!r}",
         advice="Serve the document with the issuer as clients are configured with it, "
-        "and a token_endpoint.",
+        "and a token_endpoint that is an https URL.",
     )
     missing = [name for name in _LISTS if not _names(document.get(name))]
     # Keys that are encrypted for the resource server are not derived.
-    if "dpop-sym/1" not in document.get(_DERIVATIONS, ["dpop-sym/1"]):
+    derivations = document.get(_DERIVATIONS, ["dpop-sym/1"])
+    if not _names(derivations) or "dpop-sym/1" not in derivations:
         missing.append(_DERIVATIONS)
     yield judged(
         "symmetric members of the issuer",

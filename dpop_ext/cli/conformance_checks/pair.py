@@ -200,6 +200,11 @@ def random_name() -> str:
     return secrets.token_urlsafe(12)
 
 
+def _word(value: object) -> str | None:
+    # It is printed, and a terminal obeys what is not printable.
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
 def _read(response: requests.Response) -> Answer:
     lines = response.raw.headers.getlist("WWW-Authenticate")
     challenges = parse_challenges(lines)
@@ -213,8 +218,8 @@ def _read(response: requests.Response) -> Answer:
     error = challenge.get("error") if challenge else body.get("error")
     return Answer(
         status=response.status_code,
-        error=error if isinstance(error, str) else None,
-        sym_error=challenge.get("sym_error") if challenge else None,
+        error=_word(error),
+        sym_error=_word(challenge.get("sym_error")) if challenge else None,
         fields=response.headers,
         lines=list(response.raw.headers.items()),
         content=response.content,

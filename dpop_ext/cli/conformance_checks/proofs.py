@@ -100,12 +100,12 @@ def _check_challenge(pair: Pair, prover: Prover) -> Trial:
 
 def _check_tokens(prover: Prover) -> Iterator[Trial]:
     """Send tokens that were edited, with proofs that fit them."""
-    claims = prover.issued.claims
-    requirements = "R1507 R1509 R2101"
-    if "dsk" not in claims.get("cnf", {}):
+    claims, version = prover.issued.claims, prover.issued.key.version
+    dsk = prover.issued.reference
+    if not dsk or version is None:
+        requirements = "R1501 R1507 R1509 R2093 R2101"
         yield skipped("edited tokens", "rs", requirements, "no cnf.dsk to edit")
         return
-    version = claims["cnf"]["dsk"]["v"]
     for name, requirement, edited in (
         ("an edited scope", "R1509", {**claims, "scope": "x"}),
         ("a version that is text", "R2101", _with_version(claims, str(version))),

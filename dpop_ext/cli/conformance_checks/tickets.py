@@ -47,7 +47,7 @@ def check_tickets(prover: Prover) -> Iterator[Trial]:
         "rs",
         "R1806",
         good="no-store" in caching[0] and "dpop" in caching[1].lower(),
-        seen=f"Cache-Control: {caching[0]}, Vary: {caching[1]}",
+        seen=f"Cache-Control {caching[0]!r}, Vary {caching[1]!r}",
         advice="Send Cache-Control: no-store and Vary: DPoP with a ticket.",
     )
     yield from _use(prover, ticket)
