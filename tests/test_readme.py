@@ -17,9 +17,11 @@ from flask import Flask
 from joserfc.jwk import ECKey, KeySet
 from requests.adapters import HTTPAdapter
 from sqlalchemy import select
+from starlette.testclient import TestClient
 
-from dpop_ext import ProofSigner
+from dpop_ext import ProofSigner, ProofVerifier
 from dpop_ext.authorization_server import AccessTokenGenerator
+from dpop_ext.cli.group import COMMANDS
 from dpop_ext.integrations.requests_client import (
     DPoPAuth,
     DPoPTokenAuth,
@@ -29,6 +31,7 @@ from dpop_ext.resource_server import transport
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.testing import FakeClock, Issuer
 from tests.readme_application import (
     Names,
     add_endpoints,
@@ -49,7 +52,9 @@ MARKS = {
     "resource": "require_oauth = ResourceProtector()",
     "bearer": "class MyBearerValidator(",
     "wsgi": "wsgi_app = DPoPMiddleware(",
+    "fastapi": "dpop = DPoPSecurity(",
     "client": "client.fetch_token()",
+    "testing": "def test_the_accounts_are_protected(",
     "symmetric": "symmetric=SymmetricKeys(",
 }
 
@@ -303,3 +308,25 @@ def jwt_server(names: Names) -> Flask:
         return KeySet([key]).as_dict(private=False)
 
     return app
+
+
+def test_fastapi_is_protected_as_it_says_and_its_users_can_test_that(
+    dpop_issuer: Issuer, dpop_key: ECKey, dpop_clock: FakeClock
+) -> None:
+    names: Names = {
+        "tokens": dpop_issuer.validator(),
+        "verifier": ProofVerifier(MemoryReplayStore(), clock=dpop_clock),
+    }
+    run("fastapi", names)
+    run("testing", names)
+    client = TestClient(names["api"])
+    names["test_the_accounts_are_protected"](client, dpop_issuer, dpop_key, dpop_clock)
+    document = client.get("/openapi.json").json()
+    assert "DPoP" in document["components"]["securitySchemes"]
+
+
+def test_the_tools_are_those_of_the_help() -> None:
+    for line in re.findall(r"^\$ dpop-ext (\S+)", TEXT, re.MULTILINE):
+        assert line in COMMANDS
+    changes = TEXT[TEXT.index("- `dpop-ext`:") :]
+    assert all(name in changes for name in COMMANDS)
