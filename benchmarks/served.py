@@ -35,7 +35,7 @@ from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.symmetric.proof import make_symmetric_proof
 
 #: Seconds of load in one round, rounds, and connections that wrk keeps open.
-SECONDS, ROUNDS, CONNECTIONS = 2, 3, 8
+SECONDS, ROUNDS, CONNECTIONS = 2, 2, 8
 #: Proofs for one round; at more requests than that the rest would be refused.
 PROOFS = 20_000
 #: granian with an ASGI application that is nothing but the route.

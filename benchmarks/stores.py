@@ -69,9 +69,9 @@ def memory() -> list[Figure]:
     # The worst of all but those that the machine interrupted.
     worst = sorted(times)[-10] * 1e3
     return [
-        _figure("memory store at 1,000,000 live: one add", typical, "us", 1),
-        _figure("the same: worst of 100,000 adds", worst, "ms", 5),
-        _figure("the same: one entry", held, "bytes", 110),
+        _figure("memory store, 1,000,000 live: one add", typical, "us", 1),
+        _figure("memory store: the worst of 100,000 adds", worst, "ms", 5),
+        _figure("memory store: one entry", held, "bytes", 110),
     ]
 
 
@@ -123,9 +123,9 @@ def redis(verify: float) -> list[Figure]:
         rate = _server_rate(url.removeprefix("unix://"))
     return [
         _figure("Redis, Unix socket: one add", typical, "us", None),
-        _figure("the same, in ES256 verifications", typical / verify, "x", None),
-        _figure("the same: commands for one add", round(trips, 2), "", 1),
-        _figure("the same: one entry, with its tables", each, "bytes", 120),
+        _figure("Redis: one add, in ES256 verifications", typical / verify, "x", None),
+        _figure("Redis: commands for one add", round(trips, 2), "", 1),
+        _figure("Redis: one entry, with its tables", each, "bytes", 120),
         *([_figure("one Redis: adds of 16 clients", rate, "/s", None)] if rate else []),
     ]
 
