@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.protection import AuthenticatedResponse, Protection
 from dpop_ext.client.renewal import in_background, in_foreground
@@ -12,6 +13,7 @@ from dpop_ext.client.ticket_server import TicketServer
 __all__ = [
     "Audience",
     "AuthenticatedResponse",
+    "KeyMaterial",
     "ProofSigner",
     "Protection",
     "TicketServer",
