@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from functools import partial
 from urllib.parse import quote
 
+from dpop_ext.errors import MalformedRequestError
 from dpop_ext.integrations.asgi_answers import send_signed
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_fields import (
@@ -21,7 +22,7 @@ from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
-from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refusing
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 
@@ -133,9 +134,11 @@ class DPoPMiddleware:
     async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
         route = self._route(scope) if callable(self._route) else self._route
+        with refusing(MalformedRequestError):
+            in_form = await _has_token_in_form(scope, content)
         request = resource_request(
             scope,
-            token_in_form=await _has_token_in_form(scope, content),
+            token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
             read_content=partial(content.read_from_thread, asyncio.get_running_loop()),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi_types import Message, Receive
@@ -18,25 +17,33 @@ _MAX_DIGITS = 18
 class Content:
     """What comes from the client, for the decision first and then the application.
 
+    What was read is kept as one piece: a client that sends each byte by itself must not
+    make it take more room, or more time, than it has bytes.
+
     :param receive: of the server.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        #: What was read and the application has not seen.
-        self._held: deque[Message] = deque()
+        #: What was read and the application has not seen; None if there is nothing.
+        self._held: bytearray | None = None
+        self._is_complete = False
 
     async def receive(self) -> Message:
         """Take the place of the server's ``receive``."""
-        if self._held:
-            return self._held.popleft()
-        return await self._receive()
+        if self._held is None:
+            return await self._receive()
+        content, self._held = bytes(self._held), None
+        more = not self._is_complete
+        return {"type": "http.request", "body": content, "more_body": more}
 
     async def read_form(self, length: str) -> bytes:
         """Return the content of a form that is not too long to be looked at.
 
         :param length: value of ``Content-Length``.
         :returns: nothing for one that is longer, or does not say how long it is.
+        :raises ContentTooLargeError: it is longer than it said.
+        :raises MalformedRequestError: the client has gone.
         """
         if not (length.isascii() and length.isdecimal() and len(length) < _MAX_DIGITS):
             return b""
@@ -61,18 +68,14 @@ class Content:
             raise MalformedRequestError("The content is incomplete.") from error
 
     async def _read(self, limit: int) -> bytes:
-        pieces = [message.get("body", b"") for message in self._held]
-        complete = any(not message.get("more_body") for message in self._held)
-        while not complete:
+        if self._held is None:
+            self._held = bytearray()
+        while not self._is_complete and len(self._held) <= limit:
             message = await self._receive()
-            self._held.append(message)
             if message["type"] != "http.request":
                 raise MalformedRequestError("The content is incomplete.")
-            pieces.append(message.get("body", b""))
-            if sum(map(len, pieces)) > limit:
-                raise ContentTooLargeError
-            complete = not message.get("more_body")
-        content = b"".join(pieces)
-        if len(content) > limit:
+            self._held += message.get("body", b"")
+            self._is_complete = not message.get("more_body")
+        if len(self._held) > limit:
             raise ContentTooLargeError
-        return content
+        return bytes(self._held)

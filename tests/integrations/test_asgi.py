@@ -238,6 +238,66 @@ def test_content_that_is_too_long_or_never_comes_is_refused(
         asyncio.run(read())
 
 
+class Looked(bytes):
+    """A piece of content that counts how often it is looked at."""
+
+    times = 0
+
+    def __len__(self) -> int:
+        Looked.times += 1
+        return super().__len__()
+
+
+def test_content_that_comes_byte_by_byte_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Looked, "times", 0)
+    pieces = iter(range(1000, -1, -1))
+
+    async def receive() -> Any:
+        left = next(pieces)
+        return {"type": "http.request", "body": Looked(b"x"), "more_body": left > 0}
+
+    async def read() -> Any:
+        content = Content(receive)
+        assert await content.read_form("1001") == b"x" * 1001
+        return await content.receive()
+
+    message = asyncio.run(read())
+    # One message, however many there were: each takes a hundred times its byte.
+    assert (message["body"], message["more_body"]) == (b"x" * 1001, False)
+    assert Looked.times <= 2 * 1001
+
+
+def test_a_form_whose_client_goes_away_is_no_fault_of_the_server(
+    protect: Callable[..., Any],
+) -> None:
+    sent: list[Any] = []
+    fields = [
+        (b"host", b"api.example"),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"content-length", b"9"),
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "https",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": fields,
+    }
+
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(protect(echo)(scope, gone, send))
+    assert sent[0]["status"] == 400
+
+
 async def chat(scope: Any, receive: Any, send: Any) -> None:
     """Accept every handshake, and tell how it was proved."""
     if scope["type"] == "lifespan":
