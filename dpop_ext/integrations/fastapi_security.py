@@ -36,7 +36,7 @@ from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import names_access_token
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
-from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refuse
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 
@@ -146,9 +146,14 @@ class DPoPSecurity(SecurityBase):
         if _ADMITTED not in scope:
             raise RuntimeError("call DPoPSecurity.install(app) first")
         loop = asyncio.get_running_loop()
+        try:
+            in_form = await _has_token_in_form(request)
+        except ClientDisconnect as error:
+            refusal = refuse(MalformedRequestError("The content cannot be read."))
+            raise RouteRefusedError(refusal, self._gate.challenges) from error
         asked = resource_request(
             scope,
-            token_in_form=await _has_token_in_form(request),
+            token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
             read_content=partial(_read_from_thread, request, loop),
         )
@@ -232,7 +237,11 @@ def _read_from_thread(
         return b""
     reading = asyncio.run_coroutine_threadsafe(request.body(), loop)
     try:
-        return reading.result(READ_TIMEOUT)
+        content = reading.result(READ_TIMEOUT)
     except (RuntimeError, ClientDisconnect, TimeoutError) as error:
         reading.cancel()
         raise MalformedRequestError("The content cannot be read.") from error
+    # HTTP/2 needs no Content-Length.
+    if len(content) > limit:
+        raise ContentTooLargeError
+    return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -139,6 +140,70 @@ def test_content_without_a_known_length_has_no_digest(
     fields["Content-Type"] = "application/json"
     answer = client.post("/orders", content=iter([b"{}"]), headers=fields)
     assert answer.status_code == 400
+
+
+def asked(
+    app: FastAPI, fields: dict[str, str], messages: list[dict[str, Any]], path: str
+) -> int:
+    """Send a POST as a server of HTTP/2 hands it on; return the status."""
+    sent: list[Any] = []
+    headers = [(k.lower().encode(), v.encode()) for k, v in fields.items()]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "https",
+        "http_version": "2",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"api.example"), *headers],
+    }
+    coming = iter(messages)
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    status: int = sent[0]["status"]
+    return status
+
+
+@pytest.mark.parametrize("too_much", [0, 1])
+def test_content_has_a_limit_where_it_has_no_length(
+    world: World, dpop: DPoPSecurity, too_much: int
+) -> None:
+    app = FastAPI()
+    dpop.install(app)
+    short = Security(dpop.demanding(RoutePolicy(max_content=10)))
+
+    @app.post("/short")
+    async def route(caller: VerifiedRequest = short) -> None: ...
+
+    body = b"x" * (10 + too_much)
+    claims = {"cd": content_digest(body), "hq": content_digest(b"")}
+    fields = credentials(world, "/short", method="POST", claims=claims)
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    assert asked(app, fields, messages, "/short") == (413 if too_much else 200)
+
+
+def test_a_form_whose_client_goes_away_is_no_fault_of_the_server(
+    dpop: DPoPSecurity,
+) -> None:
+    app = FastAPI()
+    dpop.install(app)
+    anyone = Security(dpop)
+
+    @app.post("/plain")
+    async def route(caller: VerifiedRequest = anyone) -> None: ...
+
+    fields = {
+        "content-type": "application/x-www-form-urlencoded",
+        "content-length": "9",
+    }
+    assert asked(app, fields, [{"type": "http.disconnect"}], "/plain") == 400
 
 
 def test_a_websocket_is_verified(client: TestClient, world: World) -> None:
