@@ -160,13 +160,17 @@ class TicketVerifier:
         :param access_token: its exact text.
         :param now: seconds since the epoch.
         :raises ProofError: the ticket is malformed, or the MAC does not verify.
-        :raises StaleTicketError: the ticket is unknown or not good at this time.
-        :raises AccessTokenError: *token* is not for this server.
+        :raises StaleTicketError: the ticket is unknown or not good at this time, or
+            has ended by a log-out: a demand for another proof could be the answer to
+            one that was served before.
+        :raises AccessTokenError: *token* is of another issuer.
         :raises UnboundTokenError: it is bound to no key.
         """
+        jkt = _jkt_of(token)
         if token.issuer != self._issuer:
             raise AccessTokenError
         use = self._recall_mac(proof, token, access_token, now=now)
+        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
         return use.mac_key.response_key()
 
     def _verify_mac(

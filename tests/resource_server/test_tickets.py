@@ -240,6 +240,24 @@ def test_a_logout_ends_tickets_and_gives_none_that_would_be_refused(
     assert shop.use(shop.get()).status == 200
 
 
+@pytest.mark.requirement("R2153")
+@pytest.mark.parametrize("ending", ["log-out", "outage"])
+def test_a_ticket_that_was_ended_signs_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Else who holds an answer back could have the request sent once more."""
+    ticket = shop.get()
+    jti = "used-and-sent-again"
+    assert shop.use(ticket, claims={"rsp": True}, jti=jti).values("DPoP-Response")
+    if ending == "log-out":
+        shop.world.verifier.log_out(jkt=shop.world.jkt)
+    else:
+        monkeypatch.setattr(MemoryLogoutStore, "find", Down.find)
+    replay = shop.use(ticket, claims={"rsp": True}, jti=jti)
+    assert replay.challenges["DPoP"].get("sym_error") == "stale_ticket"
+    assert not replay.values("DPoP-Response")
+
+
 @pytest.mark.requirement("R1802")
 def test_no_ticket_goes_out_with_an_error(shop: Shop) -> None:
     world = shop.world
