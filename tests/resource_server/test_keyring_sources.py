@@ -321,7 +321,7 @@ def test_what_was_published_before_is_refused(place: Place, clock: Clock) -> Non
 
 
 @remembering
-@pytest.mark.requirement("R1701", "R2044", "T19")
+@pytest.mark.requirement("R1701", "R2044", "R2047", "R2048", "T19")
 def test_it_is_refused_after_a_restart_too(place: Place, clock: Clock) -> None:
     place.publish(secret(VERSION, "revoked"), secret(NEW), sequence=2)
     place.source().load()
