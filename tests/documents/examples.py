@@ -11,7 +11,7 @@ from tests.documents.opened import OPENED, Documents
 from tests.vectors.profile import __main__ as vectors
 
 #: The vector of each list from which the others differ.
-USUAL: Final = ("usual", "HS256")
+USUAL: Final = ("usual", "HS256", "a usual answer")
 #: Longer strings are cut: nobody reads a signature.
 _MAX_TEXT: Final = 44
 _MAX_VALUE: Final = 300
@@ -46,7 +46,7 @@ class Example:
 def examples() -> Iterator[Example]:
     """Yield every vector of the profile, in the order of the files."""
     for file, open_documents in OPENED.items():
-        content = vectors.read(file)
+        content = json.loads((vectors.FOLDER / f"{file}.json").read_text("utf-8"))
         for name, part in content.items():
             if not _has_vectors(part):
                 continue
@@ -67,6 +67,8 @@ def _has_vectors(part: Any) -> bool:
 
 def _example(file: str, part: str, vector: dict[str, Any], text: str) -> Example:
     answer = [vector[name] for name in ("error", "sym_error") if name in vector]
+    if vector.get("result") == "refused":
+        answer = ["refused"]
     return Example(
         file=f"{file}.json",
         part=part,

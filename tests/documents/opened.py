@@ -80,6 +80,18 @@ def open_key_material(vector: dict[str, Any], content: dict[str, Any]) -> Docume
     return {"header": header, "plaintext": f"{len(plaintext or b'')} bytes"}
 
 
+def open_response(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
+    """Return a request, its answer, and what the response proof says."""
+    asked = ("proof", "target", "request_content")
+    answered = ("method", "status", "fields", "content")
+    received = {"now": vector.get("now", content["now"])}
+    return {
+        "request": {name: vector[name] for name in asked},
+        "answer": {name: vector[name] for name in answered} | received,
+        **_jws("response proof", vector["response"]),
+    }
+
+
 def open_keyring(vector: dict[str, Any], content: dict[str, Any]) -> Documents:
     """Return what a keyring says, and how it is wrapped."""
     if vector["keyring"].count(".") == 2:
@@ -101,6 +113,7 @@ OPENED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], Documents]]] 
     "ticket-fields": open_ticket_field,
     "keyrings": open_keyring,
     "derivations": open_derivation,
+    "../responses": open_response,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from pathlib import PurePosixPath
 from typing import Final
 
 from tests.documents.examples import Example, examples
@@ -26,6 +28,7 @@ TARGETS: Final = {
     "CLIENT": "a client",
     "RS": "a resource server",
 }
+_VECTORS: Final = "../tests/vectors/profile"
 _BASE: Final = "DPoP Symmetric Profile 1.0"
 
 
@@ -117,7 +120,8 @@ def _shown(requirement: str, found: list[Example]) -> list[str]:
 
 
 def _caption(example: Example) -> str:
-    link = f"[{example.file}](../tests/vectors/profile/{example.file})"
+    path = PurePosixPath(posixpath.normpath(f"{_VECTORS}/{example.file}"))
+    link = f"[{path.name}]({path})"
     if example.error is None:
         verdict = ""
     elif example.error == "refused":

@@ -82,6 +82,30 @@ BAD: Final[list[tuple[str, dict[str, Any]]]] = [
 ]
 
 
+#: What a vector shows, by words of its name; the others show R1901.
+REQUIREMENTS: Final = {
+    "R2161": ("request", "query", "question mark", "rph", "rhq", "rcd"),
+    "R2162": ("status", "content", "HEAD", "204", "304", "bytes", "no cd"),
+    "R2163": ("field", "white space", "content type", "no hd"),
+}
+
+
+def requirements(name: str) -> list[str]:
+    """Return the entries of docs/requirements.toml that a vector is there for."""
+    if "proof" in name:
+        return ["R1901"]
+    shown = [
+        requirement
+        for requirement, words in REQUIREMENTS.items()
+        if any(word in name for word in words)
+    ]
+    if "content type" in name:
+        shown.remove("R2162")
+    if "request content" in name:
+        shown.remove("R2162")
+    return shown or ["R1901"]
+
+
 def generate() -> dict[str, Any]:
     """Return the content of the file."""
     published = json.loads((FOLDER / "dpop-sym-1.json").read_text("utf-8"))
@@ -94,7 +118,8 @@ def generate() -> dict[str, Any]:
     for name, request, answer in GOOD:
         seen = see(REQUEST | request, ANSWER | answer, proof=proof)
         text = respond(keys["HS256"], seen)
-        vectors.append({"name": name, "result": "accepted", **seen, "response": text})
+        named = {"name": name, "requirements": requirements(name)}
+        vectors.append({**named, "result": "accepted", **seen, "response": text})
     for name, change in BAD:
         vectors.append(bad(name, change, keys["HS256"], proof))
     return {
@@ -113,7 +138,8 @@ def bad(name: str, change: dict[str, Any], key: bytes, proof: str) -> dict[str, 
     more = change.pop("more", [])
     seen = seen | change
     seen["fields"] = [*seen["fields"], *more]
-    return {"name": name, "result": "refused", **seen, "response": text}
+    named = {"name": name, "requirements": requirements(name)}
+    return {**named, "result": "refused", **seen, "response": text}
 
 
 def see(
