@@ -17,6 +17,7 @@ from dpop_ext.integrations.sqla_secret_database import create_tables, run
 from dpop_ext.stores.denial_tables import define_denial_tables
 from dpop_ext.stores.secret_tables import PREFIX
 from dpop_ext.symmetric.deny_list import MAX_DENIALS, Denial, DenyList
+from dpop_ext.symmetric.keyring_claims import fit_in_keyring
 
 #: Exchanges in a row that are followed.
 MAX_EXCHANGES: Final = 16
@@ -129,14 +130,7 @@ class SQLDenials:
         query = select(table).where(*ours).order_by(table.c.sequence)
         rows = run(self._engine, lambda connection: connection.execute(query).all())
         try:
-            denied = DenyList(
-                Denial(
-                    token_id=row.token_id,
-                    r=bytes(row.r) if row.r is not None else None,
-                    expires_at=row.expires_at,
-                )
-                for row in rows
-            )
+            denied = DenyList(map(_denial, rows))
         except (TypeError, ValueError) as error:
             raise StoreError("The denials of an audience are malformed.") from error
         return denied, max((row.sequence for row in rows), default=0)
@@ -160,7 +154,12 @@ class SQLDenials:
         # What has ended stays in the keyring until there is a change to number: this.
         past = table.c.expires_at <= now
         held -= connection.execute(delete(table).where(*ours, past)).rowcount
-        if held >= MAX_DENIALS:
+        others = connection.execute(select(table).where(*ours)).all()
+        try:
+            has_room = fit_in_keyring([denial, *map(_denial, others)])
+        except (TypeError, ValueError) as error:
+            raise StoreError("The denials of an audience are malformed.") from error
+        if held >= MAX_DENIALS or not has_room:
             raise StoreError("Too many tokens are denied: revoke the version.")
         connection.execute(
             insert(table).values(
@@ -190,3 +189,11 @@ class SQLDenials:
             names = [row.token_id for row in rows if row.token_id not in found]
             found |= {row.token_id: row for row in rows}
         return list(found.values())
+
+
+def _denial(row: Any) -> Denial:
+    return Denial(
+        token_id=row.token_id,
+        r=bytes(row.r) if row.r is not None else None,
+        expires_at=row.expires_at,
+    )

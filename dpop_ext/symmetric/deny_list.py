@@ -37,6 +37,9 @@ class Denial:
             raise ValueError("a denial names a token by its jti or by its r")
         if self.token_id is not None and not 0 < len(self.token_id) <= MAX_TOKEN_ID:
             raise ValueError("a jti has 1 to 256 characters")
+        # No JSON that is read here has these, and a keyring with one would be refused.
+        if b"\0" in (self.token_id or "").encode():
+            raise ValueError("a jti has no NUL")
         if self.r is not None and len(self.r) != SECRET_LENGTH:
             raise ValueError("r has 32 bytes")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,11 @@ MAX_POLL: Final = 600
 MAX_STALE: Final = 1800
 #: Seconds by which the clocks of the two servers may differ.
 SKEW: Final = 60
+#: Room for denials in a keyring that is read at all, in characters, and how many of
+#: them may be one of ``{}[]:,``: what is over the limits of the reader is refused as a
+#: whole, with every denial that is in it.
+MAX_DENIED_TEXT: Final = 32_000
+MAX_DENIED_STRUCTURAL: Final = 3_600
 
 _LIVE: Final = ("pending", "active", "verify_only")
 _DERIVATION: Final = "dpop-sym/1"
@@ -142,6 +147,13 @@ def read_claims(
         good_until=good_until,
     )
     return Keyring(ring=ring, floor=floor, issued_at=issued_at, poll=poll)
+
+
+def fit_in_keyring(denials: Iterable[Denial]) -> bool:
+    """Tell whether a keyring has room for all of *denials*."""
+    text = json.dumps([_denial_member(denial) for denial in denials])
+    structural = sum(map(text.count, "{}[]:,"))
+    return len(text) <= MAX_DENIED_TEXT and structural <= MAX_DENIED_STRUCTURAL
 
 
 def _read_secret(entry: Mapping[str, Any]) -> AudienceSecret:

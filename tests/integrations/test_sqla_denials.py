@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ from dpop_ext.integrations.sqla_denials import MAX_EXCHANGES, SQLDenials
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.denial_tables import define_denial_tables
 from dpop_ext.symmetric.deny_list import MAX_DENIALS
-from dpop_ext.symmetric.keyring_claims import content_digest, keyring_claims
+from dpop_ext.symmetric.keyring_claims import (
+    content_digest,
+    fit_in_keyring,
+    keyring_claims,
+)
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import engines
@@ -220,6 +225,21 @@ def test_there_is_room_for_so_many(denials: SQLDenials, clock: Clock) -> None:
     clock.advance(300)
     denials.deny(AUDIENCE, token_id="later", expires_at=clock.now + 300)
     assert denied(denials) == ["later"]
+
+
+def test_no_more_are_denied_than_a_keyring_has_room_for(
+    denials: SQLDenials, clock: Clock
+) -> None:
+    """A resource server would refuse the whole keyring, and so accept them all."""
+    names = [f"{number:0256}" for number in range(150)]
+    accepted = []
+    for name in names:
+        with contextlib.suppress(StoreError):
+            denials.deny(AUDIENCE, token_id=name, expires_at=clock.now + 300)
+            accepted.append(name)
+    assert len(accepted) > 100
+    assert denied(denials) == accepted != names
+    assert fit_in_keyring(denials.read(AUDIENCE)[0])
 
 
 @pytest.mark.parametrize("name", [{}, {"token_id": "t", "r": bytes(32)}, {"r": b"r"}])

@@ -23,7 +23,11 @@ from dpop_ext.errors import (
 )
 from dpop_ext.symmetric.deny_list import MAX_DENIALS, Denial, DenyList
 from dpop_ext.symmetric.keyring import encrypt_keyring, open_keyring
-from dpop_ext.symmetric.keyring_claims import Keyring, keyring_claims
+from dpop_ext.symmetric.keyring_claims import (
+    Keyring,
+    fit_in_keyring,
+    keyring_claims,
+)
 from dpop_ext.symmetric.keyring_floor import (
     MAX_REVOKED,
     KeyringError,
@@ -119,6 +123,31 @@ def test_a_keyring_arrives_as_it_was_sent(recipient: Key) -> None:
     assert (keyring.ring.issuer, keyring.ring.audience) == (ISSUER, AUDIENCE)
     assert (keyring.issued_at, keyring.poll) == (NOW, 300)
     assert (keyring.floor.epoch, keyring.floor.sequence) == (1, 42)
+
+
+@pytest.mark.requirement("R2012")
+@pytest.mark.parametrize("name", ["x" * 16, "f" * 64, ":" * 200, "\u20ac" * 100, None])
+def test_all_denials_for_which_there_is_room_arrive(name: str | None) -> None:
+    denials: list[Denial] = []
+    for number in range(MAX_DENIALS):
+        one = Denial(
+            token_id=f"{name}{number}" if name else None,
+            r=os.urandom(32) if name is None else None,
+            expires_at=NOW + 5000,
+        )
+        if not fit_in_keyring([*denials, one]):
+            break
+        denials.append(one)
+    assert (len(denials) == MAX_DENIALS) is (name is None or len(name) < 20)
+    of = ring(denied=DenyList(denials))
+    long = {"sub": "x" * 600}  # for longer names of both servers
+    assert len(list(opened(sealed(claims(of) | long)).ring.denied)) == len(denials)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_token_can_have_is_not_denied(name: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        Denial(token_id=name, expires_at=NOW)
 
 
 @pytest.mark.requirement("R2033")
