@@ -43,6 +43,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "migrations": (SQL, "dpop_ext.migrations"),
     "otel": ("opentelemetry.metrics",),
     "pkcs11": ("pkcs11",),
+    "post-quantum": ("cryptography.hazmat.primitives.asymmetric.mldsa",),
     "redis": ("redis",),
     "requests": (REQUESTS,),
     "session": ("filelock", "keyring"),
