@@ -46,8 +46,10 @@ class KeyQuota:
         """
         with self._lock:
             counts = self._counts.get(jkt)
-            if counts is None or sum(counts.values()) < self._max_proofs:
+            if counts is None:
                 return
+            # Each time: a client that never uses its share up would else have one
+            # more group for every few seconds, for as long as this process lives.
             for end in [end for end in counts if end < now]:
                 del counts[end]
             if sum(counts.values()) >= self._max_proofs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from dpop_ext.errors import TooManyRequestsError
@@ -38,6 +40,17 @@ def test_a_check_counts_nothing() -> None:
     quota.count("a", expires_at=NOW)
     with pytest.raises(TooManyRequestsError):
         quota.check("a", now=NOW)
+
+
+def test_a_client_that_stays_below_its_share_takes_no_more_memory_over_time() -> None:
+    def size_after(seconds: int) -> int:
+        quota = KeyQuota(10_000)
+        for now in range(NOW, NOW + seconds):
+            quota.check("a", now=now)
+            quota.count("a", expires_at=now + 66)
+        return len(pickle.dumps(quota._counts))
+
+    assert size_after(3600) < 1.5 * size_after(120)
 
 
 def test_keys_have_a_share_each() -> None:
