@@ -29,6 +29,7 @@ from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.target import is_secure
 from dpop_ext.integrations.requests_client import OAuth2Session
+from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL
 
 SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
 
@@ -77,10 +78,24 @@ def _secure(_context: click.Context, _option: click.Parameter, value: object) ->
     help="redis://, rediss:// or a SQLAlchemy URL [env: DPOP_EXT_REPLAY_STORE].",
 )
 @click.option(
+    "--store-prefix",
+    metavar="TEXT",
+    default="",
+    help="What its keys begin with, if it is a Redis whose user may touch no others.",
+)
+@click.option(
     "--keyring-cache",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Where the resource server keeps its keyring.",
+)
+@click.option(
+    "--poll",
+    type=click.IntRange(MIN_POLL, MAX_POLL),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two polls for it that the issuer asks for.",
 )
 @json_option
 def doctor(
@@ -93,7 +108,9 @@ def doctor(
     scope: str | None,
     origin: str | None,
     replay_store: str | None,
+    store_prefix: str,
     keyring_cache: Path | None,
+    poll: int,
     as_json: bool,
 ) -> None:
     """Check a deployment: clocks, URLs, CORS, stores, and servers that share state.
@@ -112,9 +129,13 @@ def doctor(
         client = (client_id, client_secret)
         checks["nodes"] = partial(_check_nodes, resource, nodes, issuer, client, scope)
     if replay_store is not None:
-        checks["replay store"] = partial(check_store, replay_store, clock=time.time)
+        checks["replay store"] = partial(
+            check_store, replay_store, prefix=store_prefix, clock=time.time
+        )
     if keyring_cache is not None:
-        checks["keyring age"] = partial(check_keyring, keyring_cache, clock=time.time)
+        checks["keyring age"] = partial(
+            check_keyring, keyring_cache, poll=poll, clock=time.time
+        )
     if not checks:
         raise click.UsageError("name what to check: --resource URL, for example")
     findings = []

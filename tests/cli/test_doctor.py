@@ -24,6 +24,7 @@ from dpop_ext.cli.checkup.probe import Probe
 from dpop_ext.cli.checkup.resource import check_clock, check_host, check_public_url
 from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.errors import StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.integrations.wsgi_cors import CORS
 from dpop_ext.stores.base import NoReplayProtection
@@ -262,6 +263,47 @@ def test_nodes_that_share_everything_are_good(world: World) -> None:
     assert [status for _, status in found] == ["good"] * 6
 
 
+class Broken:
+    """A store that works for so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+        self._store = MemoryReplayStore()
+
+    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            raise StoreError
+        return self._store.add(key, expires_at=expires_at, now=now)
+
+
+def test_a_node_that_does_not_serve_is_not_said_to_share_or_not_to(
+    world: World,
+) -> None:
+    token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
+    nonce_issuer = NonceIssuer([bytes(range(32))])
+    good_one, bad_one = (
+        ProofVerifier(store, nonces=nonce_issuer, clock=world.clock)
+        for store in (MemoryReplayStore(), Broken(0))
+    )
+    with ExitStack() as stack:
+        urls = nodes(world, stack, good_one, bad_one)
+        replay = list(check_replay(probe, token, urls))
+        nonces = list(check_nonces(probe, token, urls))
+    for found in (replay, nonces):
+        assert [finding.status for finding in found] == ["good", "bad"]
+        assert found[1].seen == f"{urls[1]} answers 503"
+
+
+def test_a_first_node_that_ends_checks_nothing(world: World) -> None:
+    token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
+    verifiers = [ProofVerifier(Broken(1), clock=world.clock) for _ in range(2)]
+    with ExitStack() as stack:
+        urls = nodes(world, stack, *verifiers)
+        found = status_of(check_replay(probe, token, urls))
+    assert [status for _, status in found] == ["skipped"] * 2
+
+
 def test_a_node_without_replay_protection_is_bad_by_itself(world: World) -> None:
     token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
     verifier = ProofVerifier(NoReplayProtection(), clock=world.clock)
@@ -295,7 +337,7 @@ def test_a_store_is_reachable_and_atomic(tmp_path: Path) -> None:
 def test_a_store_that_adds_twice_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store_checks, "open_store", lambda url: NoReplayProtection())
+    monkeypatch.setattr(store_checks, "open_store", lambda *_: NoReplayProtection())
     found = status_of(check_store("redis://x", clock=time.time))
     assert ("replay store is atomic", "bad") in found
 
@@ -312,15 +354,49 @@ def test_the_settings_of_redis_are_looked_at(redis: RedisServer) -> None:
     assert len(found) == 4
 
 
+def test_a_store_that_fails_under_several_calls_is_no_store_that_adds_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_checks, "open_store", lambda *_: Broken(100))
+    found = list(check_store("redis://x", clock=time.time))
+    assert [finding.status for finding in found] == ["good", "bad"]
+    assert found[1].seen == "61 of 160 calls had no answer"
+
+
+def test_a_user_of_redis_who_may_do_no_more_than_the_stores_do(
+    redis: RedisServer,
+) -> None:
+    rules = ("on", ">secret", "~app:*", "-@all", "+set", "+get")
+    redis.command("ACL", "SETUSER", "doctor", *rules)
+    url = redis.url.replace("unix://", "unix://doctor:secret@")
+    code, found = report("--replay-store", url, "--store-prefix", "app:")
+    assert code == 0
+    assert found["replay store is atomic"] == "good"
+    assert found["replay store keeps all"] == "look"
+    code, found = report("--replay-store", url)
+    assert (code, found) == (1, {"replay store": "bad"})
+
+
 @pytest.mark.parametrize(
-    ("age", "status"), [(10, "good"), (1000, "look"), (4000, "bad")]
+    ("poll", "age", "status"),
+    [
+        (300, 650, "good"),
+        (300, 800, "look"),
+        (300, 901, "bad"),
+        (600, 1300, "good"),
+        (600, 1700, "look"),
+        (600, 1801, "bad"),
+        (30, 91, "bad"),
+    ],
 )
-def test_an_old_keyring_is_found(tmp_path: Path, age: int, status: str) -> None:
+def test_an_old_keyring_is_found(
+    tmp_path: Path, poll: int, age: int, status: str
+) -> None:
     path = tmp_path / "keyring"
     path.touch()
     written = time.time() - age
     os.utime(path, (written, written))
-    found = status_of(check_keyring(path, clock=time.time))
+    found = status_of(check_keyring(path, poll=poll, clock=time.time))
     assert found == [("keyring age", status)]
 
 

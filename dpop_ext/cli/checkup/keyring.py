@@ -12,8 +12,20 @@ from dpop_ext.symmetric.keyring_claims import MAX_STALE
 _AGE = "keyring age"
 
 
-def check_keyring(path: Path, *, clock: Callable[[], float]) -> Iterator[Finding]:
-    """Look when the cached keyring was written: at each poll that brought another."""
+#: Polls after which a file was replaced if all is well: every other one is answered
+#: with "not modified", and each comes up to a tenth late.
+_USUAL = 2.2
+#: Polls after which a keyring is given up.
+_LAST = 3
+
+
+def check_keyring(
+    path: Path, *, poll: int, clock: Callable[[], float]
+) -> Iterator[Finding]:
+    """Look when the cached keyring was written: at each poll that brought another.
+
+    :param poll: seconds between two polls that the issuer asks for.
+    """
     try:
         status = path.stat()
     except OSError as error:
@@ -26,10 +38,10 @@ def check_keyring(path: Path, *, clock: Callable[[], float]) -> Iterator[Finding
         return
     age = max(0, int(clock() - status.st_mtime))
     seen = f"written {duration(age)} ago"
-    if age <= MAX_STALE // 2:
+    if age <= _USUAL * poll:
         yield good(_AGE, seen)
-    elif age <= MAX_STALE:
-        yield look(_AGE, seen, "Two polls were missed: is the issuer reachable?")
+    elif age < min(_LAST * poll, MAX_STALE):
+        yield look(_AGE, seen, "Polls bring nothing: is the issuer reachable?")
     else:
         yield bad(
             _AGE,

@@ -10,6 +10,8 @@ from dpop_ext.cli.checkup.probe import Probe, Response
 _REPLAY = "shared replay store"
 _NONCES = "shared nonce secrets"
 
+_DIFFERENT = "It must serve what the first node serves: is it up, and configured alike?"
+
 
 def check_replay(
     probe: Probe, access_token: str, nodes: Sequence[str]
@@ -21,12 +23,17 @@ def check_replay(
         return
     for node in nodes:
         proof = probe.proof(access_token, nonce=nonce)
-        probe.send(access_token=access_token, proof=proof, node=nodes[0])
+        used = probe.send(access_token=access_token, proof=proof, node=nodes[0])
+        if not used.is_accepted:
+            yield skipped(_REPLAY, f"{nodes[0]} answers {used.seen}")
+            continue
         again = probe.send(access_token=access_token, proof=proof, node=node)
         if again.error == "invalid_dpop_proof":
             yield good(_REPLAY, f"{node} refuses what {nodes[0]} has seen")
         elif again.error == "use_dpop_nonce":
             yield skipped(_REPLAY, f"{node} wants a nonce of its own")
+        elif not again.is_accepted:
+            yield bad(_REPLAY, f"{node} answers {again.seen}", _DIFFERENT)
         else:
             yield bad(
                 _REPLAY,
@@ -54,6 +61,8 @@ def check_nonces(
                 "Give all nodes the same nonce secrets: clients spend two requests on "
                 "each call otherwise.",
             )
+        elif not response.is_accepted:
+            yield bad(_NONCES, f"{node} answers {response.seen}", _DIFFERENT)
         else:
             yield good(_NONCES, f"{node} accepts a nonce of {nodes[0]}")
 
@@ -66,7 +75,7 @@ def _accepted(
     for _ in range(2):
         proof = probe.proof(access_token, nonce=nonce)
         response = probe.send(access_token=access_token, proof=proof, node=node)
-        if response.error is None:
+        if response.is_accepted:
             return response, nonce
         nonce = response.nonce
     return None, None

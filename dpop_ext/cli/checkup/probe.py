@@ -43,6 +43,16 @@ class Response:
         return self.challenge.get("error") if self.challenge is not None else None
 
     @property
+    def is_accepted(self) -> bool:
+        """Whether the request was served: neither refused nor lost on the way."""
+        return self.error is None and self.status < 400
+
+    @property
+    def seen(self) -> str:
+        """The status, with the error code if there is one."""
+        return f"{self.status} {self.error}" if self.error else str(self.status)
+
+    @property
     def nonce(self) -> str | None:
         """The nonce that it brought."""
         value = self.fields.get("DPoP-Nonce")

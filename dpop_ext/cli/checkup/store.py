@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
+from dpop_ext.cli.checkup.probe import TIMEOUT
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
@@ -27,17 +28,22 @@ LIFETIME = 30
 SLOW = 0.02
 
 
-def open_store(url: str) -> ReplayStore:
+def open_store(url: str, prefix: str = "") -> ReplayStore:
     """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
     if url.partition("://")[0] in {"redis", "rediss", "unix"}:
-        return RedisReplayStore.from_url(url)
+        return RedisReplayStore.from_url(url, prefix=prefix.encode())
     return SQLReplayStore.from_url(url)
 
 
-def check_store(url: str, *, clock: Callable[[], float]) -> Iterator[Finding]:
-    """Add keys of our own, and see that each is added once."""
+def check_store(
+    url: str, *, prefix: str = "", clock: Callable[[], float]
+) -> Iterator[Finding]:
+    """Add keys of our own, and see that each is added once.
+
+    :param prefix: what the keys begin with, in Redis.
+    """
     try:
-        store = open_store(url)
+        store = open_store(url, prefix)
         begun = time.monotonic()
         _add(store, secrets.token_bytes(16), clock)
         taken = time.monotonic() - begun
@@ -62,6 +68,7 @@ def check_store(url: str, *, clock: Callable[[], float]) -> Iterator[Finding]:
 
 def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
     winners: list[int] = []
+    failed: list[bool] = []
     for _ in range(RACES):
         key = secrets.token_bytes(16)
         barrier = threading.Barrier(RACERS)
@@ -69,7 +76,10 @@ def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
 
         def race(key: bytes = key, barrier: Any = barrier, won: Any = won) -> None:
             barrier.wait(10)
-            won.append(_add(store, key, clock))
+            try:
+                won.append(_add(store, key, clock))
+            except StoreError:
+                failed.append(True)
 
         threads = [threading.Thread(target=race) for _ in range(RACERS)]
         for thread in threads:
@@ -77,6 +87,13 @@ def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
         for thread in threads:
             thread.join()
         winners.append(sum(won))
+    if failed and max(winners) <= 1:
+        return bad(
+            _ATOMIC,
+            f"{len(failed)} of {RACES * RACERS} calls had no answer",
+            "The store does not bear several calls at once: look at its log, and at "
+            "the number of connections that it allows.",
+        )
     if set(winners) == {1}:
         return good(_ATOMIC, f"{RACES} races of {RACERS}: one winner each")
     return bad(
@@ -90,9 +107,21 @@ def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
 def _check_redis(url: str, clock: Callable[[], float]) -> Iterator[Finding]:
     import redis  # noqa: PLC0415
 
-    with redis.Redis.from_url(url) as client:
-        policy = client.info("memory").get("maxmemory_policy", "noeviction")
-        seconds, microseconds = client.time()
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT
+        ) as client:
+            policy = client.info("memory").get("maxmemory_policy", "noeviction")
+            seconds, microseconds = client.time()
+    except redis.RedisError as error:
+        # A user who may do no more than the stores do may not ask.
+        yield look(
+            _EVICTION,
+            f"INFO and TIME are not answered ({type(error).__name__})",
+            "See yourself that maxmemory-policy is noeviction, or check as a user "
+            "with +info and +time.",
+        )
+        return
     if policy == "noeviction":
         yield good(_EVICTION, "maxmemory-policy is noeviction")
     else:
