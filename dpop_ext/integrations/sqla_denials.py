@@ -96,7 +96,8 @@ class SQLDenials:
     ) -> None:
         """Remember what a token was exchanged from (:rfc:`8693`), until it has ended.
 
-        To be called by ``save_token`` with what is in ``request.token_exchange``.
+        To be called by ``save_token`` with what is in ``request.token_exchange``. If
+        the subject token has been denied meanwhile, the new one is denied at once.
 
         :param subject_id: ``jti`` of the subject token.
         :param token_id: ``jti`` of the new token.
@@ -117,6 +118,11 @@ class SQLDenials:
             now = int(self._clock())
             connection.execute(delete(table).where(table.c.expires_at <= now))
             connection.execute(insert(table).values(values))
+            # The subject token was good when it was exchanged; since then it may have
+            # been denied, with all that was recorded by then.
+            if self._is_denied(connection, subject_id):
+                derived = Denial(token_id=token_id, expires_at=expires_at)
+                self._add(connection, audience, derived)
 
         run(self._engine, step)
 
@@ -171,6 +177,15 @@ class SQLDenials:
                 expires_at=denial.expires_at,
             )
         )
+
+    def _is_denied(self, connection: Connection, token_id: str) -> bool:
+        table = self._tables.denials
+        query = select(table.c.sequence).where(
+            table.c.issuer == self._issuer,
+            table.c.token_id == token_id,
+            table.c.expires_at > int(self._clock()),
+        )
+        return connection.execute(query).first() is not None
 
     def _exchanged_from(
         self, connection: Connection, token_id: str | None

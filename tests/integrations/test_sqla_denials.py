@@ -158,6 +158,20 @@ def test_what_was_exchanged_from_a_token_is_denied_with_it(
     assert sorted(denied(denials, OTHER)) == ["t2", "t4"]
 
 
+@pytest.mark.requirement("R2013")
+def test_what_is_exchanged_while_its_subject_is_revoked_is_denied_too(
+    denials: SQLDenials, clock: Clock
+) -> None:
+    """The exchange looked at the subject token before it was revoked."""
+    ends = clock.now + 300
+    denials.deny(AUDIENCE, token_id="subject", expires_at=ends)
+    for subject, made in (("subject", "late"), ("good", "other")):
+        denials.record_exchange(
+            subject_id=subject, token_id=made, audience=OTHER, expires_at=ends
+        )
+    assert denied(denials, OTHER) == ["late"]
+
+
 def test_a_chain_of_exchanges_has_an_end(denials: SQLDenials, clock: Clock) -> None:
     for number in range(MAX_EXCHANGES + 2):
         denials.record_exchange(
