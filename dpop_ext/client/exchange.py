@@ -31,6 +31,8 @@ class Reply:
     #: Values of ``DPoP-Ticket``, likewise.
     tickets: tuple[str, ...] = ()
     retry_after: str | None = None
+    #: Values of ``Date``, one for each header field line.
+    dates: tuple[str, ...] = ()
     #: Needed of a token endpoint only: there the errors and the keys are in it.
     body: bytes = field(default=b"", repr=False)
     #: The rest is needed only where :attr:`Attempt.authenticate` says so. Values of

@@ -66,14 +66,18 @@ class ProofMaker:
         nonce: str | None = None,
         jti: str | None = None,
         claims: Mapping[str, Any] | None = None,
+        offset: int = 0,
     ) -> str:
-        """Make an :rfc:`9449` proof for a request that goes out now."""
+        """Make an :rfc:`9449` proof for a request that goes out now.
+
+        :param offset: seconds that the server's clock is ahead of this one.
+        """
         return make_proof(
             self._key,
             algorithm=self.algorithm,
             method=method,
             url=url,
-            now=self.now(),
+            now=self.now() + offset,
             access_token=access_token,
             nonce=nonce,
             jti=jti,
@@ -108,14 +112,18 @@ class ProofMaker:
         access_token: str,
         nonce: str | None = None,
         claims: Mapping[str, Any] | None = None,
+        offset: int = 0,
     ) -> str:
-        """Make a symmetric proof for a request that goes out now."""
+        """Make a symmetric proof for a request that goes out now.
+
+        :param offset: seconds that the server's clock is ahead of this one.
+        """
         return make_symmetric_proof(
             delivered.key,
             algorithm=delivered.algorithm,
             method=method,
             url=url,
-            now=self.now(),
+            now=self.now() + offset,
             access_token=access_token,
             nonce=nonce,
             ticket=delivered.ticket if isinstance(delivered, DeliveredTicket) else None,

@@ -53,6 +53,14 @@ def is_nonce_demand(reply: Reply) -> bool:
     )
 
 
+def is_proof_refused(reply: Reply) -> bool:
+    """Tell whether an authorization server refuses a proof for what it is."""
+    return (
+        reply.status == 400
+        and read_json(reply.body).get("error") == "invalid_dpop_proof"
+    )
+
+
 def read_json(body: bytes) -> dict[str, Any]:
     """Parse the body of a token endpoint; one that is no JSON object is empty."""
     try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
+from dpop_ext.client.clock_skew import ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply, send
 from dpop_ext.client.key_ring import KeyRing
@@ -30,8 +31,8 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 class ResourceRequest:
     """One request to a resource server, and how often and in which form it goes out.
 
-    Beside the first attempt, at most one for a nonce, one with a new symmetric proof
-    and one with an asymmetric proof.
+    Beside the first attempt, at most one for a nonce, one with another time, one with a
+    new symmetric proof and one with an asymmetric proof.
 
     :param replayable: whether the body can be sent again. If not, a refusal is the
         answer: an attempt with an empty body would be another request.
@@ -50,6 +51,7 @@ class ResourceRequest:
         nonces: NonceCache,
         keys: KeyRing,
         tickets: TicketRing,
+        skew: ClockSkew,
         message: RequestMessage,
         authenticate: bool,
     ) -> None:
@@ -65,6 +67,9 @@ class ResourceRequest:
         self._tickets = TicketExchange(tickets, destination, jkt=proofs.jkt)
         self._message = message
         self._authenticate = authenticate
+        self._skew = skew
+        self._sent = 0
+        self._clock_corrected = False
         self._key: DeliveredKey | DeliveredTicket | None = None
         self._refused_once = False
         self._refresh_due = False
@@ -101,6 +106,8 @@ class ResourceRequest:
             if refusal.error == "use_dpop_nonce":
                 again = nonce_is_new and not nonce_asked
                 nonce_asked = True
+            elif refusal.error == "invalid_dpop_proof" and self._correct_clock(reply):
+                again = self._method in IDEMPOTENT
             elif self._key is None:
                 again = False
             else:
@@ -144,6 +151,22 @@ class ResourceRequest:
             error.refresh_due = self._refresh_due
             raise
 
+    def _correct_clock(self, reply: Reply) -> bool:
+        """Tell whether a refused proof had a wrong time, and the next one another.
+
+        Learned for other requests too, and at most once believed of this one. It says
+        nothing about the key.
+        """
+        learned = self._skew.learn(
+            self._destination.origin,
+            reply.dates,
+            sent=self._sent,
+            received=self._proofs.now(),
+        )
+        again = learned and not self._clock_corrected
+        self._clock_corrected |= learned
+        return again
+
     def _can_prove(self) -> bool:
         """Tell whether there is a proof for one more attempt.
 
@@ -171,6 +194,7 @@ class ResourceRequest:
         make: Callable[..., str] = self._proofs.asymmetric
         if key is not None:
             make = partial(self._proofs.symmetric, key)
+        self._sent = self._proofs.now()
         make = partial(
             make,
             method=self._method,
@@ -178,6 +202,7 @@ class ResourceRequest:
             access_token=self._token,
             nonce=nonce,
             claims=self._message.claims(),
+            offset=self._skew.offset(self._destination.origin),
         )
         proof = self._ask(make) if key is None else None
         field = self._proofs.field(proof or make())

@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.clock_skew import MAX_SKEW, ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Flow
 from dpop_ext.client.key_ring import KeyRing
@@ -73,9 +74,13 @@ class ProofSigner:
         it: then there is no symmetric key.
     :param protection: what of requests to resource servers and of their answers is
         authenticated besides; a request can have another.
+    :param max_skew: seconds that the clock may be off. A server that refuses a proof
+        tells its time along with it, and if it is another one, later proofs for that
+        server have the server's. 0 relies on the clock.
     :param clock: returns seconds since the epoch.
-    :raises ValueError: no private key, or one that the algorithm is not for; or an
-        algorithm that the cryptography package of this process lacks.
+    :raises ValueError: no private key, or one that the algorithm is not for;
+        *max_skew* is more than 24 hours; or an algorithm that the cryptography package
+        of this process lacks.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class ProofSigner:
         key_algorithm: KeyAlgorithm = "ECDH-ES",
         compose: bool = False,
         protection: Protection = NO_PROTECTION,
+        max_skew: int = MAX_SKEW,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if symmetric not in {"prefer", "must", "never"}:
@@ -97,6 +103,7 @@ class ProofSigner:
             require_support()
         self._proofs = ProofMaker(key, algorithm=algorithm, clock=clock)
         self._nonces = NonceCache()
+        self._skew = ClockSkew(max_skew)
         self._keys = KeyRing()
         self._tickets = TicketRing(key_algorithm=key_algorithm)
         self._symmetric = symmetric
@@ -115,6 +122,7 @@ class ProofSigner:
         key_algorithm: KeyAlgorithm = "ECDH-ES",
         compose: bool = False,
         protection: Protection = NO_PROTECTION,
+        max_skew: int = MAX_SKEW,
         clock: Callable[[], float] = time.time,
     ) -> ProofSigner:
         """Make a signer with a new key.
@@ -145,6 +153,7 @@ class ProofSigner:
             key_algorithm=key_algorithm,
             compose=compose,
             protection=protection,
+            max_skew=max_skew,
             clock=clock,
         )
 
@@ -195,6 +204,7 @@ class ProofSigner:
             nonces=self._nonces,
             keys=self._keys,
             tickets=self._tickets,
+            skew=self._skew,
             message=RequestMessage(protection, url=url, content=content),
             authenticate=protection.authenticated_responses,
         ).flow()
@@ -219,6 +229,7 @@ class ProofSigner:
             proofs=self._proofs,
             nonces=self._nonces,
             keys=self._keys,
+            skew=self._skew,
         ).flow()
 
     def use_tickets(self, server: TicketServer) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 from joserfc.jwk import OKPKey
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.clock_skew import ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply, send
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
-from dpop_ext.client.refusal import is_nonce_demand, read_json
+from dpop_ext.client.refusal import is_nonce_demand, is_proof_refused, read_json
 from dpop_ext.client.token_response import delivered_jwe, is_bound
 from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.proof import PROOF_PARAMETER
@@ -53,6 +54,7 @@ class TokenRequest:
         proofs: ProofMaker,
         nonces: NonceCache,
         keys: KeyRing,
+        skew: ClockSkew,
     ) -> None:
         self._destination = destination
         self._method = method
@@ -62,6 +64,8 @@ class TokenRequest:
         self._proofs = proofs
         self._nonces = nonces
         self._keys = keys
+        self._skew = skew
+        self._sent = 0
         self._key_algorithm = key_algorithm
         self._private_key: OKPKey | AKPKey | None = None
         self._is_in_form = False
@@ -88,6 +92,14 @@ class TokenRequest:
         if attempt.learn(reply) and is_nonce_demand(reply):
             reply = yield from send(attempt)
             attempt.learn(reply)
+        if is_proof_refused(reply):
+            # For the next request: nobody knows whether this one has spent its grant.
+            self._skew.learn(
+                self._destination.origin,
+                reply.dates,
+                sent=self._sent,
+                received=self._proofs.now(),
+            )
         self._keep_key(reply)
         return Outcome()
 
@@ -103,12 +115,14 @@ class TokenRequest:
 
     def _proof(self, nonce: str | None) -> str:
         jti = secrets.token_urlsafe(12)
+        self._sent = self._proofs.now()
         make = partial(
             self._proofs.asymmetric,
             method=self._method,
             url=self._destination.htu,
             nonce=nonce,
             jti=jti,
+            offset=self._skew.offset(self._destination.origin),
         )
         audience = self._audience
         if audience is None:

@@ -119,7 +119,9 @@ def running_server() -> Iterator[ScriptedServer]:
                     self.client_address[1],
                 )
             )
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)
+            if not any(name == "Date" for name, _ in answer.fields):
+                self.send_header("Date", self.date_time_string())
             for name, value in answer.fields:
                 self.send_header(name, value)
             body = b"" if answer.status in {204, 304} else answer.body

@@ -184,5 +184,6 @@ def _reply(response: Any, *, with_body: bool) -> Reply:
         challenges=tuple(response.headers.get_list("WWW-Authenticate")),
         tickets=tuple(response.headers.get_list("DPoP-Ticket")),
         retry_after=response.headers.get("Retry-After"),
+        dates=tuple(response.headers.get_list("Date")),
         body=response.content if with_body else b"",
     )

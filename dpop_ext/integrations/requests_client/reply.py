@@ -54,6 +54,7 @@ def read_reply(response: Response, *, with_body: bool, whole: bool) -> Reply:
         challenges=_lines(response, "WWW-Authenticate"),
         tickets=_lines(response, "DPoP-Ticket"),
         retry_after=response.headers.get("Retry-After"),
+        dates=_lines(response, "Date"),
         body=response.content if with_body else b"",
     )
 
