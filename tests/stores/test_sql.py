@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.stores.sql_engine import connect
 from dpop_ext.stores.sql_statements import SLICES, define_tables
 from tests.engines import PostgresServer
 from tests.stores import opened
@@ -392,6 +393,22 @@ class TestEngine:
     def test_a_negative_number_is_refused(self, option: str, file: Path) -> None:
         with pytest.raises(ValueError, match="negative"):
             open_store(f"sqlite:///{file}", "t", **{option: -1})
+
+    def test_no_wait_for_a_postgresql_that_is_gone_is_without_end(
+        self, postgres: PostgresServer
+    ) -> None:
+        engine = connect(postgres.url, timeout=0.5)
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            options = driver.info.get_parameters()
+        engine.dispose()
+
+        assert options["connect_timeout"] == "2"
+        assert options["options"] == "-c statement_timeout=500"
+        assert options["tcp_user_timeout"] == "500"
+        # Seconds: the first probe, the pause between two, and how many may be lost.
+        names = ("keepalives_idle", "keepalives_interval", "keepalives_count")
+        assert [options[name] for name in names] == ["1", "1", "2"]
 
     def test_sqlite_writes_ahead(self, file: Path, table: str) -> None:
         open_store(f"sqlite:///{file}", table)
