@@ -6,13 +6,16 @@ import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from demo_server.models import Base
+from dpop_ext.stores.sql_engine import time_limits
 
-#: How long a connection waits for another one that writes, in milliseconds.
+#: How long a connection waits for another one that writes, and a request for the
+#: database at all, in milliseconds.
 BUSY_TIMEOUT = 5_000
 
 
@@ -26,7 +29,13 @@ class Database:
 
     def __init__(self, url: str) -> None:
         # Parameters of statements stay out of errors: they would end up in the log.
-        self.engine: Engine = create_engine(url, hide_parameters=True)
+        seconds = BUSY_TIMEOUT / 1000
+        self.engine: Engine = create_engine(
+            url,
+            connect_args=time_limits(make_url(url), timeout=seconds),
+            pool_timeout=seconds,
+            hide_parameters=True,
+        )
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         # Rows stay readable after a commit: a request commits as soon as it has

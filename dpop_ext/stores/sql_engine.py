@@ -113,13 +113,35 @@ def connect(url: str, *, timeout: float) -> Engine:
 
     location = sqlalchemy.make_url(url)
     check_database(location)
-    dialect = location.get_dialect()
-    connect_args: dict[str, Any] = {}
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args=time_limits(location, timeout=timeout),
+        pool_timeout=timeout,
+        isolation_level="AUTOCOMMIT",
+        # There is no transaction to end when a connection goes back to the pool.
+        pool_reset_on_return=None,
+        # The parameters of a statement stay out of errors.
+        hide_parameters=True,
+    )
+    if location.get_backend_name() == "sqlite":
+        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def time_limits(url: URL, *, timeout: float) -> dict[str, Any]:
+    """Return the arguments of a driver with which no wait for it is without end.
+
+    There are none for a driver of PostgreSQL that is neither psycopg nor psycopg2.
+
+    :param url: of the database.
+    :param timeout: seconds; connecting to PostgreSQL may take 2.
+    """
+    dialect = url.get_dialect()
     if dialect.name == "sqlite":
-        connect_args = {"timeout": timeout}
-    elif dialect.driver in ("psycopg", "psycopg2"):
+        return {"timeout": timeout}
+    if dialect.driver in ("psycopg", "psycopg2"):
         milliseconds = int(timeout * 1000)
-        connect_args = {
+        return {
             "connect_timeout": 2,
             "options": f"-c statement_timeout={milliseconds}",
             "tcp_user_timeout": milliseconds,
@@ -129,19 +151,7 @@ def connect(url: str, *, timeout: float) -> Engine:
             "keepalives_interval": 1,
             "keepalives_count": 2,
         }
-    engine = sqlalchemy.create_engine(
-        url,
-        connect_args=connect_args,
-        pool_timeout=timeout,
-        isolation_level="AUTOCOMMIT",
-        # There is no transaction to end when a connection goes back to the pool.
-        pool_reset_on_return=None,
-        # The parameters of a statement stay out of errors.
-        hide_parameters=True,
-    )
-    if dialect.name == "sqlite":
-        sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
+    return {}
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

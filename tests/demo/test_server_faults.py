@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
+from demo_server.database import Database
 from demo_server.settings import Settings
 from tests import engines
 from tests.conftest import Clock
@@ -67,3 +69,16 @@ def test_the_resource_server_goes_on_while_the_issuer_is_gone(
     postgres.kill()
     assert parties.token(form, headers=CONFIDENTIAL).status_code == 503
     assert parties.api("GET", "/api/accounts", token).status_code == 200
+
+
+def test_no_wait_for_the_database_is_without_end(
+    postgres: engines.PostgresServer,
+) -> None:
+    database = Database(postgres.url)
+    with database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        options = driver.info.get_parameters()
+    database.close()
+    assert options["connect_timeout"] == "2"
+    assert options["options"] == "-c statement_timeout=5000"
+    assert options["tcp_user_timeout"] == "5000"
