@@ -60,7 +60,7 @@ PARTS = {
         level=5,
         third_party=JOSE
         | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"}
-        | {"anyio", "httpx", "httpx2"}
+        | {"anyio", "httpx", "httpx2", "pkcs11"}
         | {"asgiref", "django", "fastapi", "starlette"},
     ),
     "migrations": Part(level=5, third_party=frozenset({"alembic", "sqlalchemy"})),

@@ -29,7 +29,8 @@ REQUESTS = {"requests", "urllib3"}
 SQL = {"sqlalchemy"}
 HTTPX = {"httpx"}
 HTTPX2 = {"httpx2"}
-CLIENTS = HTTPX | HTTPX2 | {"filelock", "keyring", "pkcs11"}
+PKCS11 = {"pkcs11"}
+CLIENTS = HTTPX | HTTPX2 | PKCS11 | {"filelock", "keyring"}
 FASTAPI = {"fastapi", "starlette", "opentelemetry"}
 DJANGO = {"django"}
 SERVERS = FASTAPI | DJANGO | {"alembic", "opentelemetry"}
@@ -56,6 +57,7 @@ UNNEEDED = {
     "dpop_ext.integrations.asgi_store": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
+    "dpop_ext.integrations.pkcs11_signer": EXTRAS - PKCS11,
     "dpop_ext.integrations.httpx_client": EXTRAS - HTTPX,
     "dpop_ext.integrations.httpx2_client": EXTRAS - HTTPX2,
     "dpop_ext.integrations.authlib_httpx": EXTRAS - HTTPX2,

@@ -42,7 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "migrations": (SQL, "dpop_ext.migrations"),
     "otel": ("opentelemetry.metrics",),
-    "pkcs11": ("pkcs11",),
+    "pkcs11": ("dpop_ext.integrations.pkcs11_signer",),
     "post-quantum": ("cryptography.hazmat.primitives.asymmetric.mldsa",),
     "redis": ("redis",),
     "requests": (REQUESTS,),

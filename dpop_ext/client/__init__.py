@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.protection import AuthenticatedResponse, Protection
@@ -13,6 +14,7 @@ from dpop_ext.client.ticket_server import TicketServer
 __all__ = [
     "Audience",
     "AuthenticatedResponse",
+    "ExternalKey",
     "KeyMaterial",
     "ProofSigner",
     "Protection",

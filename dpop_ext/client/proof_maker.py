@@ -7,11 +7,12 @@ from typing import Any, Final, NoReturn
 
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from dpop_ext.client.external_key import ExternalKey, ExternalSignature
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS, import_proof_key
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.core.proof import make_proof, proof_header
+from dpop_ext.core.proof import make_proof, proof_header, proof_signing_input
 from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
@@ -29,16 +30,28 @@ SHORT_CLAIMS: Final = 180
 class ProofMaker:
     """A private key, its algorithm and a clock.
 
-    :param key: the private key.
-    :param algorithm: the one to sign with; by default the usual one for the key.
+    :param key: the private key, or what signs with it.
+    :param algorithm: the one to sign with; by default the usual one for the key. One
+        that signs elsewhere knows its own.
     :param clock: returns seconds since the epoch.
     :raises ValueError: no private key, or one that the algorithm is not for.
     """
 
     def __init__(
-        self, key: AnyKey, *, algorithm: str | None, clock: Callable[[], float]
+        self,
+        key: AnyKey | ExternalKey,
+        *,
+        algorithm: str | None,
+        clock: Callable[[], float],
     ) -> None:
-        if isinstance(key, AKPKey):
+        self._external: ExternalSignature | None = None
+        if not isinstance(key, AnyKey):
+            self._external = ExternalSignature(key)
+            key = self._external.public_key
+            if algorithm not in {None, self._external.algorithm}:
+                raise ValueError("The key is for another algorithm.")
+            algorithm = self._external.algorithm
+        elif isinstance(key, AKPKey):
             algorithm = _only_algorithm(key, algorithm)
         else:
             algorithm = _usual_algorithm(key, algorithm)
@@ -72,6 +85,19 @@ class ProofMaker:
 
         :param offset: seconds that the server's clock is ahead of this one.
         """
+        if self._external is not None:
+            return self._external.sign(
+                proof_signing_input(
+                    self._header,
+                    method=method,
+                    url=url,
+                    now=self.now() + offset,
+                    access_token=access_token,
+                    nonce=nonce,
+                    jti=jti,
+                    claims=claims,
+                )
+            )
         return make_proof(
             self._key,
             algorithm=self.algorithm,

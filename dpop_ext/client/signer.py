@@ -12,6 +12,7 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.clock_skew import MAX_SKEW, ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Flow
+from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
@@ -56,9 +57,11 @@ class ProofSigner:
     A public client keeps the key as long as its refresh token, which is bound to it:
     see :mod:`dpop_ext.client.keyfile`. Symmetric keys live in memory only.
 
-    :param key: the private key.
+    :param key: the private key; or, where it cannot be had, what signs with it: an
+        :class:`~dpop_ext.client.ExternalKey`.
     :param algorithm: to sign with; by default ``ES256``, ``ES384`` or ``ES512`` for
-        the curve, ``Ed25519``, or ``PS256``. A post-quantum key knows its own.
+        the curve, ``Ed25519``, or ``PS256``. A post-quantum key knows its own, and so
+        does an external one.
     :param symmetric: whether token requests ask for a symmetric key, where issuer and
         resource are known: ``prefer`` goes on with asymmetric proofs if there is none,
         ``must`` refuses the token, ``never`` does not ask. A server that demands
@@ -85,7 +88,7 @@ class ProofSigner:
 
     def __init__(
         self,
-        key: AnyKey,
+        key: AnyKey | ExternalKey,
         *,
         algorithm: str | None = None,
         symmetric: SymmetricMode = "prefer",

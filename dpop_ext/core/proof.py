@@ -133,6 +133,41 @@ def make_proof(
     :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
         http(s) URL, or *key* does not fit *algorithm*.
     """
+    signing_input = proof_signing_input(
+        header or proof_header(key, algorithm=algorithm),
+        method=method,
+        url=url,
+        now=now,
+        access_token=access_token,
+        nonce=nonce,
+        jti=jti,
+        claims=claims,
+    )
+    if isinstance(key, AKPKey):
+        if key.alg != algorithm:
+            raise ValueError("the key does not fit the algorithm")
+        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
+        return f"{signing_input}.{b64url_encode(signature)}"
+    return sign_segments(signing_input, key, algorithm=algorithm)
+
+
+def proof_signing_input(
+    header: str,
+    *,
+    method: str,
+    url: str,
+    now: int,
+    access_token: str | None = None,
+    nonce: str | None = None,
+    jti: str | None = None,
+    claims: Mapping[str, Any] | None = None,
+) -> str:
+    """Return what is signed for one request; the arguments as of :func:`make_proof`.
+
+    :param header: of :func:`proof_header`.
+    :raises ValueError: *claims* holds a claim of :rfc:`9449`, or *url* is not an
+        absolute http(s) URL.
+    """
     payload = write_usual_claims(
         jti=secrets.token_urlsafe(12) if jti is None else jti,
         htm=method,
@@ -142,14 +177,7 @@ def make_proof(
         nonce=nonce,
     )
     segment = join_claims(payload, claims) if claims else b64url_encode(payload)
-    header = header or proof_header(key, algorithm=algorithm)
-    signing_input = f"{header}.{segment}"
-    if isinstance(key, AKPKey):
-        if key.alg != algorithm:
-            raise ValueError("the key does not fit the algorithm")
-        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
-        return f"{signing_input}.{b64url_encode(signature)}"
-    return sign_segments(signing_input, key, algorithm=algorithm)
+    return f"{header}.{segment}"
 
 
 def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
