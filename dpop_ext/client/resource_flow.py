@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from email.utils import formatdate
 from functools import partial
 
 from dpop_ext.client.clock_skew import ClockSkew
@@ -106,7 +107,9 @@ class ResourceRequest:
             if refusal.error == "use_dpop_nonce":
                 again = nonce_is_new and not nonce_asked
                 nonce_asked = True
-            elif refusal.error == "invalid_dpop_proof" and self._correct_clock(reply):
+            elif refusal.error == "invalid_dpop_proof" and self._correct_clock(
+                reply, authentication
+            ):
                 again = self._method in IDEMPOTENT
             elif self._key is None:
                 again = False
@@ -151,15 +154,23 @@ class ResourceRequest:
             error.refresh_due = self._refresh_due
             raise
 
-    def _correct_clock(self, reply: Reply) -> bool:
+    def _correct_clock(
+        self, reply: Reply, authentication: AuthenticatedResponse | None
+    ) -> bool:
         """Tell whether a refused proof had a wrong time, and the next one another.
 
         Learned for other requests too, and at most once believed of this one. It says
         nothing about the key.
+
+        :param authentication: of *reply*. It has a time, which counts then: anybody on
+            the way can write another ``Date``, and have proofs of the future made.
         """
+        dates = reply.dates
+        if authentication is not None:
+            dates = (formatdate(authentication.issued_at, usegmt=True),)
         learned = self._skew.learn(
             self._destination.origin,
-            reply.dates,
+            dates,
             sent=self._sent,
             received=self._proofs.now(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -378,3 +379,18 @@ def test_a_request_of_unknown_outcome_is_repeated_only_if_idempotent(
     driven = drive(start(signer, None, method=method), INVALID_PROOF)
     assert (driven.outcome is None) is (method in IDEMPOTENT)
     assert len(driven.headers) == (2 if method in IDEMPOTENT else 1)
+
+
+@pytest.mark.requirement("T27", "T28")
+@pytest.mark.parametrize("ahead", [0, 100])
+def test_the_time_of_a_proved_refusal_is_the_proved_one(
+    signer: ProofSigner, fetch: Fetch, clock: Clock, ahead: int
+) -> None:
+    """Else who stands between could have proofs made that are good tomorrow."""
+    fetch()
+    flow = start(signer, ANSWERS)
+    attempt = next(flow)
+    tomorrow = formatdate(clock.now + 20 * 3600, usegmt=True)
+    refused = proved(attempt.headers(), INVALID_PROOF, now=clock.now + ahead)
+    attempt = flow.send(replace(refused, dates=(tomorrow,)))
+    assert read(attempt.headers()["DPoP"]).claims["iat"] == clock.now + ahead
