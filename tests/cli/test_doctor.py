@@ -334,6 +334,17 @@ def test_a_store_is_reachable_and_atomic(tmp_path: Path) -> None:
     assert found["replay store is atomic"] == "good"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis://app:pass/word@redis.example/0", "mysql://db.example/d", "x", "sqlite://"],
+)
+def test_what_is_no_url_of_a_store_is_not_repeated(url: str) -> None:
+    result = run("doctor", "--replay-store", url)
+    assert result.exit_code == 1
+    assert "no URL of a store" in result.output
+    assert "pass" not in result.output
+
+
 def test_a_store_that_adds_twice_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -44,6 +44,18 @@ def check_store(
     """
     try:
         store = open_store(url, prefix)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # noqa: BLE001 - libraries refuse URLs in many ways
+        # Its text can hold a part of the password.
+        yield bad(
+            _REACHABLE,
+            f"no URL of a store ({type(error).__name__})",
+            "redis://, rediss:// or unix:// for Redis; sqlite:///FILE or "
+            "postgresql+psycopg:// for a database. %-encode what is special.",
+        )
+        return
+    try:
         begun = time.monotonic()
         _add(store, secrets.token_bytes(16), clock)
         taken = time.monotonic() - begun
