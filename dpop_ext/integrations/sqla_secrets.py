@@ -69,10 +69,12 @@ class SQLAudienceSecrets:
         self._denials = denials
         self._database = SecretDatabase(engine, key, issuer=issuer, prefix=prefix)
         self._clock = clock
-        self._seen: dict[tuple[str, int], int] = {}
-        # From a query to the look at its rows: in between, another thread could see
-        # newer ones, and these would look as if they had been put back.
-        self._reading = threading.Lock()
+        #: The highest number of each version, by audience. These dicts are replaced and
+        #: never changed: whoever took one before a query compares its rows with what
+        #: was known then. Newer ones that another thread has seen meanwhile would make
+        #: them look as if they had been put back.
+        self._seen: dict[str, Mapping[int, int]] = {}
+        self._remembering = threading.Lock()
 
     def create_schema(self) -> None:
         """Create the tables, if they are not there; many processes may do so at once.
@@ -146,7 +148,11 @@ class SQLAudienceSecrets:
 
         :raises StoreError: as :meth:`load`.
         """
-        ring, _ = self._database.run(lambda rows: self._read(rows, audience))
+
+        def read(rows: SecretRows) -> SecretRing:
+            return self._read(rows, audience, seen=self._known(audience))[0]
+
+        ring = self._database.run(read)
         return rotation.states(list(ring), now=int(self._clock()))
 
     def rotate(self, audience: str) -> AudienceSecret:
@@ -192,10 +198,12 @@ class SQLAudienceSecrets:
         """Return the secrets as they are stored, after what was due, and the number."""
 
         def read(rows: SecretRows) -> tuple[SecretRing, int, bool] | None:
+            # Before the first query, with which a transaction gets its view.
+            seen = self._known(audience)
             plan = rows.plan(audience)
             if plan is None:
                 return None
-            ring, sequences = self._read(rows, audience)
+            ring, sequences = self._read(rows, audience, seen=seen)
             entries, now = list(ring), int(self._clock())
             is_due = rotation.advanced(entries, now=now) != entries
             is_due |= rotation.successor_due(entries, plan, now=now) <= now
@@ -211,21 +219,25 @@ class SQLAudienceSecrets:
         raise StoreError("The derivation secrets do not come to rest.")
 
     def _read(
-        self, rows: SecretRows, audience: str
+        self, rows: SecretRows, audience: str, *, seen: Mapping[int, int]
     ) -> tuple[SecretRing, dict[int, int]]:
-        with self._reading:
-            ring, sequences = rows.read(audience)
-            for version, sequence in sequences.items():
-                # An old row put back in its place opens as well as it ever did.
-                if sequence < self._seen.get((audience, version), 0):
-                    raise StoreError("A derivation secret is older than it has been.")
-            self._remember(audience, sequences)
+        ring, sequences = rows.read(audience)
+        for version, sequence in sequences.items():
+            # An old row put back in its place opens as well as it ever did.
+            if sequence < seen.get(version, 0):
+                raise StoreError("A derivation secret is older than it has been.")
+        self._remember(audience, sequences)
         return ring, sequences
 
+    def _known(self, audience: str) -> Mapping[int, int]:
+        return self._seen.get(audience, {})
+
     def _remember(self, audience: str, sequences: Mapping[int, int]) -> None:
-        for version, sequence in sequences.items():
-            key = (audience, version)
-            self._seen[key] = max(sequence, self._seen.get(key, 0))
+        with self._remembering:
+            seen = dict(self._known(audience))
+            for version, sequence in sequences.items():
+                seen[version] = max(sequence, seen.get(version, 0))
+            self._seen[audience] = seen
 
     def _change(
         self,
@@ -240,10 +252,11 @@ class SQLAudienceSecrets:
 
         def try_once(rows: SecretRows) -> AudienceSecret | None:
             written.clear()
+            seen = self._known(audience)
             plan = rows.plan(audience)
             if plan is None:
                 raise StoreError("The audience has no derivation secrets.")
-            ring, sequences = self._read(rows, audience)
+            ring, sequences = self._read(rows, audience, seen=seen)
             before, now = list(ring), int(self._clock())
             after = {e.version: e for e in rotation.advanced(before, now=now)}
             if change is not None:
@@ -288,6 +301,5 @@ class SQLAudienceSecrets:
             return made
 
         made = self._database.run(try_once)
-        with self._reading:
-            self._remember(audience, written)
+        self._remember(audience, written)
         return made

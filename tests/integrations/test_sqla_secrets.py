@@ -433,6 +433,34 @@ def test_a_row_of_another_audience_is_not_believed(
         secrets.load(AUDIENCE)
 
 
+def test_a_query_that_takes_its_time_holds_up_no_other(
+    secrets: SQLAudienceSecrets, engine: Engine
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    results: list[Any] = []
+
+    @sqlalchemy.event.listens_for(engine, "after_cursor_execute")
+    def wait(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # After the rows have come, and before anybody has looked at them.
+        if threading.current_thread() is slow and TABLES.versions.name in statement:
+            begun.set()
+            go_on.wait(20)
+
+    slow = threading.Thread(target=lambda: results.append(seen(secrets)))
+    slow.start()
+    assert begun.wait(20)
+    fast = threading.Thread(target=lambda: results.append(seen(secrets)))
+    fast.start()
+    fast.join(20)
+    held_up = fast.is_alive()
+    go_on.set()
+    slow.join(20)
+    fast.join(20)
+
+    assert not held_up
+    assert results == [seen(secrets)] * 2
+
+
 @pytest.mark.requirement("T19")
 def test_an_old_row_put_back_is_not_believed(
     secrets: SQLAudienceSecrets, engine: Engine
