@@ -84,6 +84,7 @@ class SQLDenials:
         denial = Denial(token_id=token_id, r=r, expires_at=expires_at)
 
         def step(connection: Connection) -> None:
+            self._hold_off_exchanges(connection)
             self._add(connection, audience, denial)
             for row in self._exchanged_from(connection, token_id):
                 derived = Denial(token_id=row.token_id, expires_at=row.expires_at)
@@ -177,6 +178,17 @@ class SQLDenials:
                 expires_at=denial.expires_at,
             )
         )
+
+    def _hold_off_exchanges(self, connection: Connection) -> None:
+        """Wait for exchanges that are being recorded, and let others wait for us.
+
+        Or one of them and this denial would not see each other, and both be committed.
+        SQLite has one writer at a time anyway.
+        """
+        if connection.dialect.name == "postgresql":
+            preparer = connection.dialect.identifier_preparer
+            name = preparer.format_table(self._tables.exchanges)
+            connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
 
     def _is_denied(self, connection: Connection, token_id: str) -> bool:
         table = self._tables.denials

@@ -280,3 +280,41 @@ def test_without_tables_there_is_a_store_error(engine: Engine, clock: Clock) -> 
         denials.read(AUDIENCE)
     with pytest.raises(StoreError):
         denials.deny(AUDIENCE, token_id="t1", expires_at=clock.now + 300)
+
+
+def test_an_exchange_at_the_moment_of_a_denial_does_not_escape_it(
+    engine: Engine, denials: SQLDenials, clock: Clock
+) -> None:
+    looked, go_on = threading.Event(), threading.Event()
+    end = clock.now + 300
+
+    @sqlalchemy.event.listens_for(engine, "after_cursor_execute")
+    def wait(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # The exchange has been recorded, has seen no denial, and is not committed.
+        if (
+            threading.current_thread() is exchange
+            and statement.startswith("SELECT")
+            and TABLES.denials.name in statement
+        ):
+            looked.set()
+            go_on.wait(20)
+
+    exchange = threading.Thread(
+        target=lambda: denials.record_exchange(
+            subject_id="s", token_id="t", audience=OTHER, expires_at=end
+        )
+    )
+    denial = threading.Thread(
+        target=lambda: denials.deny(AUDIENCE, token_id="s", expires_at=end)
+    )
+    exchange.start()
+    assert looked.wait(20)
+    denial.start()
+    # Without the exchange it must not come to its end.
+    denial.join(0.5)
+    go_on.set()
+    for thread in (exchange, denial):
+        thread.join(20)
+
+    assert denied(denials) == ["s"]
+    assert denied(denials, OTHER) == ["t"]
