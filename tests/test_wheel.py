@@ -123,6 +123,8 @@ def test_the_wheel_imports_with_one_extra_alone(
     imported = subprocess.run(
         [python, "-W", "error", "-c", program, *EVERYWHERE, *MODULES[extra]],
         cwd=tmp_path,
+        # What is installed, and not what the shell that runs the tests adds to it.
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         check=False,
         capture_output=True,
         text=True,
