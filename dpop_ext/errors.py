@@ -32,6 +32,9 @@
     ├── TooManyRequestsError         429              temporarily_unavailable
     ├── ResponseProofError           raised at the client only
     ├── ProofTooLongError            raised at the client only
+    ├── BundleError                  raised at the client only
+    │   ├── LostKeyError             lost_key
+    │   └── OtherKeyError            other_key
     └── StoreError                   503, no token used
     MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
@@ -295,6 +298,36 @@ class ProofTooLongError(DPoPError):
     description = (
         "The DPoP proof is longer than the 8000 characters that servers take in a "
         "header field: a request with this key needs a token with a symmetric key."
+    )
+
+
+class BundleError(DPoPError):
+    """The session bundle of a client cannot be used. Nothing was sent."""
+
+    code = "bundle"
+    description = (
+        "The session bundle cannot be read: restore it from a copy, or delete it and "
+        "log in again."
+    )
+
+
+class LostKeyError(BundleError):
+    """The private key that a saved token is bound to is not there."""
+
+    code = "lost_key"
+    description = (
+        "The private key of the session bundle is missing: give the key that its "
+        "token is bound to, or delete the bundle and log in again."
+    )
+
+
+class OtherKeyError(BundleError):
+    """A saved token is bound to another key (:rfc:`9449#section-5`)."""
+
+    code = "other_key"
+    description = (
+        "The token of the session bundle is bound to another key: give that key, or "
+        "delete the bundle and log in again. A running process must open it anew."
     )
 
 

@@ -61,6 +61,7 @@ PARTS = {
         third_party=JOSE
         | {"authlib", "flask", "requests", "sqlalchemy", "urllib3", "werkzeug"}
         | {"anyio", "httpx", "httpx2", "pkcs11"}
+        | {"filelock", "keyring"}
         | {"asgiref", "django", "fastapi", "starlette"},
     ),
     "migrations": Part(level=5, third_party=frozenset({"alembic", "sqlalchemy"})),

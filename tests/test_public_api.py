@@ -30,7 +30,8 @@ SQL = {"sqlalchemy"}
 HTTPX = {"httpx"}
 HTTPX2 = {"httpx2"}
 PKCS11 = {"pkcs11"}
-CLIENTS = HTTPX | HTTPX2 | PKCS11 | {"filelock", "keyring"}
+SESSION = {"filelock", "keyring"}
+CLIENTS = HTTPX | HTTPX2 | PKCS11 | SESSION
 FASTAPI = {"fastapi", "starlette", "opentelemetry"}
 DJANGO = {"django"}
 SERVERS = FASTAPI | DJANGO | {"alembic", "opentelemetry"}
@@ -57,6 +58,7 @@ UNNEEDED = {
     "dpop_ext.integrations.asgi_store": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
+    "dpop_ext.integrations.bundle_stores": EXTRAS - SESSION,
     "dpop_ext.integrations.pkcs11_signer": EXTRAS - PKCS11,
     "dpop_ext.integrations.httpx_client": EXTRAS - HTTPX,
     "dpop_ext.integrations.httpx2_client": EXTRAS - HTTPX2,

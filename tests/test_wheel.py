@@ -46,7 +46,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "post-quantum": ("cryptography.hazmat.primitives.asymmetric.mldsa",),
     "redis": ("redis",),
     "requests": (REQUESTS,),
-    "session": ("filelock", "keyring"),
+    "session": ("dpop_ext.integrations.bundle_stores",),
     "sql": (SQL,),
     "testing": ("dpop_ext.testing", "dpop_ext.testing.plugin"),
     "test": (FLASK, REQUESTS, SQL, "hypothesis", "pytest"),

@@ -222,5 +222,5 @@ def client(path: Path) -> None:
         "client", "secret", dpop=signer, token_endpoint=f"{ISSUER}/token", resource=API
     )
     session.fetch_token()
-    OAuth2Session("client", "secret")  # type: ignore[call-arg]
+    OAuth2Session("client", bundle="session.json")  # type: ignore[arg-type]
     OAuth2Session("client", dpop=signer, refresh="never")  # type: ignore[arg-type]

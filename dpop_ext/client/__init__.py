@@ -8,16 +8,19 @@ from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.protection import AuthenticatedResponse, Protection
 from dpop_ext.client.renewal import in_background, in_foreground
+from dpop_ext.client.session_bundle import BundleStore, SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.ticket_server import TicketServer
 
 __all__ = [
     "Audience",
     "AuthenticatedResponse",
+    "BundleStore",
     "ExternalKey",
     "KeyMaterial",
     "ProofSigner",
     "Protection",
+    "SessionBundle",
     "TicketServer",
     "in_background",
     "in_foreground",

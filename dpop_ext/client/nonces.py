@@ -106,6 +106,15 @@ class NonceCache:
         with self._lock:
             self._keep((origin, role), nonce)
 
+    def known(self) -> dict[tuple[str, Role], str]:
+        """Return the nonces by origin and role."""
+        with self._lock:
+            return {
+                server: nonce
+                for server, nonce in self._nonces.items()
+                if nonce is not None
+            }
+
     def _keep(self, server: tuple[str, Role], nonce: str | None) -> None:
         self._nonces[server] = nonce
         self._nonces.move_to_end(server)

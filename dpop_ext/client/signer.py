@@ -14,7 +14,7 @@ from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Flow
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_ring import KeyRing
-from dpop_ext.client.nonces import NonceCache
+from dpop_ext.client.nonces import NonceCache, Role
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.protection import NO_PROTECTION, Protection
 from dpop_ext.client.request_message import RequestMessage
@@ -280,6 +280,18 @@ class ProofSigner:
         if delivered_jwe(token) is not None:
             raise KeyDeliveryError
         raise SymmetricUnavailableError("The response has no symmetric key.")
+
+    def memory(self) -> tuple[dict[tuple[str, Role], str], dict[str, int]]:
+        """Return what servers told: nonces by origin and role, clock skew by origin."""
+        return self._nonces.known(), self._skew.known()
+
+    def remember(
+        self, nonces: Mapping[tuple[str, Role], str], skew: Mapping[str, int]
+    ) -> None:
+        """Take over what :meth:`memory` returned, perhaps in another process."""
+        for (origin, role), nonce in nonces.items():
+            self._nonces.put(origin, role, nonce)
+        self._skew.restore(skew)
 
     def forget(self, access_token: str) -> None:
         """Drop the symmetric key of a token that is replaced."""

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
+import anyio
 from authlib.integrations.base_client import UnsupportedTokenTypeError
 from authlib.integrations.httpx_client import AsyncOAuth2Client as AuthlibAsyncClient
 from authlib.integrations.httpx_client import OAuth2Auth as AuthlibAuth
@@ -29,6 +30,7 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.renewal import uniform_jitter
+from dpop_ext.client.session_bundle import LOCK_INTERVAL, SessionBundle, lock_deadline
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.token_response import is_bound, require_bound
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
@@ -118,7 +120,8 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         client_id: str | None = None,
         client_secret: str | None = None,
         *,
-        dpop: ProofSigner,
+        dpop: ProofSigner | None = None,
+        bundle: SessionBundle | None = None,
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
@@ -129,7 +132,8 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
         super().__init__(client_id, client_secret, **kwargs)
         self.set_schedule(refresh)
-        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
+        resources = Resource(issuer, resource, resource_bases, key_material)
+        self.bind(dpop, resources, bundle)
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect."""
@@ -154,7 +158,8 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         client_id: str | None = None,
         client_secret: str | None = None,
         *,
-        dpop: ProofSigner,
+        dpop: ProofSigner | None = None,
+        bundle: SessionBundle | None = None,
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
@@ -168,7 +173,8 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         #: The loop itself holds a task only weakly.
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: str | None = None
-        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
+        resources = Resource(issuer, resource, resource_bases, key_material)
+        self.bind(dpop, resources, bundle)
 
     async def fetch_token(
         self,
@@ -247,15 +253,38 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def ensure_active_token(self, token: OAuth2Token) -> None:
+        """Refresh a token that has expired, once for all tasks and processes."""
+        if not self.token.is_expired(leeway=self.leeway):
+            return
+        async with self._alone():
+            await super().ensure_active_token(self.token)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold off the processes that share the bundle, and learn what they did."""
+        if self._bundle is None:
+            yield
+            return
+        deadline = lock_deadline()
+        # Another process sets no event.
+        while (release := self._bundle.try_lock(deadline)) is None:  # noqa: ASYNC110
+            await anyio.sleep(LOCK_INTERVAL)
+        try:
+            self.adopt()
+            yield
+        finally:
+            release()
+
     async def _renew(self, access_token: str) -> None:
-        async with self._token_refresh_lock:
-            token = self.token
-            if not token or token.get("access_token") != access_token:
-                return
-            try:
+        try:
+            async with self._alone(), self._token_refresh_lock:
+                token = self.token
+                if not token or token.get("access_token") != access_token:
+                    return
                 await self._replace(token)
-            except Exception as error:  # noqa: BLE001  nobody is there to catch it
-                log_failed_renewal(error)
+        except Exception as error:  # noqa: BLE001  nobody is there to catch it
+            log_failed_renewal(error)
 
     async def _replace(self, token: OAuth2Token) -> None:
         url = self.metadata.get("token_endpoint")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -84,7 +85,7 @@ class BlockingSession(BoundSession, ABC):
         """
         if not self.token.is_expired(leeway=self.leeway):
             return True
-        with self._renewal:
+        with self._renewal, self._alone():
             token = self.token
             return bool(token and super().ensure_active_token(token))  # type: ignore[misc]
 
@@ -95,17 +96,28 @@ class BlockingSession(BoundSession, ABC):
 
     def _renew(self: Any, access_token: str) -> None:
         with self._renewal:
-            token = self.token
-            if not token or token.get("access_token") != access_token:
-                return
             try:
-                # The base class knows which grants can be repeated, and tells
-                # update_token.
-                super().ensure_active_token(  # type: ignore[misc]
-                    OAuth2Token({**token, "expires_at": 0})
-                )
+                with self._alone():
+                    token = self.token
+                    if not token or token.get("access_token") != access_token:
+                        return
+                    # The base class knows which grants can be repeated, and tells
+                    # update_token.
+                    super().ensure_active_token(  # type: ignore[misc]
+                        OAuth2Token({**token, "expires_at": 0})
+                    )
             except Exception as error:  # noqa: BLE001  nobody is there to catch it
                 log_failed_renewal(error)
+
+    @contextmanager
+    def _alone(self: Any) -> Iterator[None]:
+        """Hold off the processes that share the bundle, and learn what they did."""
+        if self._bundle is None:
+            yield
+            return
+        with self._bundle.locked():
+            self.adopt()
+            yield
 
     def _request_token(
         self: Any,

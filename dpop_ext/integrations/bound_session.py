@@ -17,6 +17,7 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.key_material import KeyMaterial
+from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
 from dpop_ext.telemetry import log_event
@@ -61,17 +62,34 @@ class BoundSession:
     """Mixed into a session of Authlib, before it."""
 
     dpop: ProofSigner
+    _bundle: SessionBundle | None
     #: The PKCE verifier of the last authorization URL made without one of your own.
     code_verifier: str | None
     _resource: Resource
 
-    def bind(self: Any, dpop: ProofSigner, resource: Resource) -> None:
+    def bind(
+        self: Any,
+        dpop: ProofSigner | None,
+        resource: Resource,
+        bundle: SessionBundle | None,
+    ) -> None:
         """Set what the base class does not know; call it after its ``__init__``.
 
-        :raises ValueError: a token placement other than the header, or a signer that
-            must have symmetric keys and is not told issuer and resource.
+        :raises ValueError: no signer, or two signers or tokens where the bundle has
+            them; a token placement other than the header; or a signer that must have
+            symmetric keys and is not told issuer and resource.
+        :raises UnboundTokenError: the token in the bundle is of another type.
         """
+        if bundle is not None:
+            if dpop is not None or self.token:
+                raise ValueError("Signer and token are in the bundle.")
+            dpop = bundle.signer
+            if bundle.token is not None:
+                self.token = OAuth2Token(dict(bundle.token))
+        elif dpop is None:
+            raise ValueError("A session needs a signer or a bundle.")
         self.dpop = dpop
+        self._bundle = bundle
         self.code_verifier = None
         self._resource = resource
         self._renewal = threading.RLock()
@@ -145,7 +163,19 @@ class BoundSession:
         if self.dpop.needs_symmetric_key and end is not None:
             # Without its key the token is of no use, and nothing would be refused.
             token["expires_at"] = min(end, token.get("expires_at", end))
+        if self._bundle is not None:
+            self._bundle.save(token)
         return token
+
+    def adopt(self: Any) -> None:
+        """Use the token that another process got meanwhile, if one did.
+
+        :raises BundleError: the bundle is gone, or that of another key.
+        """
+        saved = self._bundle.read_token()
+        present = (self.token or {}).get("access_token")
+        if saved is not None and saved.get("access_token") != present:
+            self.token = OAuth2Token(dict(saved))
 
     def react(
         self: Any, access_token: str, outcome: Outcome, renew: Callable[[], object]

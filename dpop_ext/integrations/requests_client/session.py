@@ -9,6 +9,7 @@ from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.key_material import KeyMaterial
+from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT, Resource
@@ -28,6 +29,8 @@ class OAuth2Session(BlockingSession, AuthlibSession):
     :param client_id: as of Authlib, which has the other arguments, too:
         ``token_endpoint``, ``scope``, ``redirect_uri``, ``update_token``, ...
     :param dpop: signer with the key that tokens are to be bound to.
+    :param bundle: in place of *dpop* and ``token``: the session of an earlier process,
+        or of several at once. Each new token is saved in it.
     :param issuer: identifier of the authorization server. With *resource*, it lets
         token requests ask for a symmetric key.
     :param resource: identifier of the resource server, sent with authorization and
@@ -38,8 +41,10 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         the resource server; None does not.
     :param refresh: ``background``, after 0 to 10 seconds in a thread; ``foreground``,
         before the response is returned; or a function that runs a job when it likes.
-    :raises ValueError: a token placement other than the header, or a signer that must
-        have symmetric keys and is not told issuer and resource.
+    :raises ValueError: neither signer nor bundle, or both; a token placement other than
+        the header; or a signer that must have symmetric keys and is not told issuer and
+        resource.
+    :raises UnboundTokenError: the token in the bundle is of another type.
     """
 
     token_auth_class = OAuth2Auth
@@ -49,7 +54,8 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         client_id: str | None = None,
         client_secret: str | None = None,
         *,
-        dpop: ProofSigner,
+        dpop: ProofSigner | None = None,
+        bundle: SessionBundle | None = None,
         issuer: str | None = None,
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
@@ -61,7 +67,8 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         # First of all: the destructor of the base class fails on half an object.
         super().__init__(client_id, client_secret, **kwargs)
         self.set_schedule(refresh)
-        self.bind(dpop, Resource(issuer, resource, resource_bases, key_material))
+        resources = Resource(issuer, resource, resource_bases, key_material)
+        self.bind(dpop, resources, bundle)
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect, and end in time."""

@@ -1,0 +1,169 @@
+"""A client's session that outlives its process: :rfc:`9449`, sections 5 and 11.4."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from dpop_ext.client.bundle_state import BundleState
+from dpop_ext.client.external_key import ExternalKey
+from dpop_ext.client.signer import ProofSigner, generate_key
+from dpop_ext.core.akp import AnyKey
+from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
+
+#: Seconds to wait for another process: longer than a refresh takes.
+LOCK_TIMEOUT: Final = 60.0
+#: Seconds between two looks at the lock.
+LOCK_INTERVAL: Final = 0.05
+
+
+class BundleStore(Protocol):
+    """Where a bundle is kept. What it raises comes out of the session that uses it."""
+
+    def read(self) -> str | None:
+        """Return the text that was written last; None before there was one."""
+
+    def write(self, text: str) -> None:
+        """Keep *text*, which has a private key in it, in place of the one before.
+
+        At once and as a whole: a crash leaves one of the two.
+        """
+
+    def try_lock(self) -> Callable[[], object] | None:
+        """Hold off all others that ask for the lock of the same place.
+
+        Those are processes and threads, and a second call in this thread likewise. A
+        process that ends sets it free.
+
+        :returns: what gives it back; None if another has it.
+        """
+
+
+class SessionBundle:
+    """Token, key, nonces and clock skew of one client, saved together.
+
+    Hand it to a session in place of a signer, in every process that uses it::
+
+        session = OAuth2Session("client", bundle=FileBundle(path), ...)
+
+    A token that has expired is refreshed by one thread of one process, and the others
+    take over what it got. Symmetric keys are not saved: a token that came from the
+    bundle is used with asymmetric proofs until the next one.
+
+    :param store: keeps it.
+    :param key: the private key, where it is kept elsewhere: the bundle then has its
+        thumbprint. None makes a key for ``ES256`` at the first use, and saves it.
+    :param make_signer: makes the signer of the session from the key.
+    :raises BundleError: the store holds something else, or was locked for a minute.
+    :raises LostKeyError: the key is needed, and neither here nor there.
+    :raises OtherKeyError: the token is bound to another key than *key*.
+    :raises ValueError: the signer cannot do without symmetric keys.
+    """
+
+    def __init__(
+        self,
+        store: BundleStore,
+        *,
+        key: AnyKey | ExternalKey | None = None,
+        make_signer: Callable[[Any], ProofSigner] = ProofSigner,
+    ) -> None:
+        self._store = store
+        self._key: AnyKey | None = None
+        # Locked: of two processes that start at once, one makes the key.
+        with self.locked():
+            text = store.read()
+            state = BundleState.load(text) if text is not None else None
+            if key is None:
+                key = self._key = _own_key(state)
+            #: Signs the requests of the session.
+            self.signer = make_signer(key)
+            if state is not None:
+                self._check(state)
+                self.signer.remember(state.nonces, state.skew)
+            if self.signer.symmetric == "must" or self.signer.needs_symmetric_key:
+                raise ValueError("A bundle has no symmetric keys: use prefer or never.")
+            self._token = state.token if state is not None else None
+            if state is None:
+                self.save(None)
+
+    @property
+    def token(self) -> Mapping[str, Any] | None:
+        """The token response that was saved or read last."""
+        return self._token
+
+    def read_token(self) -> Mapping[str, Any] | None:
+        """Return the token response that any process saved last.
+
+        :raises BundleError: there is no bundle any more, or something else.
+        :raises OtherKeyError: it is the bundle of another key by now.
+        """
+        text = self._store.read()
+        if text is None:
+            raise LostKeyError
+        state = BundleState.load(text)
+        self._check(state)
+        self._token = state.token
+        return self._token
+
+    def save(self, token: Mapping[str, Any] | None) -> None:
+        """Save *token* with all that the signer knows."""
+        nonces, skew = self.signer.memory()
+        state = BundleState(
+            jkt=self.signer.jkt,
+            key=self._key,
+            token=None if token is None else dict(token),
+            nonces=nonces,
+            skew=skew,
+        )
+        self._store.write(state.dump())
+        self._token = token
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold off other threads and processes.
+
+        :raises BundleError: another one had the lock for a minute.
+        """
+        deadline = lock_deadline()
+        while (release := self.try_lock(deadline)) is None:
+            time.sleep(LOCK_INTERVAL)
+        try:
+            yield
+        finally:
+            release()
+
+    def try_lock(self, deadline: float) -> Callable[[], object] | None:
+        """Hold off other threads and processes, or return at once.
+
+        :param deadline: of :func:`lock_deadline`, when the caller began to wait.
+        :returns: what gives it back; None if another one has the lock.
+        :raises BundleError: another one had it for a minute.
+        """
+        release = self._store.try_lock()
+        if release is None and time.monotonic() > deadline:
+            raise BundleError(
+                "Another process has held the session bundle for 60 seconds."
+            )
+        return release
+
+    def _check(self, state: BundleState) -> None:
+        if state.jkt != self.signer.jkt:
+            raise OtherKeyError
+
+    def __repr__(self) -> str:
+        return f"<SessionBundle {self.signer.jkt}>"
+
+
+def lock_deadline() -> float:
+    """Return when a wait for the lock that begins now comes to its end."""
+    return time.monotonic() + LOCK_TIMEOUT
+
+
+def _own_key(state: BundleState | None) -> AnyKey:
+    if state is None:
+        return generate_key("ES256")
+    if state.key is None:
+        raise LostKeyError
+    return state.key

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from dpop_ext.client import ProofSigner, SessionBundle
+from dpop_ext.client.exchange import Reply
+from dpop_ext.client.session_bundle import lock_deadline
+from dpop_ext.core.key import thumbprint
+from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
+from tests.client.driving import INVALID_PROOF, OK, drive
+from tests.conftest import Clock
+
+URL = "https://api.example/accounts"
+TOKEN = {"access_token": "access", "token_type": "DPoP", "refresh_token": "refresh"}
+
+
+class MemoryStore:
+    """A store of the user's own."""
+
+    def __init__(self, text: str | None = None) -> None:
+        self.text = text
+        self.lock = threading.Lock()
+
+    def read(self) -> str | None:
+        return self.text
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+    def try_lock(self) -> Callable[[], object] | None:
+        return self.lock.release if self.lock.acquire(blocking=False) else None
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def change(store: MemoryStore, **members: Any) -> None:
+    assert store.text is not None
+    store.text = json.dumps({**json.loads(store.text), **members})
+
+
+def test_a_bundle_brings_back_token_key_nonces_and_skew(
+    store: MemoryStore, clock: Clock
+) -> None:
+    make = partial(ProofSigner, clock=clock)
+    bundle = SessionBundle(store, make_signer=make)
+    date = formatdate(clock.now + 3600, usegmt=True)
+    refusal = Reply(
+        status=401, challenges=INVALID_PROOF.challenges, dates=(date,), nonces=("n",)
+    )
+    flow = bundle.signer.resource_request(method="GET", url=URL, access_token="access")
+    drive(flow, refusal, OK)
+    bundle.save(TOKEN)
+    later = SessionBundle(store, make_signer=make)
+    assert later.token == TOKEN
+    assert later.signer.jkt == bundle.signer.jkt
+    flow = later.signer.resource_request(method="GET", url=URL, access_token="access")
+    (proof,) = drive(flow, OK).proofs
+    assert (proof.claims["nonce"], proof.claims["iat"]) == ("n", clock.now + 3600)
+
+
+def test_the_key_is_saved_before_there_is_a_token(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    assert bundle.token is None
+    assert SessionBundle(store).signer.jkt == bundle.signer.jkt
+
+
+def test_two_that_start_at_once_have_one_key(store: MemoryStore) -> None:
+    found: list[str] = []
+    ready = threading.Barrier(4)
+
+    def start() -> None:
+        ready.wait()
+        found.append(SessionBundle(store).signer.jkt)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+
+
+def test_a_key_that_is_kept_elsewhere_is_not_in_the_bundle(
+    store: MemoryStore, ec_key: ECKey, other_ec_key: ECKey
+) -> None:
+    SessionBundle(store, key=ec_key).save(TOKEN)
+    assert store.text is not None
+    assert json.loads(store.text)["key"] is None
+    assert json.loads(store.text)["jkt"] == thumbprint(ec_key)
+    assert SessionBundle(store, key=ec_key).token == TOKEN
+    with pytest.raises(LostKeyError, match="give the key"):
+        SessionBundle(store)
+    with pytest.raises(OtherKeyError, match="log in again"):
+        SessionBundle(store, key=other_ec_key)
+
+
+def test_a_key_that_does_not_fit_the_token_is_an_error(
+    store: MemoryStore, ec_key: ECKey
+) -> None:
+    SessionBundle(store).save(TOKEN)
+    change(store, key=ec_key.as_dict(private=True))
+    with pytest.raises(OtherKeyError):
+        SessionBundle(store)
+
+
+@pytest.mark.parametrize(
+    "key", ["public", {}, 1, [], {"kty": "oct", "k": "AA"}, {"kty": "AKP"}]
+)
+def test_a_key_that_is_damaged_is_a_lost_key(
+    store: MemoryStore, ec_key: ECKey, key: Any
+) -> None:
+    SessionBundle(store).save(TOKEN)
+    change(store, key=ec_key.as_dict(private=False) if key == "public" else key)
+    with pytest.raises((LostKeyError, OtherKeyError)):
+        SessionBundle(store)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"version": 2, "jkt": "x"}',
+        '{"version": 1}',
+        '{"version": 1, "jkt": "x", "token": "y"}',
+        "[" * 100_000,
+        " " * 300_000,
+    ],
+)
+def test_what_is_no_bundle_is_an_error_and_is_left_alone(text: str) -> None:
+    store = MemoryStore(text)
+    with pytest.raises(BundleError, match="delete it"):
+        SessionBundle(store)
+    assert store.text == text
+    assert not store.lock.locked()
+
+
+def test_a_memory_that_is_damaged_costs_no_session(store: MemoryStore) -> None:
+    SessionBundle(store).save(TOKEN)
+    change(
+        store,
+        nonces=[1, ["o", "rs"], ["o", "xx", "n"], ["o", "rs", 'a"b'], ["o", "as", "n"]],
+        skew={"a": "1", "b": True, "c": 10**9, "d": 60},
+    )
+    bundle = SessionBundle(store)
+    assert bundle.token == TOKEN
+    assert bundle.signer.memory() == ({("o", "as"): "n"}, {"d": 60})
+
+
+def test_a_running_process_notices_that_the_bundle_is_another_one(
+    store: MemoryStore,
+) -> None:
+    bundle = SessionBundle(store)
+    store.text = None
+    with pytest.raises(LostKeyError):
+        bundle.read_token()
+    SessionBundle(store).save(TOKEN)
+    with pytest.raises(OtherKeyError):
+        bundle.read_token()
+    assert bundle.token is None
+
+
+def test_a_signer_that_needs_symmetric_keys_has_no_bundle(store: MemoryStore) -> None:
+    with pytest.raises(ValueError, match="symmetric"):
+        SessionBundle(store, make_signer=partial(ProofSigner, symmetric="must"))
+    assert store.text is None
+
+
+def test_nobody_waits_for_ever(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    with bundle.locked():
+        assert bundle.try_lock(lock_deadline()) is None
+        with pytest.raises(BundleError, match="60 seconds"):
+            bundle.try_lock(0.0)
+    assert not store.lock.locked()
+
+
+def test_neither_token_nor_key_shows(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    bundle.save(TOKEN)
+    assert repr(bundle) == f"<SessionBundle {bundle.signer.jkt}>"

@@ -1,0 +1,296 @@
+"""Sessions that outlive their process, and share their token with others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authlib.oauth2.rfc6749 import OAuth2Token
+from joserfc.jwk import ECKey
+from keyring.backend import KeyringBackend
+from keyring.errors import NoKeyringError
+
+from dpop_ext.client import ProofSigner, SessionBundle
+from dpop_ext.errors import BundleError, OtherKeyError, UnboundTokenError
+from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client, OAuth2Client
+from dpop_ext.integrations.bundle_stores import FileBundle, FileStore, KeyringBundle
+from dpop_ext.integrations.requests_client import OAuth2Session
+from tests.conftest import Clock
+from tests.integrations.scripted_server import ScriptedServer, running_server
+from tests.integrations.token_endpoint import AuthorizationServer
+
+EXPIRED = {
+    "access_token": "old",
+    "token_type": "DPoP",
+    "refresh_token": "first",
+    "expires_at": 1,
+}
+#: Another process with the same bundle: says that it is there, and calls when it may.
+PROCESS = """
+import sys
+from dpop_ext.integrations.bundle_stores import FileBundle
+from dpop_ext.integrations.requests_client import OAuth2Session
+
+path, token_endpoint, url = sys.argv[1:]
+bundle = FileBundle(path)
+with OAuth2Session("client", bundle=bundle, token_endpoint=token_endpoint) as session:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    session.get(url)
+    print(session.token["access_token"])
+"""
+
+
+@pytest.fixture
+def resource() -> Iterator[ScriptedServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(resource: ScriptedServer, clock: Clock) -> Iterator[AuthorizationServer]:
+    with running_server() as running:
+        server = AuthorizationServer(running, resource.url, clock)
+        server.members = {"refresh_token": "second", "expires_in": 3600}
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "session.json"
+
+
+def open_session(kind: Any, path: Path, server: AuthorizationServer) -> Any:
+    return kind("client", bundle=FileBundle(path), token_endpoint=server.url)
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client])
+def test_a_session_goes_on_where_the_last_process_ended(
+    kind: Any, path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    with open_session(kind, path, server) as session:
+        session.fetch_token(grant_type="authorization_code", code="code")
+        jkt = session.dpop.jkt
+    with open_session(kind, path, server) as session:
+        assert session.get(resource.url).status_code == 200
+        assert session.dpop.jkt == jkt
+    assert resource.received[0].authorization == "DPoP access-1"
+    assert len(server.received) == 1
+
+
+def test_an_asyncio_client_goes_on_and_refreshes(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+
+    async def call() -> None:
+        async with open_session(AsyncOAuth2Client, path, server) as client:
+            await asyncio.gather(*(client.get(resource.url) for _ in range(5)))
+
+    asyncio.run(call())
+    assert [form["refresh_token"] for form in server.forms] == ["first"]
+    assert {request.authorization for request in resource.received} == {"DPoP access-1"}
+    assert FileBundle(path).token is not None
+    assert FileBundle(path).token["access_token"] == "access-1"  # type: ignore[index]
+
+
+def test_two_asyncio_clients_with_one_bundle_refresh_once(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+
+    async def call() -> None:
+        async with (
+            open_session(AsyncOAuth2Client, path, server) as one,
+            open_session(AsyncOAuth2Client, path, server) as other,
+        ):
+            await asyncio.gather(one.get(resource.url), other.get(resource.url))
+
+    asyncio.run(call())
+    assert len(server.received) == 1
+    assert [request.authorization for request in resource.received] == [
+        "DPoP access-1"
+    ] * 2
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client])
+def test_threads_with_sessions_of_their_own_refresh_once(
+    kind: Any, path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    sessions = [open_session(kind, path, server) for _ in range(4)]
+    threads = [
+        threading.Thread(target=session.get, args=(resource.url,))
+        for session in sessions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for session in sessions:
+        session.close()
+    assert len(server.received) == 1
+    assert [request.authorization for request in resource.received] == [
+        "DPoP access-1"
+    ] * 4
+
+
+def test_processes_with_one_bundle_refresh_once_and_both_get_the_token(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(path), server.url, resource.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    printed = [process.communicate(timeout=60)[0] for process in processes]
+    assert printed == ["access-1\n"] * 2
+    assert [form["refresh_token"] for form in server.forms] == ["first"]
+    assert [request.authorization for request in resource.received] == [
+        "DPoP access-1"
+    ] * 2
+
+
+def test_a_stale_key_of_a_token_that_was_replaced_meanwhile_is_no_refresh(
+    path: Path, server: AuthorizationServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    with open_session(OAuth2Session, path, server) as session:
+        FileBundle(path).save({**EXPIRED, "access_token": "newer"})
+        session._renew("old")
+        assert session.token["access_token"] == "newer"
+    assert server.received == []
+
+
+def test_a_session_of_another_login_is_not_mixed_with_this_one(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer, ec_key: ECKey
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    with open_session(OAuth2Session, path, server) as session:
+        path.unlink()
+        FileBundle(path, key=ec_key).save(EXPIRED)
+        with pytest.raises(OtherKeyError):
+            session.get(resource.url)
+    assert server.received == resource.received == []
+
+
+def test_the_file_is_its_owners_alone(path: Path) -> None:
+    FileBundle(path).save(EXPIRED)
+    for file in (path, path.with_name("session.json.lock")):
+        if file.exists():
+            assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0
+    path.chmod(0o644)
+    with pytest.raises(PermissionError):
+        FileBundle(path)
+
+
+def test_a_file_that_is_no_text_is_an_error(path: Path) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(b"\xff")
+    with pytest.raises(BundleError):
+        FileBundle(path)
+
+
+def test_a_crash_while_writing_leaves_the_bundle_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = FileBundle(path)
+    bundle.save(EXPIRED)
+
+    def crash(descriptor: int) -> None:
+        raise OSError(descriptor)
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(OSError, match=r"\d"):
+        bundle.save({**EXPIRED, "access_token": "new"})
+    assert bundle.token == FileBundle(path).token == EXPIRED
+
+
+def test_the_lock_holds_off_another_thread_of_the_same_process(path: Path) -> None:
+    store = FileStore(path)
+    release = store.try_lock()
+    assert release is not None
+    assert store.try_lock() is None
+    assert FileStore(path).try_lock() is None
+    release()
+    again = FileStore(path).try_lock()
+    assert again is not None
+    again()
+
+
+class Desk(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+
+def test_a_bundle_is_kept_in_the_keyring(tmp_path: Path) -> None:
+    desk = Desk()
+    make = partial(KeyringBundle, "app", lock=tmp_path / "lock", backend=desk)
+    make("alice").save(EXPIRED)
+    assert json.loads(desk.entries["app", "alice"])["token"] == EXPIRED
+    assert make("alice").token == EXPIRED
+    assert make("bob").token is None
+    assert make("alice").signer.jkt != make("bob").signer.jkt
+
+
+def test_a_desktop_without_a_keyring_is_an_error(tmp_path: Path) -> None:
+    class Nothing(Desk):
+        def get_password(self, service: str, username: str) -> str | None:
+            raise NoKeyringError
+
+    with pytest.raises(NoKeyringError):
+        KeyringBundle("app", "alice", lock=tmp_path / "lock", backend=Nothing())
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client, AsyncOAuth2Client])
+def test_a_bearer_token_in_the_bundle_is_refused(kind: Any, path: Path) -> None:
+    FileBundle(path).save({**EXPIRED, "token_type": "Bearer"})
+    with pytest.raises(UnboundTokenError):
+        kind("client", bundle=FileBundle(path))
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client, AsyncOAuth2Client])
+def test_a_session_has_one_signer_and_one_token(
+    kind: Callable[..., Any], path: Path, ec_key: ECKey
+) -> None:
+    bundle: SessionBundle = FileBundle(path)
+    signer = ProofSigner(ec_key)
+    with pytest.raises(ValueError, match="signer or a bundle"):
+        kind("client")
+    with pytest.raises(ValueError, match="in the bundle"):
+        kind("client", dpop=signer, bundle=bundle)
+    with pytest.raises(ValueError, match="in the bundle"):
+        kind("client", bundle=bundle, token=OAuth2Token(EXPIRED))
