@@ -46,7 +46,8 @@ def publish(target: Target, redis: str) -> None:
     """Copy the sealed rows to Redis, where resource servers read them.
 
     To be called after each change, and every minute: versions are also rotated by
-    themselves. An older copy replaces no newer one.
+    themselves, and a copy is gone after half an hour, so that nobody goes on with an
+    old one. An older copy replaces no newer one.
     """
     for audience in target.audiences:
         # What is due is done before it is copied.

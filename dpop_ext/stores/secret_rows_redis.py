@@ -15,10 +15,14 @@ from dpop_ext.errors import StoreError
 from dpop_ext.stores.redis import RedisClient, connect
 from dpop_ext.stores.secret_tables import MAX_VERSIONS
 from dpop_ext.symmetric.derivation import lp
+from dpop_ext.symmetric.keyring_claims import MAX_STALE
 from dpop_ext.symmetric.sealed_row import SealedRow
 
 #: Longest text of an audience, in bytes.
 MAX_TEXT = 16_384
+#: Seconds that a copy is there: as long as a keyring may be old. A server that reads
+#: one when the copying has stopped would never hear of a revocation.
+COPY_LIFETIME = MAX_STALE
 #: Characters ``{}[]:,`` that it may have.
 MAX_STRUCTURAL = 16 * MAX_VERSIONS + 16
 
@@ -26,7 +30,7 @@ MAX_STRUCTURAL = 16 * MAX_VERSIONS + 16
 _SCRIPT = """
 local held = redis.call('GET', KEYS[1])
 if held and cjson.decode(held).seq > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
 """
 
@@ -94,6 +98,8 @@ class RedisSecretRows:
     def write(self, rows: Sequence[SealedRow]) -> bool:
         """Store the rows of this audience; tell whether they were not older than held.
 
+        They are gone after :data:`COPY_LIFETIME` seconds, unless written again.
+
         :param rows: at least one.
         :raises ValueError: there is none, or one is of another audience.
         :raises StoreError: Redis did not answer. They may be stored or not.
@@ -103,7 +109,9 @@ class RedisSecretRows:
             raise ValueError("rows of this one audience are needed")
         sequence = max(row.sequence for row in rows)
         text = json.dumps({"seq": sequence, "rows": [_member(row) for row in rows]})
-        return bool(self._send("EVAL", _SCRIPT, 1, self.key, sequence, text))
+        return bool(
+            self._send("EVAL", _SCRIPT, 1, self.key, sequence, text, COPY_LIFETIME)
+        )
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.secret_rows_redis import MAX_TEXT, RedisSecretRows
+from dpop_ext.stores.secret_rows_redis import COPY_LIFETIME, MAX_TEXT, RedisSecretRows
 from dpop_ext.stores.secret_tables import MAX_VERSIONS
 from dpop_ext.symmetric.sealed_row import SealedRow, seal_row
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -43,6 +43,12 @@ def row(version: int = 1, *, sequence: int = 1, **names: str) -> SealedRow:
 
 
 @pytest.fixture
+def client(redis: engines.RedisServer) -> Iterator[Redis]:
+    with Redis.from_url(redis.url) as client:
+        yield client
+
+
+@pytest.fixture
 def rows(redis: engines.RedisServer) -> Iterator[RedisSecretRows]:
     prefix = os.urandom(8)
     rows = RedisSecretRows.from_url(redis.url, prefix=prefix, **NAMES)
@@ -63,6 +69,17 @@ def test_an_older_copy_replaces_nothing(rows: RedisSecretRows) -> None:
     assert not rows.write([row(sequence=8)])
     assert rows.read() == newer
     assert rows.write(newer)
+
+
+def test_a_copy_is_gone_when_nobody_makes_it_any_more(
+    rows: RedisSecretRows, client: Redis
+) -> None:
+    key = rows.key
+    for _ in range(2):
+        assert rows.write([row()])
+        assert COPY_LIFETIME - 60 < client.ttl(key) <= COPY_LIFETIME
+        # As late as can be: the next copy makes it last again.
+        client.expire(key, 5)
 
 
 @pytest.mark.parametrize(
