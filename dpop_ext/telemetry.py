@@ -31,6 +31,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "sweep_failed": "Expired rows of a store were not deleted; the next one tries.",
         "symmetric_key_refused": "A client did not accept the key that was delivered.",
         "symmetric_key_stale": "A client got a key of a version that is stale already.",
+        "bundle_not_saved": "A client closed its session and could not save nonces.",
         "clock_skew_learned": "A client dates its proofs by the clock of a server.",
         "ticket_keys_unavailable": "The table of ticket keys could not be read.",
         "ticket_not_issued": "A client that asked for a ticket got none: a store.",

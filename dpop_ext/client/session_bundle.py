@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from dpop_ext.client.bundle_state import BundleState
@@ -17,6 +18,10 @@ from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
 LOCK_TIMEOUT: Final = 60.0
 #: Seconds between two looks at the lock.
 LOCK_INTERVAL: Final = 0.05
+
+
+#: The bundle that this thread or task has locked.
+_held: ContextVar[SessionBundle | None] = ContextVar("_held", default=None)
 
 
 class BundleStore(Protocol):
@@ -85,6 +90,7 @@ class SessionBundle:
             if self.signer.symmetric == "must" or self.signer.needs_symmetric_key:
                 raise ValueError("A bundle has no symmetric keys: use prefer or never.")
             self._token = state.token if state is not None else None
+            self._memory = self.signer.memory()
             if state is None:
                 self.save(None)
 
@@ -108,8 +114,9 @@ class SessionBundle:
         return self._token
 
     def save(self, token: Mapping[str, Any] | None) -> None:
-        """Save *token* with all that the signer knows."""
-        nonces, skew = self.signer.memory()
+        """Save *token* with all that the signer knows; under the lock."""
+        self._memory = self.signer.memory()
+        nonces, skew = self._memory
         state = BundleState(
             jkt=self.signer.jkt,
             key=self._key,
@@ -120,6 +127,11 @@ class SessionBundle:
         self._store.write(state.dump())
         self._token = token
 
+    @property
+    def has_news(self) -> bool:
+        """Whether the signer knows more than was saved."""
+        return self.signer.memory() != self._memory
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold off other threads and processes.
@@ -127,26 +139,39 @@ class SessionBundle:
         :raises BundleError: another one had the lock for a minute.
         """
         deadline = lock_deadline()
-        while (release := self.try_lock(deadline)) is None:
+        while (lock := self.try_lock(deadline)) is None:
             time.sleep(LOCK_INTERVAL)
-        try:
+        with lock:
             yield
-        finally:
-            release()
 
-    def try_lock(self, deadline: float) -> Callable[[], object] | None:
-        """Hold off other threads and processes, or return at once.
+    def try_lock(self, deadline: float) -> AbstractContextManager[None] | None:
+        """Hold off other threads, tasks and processes, or return at once.
+
+        Who holds the lock gets it once more.
 
         :param deadline: of :func:`lock_deadline`, when the caller began to wait.
-        :returns: what gives it back; None if another one has the lock.
+        :returns: to be entered at once; None if another one has the lock.
         :raises BundleError: another one had it for a minute.
         """
+        if _held.get() is self:
+            return nullcontext()
         release = self._store.try_lock()
-        if release is None and time.monotonic() > deadline:
+        if release is not None:
+            return self._hold(release)
+        if time.monotonic() > deadline:
             raise BundleError(
                 "Another process has held the session bundle for 60 seconds."
             )
-        return release
+        return None
+
+    @contextmanager
+    def _hold(self, release: Callable[[], object]) -> Iterator[None]:
+        before = _held.set(self)
+        try:
+            yield
+        finally:
+            _held.reset(before)
+            release()
 
     def _check(self, state: BundleState) -> None:
         if state.jkt != self.signer.jkt:

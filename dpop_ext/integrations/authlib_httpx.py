@@ -38,6 +38,7 @@ from dpop_ext.integrations.bound_session import (
     BoundSession,
     Resource,
     log_failed_renewal,
+    log_unsaved,
 )
 from dpop_ext.integrations.httpx_auth.arguments import (
     ResourceAuth,
@@ -225,12 +226,22 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._save_news()
         await super().aclose()
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Close the client as :meth:`aclose` does."""
         await self.aclose()
         await super().__aexit__(*exc_info)
+
+    async def _save_news(self) -> None:
+        if self._bundle is None or not self._bundle.has_news:
+            return
+        try:
+            async with _locked(self._bundle):
+                self._bundle.save(self._bundle.read_token())
+        except Exception as error:  # noqa: BLE001  the token itself is saved
+            log_unsaved(error)
 
     def finish(self, access_token: str, outcome: Outcome) -> None:
         """Note the refresh that the outcome of a request calls for."""
@@ -266,15 +277,9 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         if self._bundle is None:
             yield
             return
-        deadline = lock_deadline()
-        # Another process sets no event.
-        while (release := self._bundle.try_lock(deadline)) is None:  # noqa: ASYNC110
-            await anyio.sleep(LOCK_INTERVAL)
-        try:
+        async with _locked(self._bundle):
             self.adopt()
             yield
-        finally:
-            release()
 
     async def _renew(self, access_token: str) -> None:
         try:
@@ -310,7 +315,22 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
             auth or self.client_auth(self.token_endpoint_auth_method),
             audience=self._resource.audience(kwargs.get("resource")),
         )
-        return self.accept(await request(url, auth=auth, **kwargs))
+        token: OAuth2Token = self.accept(await request(url, auth=auth, **kwargs))
+        if self._bundle is not None:
+            async with _locked(self._bundle):
+                self._bundle.save(token)
+        return token
+
+
+@asynccontextmanager
+async def _locked(bundle: SessionBundle) -> AsyncIterator[None]:
+    """Lock *bundle*; other tasks go on while this one waits."""
+    deadline = lock_deadline()
+    # Another process sets no event.
+    while (lock := bundle.try_lock(deadline)) is None:  # noqa: ASYNC110
+        await anyio.sleep(LOCK_INTERVAL)
+    with lock:
+        yield
 
 
 async def _later(job: Callable[[], Awaitable[None]], delay: float) -> None:

@@ -13,7 +13,11 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.renewal import Schedule, in_background, in_foreground
-from dpop_ext.integrations.bound_session import BoundSession, log_failed_renewal
+from dpop_ext.integrations.bound_session import (
+    BoundSession,
+    log_failed_renewal,
+    log_unsaved,
+)
 
 #: When the refresh takes place that a stale symmetric key calls for.
 Refresh = Literal["background", "foreground"] | Schedule
@@ -89,6 +93,25 @@ class BlockingSession(BoundSession, ABC):
             token = self.token
             return bool(token and super().ensure_active_token(token))  # type: ignore[misc]
 
+    def close(self) -> None:
+        """Save what servers told, if there is a bundle, and close the connections."""
+        self._save_news()
+        super().close()  # type: ignore[misc]
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the session as :meth:`close` does."""
+        self._save_news()
+        super().__exit__(*exc_info)  # type: ignore[misc]
+
+    def _save_news(self) -> None:
+        if self._bundle is None or not self._bundle.has_news:
+            return
+        try:
+            with self._bundle.locked():
+                self._bundle.save(self._bundle.read_token())
+        except Exception as error:  # noqa: BLE001  the token itself is saved
+            log_unsaved(error)
+
     def finish(self, access_token: str, outcome: Outcome) -> None:
         """Schedule the refresh that the outcome of a request calls for."""
         job = partial(self._renew, access_token)
@@ -133,4 +156,8 @@ class BlockingSession(BoundSession, ABC):
             auth or self.client_auth(self.token_endpoint_auth_method),
             self._resource.audience(kwargs.get("resource")),
         )
-        return self.accept(request(url, auth=auth, **kwargs))
+        token: OAuth2Token = self.accept(request(url, auth=auth, **kwargs))
+        if self._bundle is not None:
+            with self._bundle.locked():
+                self._bundle.save(token)
+        return token

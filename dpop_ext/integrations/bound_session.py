@@ -163,8 +163,6 @@ class BoundSession:
         if self.dpop.needs_symmetric_key and end is not None:
             # Without its key the token is of no use, and nothing would be refused.
             token["expires_at"] = min(end, token.get("expires_at", end))
-        if self._bundle is not None:
-            self._bundle.save(token)
         return token
 
     def adopt(self: Any) -> None:
@@ -191,6 +189,18 @@ class BoundSession:
                 return
             self._renewed = access_token
         renew()
+
+
+def log_unsaved(error: Exception) -> None:
+    """Say that nonces and clock skew were not saved, which costs a refusal or two."""
+    log_event(
+        _log,
+        logging.WARNING,
+        "bundle_not_saved",
+        "nonces and clock skew were not saved: %s",
+        type(error).__name__,
+        cause=type(error).__name__,
+    )
 
 
 def log_failed_renewal(error: Exception) -> None:

@@ -182,10 +182,20 @@ def test_a_signer_that_needs_symmetric_keys_has_no_bundle(store: MemoryStore) ->
 
 def test_nobody_waits_for_ever(store: MemoryStore) -> None:
     bundle = SessionBundle(store)
-    with bundle.locked():
+    with SessionBundle(store).locked():
         assert bundle.try_lock(lock_deadline()) is None
         with pytest.raises(BundleError, match="60 seconds"):
             bundle.try_lock(0.0)
+        assert store.lock.locked()
+    assert not store.lock.locked()
+
+
+def test_who_holds_the_lock_gets_it_once_more(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    with bundle.locked():
+        with bundle.locked():
+            pass
+        assert store.lock.locked()
     assert not store.lock.locked()
 
 

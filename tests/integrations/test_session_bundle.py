@@ -26,7 +26,7 @@ from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client, OAuth2Client
 from dpop_ext.integrations.bundle_stores import FileBundle, FileStore, KeyringBundle
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.conftest import Clock
-from tests.integrations.scripted_server import ScriptedServer, running_server
+from tests.integrations.scripted_server import Answer, ScriptedServer, running_server
 from tests.integrations.token_endpoint import AuthorizationServer
 
 EXPIRED = {
@@ -194,6 +194,50 @@ def test_a_session_of_another_login_is_not_mixed_with_this_one(
         with pytest.raises(OtherKeyError):
             session.get(resource.url)
     assert server.received == resource.received == []
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client, AsyncOAuth2Client])
+def test_the_nonce_of_a_server_is_known_to_the_next_process(
+    kind: Any, path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save({**EXPIRED, "expires_at": 9_999_999_999})
+    resource.script = lambda request: Answer(200, [("DPoP-Nonce", "n")])
+
+    async def call_async() -> None:
+        async with open_session(kind, path, server) as client:
+            await client.get(resource.url)
+
+    for _ in range(2):
+        if kind is AsyncOAuth2Client:
+            asyncio.run(call_async())
+        else:
+            with open_session(kind, path, server) as session:
+                session.get(resource.url)
+    assert resource.nonces == [None, "n"]
+
+
+def test_what_was_learned_does_not_replace_a_newer_token(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save({**EXPIRED, "expires_at": 9_999_999_999})
+    resource.script = lambda request: Answer(200, [("DPoP-Nonce", "n")])
+    newer = {**EXPIRED, "access_token": "newer"}
+    with open_session(OAuth2Session, path, server) as session:
+        session.get(resource.url)
+        FileBundle(path).save(newer)
+    assert FileBundle(path).token == newer
+    assert FileBundle(path).signer.memory()[0] == {(resource.url, "rs"): "n"}
+
+
+def test_a_bundle_that_is_gone_does_not_keep_a_session_from_closing(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save({**EXPIRED, "expires_at": 9_999_999_999})
+    resource.script = lambda request: Answer(200, [("DPoP-Nonce", "n")])
+    with open_session(OAuth2Session, path, server) as session:
+        session.get(resource.url)
+        path.unlink()
+    assert not path.exists()
 
 
 def test_the_file_is_its_owners_alone(path: Path) -> None:
