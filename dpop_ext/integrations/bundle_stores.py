@@ -74,8 +74,7 @@ class FileStore(_Lock):
 class KeyringStore(_Lock):
     """An entry in the keyring of the desktop.
 
-    Some take no more than 2500 characters, as Windows does; a token that is a JWT may
-    be too long for them.
+    Some take short entries only, and a token that is a JWT may be too long for them.
 
     :param service: name of the application.
     :param username: whose session it is.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pkcs11
 import pytest
@@ -24,17 +26,24 @@ from tests.programs import need_program
 
 URL = "https://api.example/accounts"
 PIN = "1234"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sessions.md"
 LIBRARIES = ("usr/lib/softhsm/libsofthsm2.so", "usr/lib/*/softhsm/libsofthsm2.so")
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pkcs11.Token]:
-    program = str(need_program("softhsm2-util", package="softhsm2"))
-    library = next(
-        (path for pattern in LIBRARIES for path in Path("/").glob(pattern)), None
-    )
-    if library is None:
-        pytest.skip("softhsm2-util is here, but not libsofthsm2.so")
+def library() -> str:
+    need_program("softhsm2-util", package="softhsm2")
+    for pattern in LIBRARIES:
+        for path in Path("/").glob(pattern):
+            return str(path)
+    pytest.skip("softhsm2-util is here, but not libsofthsm2.so")
+
+
+@pytest.fixture(scope="module")
+def token(
+    library: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pkcs11.Token]:
+    """A token with a key pair for each curve, which has the name of its curve."""
     folder = tmp_path_factory.mktemp("softhsm")
     (folder / "tokens").mkdir()
     configuration = folder / "softhsm2.conf"
@@ -46,24 +55,30 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pkcs11.Token]:
         patch.setenv("SOFTHSM2_CONF", str(configuration))
         subprocess.run(
             [
-                *(program, "--init-token", "--free"),
+                *("softhsm2-util", "--init-token", "--free"),
                 *("--label", "desk", "--pin", PIN, "--so-pin", PIN),
             ],
             check=True,
             capture_output=True,
         )
-        yield pkcs11.lib(str(library)).get_token(token_label="desk")
+        token = pkcs11.lib(library).get_token(token_label="desk")
+        with token.open(rw=True, user_pin=PIN) as session:
+            for curve in ("secp256r1", "secp384r1", "secp521r1", "secp256k1"):
+                make_key(session, curve, label=curve)
+        yield token
 
 
-@pytest.fixture(scope="module")
+def make_key(session: pkcs11.Session, curve: str, *, label: str) -> None:
+    session.create_domain_parameters(
+        KeyType.EC,
+        {Attribute.EC_PARAMS: encode_named_curve_parameters(curve)},
+        local=True,
+    ).generate_keypair(store=True, label=label)
+
+
+@pytest.fixture
 def session(token: pkcs11.Token) -> Iterator[pkcs11.Session]:
-    with token.open(rw=True, user_pin=PIN) as session:
-        for curve in ("secp256r1", "secp384r1", "secp521r1", "secp256k1"):
-            session.create_domain_parameters(
-                KeyType.EC,
-                {Attribute.EC_PARAMS: encode_named_curve_parameters(curve)},
-                local=True,
-            ).generate_keypair(store=True, label=curve)
+    with token.open(user_pin=PIN) as session:
         yield session
 
 
@@ -131,3 +146,12 @@ def test_a_key_that_is_not_there_is_an_error(session: pkcs11.Session) -> None:
 def test_a_curve_that_no_proof_has_is_refused(session: pkcs11.Session) -> None:
     with pytest.raises(ValueError, match="P-256"):
         PKCS11Key(session, label="secp256k1")
+
+
+def test_the_code_in_the_document_runs(token: pkcs11.Token, library: str) -> None:
+    with token.open(rw=True, user_pin=PIN) as session:
+        make_key(session, "secp256r1", label="dpop")
+    _, code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    names: dict[str, Any] = {"library": library, "pin": PIN}
+    exec(compile(code, DOCUMENT.name, "exec"), names)
+    assert names["signer"].algorithm == "ES256"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -338,3 +339,17 @@ def test_a_session_has_one_signer_and_one_token(
         kind("client", dpop=signer, bundle=bundle)
     with pytest.raises(ValueError, match="in the bundle"):
         kind("client", bundle=bundle, token=OAuth2Token(EXPIRED))
+
+
+def test_the_code_in_the_document_runs(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    document = Path(__file__).parents[2] / "docs" / "sessions.md"
+    code, _ = re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+    names = {"path": path, "token_endpoint": server.url, "url": resource.url}
+    for _ in range(2):
+        exec(compile(code, document.name, "exec"), names)
+    assert len(server.received) == 1
+    assert [request.authorization for request in resource.received] == [
+        "DPoP access-1"
+    ] * 2
