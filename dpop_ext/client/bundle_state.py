@@ -67,6 +67,8 @@ class BundleState:
         jkt, token = content.get("jkt"), content.get("token")
         if not isinstance(jkt, str) or not isinstance(token, dict | None):
             raise BundleError
+        if token is not None and not isinstance(token.get("access_token"), str):
+            raise BundleError
         jwk = content.get("key")
         key = None if jwk is None else _read_key(jwk)
         if jwk is not None and key is None:

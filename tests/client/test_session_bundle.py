@@ -137,6 +137,8 @@ def test_a_key_that_is_damaged_is_a_lost_key(
         '{"version": 2, "jkt": "x"}',
         '{"version": 1}',
         '{"version": 1, "jkt": "x", "token": "y"}',
+        '{"version": 1, "jkt": "x", "token": {}}',
+        '{"version": 1, "jkt": "x", "token": {"access_token": 1}}',
         "[" * 100_000,
         " " * 300_000,
     ],

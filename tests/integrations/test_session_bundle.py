@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authlib.integrations.base_client import OAuthError
 from authlib.oauth2.rfc6749 import OAuth2Token
 from joserfc.jwk import ECKey
 from keyring.backend import KeyringBackend
@@ -144,6 +145,34 @@ def test_threads_with_sessions_of_their_own_refresh_once(
     assert [request.authorization for request in resource.received] == [
         "DPoP access-1"
     ] * 4
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client])
+def test_a_refresh_token_that_is_not_replaced_stays_in_the_bundle(
+    kind: Any, path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    server.members = {"expires_in": 3600}
+    with open_session(kind, path, server) as session:
+        session.get(resource.url)
+    token = FileBundle(path).token
+    assert token is not None
+    assert (token["access_token"], token["refresh_token"]) == ("access-1", "first")
+
+
+def test_a_refresh_that_fails_leaves_the_bundle_and_the_lock_free(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    server.answer = Answer(400, [], b'{"error": "invalid_grant"}')
+    with open_session(OAuth2Session, path, server) as session:
+        with pytest.raises(OAuthError, match="invalid_grant"):
+            session.get(resource.url)
+        release = FileStore(path).try_lock()
+        assert release is not None
+        release()
+    assert FileBundle(path).token == EXPIRED
+    assert resource.received == []
 
 
 def test_processes_with_one_bundle_refresh_once_and_both_get_the_token(
