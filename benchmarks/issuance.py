@@ -26,7 +26,7 @@ from benchmarks.world import (
     ring,
 )
 from dpop_ext.authorization_server import AccessTokenGenerator, DPoP, SymmetricKeys
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.secret_ring import SecretRing

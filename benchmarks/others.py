@@ -26,7 +26,7 @@ from benchmarks.world import (
     access_token,
     asymmetric_proof,
 )
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
 
 _ES256 = ("ES256 verify",)
 _WITH_CLIENT = "ES256 proof, PyJWT and requests_oauth2client"

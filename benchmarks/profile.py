@@ -19,7 +19,7 @@ from benchmarks.world import (
     delivered_key,
     symmetric_proof,
 )
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.derivation import symmetric_key

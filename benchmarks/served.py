@@ -30,7 +30,7 @@ from benchmarks.world import (
     access_token,
     delivered_key,
 )
-from dpop_ext.core.proof import make_proof, proof_header
+from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.symmetric.proof import make_symmetric_proof
 

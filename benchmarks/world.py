@@ -9,8 +9,9 @@ from typing import Any
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import b64url_encode, sign_compact
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.recent import Recent
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.stores.logouts import MemoryLogoutStore

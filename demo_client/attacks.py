@@ -11,7 +11,7 @@ from demo_client import transcript
 from demo_client.journey import Client
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers, second_resource_server
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 
 _TIMEOUT = 30
 

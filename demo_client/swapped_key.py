@@ -16,7 +16,7 @@ from demo_client.key_models import CLIENT_ID
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
 from demo_server import demo_data
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.proof import make_symmetric_proof

@@ -18,8 +18,8 @@ from demo_server.demo_data import CONFIDENTIAL_SECRET
 from dpop_ext import ProofSigner
 from dpop_ext.client import TicketServer
 from dpop_ext.client.ticket_request import TICKET_FIELD, TicketRequest
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.requests_client import DPoPAuth, DPoPTokenAuth
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.ticket import parse_ticket

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.proof import access_token_hash
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,

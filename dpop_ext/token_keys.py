@@ -7,15 +7,10 @@ used once for a token, and so is the derivation.
 from __future__ import annotations
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.proof import access_token_hash
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.token_text import token_digest
-from dpop_ext.errors import (
-    DPoPError,
-    MalformedProofError,
-    StoreError,
-    UnknownKeyError,
-)
+from dpop_ext.errors import DPoPError, MalformedProofError, StoreError, UnknownKeyError
 from dpop_ext.stores.base import KeyringSource, SyncingKeyringSource
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import SymmetricProof

@@ -11,12 +11,7 @@ from typing import Literal
 from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import Nonces
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import (
-    KnownHeaders,
-    parse_proof,
-    proof_type,
-    verify_proof,
-)
+from dpop_ext.core.proof import KnownHeaders, parse_proof, proof_type, verify_proof
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AsymmetricRequiredError,
@@ -28,10 +23,7 @@ from dpop_ext.errors import (
     StoreError,
     UnboundTokenError,
 )
-from dpop_ext.stores.base import (
-    KeyringSource,
-    ReplayStore,
-)
+from dpop_ext.stores.base import KeyringSource, ReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyDecryptor

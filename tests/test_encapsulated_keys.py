@@ -11,7 +11,7 @@ from joserfc import jwe
 from joserfc.jwk import ECKey, Key
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation, parse_confirmation
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AccessTokenError,

@@ -8,7 +8,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.symmetric.derivation import response_key
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.verifier import ProofVerifier

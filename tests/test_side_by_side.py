@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import dpop_ext.core.jose
+import dpop_ext.core.jws_signature
 import dpop_ext.core.proof
 import dpop_ext.core.target
 import dpop_ext.core.token_text
@@ -27,11 +27,12 @@ import dpop_ext.resource_server.access_token
 import dpop_ext.symmetric.verification
 import dpop_ext.verifier
 from dpop_ext.core import ml_dsa
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, parse_confirmation
-from dpop_ext.core.jose import b64url_encode, parse_header
+from dpop_ext.core.jose import parse_header
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.target import is_secure, normalize_target, proof_target
 from dpop_ext.core.token_text import _parse
 from dpop_ext.errors import DPoPError
@@ -68,7 +69,7 @@ def the_long_way() -> Iterator[None]:
         patch.setattr(dpop_ext.core.usual_claims, "_USUAL", NEVER)
         # Signatures by way of joserfc, and nothing of a token is read only once.
         patch.setattr(dpop_ext.core.proof, "usual_signature_check", _no_check)
-        patch.setattr(dpop_ext.core.jose, "usual_signature_check", _no_check)
+        patch.setattr(dpop_ext.core.jws_signature, "usual_signature_check", _no_check)
         patch.setattr(dpop_ext.core.token_text, "_known_header", parse_header)
         for module in (
             dpop_ext.symmetric.verification,

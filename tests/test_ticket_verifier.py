@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import dpop_ext.verifier
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
-from dpop_ext.core.jose import b64url_decode, b64url_encode, json_segment, sign_compact
+from dpop_ext.core.jose import json_segment
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.errors import (
     AccessTokenError,
     BadSignatureError,

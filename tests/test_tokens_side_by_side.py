@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server import AccessTokenValidator
 from tests.conftest import Clock

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
-from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import (
     AccessTokenError,
     BadSignatureError,

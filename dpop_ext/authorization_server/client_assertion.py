@@ -15,7 +15,8 @@ from dpop_ext.authorization_server.errors import TemporarilyUnavailableError
 from dpop_ext.authorization_server.http_request import form_value
 from dpop_ext.authorization_server.refusal import log
 from dpop_ext.core.claims import text_claim, time_claim
-from dpop_ext.core.jose import CompactJWS, parse_compact_jws, verify_signature
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws
+from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.core.policy import FAPI2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.symmetric.delivery import CompositeR, wrap_key
 from dpop_ext.symmetric.encapsulation import KeyRecipient, encapsulate_key
 from dpop_ext.symmetric.encryption_key import EncryptionKey

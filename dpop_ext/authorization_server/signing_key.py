@@ -6,7 +6,7 @@ from typing import Any
 
 from joserfc.jwk import Key, KeySet
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.key import ALGORITHMS
 
 

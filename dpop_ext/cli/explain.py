@@ -19,10 +19,11 @@ from dpop_ext.cli.request_options import (
     read_value,
     token_option,
 )
-from dpop_ext.core.jose import b64url_decode, parse_json_object
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import RFC9449, ProofPolicy
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.target import normalize_target
 
 _MARKS = {True: ("ok", "green"), False: ("FAIL", "red"), None: ("-", "bright_black")}

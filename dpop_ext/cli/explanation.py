@@ -16,6 +16,7 @@ from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.key import PRIVATE_MEMBERS
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.request_binding import access_token_hash, check_target
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError
 from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE, parse_symmetric_proof
@@ -178,7 +179,7 @@ def _claim_lines(jws: CompactJWS, circumstances: Circumstances) -> Iterator[Line
     with suppress(ValueError):
         yield _attempt(
             "htu",
-            lambda: proofs.check_target(claims["htu"], circumstances.url),
+            lambda: check_target(claims["htu"], circumstances.url),
             expected=normalize_target(circumstances.url),
             actual=_show(claims.get("htu")),
             advice="If the client is right about the URL, the server is not: set its "
@@ -215,7 +216,7 @@ def _context_lines(
                 advice="A proof needs neither nbf nor exp; they can only narrow iat.",
             )
     if circumstances.access_token is not None:
-        expected = proofs.access_token_hash(circumstances.access_token)
+        expected = access_token_hash(circumstances.access_token)
         yield Line(
             check="ath",
             passed=claims.get("ath") == expected,

@@ -8,7 +8,7 @@ import click
 
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.secrets_target import Target, target_options
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.stores.secret_rows import SQLSecretRows
 from dpop_ext.stores.secret_rows_redis import RedisSecretRows

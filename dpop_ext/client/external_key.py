@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import import_proof_key
 from dpop_ext.errors import DPoPError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpop_ext.client.destination import Destination
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.telemetry import log_event
 

@@ -12,7 +12,7 @@ from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS, import_proof_key
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.core.proof import make_proof, proof_header, proof_signing_input
+from dpop_ext.core.proof_making import make_proof, proof_header, proof_signing_input
 from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError

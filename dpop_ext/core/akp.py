@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeAlias
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import MalformedJOSEError
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.key import is_thumbprint
 from dpop_ext.errors import AccessTokenError, KeyMismatchError
 

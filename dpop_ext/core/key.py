@@ -10,12 +10,8 @@ from typing import Any, Final, TypeAlias, TypeGuard
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
-from dpop_ext.errors import (
-    MalformedJOSEError,
-    MalformedProofError,
-    UnsupportedKeyError,
-)
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.errors import MalformedJOSEError, MalformedProofError, UnsupportedKeyError
 
 #: The signature algorithms that a policy may allow, with key type and curve.
 ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = {

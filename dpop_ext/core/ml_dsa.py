@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.backends.openssl.backend import backend
 
 from dpop_ext.core.akp import SEED_LENGTH, AKPKey, read_public, read_seed
-from dpop_ext.core.jose import SignatureCheck
+from dpop_ext.core.jws_signature import SignatureCheck
 from dpop_ext.core.key import check_purpose
-from dpop_ext.errors import (
-    MalformedJOSEError,
-    MalformedProofError,
-    UnsupportedKeyError,
-)
+from dpop_ext.errors import MalformedJOSEError, MalformedProofError, UnsupportedKeyError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import mldsa

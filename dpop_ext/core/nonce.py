@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import NonceRequiredError
 
 #: A new nonce is issued every so many seconds.

@@ -1,27 +1,18 @@
-"""Make and verify asymmetric DPoP proofs (RFC 9449 sections 4.2 and 4.3)."""
+"""Verifying an asymmetric proof, but for time and replay: :rfc:`9449#section-4.3`."""
 
 from __future__ import annotations
 
-import hmac
-import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from dpop_ext.core import ml_dsa
-from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.claims import text_claim, time_claim
-from dpop_ext.core.jose import (
-    MAX_HEADER_LENGTH,
-    CompactJWS,
+from dpop_ext.core.jose import MAX_HEADER_LENGTH, CompactJWS, parse_compact_jws
+from dpop_ext.core.jws_signature import (
     SignatureCheck,
-    b64url_encode,
     check_signature,
-    json_segment,
-    parse_compact_jws,
-    sign_segments,
     signature_check,
     usual_signature_check,
 )
@@ -29,14 +20,12 @@ from dpop_ext.core.key import as_key, read_public_key, thumbprint_of
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
-from dpop_ext.core.target import normalize_target, proof_target
-from dpop_ext.core.token_text import token_digest
-from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
+from dpop_ext.core.request_binding import check_access_token_hash, check_target
+from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
     TargetMismatchError,
-    TokenMismatchError,
     UnsupportedKeyError,
 )
 
@@ -48,8 +37,6 @@ PROOF_PARAMETER: Final = "dpop_proof"
 MAX_KNOWN_HEADER: Final = 1200
 #: Longest header with an ML-DSA key, in characters; ML-DSA-87 takes about 4700.
 MAX_ML_DSA_HEADER: Final = 6144
-
-_CLAIMS = frozenset(("jti", "htm", "htu", "iat", "ath", "nonce"))
 
 
 class SignedProof(NamedTuple):
@@ -94,108 +81,6 @@ class ProofHeader:
 #: Only those with a good signature are put here: to push others out takes a key and a
 #: signature for each.
 KnownHeaders = Recent[bytes, ProofHeader]
-
-
-def access_token_hash(token: str) -> str:
-    """Return the ``ath`` of an access token: its SHA-256, base64url."""
-    return b64url_encode(token_digest(token))
-
-
-def make_proof(
-    key: AnyKey,
-    *,
-    algorithm: str,
-    method: str,
-    url: str,
-    now: int,
-    access_token: str | None = None,
-    nonce: str | None = None,
-    jti: str | None = None,
-    claims: Mapping[str, Any] | None = None,
-    header: str | None = None,
-) -> str:
-    """Make the proof for one request.
-
-    :param key: the private key.
-    :param algorithm: JWS algorithm that fits *key*.
-    :param method: of the request, as it goes out.
-    :param url: absolute URL of the request, as it goes out; userinfo, query, fragment
-        and a default port are left out.
-    :param now: seconds since the epoch.
-    :param access_token: the token that the request carries; None at a token endpoint,
-        where a proof has no ``ath``.
-    :param nonce: what this server last supplied.
-    :param jti: unique identifier, 96 random bits by default.
-    :param claims: further claims, none of those above.
-    :param header: what :func:`proof_header` made of *key* and *algorithm*, where many
-        proofs are made with them.
-    :returns: value of the ``DPoP`` header field.
-    :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
-        http(s) URL, or *key* does not fit *algorithm*.
-    """
-    signing_input = proof_signing_input(
-        header or proof_header(key, algorithm=algorithm),
-        method=method,
-        url=url,
-        now=now,
-        access_token=access_token,
-        nonce=nonce,
-        jti=jti,
-        claims=claims,
-    )
-    if isinstance(key, AKPKey):
-        if key.alg != algorithm:
-            raise ValueError("the key does not fit the algorithm")
-        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
-        return f"{signing_input}.{b64url_encode(signature)}"
-    return sign_segments(signing_input, key, algorithm=algorithm)
-
-
-def proof_signing_input(
-    header: str,
-    *,
-    method: str,
-    url: str,
-    now: int,
-    access_token: str | None = None,
-    nonce: str | None = None,
-    jti: str | None = None,
-    claims: Mapping[str, Any] | None = None,
-) -> str:
-    """Return what is signed for one request; the arguments as of :func:`make_proof`.
-
-    :param header: of :func:`proof_header`.
-    :raises ValueError: *claims* holds a claim of :rfc:`9449`, or *url* is not an
-        absolute http(s) URL.
-    """
-    payload = write_usual_claims(
-        jti=secrets.token_urlsafe(12) if jti is None else jti,
-        htm=method,
-        htu=proof_target(url),
-        iat=now,
-        ath=None if access_token is None else access_token_hash(access_token),
-        nonce=nonce,
-    )
-    segment = join_claims(payload, claims) if claims else b64url_encode(payload)
-    return f"{header}.{segment}"
-
-
-def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
-    """Return the payload of a proof with further claims, encoded.
-
-    :param usual: the claims of :rfc:`9449`, as JSON.
-    :raises ValueError: one of *claims* is a claim of :rfc:`9449`.
-    """
-    if not _CLAIMS.isdisjoint(claims):
-        raise ValueError("claims of RFC 9449 have arguments of their own")
-    return json_segment({**claims, **json.loads(usual)})
-
-
-def proof_header(key: AnyKey, *, algorithm: str) -> str:
-    """Return the header of every proof by *key*, encoded."""
-    return json_segment(
-        {"typ": PROOF_TYPE, "alg": algorithm, "jwk": _public_members(key)}
-    )
 
 
 def parse_proof(
@@ -362,49 +247,3 @@ def _read_claims(
         time_claim(claims, "exp") if "exp" in claims else None,
         claims,
     )
-
-
-def check_target(htu: str, url: str) -> None:
-    """Compare ``htu`` with the URL of the request, both normalised.
-
-    :raises TargetMismatchError: they differ, or one is not an absolute http(s) URI.
-    """
-    try:
-        target = normalize_target(url)
-        # What is normalised stays as it is.
-        same = htu == target or normalize_target(htu) == target
-    except ValueError as error:
-        raise TargetMismatchError from error
-    if not same:
-        raise TargetMismatchError
-
-
-def check_access_token_hash(ath: object, access_token: str) -> None:
-    """Compare ``ath`` with the access token of the request.
-
-    :raises TokenMismatchError: it is missing, mistyped, or of another token.
-    """
-    check_hash(ath, access_token_hash(access_token))
-
-
-def check_hash(ath: object, expected: str) -> None:
-    """Compare ``ath`` with the hash of the access token of the request.
-
-    :raises TokenMismatchError: it is missing, mistyped, or of another token.
-    """
-    if not isinstance(ath, str) or not hmac.compare_digest(
-        ath.encode(), expected.encode()
-    ):
-        raise TokenMismatchError
-
-
-def _public_members(key: AnyKey) -> dict[str, Any]:
-    """Return the members of *key* that its thumbprint covers, and no other."""
-    if isinstance(key, AKPKey):
-        return key.as_dict()
-    public = key.as_dict(private=False)
-    return {
-        name: public[name]
-        for name in ("kty", "crv", "x", "y", "n", "e")
-        if name in public
-    }

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import DigestMismatchError, MissingDigestError
 
 

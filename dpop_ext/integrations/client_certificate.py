@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 
 #: Characters of the longest certificate that is looked at.
 MAX_LENGTH: Final = 16 * 1024

@@ -9,7 +9,7 @@ from typing import Final
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.key import ALGORITHMS
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.memory import MemoryKeyring
 from dpop_ext.stores.private_file import write_private

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dpop_ext.core.jose import parse_json_object
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.resource_server.polled_keyring import PolledKeyring
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.keyring import MAX_KEYRING, MAX_STRUCTURAL

@@ -12,8 +12,8 @@ from urllib.parse import quote_plus, urlencode
 from joserfc.jwk import Key
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.jose import parse_json_object
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.bound_token import read_confirmation

@@ -8,12 +8,8 @@ from typing import Any
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import (
-    CompactJWS,
-    SignatureCheck,
-    check_signature,
-    signature_check,
-)
+from dpop_ext.core.jose import CompactJWS
+from dpop_ext.core.jws_signature import SignatureCheck, check_signature, signature_check
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.key_set import MAX_KEYS, StaticKeys
 from dpop_ext.core.recent import Recent

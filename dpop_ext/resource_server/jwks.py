@@ -11,8 +11,8 @@ from typing import Protocol
 from joserfc.jwk import Key
 
 from dpop_ext import telemetry
-from dpop_ext.core.jose import parse_json_object
 from dpop_ext.core.key_set import StaticKeys
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import StoreError
 from dpop_ext.resource_server.transport import fetch, require_secure_url
 

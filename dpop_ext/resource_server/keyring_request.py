@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.resource_server.client_assertion import ClientAssertions
 from dpop_ext.resource_server.transport import Answer, ask, require_secure_url
 from dpop_ext.symmetric.keyring import KEYRING_MEDIA_TYPE, NONCE_LENGTH

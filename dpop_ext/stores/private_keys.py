@@ -11,8 +11,8 @@ from typing import Any
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import parse_json_object
 from dpop_ext.core.key import thumbprint
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.encryption_key import import_recipient
 

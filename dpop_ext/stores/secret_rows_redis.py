@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Self
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.redis import RedisClient, connect
 from dpop_ext.stores.secret_tables import MAX_VERSIONS

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.derivation import composite_r
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.akp import AKPKey, AnyKey
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.key import FIELDS, is_b64url_of
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.symmetric import hpke

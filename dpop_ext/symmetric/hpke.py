@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dpop_ext.core.akp import SEED_LENGTH, AKPKey, read_public
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.errors import MalformedJOSEError
 
 if TYPE_CHECKING:

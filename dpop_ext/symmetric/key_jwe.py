@@ -15,10 +15,11 @@ from joserfc import jwe
 from joserfc.registry import HeaderParameter
 
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
 from dpop_ext.core.key import is_thumbprint
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, composite_r
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE

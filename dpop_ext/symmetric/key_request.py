@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dpop_ext.core.akp import AnyKey
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
 

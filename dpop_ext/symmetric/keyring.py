@@ -12,13 +12,10 @@ from typing import Final
 from joserfc import jwe
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import (
-    CompactJWS,
-    b64url_decode,
-    parse_compact_jws,
-    parse_json_object,
-)
+from dpop_ext.core.base64url import b64url_decode
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws
 from dpop_ext.core.key import thumbprint
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import DPoPError, MalformedJOSEError, StoreError
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS, choose
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import parse_json_object
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import MalformedJOSEError
 
 #: Versions that can be revoked and not yet below the lowest live one.

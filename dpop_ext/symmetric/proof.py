@@ -12,11 +12,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import CompactJWS, b64url_decode, b64url_encode, json_segment
-from dpop_ext.core.proof import access_token_hash, join_claims
+from dpop_ext.core.jose import CompactJWS, json_segment
+from dpop_ext.core.proof_making import join_claims
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.target import proof_target
 from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
 from dpop_ext.errors import (

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dpop_ext.core.jose import b64url_encode, json_segment, parse_compact_jws
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import json_segment, parse_compact_jws
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.errors import MalformedJOSEError, ResponseProofError
 from dpop_ext.symmetric.derivation import lp

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_thumbprint
 from dpop_ext.errors import MalformedJOSEError, MalformedProofError, StaleTicketError
 from dpop_ext.symmetric.derivation import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.proof import check_hash, check_target
+from dpop_ext.core.request_binding import check_hash, check_target
 from dpop_ext.core.token_text import parse_token, token_confirmation
 from dpop_ext.errors import (
     AccessTokenError,

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 from joserfc.jwk import ECKey, Key
 
 from dpop_ext.client.proof_maker import ProofMaker
-from dpop_ext.core.jose import b64url_encode, json_segment, sign_compact
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import json_segment
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.policy import RFC9449
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
 
 Fields = list[tuple[str, str]]
 

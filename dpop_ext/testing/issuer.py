@@ -8,7 +8,7 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.testing.clock import FakeClock
 

@@ -12,7 +12,8 @@ from demo_server import resource_server
 from demo_server.derivation_secrets import open_secrets
 from demo_server.registration import register_resource_server
 from demo_server.resource_server_keys import public_jwks
-from dpop_ext.core.jose import b64url_decode, parse_compact_jws
+from dpop_ext.core.base64url import b64url_decode
+from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.derivation import symmetric_key
 from tests.demo.parties import CONFIDENTIAL, basic, code_form

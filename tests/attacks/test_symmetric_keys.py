@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server.resource_server.keyring import POLL_INTERVAL
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.resource_server.keyring_source import JITTER
 from tests.attacks.conftest import OTHER_RESOURCE
 from tests.attacks.moves import (

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey
 
 from demo_server import resource_server
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.stores.nonce_file import create_nonce_file
 from tests.attacks.moves import (
     AS_CONFIDENTIAL,

@@ -42,8 +42,8 @@ from dpop_ext.authorization_server import (
     dpop_columns,
 )
 from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.core.jose import sign_compact
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
 

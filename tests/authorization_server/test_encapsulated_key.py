@@ -20,8 +20,8 @@ from dpop_ext.authorization_server import (
     token_generator,
 )
 from dpop_ext.authorization_server.signing_key import sign
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.derivation import mixed_key

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dpop_ext.authorization_server import SymmetricKeys
-from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jws_signature import sign_compact
 from tests.authorization_server.simulator import (
     GRANTS,
     ISSUER,

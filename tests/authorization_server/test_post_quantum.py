@@ -15,7 +15,7 @@ from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
 from tests import post_quantum

@@ -15,8 +15,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from dpop_ext.authorization_server import SymmetricKeys, random_values
 from dpop_ext.authorization_server.key_plan import KeyPlan
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import b64url_decode, b64url_encode
 from dpop_ext.errors import BadSignatureError, KeyDeliveryError, StoreError
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS

@@ -12,9 +12,10 @@ from joserfc.jwk import ECKey, OctKey
 from dpop_ext.cli.explanation import Circumstances, explain
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.core.akp import any_thumbprint
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import make_proof, parse_proof, verify_proof
+from dpop_ext.core.proof import parse_proof, verify_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.cli.conftest import run

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy
 from click.testing import Result
 
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.errors import UnknownKeyError
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.resource_server import RowKeyring

@@ -15,7 +15,7 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.errors import UnsupportedKeyError
 from dpop_ext.symmetric.delivery import CompositeR, wrap_key
 from dpop_ext.symmetric.encryption_key import generate_encryption_key

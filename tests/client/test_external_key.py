@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey, Key
 
 from dpop_ext.client import ExternalKey, ProofSigner
-from dpop_ext.core.jose import b64url_decode, sign_segments
+from dpop_ext.core.base64url import b64url_decode
+from dpop_ext.core.jws_signature import sign_segments
 from dpop_ext.core.key import ALGORITHMS, thumbprint
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.core.proof import parse_proof, verify_proof

@@ -9,7 +9,7 @@ from dpop_ext.client.exchange import Flow, Outcome, Reply
 from dpop_ext.client.key_ring import MAX_KEYS, MAX_REMEMBERED
 from dpop_ext.client.refusal import DEFAULT_PAUSE
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.core.proof import parse_proof, verify_proof
 from dpop_ext.symmetric.mac_key import MacKey

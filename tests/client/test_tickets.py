@@ -11,7 +11,7 @@ from dpop_ext.client import TicketServer
 from dpop_ext.client.exchange import Flow, Outcome, Reply
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.ticket_ring import MAX_PLACES
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.symmetric.ticket import parse_ticket
 from tests.client.conftest import Fetch
 from tests.client.driving import (

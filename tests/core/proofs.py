@@ -6,15 +6,11 @@ from typing import Any
 
 from joserfc.jwk import Key
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.policy import RFC9449
-from dpop_ext.core.proof import (
-    SignedProof,
-    access_token_hash,
-    make_proof,
-    parse_proof,
-    verify_proof,
-)
+from dpop_ext.core.proof import SignedProof, parse_proof, verify_proof
+from dpop_ext.core.proof_making import make_proof
+from dpop_ext.core.request_binding import access_token_hash
 
 NOW = 1_790_000_000
 URL = "https://api.example.com/accounts?page=2"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import (
     MAX_JWE,
     AccessToken,
@@ -16,7 +17,6 @@ from dpop_ext.core.confirmation import (
     check_certificate,
     parse_confirmation,
 )
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.key import is_thumbprint
 from dpop_ext.errors import AccessTokenError, KeyMismatchError
 

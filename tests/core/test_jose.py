@@ -16,16 +16,10 @@ from joserfc import jws as joserfc_jws
 from joserfc.errors import ExceededSizeError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from dpop_ext.core.jose import (
-    MAX_JSON_DEPTH,
-    CompactJWS,
-    b64url_decode,
-    b64url_encode,
-    parse_compact_jws,
-    parse_json_object,
-    sign_compact,
-    verify_signature,
-)
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws
+from dpop_ext.core.jws_signature import sign_compact, verify_signature
+from dpop_ext.core.strict_json import MAX_JSON_DEPTH, parse_json_object
 from dpop_ext.errors import BadSignatureError, MalformedJOSEError
 
 HEADER = {"alg": "ES256"}

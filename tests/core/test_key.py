@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import (
     ALGORITHMS,
     import_proof_key,

@@ -8,7 +8,8 @@ import pytest
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.key import thumbprint
-from dpop_ext.core.proof import access_token_hash, parse_proof
+from dpop_ext.core.proof import parse_proof
+from dpop_ext.core.request_binding import access_token_hash
 from tests.core.proofs import NOW, TOKEN, make, verify
 
 

@@ -16,10 +16,12 @@ from joserfc.jws import JWSRegistry
 
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey
-from dpop_ext.core.jose import b64url_decode, b64url_encode, json_segment
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.jose import json_segment
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import SignedProof, make_proof, parse_proof, verify_proof
+from dpop_ext.core.proof import SignedProof, parse_proof, verify_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedProofError,

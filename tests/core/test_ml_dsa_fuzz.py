@@ -10,19 +10,16 @@ from hypothesis import strategies as st
 
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey
-from dpop_ext.core.jose import b64url_encode, json_segment
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import json_segment
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import access_token_hash, parse_proof, verify_proof
+from dpop_ext.core.proof import parse_proof, verify_proof
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import ProofError
 from tests import post_quantum
 from tests.core.proofs import BASE64URL, NOW, TOKEN, URL
-from tests.core.test_proof_fuzz import (
-    CLAIMS,
-    HEADER_MEMBERS,
-    HEADER_TEXT,
-    ODD_VALUES,
-)
+from tests.core.test_proof_fuzz import CLAIMS, HEADER_MEMBERS, HEADER_TEXT, ODD_VALUES
 
 post_quantum.require()
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import DPoPError
 from tests.core.proofs import BASE64URL, NOW, TOKEN, URL, verify
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import thumbprint
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import BadSignatureError, ProofError
 from tests.core.proofs import BASE64URL, NOW, make, verify
 

@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import pytest
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_digest import check_digests, content_digest, query_digest
 from dpop_ext.errors import DigestMismatchError, MissingDigestError
 

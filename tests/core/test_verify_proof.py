@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import thumbprint
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import access_token_hash, parse_proof, proof_type
+from dpop_ext.core.proof import parse_proof, proof_type
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedProofError,

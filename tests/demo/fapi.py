@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from demo_server import demo_data
 from demo_server.fapi_client import CLIENT_ID, load_key
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.jose import sign_compact
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.proof_making import make_proof
 from tests.conftest import Clock
 from tests.demo.parties import (
     CALLBACK,

@@ -24,7 +24,7 @@ from demo_server.passwords import hash_password
 from demo_server.registration import register_resource_server
 from demo_server.resource_server_keys import public_jwks
 from demo_server.settings import Settings
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from tests.conftest import Clock
 
 CALLBACK = "http://127.0.0.1:7777/callback"

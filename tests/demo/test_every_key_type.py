@@ -23,9 +23,10 @@ from dpop_ext import ProofSigner, ProofTooLongError
 from dpop_ext.client.audience import Audience
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AnyKey, any_thumbprint
-from dpop_ext.core.jose import b64url_encode, json_segment
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import json_segment
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
 from dpop_ext.integrations.httpx_client import DPoPAuth as HttpxAuth
 from dpop_ext.integrations.httpx_client import DPoPTokenAuth as HttpxTokenAuth

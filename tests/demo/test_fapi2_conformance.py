@@ -27,8 +27,9 @@ from demo_server.database import Database
 from demo_server.models import AuthorizationCode, Base
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.jose import b64url_decode, b64url_encode, sign_compact
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.request_binding import access_token_hash
 from tests.demo.fapi import REQUEST, FapiClient, authorize
 from tests.demo.parties import query_of
 

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 

@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server.settings import Settings, SettingsError
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from tests.conftest import Clock
 from tests.demo.parties import CONFIDENTIAL, Parties
 from tests.integrations.browser import BlockedError, Browser

@@ -16,7 +16,7 @@ from demo_server.private_file import PrivateFileError
 from demo_server.resource_server_keys import load_keys
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.core.key_set import StaticKeys
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_jwe import parse_header

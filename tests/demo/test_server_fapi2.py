@@ -27,7 +27,7 @@ from demo_server.models import Base
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings, SettingsError
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from tests.conftest import Clock
 from tests.demo.fapi import (

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from tests.conftest import Clock
 from tests.demo.parties import (
     CONFIDENTIAL,

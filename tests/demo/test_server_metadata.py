@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, Key
 
 from dpop_ext.core.challenge import parse_challenges
 from dpop_ext.core.key import ALGORITHMS
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from tests.demo.parties import CONFIDENTIAL, Parties
 
 AS_DOCUMENT = "/.well-known/oauth-authorization-server"

@@ -23,7 +23,7 @@ from demo_server import demo_data
 from demo_server.database import Database
 from demo_server.supervisor import DemoServer
 from dpop_ext import ProofSigner
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.demo.parties import CHALLENGE, code_form, hidden_fields, query_of
 

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 from demo_server import demo_data
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.request_digest import content_digest, query_digest
 
 CREDENTIALS = base64.b64encode(

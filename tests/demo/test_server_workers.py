@@ -21,8 +21,8 @@ from demo_server.authorization_server import attempt_limit
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
-from dpop_ext.core.jose import sign_compact
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.proof_making import make_proof
 from tests import engines
 from tests.demo.parties import code_form, hidden_fields
 from tests.demo.test_server_processes import get_code, open_session, post_in_parallel

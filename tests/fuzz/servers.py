@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from tests.demo.parties import CONFIDENTIAL, Parties

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpop_ext.core.jose import b64url_encode, parse_compact_jws
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import parse_compact_jws
 from tests.fuzz.odd_values import JSON_VALUES, OCTETS, json_values, octets
 from tests.fuzz.profile import fuzz
 from tests.fuzz.servers import (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from demo_server.resource_server_keys import load_keys
-from dpop_ext.core.jose import b64url_encode, parse_compact_jws
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.resource_server import failure_limit
 from dpop_ext.symmetric.key_jwe import parse_header
 from tests.demo.parties import CONFIDENTIAL

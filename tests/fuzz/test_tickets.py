@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.client.ticket_request import TicketRequest
-from dpop_ext.core.jose import b64url_encode, json_segment
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import json_segment
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.stores.logouts import MemoryLogoutStore

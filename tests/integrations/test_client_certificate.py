@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.integrations.client_certificate import MAX_LENGTH, ClientCertificate
 from dpop_ext.resource_server import RejectBoundTokens
 from tests.resource_server.world import ADAPTERS, Request, Response, Rows, World, send

@@ -17,8 +17,8 @@ from joserfc.jwk import ECKey
 from demo_server import demo_data
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from tests.authorization_server.simulator import Prover, Simulator, basic
 from tests.conftest import Clock

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from dpop_ext.core import ml_dsa
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import SignedProof, make_proof, parse_proof, verify_proof
+from dpop_ext.core.proof import SignedProof, parse_proof, verify_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import BadSignatureError, KeyDeliveryError
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key, wrap_key

@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.core.key import thumbprint
 from dpop_ext.symmetric.delivery import CompositeR, wrap_key
-from dpop_ext.symmetric.encapsulation import (
-    KeyDecryptor,
-    KeyRecipient,
-    encapsulate_key,
-)
+from dpop_ext.symmetric.encapsulation import KeyDecryptor, KeyRecipient, encapsulate_key
 from dpop_ext.symmetric.key_material import decrypt_key_material, encrypt_key_material
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.secret_bytes import SecretBytes

@@ -9,13 +9,9 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 
-from dpop_ext.core.jose import (
-    CompactJWS,
-    b64url_encode,
-    parse_compact_jws,
-    sign_compact,
-    verify_signature,
-)
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws
+from dpop_ext.core.jws_signature import sign_compact, verify_signature
 from dpop_ext.core.key import thumbprint
 from dpop_ext.symmetric.delivery import choose, unwrap_key, wrap_key
 from dpop_ext.symmetric.derivation import symmetric_key

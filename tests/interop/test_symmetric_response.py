@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import parse_compact_jws, sign_compact
+from dpop_ext.core.jose import parse_compact_jws
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.key import thumbprint
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ResponseProofError

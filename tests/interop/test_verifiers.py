@@ -16,14 +16,9 @@ from demo_server import demo_data
 from demo_server.supervisor import DemoServer
 from dpop_ext import ProofSigner
 from dpop_ext.authorization_server import AccessTokenGenerator
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
-from tests.authorization_server.simulator import (
-    AUDIENCE,
-    ISSUER,
-    TOKEN_URL,
-    Simulator,
-)
+from tests.authorization_server.simulator import AUDIENCE, ISSUER, TOKEN_URL, Simulator
 from tests.conftest import Clock
 from tests.interop.installation import ROOT
 from tests.interop.script import Script

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from dpop_ext.core.jose import b64url_decode
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.stores.logouts import MemoryLogoutStore

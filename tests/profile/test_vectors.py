@@ -11,8 +11,10 @@ import pytest
 from joserfc.jwk import ECKey, JWKRegistry
 
 from dpop_ext.authorization_server.errors import to_response
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.core.jose import CompactJWS, b64url_decode, verify_signature
+from dpop_ext.core.jose import CompactJWS
+from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import DPoPError, KeyDeliveryError

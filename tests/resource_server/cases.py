@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dpop_ext.core.jose import b64url_encode, sign_compact
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.request_binding import access_token_hash
 from tests.resource_server.world import AUDIENCE, Request, World, ring, secret
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")

@@ -7,7 +7,8 @@ from urllib.parse import parse_qs
 
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import CompactJWS, parse_compact_jws, sign_compact
+from dpop_ext.core.jose import CompactJWS, parse_compact_jws
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.resource_server.keyring_request import KeyringRequest
 from dpop_ext.resource_server.keyring_source import HTTPKeyringSource
 from dpop_ext.resource_server.transport import Answer

@@ -10,8 +10,9 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, KeySet, OctKey, OKPKey, RSAKey
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import AccessTokenValidator
 from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, World

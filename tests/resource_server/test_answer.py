@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations.wsgi import DPoPMiddleware

@@ -12,7 +12,7 @@ from flask import Flask, jsonify
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import DPoPTokenValidator, IntrospectionTokenValidator

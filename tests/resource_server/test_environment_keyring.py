@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import StaleKeyError
 from dpop_ext.resource_server.environment_keyring import EnvironmentKeyring
 from dpop_ext.symmetric.secret_ring import SecretRing

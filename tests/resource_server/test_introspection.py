@@ -11,7 +11,9 @@ from urllib.parse import parse_qs
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import b64url_encode, parse_compact_jws, verify_signature
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import parse_compact_jws
+from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import IntrospectionTokenValidator

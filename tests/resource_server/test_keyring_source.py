@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.core.jose import b64url_encode, verify_signature
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.errors import StaleKeyError, UnknownKeyError
 from dpop_ext.resource_server.keyring_request import KeyringRequest
 from dpop_ext.resource_server.keyring_source import (

@@ -13,7 +13,7 @@ import sqlalchemy
 from redis import Redis
 from sqlalchemy import MetaData
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import AccessTokenError, StaleKeyError, UnknownKeyError
 from dpop_ext.resource_server import EnvironmentKeyring, FileKeyring, RowKeyring
 from dpop_ext.stores.base import KeyringSource, SyncingKeyringSource

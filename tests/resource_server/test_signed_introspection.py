@@ -9,19 +9,12 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey
 
-from dpop_ext.core.jose import sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import AccessTokenValidator, IntrospectionTokenValidator
 from tests.resource_server.test_introspection import ENDPOINT
-from tests.resource_server.world import (
-    AUDIENCE,
-    CLIENT,
-    ISSUER,
-    Request,
-    World,
-    send,
-)
+from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, Request, World, send
 
 HEADER = {"typ": "token-introspection+jwt", "alg": "ES256"}
 

@@ -12,7 +12,8 @@ from flask import Flask, abort
 from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.client.ticket_request import TicketRequest
-from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from joserfc import jws
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from tests.resource_server.world import (
     ADAPTERS,
     AUDIENCE,

@@ -19,9 +19,9 @@ from authlib.oauth2.rfc7662 import IntrospectTokenValidator
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc.jwk import KeySet
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.challenge import parse_challenges
 from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.core.jose import b64url_encode
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import (
     AccessTokenValidator,

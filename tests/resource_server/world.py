@@ -16,11 +16,12 @@ from flask import Flask, jsonify
 from joserfc.jwk import ECKey
 from werkzeug.test import run_wsgi_app
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.challenge import Challenge, parse_challenges
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.jose import b64url_encode, sign_compact
+from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations import asgi, asgi_types
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
@@ -34,11 +35,7 @@ from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import symmetric_key
-from dpop_ext.symmetric.encapsulation import (
-    KeyDecryptor,
-    KeyRecipient,
-    encapsulate_key,
-)
+from dpop_ext.symmetric.encapsulation import KeyDecryptor, KeyRecipient, encapsulate_key
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dpop_ext.core.nonce import NonceIssuer
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import NonceRequiredError, ReplayedProofError
 from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.contract import OpenStore

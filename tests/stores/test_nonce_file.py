@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import NonceRequiredError, StoreError
 from dpop_ext.stores.nonce_file import (
     DELAY,

@@ -14,7 +14,7 @@ from joserfc import jwe
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import (
     KEY_ALGORITHMS,

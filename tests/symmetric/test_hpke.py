@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpop_ext.core.akp import AKPKey
-from dpop_ext.core.jose import b64url_decode, b64url_encode, parse_json_object
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import MalformedJOSEError
 from dpop_ext.symmetric import hpke
 from tests import post_quantum

@@ -9,12 +9,8 @@ from joserfc.jwk import ECKey
 
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.errors import (
-    KeyDeliveryError,
-    MalformedProofError,
-    UnsupportedKeyError,
-)
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.errors import KeyDeliveryError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.delivery import (
     KEY_ALGORITHMS,

@@ -7,27 +7,15 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
-from dpop_ext.core.jose import (
-    CompactJWS,
-    b64url_encode,
-    sign_compact,
-    verify_signature,
-)
+from dpop_ext.core.jose import CompactJWS
+from dpop_ext.core.jws_signature import sign_compact, verify_signature
 from dpop_ext.core.key import thumbprint
-from dpop_ext.errors import (
-    AccessTokenError,
-    StaleKeyError,
-    StoreError,
-    UnknownKeyError,
-)
+from dpop_ext.errors import AccessTokenError, StaleKeyError, StoreError, UnknownKeyError
 from dpop_ext.symmetric.deny_list import MAX_DENIALS, Denial, DenyList
 from dpop_ext.symmetric.keyring import encrypt_keyring, open_keyring
-from dpop_ext.symmetric.keyring_claims import (
-    Keyring,
-    fit_in_keyring,
-    keyring_claims,
-)
+from dpop_ext.symmetric.keyring_claims import Keyring, fit_in_keyring, keyring_claims
 from dpop_ext.symmetric.keyring_floor import (
     MAX_REVOKED,
     KeyringError,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.jose import CompactJWS
-from dpop_ext.core.proof import access_token_hash, parse_proof
+from dpop_ext.core.proof import parse_proof
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedProofError,

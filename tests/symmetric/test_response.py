@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode, json_segment
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.jose import json_segment
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.symmetric.derivation import response_key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.errors import MalformedProofError, StaleTicketError
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket import (

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, JWKRegistry
 
-from dpop_ext.core.jose import parse_compact_jws, verify_signature
-from dpop_ext.core.proof import access_token_hash, parse_proof
+from dpop_ext.core.jose import parse_compact_jws
+from dpop_ext.core.jws_signature import verify_signature
+from dpop_ext.core.proof import parse_proof
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.derivation import symmetric_key

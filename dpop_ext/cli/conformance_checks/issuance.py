@@ -12,9 +12,9 @@ from joserfc.jwk import ECKey
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.client.token_response import delivered_jwe
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError, MalformedJOSEError
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim

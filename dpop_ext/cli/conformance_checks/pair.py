@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, Key
 
 from dpop_ext.client.nonces import read_nonce
 from dpop_ext.core.challenge import Challenge, parse_challenges
-from dpop_ext.core.proof import make_proof
+from dpop_ext.core.proof_making import make_proof
 
 #: Seconds that one request may take.
 TIMEOUT = 10

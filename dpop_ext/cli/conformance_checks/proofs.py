@@ -10,7 +10,7 @@ from dpop_ext.cli.conformance_checks.issuance import Issued
 from dpop_ext.cli.conformance_checks.pair import Answer, Pair
 from dpop_ext.cli.conformance_checks.prover import BAD_PROOFS, BadProof, Prover, dump
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
-from dpop_ext.core.jose import b64url_decode, b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 
 _PROOF: Final = "invalid_dpop_proof"
 

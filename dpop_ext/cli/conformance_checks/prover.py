@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from dpop_ext.cli.conformance_checks.issuance import Issued
 from dpop_ext.cli.conformance_checks.pair import Pair, random_name
-from dpop_ext.core.jose import b64url_encode
-from dpop_ext.core.proof import access_token_hash
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.request_binding import access_token_hash
 
 _ABSENT: Final = object()
 _DIGESTS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}

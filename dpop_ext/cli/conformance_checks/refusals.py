@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.cli.conformance_checks.pair import Answer, Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
-from dpop_ext.core.jose import b64url_encode
+from dpop_ext.core.base64url import b64url_encode
 
 _PROOF: Final = "invalid_dpop_proof"
 

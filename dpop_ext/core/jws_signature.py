@@ -1,0 +1,162 @@
+"""Signatures of compact JWS, made and checked (:rfc:`7515`, :rfc:`7518`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwa import JWSAlgModel
+from joserfc.jwk import ECKey, Key
+from joserfc.jws import JWSRegistry
+
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.jose import CompactJWS, json_segment
+from dpop_ext.errors import BadSignatureError
+
+#: Takes a message and its signature, and returns True if it is good; else it returns
+#: False or raises any exception.
+SignatureCheck = Callable[[bytes, bytes], bool]
+_SHA256 = SHA256()
+_ES256 = ec.ECDSA(_SHA256)
+_PKCS1 = padding.PKCS1v15()
+
+
+def _algorithm(name: str) -> JWSAlgModel:
+    # From the table: to ask a registry for the deprecated name EdDSA gives a warning,
+    # and warnings cannot be silenced for one thread.
+    model = JWSRegistry.algorithms.get(name)
+    # The models of "none" and of the MACs say "oct", and "none" verifies.
+    if model is None or model.key_type == "oct":
+        raise UnsupportedAlgorithmError("Not an asymmetric signature algorithm")
+    return model
+
+
+def verify_signature(jws: CompactJWS, key: Key, *, algorithm: str) -> None:
+    """Verify the signature of a parsed JWS; nothing is parsed a second time.
+
+    :param key: the public key, and the only one that is tried.
+    :param algorithm: the one algorithm that the caller accepts for this key.
+    :raises BadSignatureError: the signature is not by *key* with *algorithm*.
+    """
+    if jws.header.get("alg") != algorithm:
+        raise BadSignatureError
+    check_signature(jws, signature_check(key, algorithm=algorithm))
+
+
+def check_signature(jws: CompactJWS, check: SignatureCheck) -> None:
+    """Verify the signature of a parsed JWS, whose ``alg`` is that of *check*.
+
+    :raises BadSignatureError: *check* says no, or fails.
+    """
+    try:
+        good = check(jws.signing_input, jws.signature)
+    except Exception as error:
+        # Not InvalidSignature alone: the models and the layers under them also raise
+        # ValueError, TypeError, KeyError and binascii.Error.
+        raise BadSignatureError from error
+    if good is not True:
+        raise BadSignatureError
+
+
+def signature_check(key: Key, *, algorithm: str) -> SignatureCheck:
+    """Prepare *key* for the verification of many signatures.
+
+    :param algorithm: the one algorithm that the caller accepts for this key.
+    :returns: takes a message and its signature, and returns True if it is good.
+    :raises BadSignatureError: the key is not for this algorithm.
+    """
+    try:
+        model = _algorithm(algorithm)
+        model.check_key(key)
+        public = key.get_op_key("verify")
+    except Exception as error:
+        raise BadSignatureError from error
+    return usual_signature_check(public, algorithm=algorithm) or (
+        lambda message, signature: model.verify(message, signature, key)
+    )
+
+
+def usual_signature_check(public: object, *, algorithm: str) -> SignatureCheck | None:
+    """Prepare a key of ``cryptography`` that is known to be for *algorithm*.
+
+    Does what the models of joserfc do, without asking the key the same questions again.
+
+    :returns: None for all but the three algorithms that are in use.
+    """
+    if algorithm == "ES256" and isinstance(public, ec.EllipticCurvePublicKey):
+        return partial(_verify_es256, public)
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return partial(_verify_ed25519, public)
+    if algorithm == "RS256" and isinstance(public, rsa.RSAPublicKey):
+        return partial(_verify_rs256, public)
+    return None
+
+
+def _verify_es256(
+    key: ec.EllipticCurvePublicKey, message: bytes, signature: bytes
+) -> bool:
+    if len(signature) != 64:
+        return False
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+    key.verify(encode_dss_signature(r, s), message, _ES256)
+    return True
+
+
+def _verify_rs256(key: rsa.RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    key.verify(signature, message, _PKCS1, _SHA256)
+    return True
+
+
+def _verify_ed25519(
+    key: ed25519.Ed25519PublicKey, message: bytes, signature: bytes
+) -> bool:
+    key.verify(signature, message)
+    return True
+
+
+def sign_compact(
+    header: Mapping[str, Any], payload: Mapping[str, Any], key: Key
+) -> str:
+    """Make a compact JWS.
+
+    :param header: protected header; its ``alg`` is an asymmetric algorithm.
+    :param payload: what is signed, as a JSON object.
+    :param key: the private key.
+    :raises ValueError: the key does not fit the algorithm.
+    """
+    signing_input = f"{json_segment(header)}.{json_segment(payload)}"
+    return sign_segments(signing_input, key, algorithm=header["alg"])
+
+
+def sign_segments(signing_input: str, key: Key, *, algorithm: str) -> str:
+    """Make a compact JWS of a header and a payload that are encoded already.
+
+    :param signing_input: both, with the dot between them.
+    :param algorithm: the ``alg`` in the header, an asymmetric one.
+    :param key: the private key.
+    :raises ValueError: the key does not fit the algorithm.
+    """
+    try:
+        model = _algorithm(algorithm)
+        model.check_key(key)
+        message = signing_input.encode("ascii")
+        if algorithm == "ES256" and isinstance(key, ECKey):
+            signature = _sign_es256(key.get_op_key("sign"), message)
+        else:
+            signature = model.sign(message, key)
+    except JoseError as error:
+        raise ValueError("the key does not fit the algorithm") from error
+    return f"{signing_input}.{b64url_encode(signature)}"
+
+
+def _sign_es256(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
+    r, s = decode_dss_signature(key.sign(message, _ES256))
+    return r.to_bytes(32) + s.to_bytes(32)
