@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +14,7 @@ from joserfc.jwk import ECKey
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis import RedisReplayStore
 from tests.conftest import Clock
-from tests.engines import RedisServer, redis_server
+from tests.engines import RedisServer, redis_server, wait_until
 from tests.resource_server.world import Request, Response, World, send
 
 #: Seconds: what a request may wait, and how long a store is left alone after failures.
@@ -87,3 +89,20 @@ def assert_unavailable(response: Response) -> None:
     assert response.json["error"] == "temporarily_unavailable"
     assert int(response.only("Retry-After")) > 0
     assert response.values("WWW-Authenticate") == []
+
+
+def go_through(
+    api: Api, fault: AbstractContextManager[None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """See that nothing is served during a fault, and all is well after it."""
+    used = api.request()
+    assert api.send(used).status == 200
+    unused = api.request()
+    with caplog.at_level(logging.WARNING, "dpop_ext"), fault:
+        for request in (used, unused):
+            assert_unavailable(api.send(request))
+    assert "reason=store_unavailable" in caplog.text
+    wait_until(api.is_served, what="service returns by itself")
+    # What was used before the fault stays used, and what was refused is good once.
+    assert api.send(used).json["error"] == "invalid_dpop_proof"
+    assert [api.send(unused).status for _ in range(2)][-1] == 401

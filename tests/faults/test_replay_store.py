@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -19,7 +18,12 @@ import sqlalchemy
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.engines import RedisServer, free_ports, redis_server, wait_until
-from tests.faults.conftest import Api, assert_unavailable, open_store
+from tests.faults.conftest import (
+    Api,
+    assert_unavailable,
+    go_through,
+    open_store,
+)
 
 MakeApi = Callable[..., Api]
 
@@ -59,20 +63,7 @@ def test_nothing_is_served_until_the_store_is_back(
     caplog: pytest.LogCaptureFixture,
     fault: Callable[[RedisServer], Any],
 ) -> None:
-    api = make_api(open_store(redis))
-    used = api.request()
-    assert api.send(used).status == 200
-    unused = api.request()
-    with caplog.at_level(logging.WARNING, "dpop_ext"), fault(redis):
-        for request in (used, unused):
-            assert_unavailable(api.send(request))
-    assert "reason=store_unavailable" in caplog.text
-    wait_until(api.is_served, what="service returns by itself")
-    # What was used before the fault stays used, what was refused by it is still good.
-    assert api.send(used).json["error"] == "invalid_dpop_proof"
-    assert api.send(unused).status in {200, 401}
-    assert api.world.served >= 2
-    assert api.send(unused).status == 401
+    go_through(make_api(open_store(redis)), fault(redis), caplog)
 
 
 @pytest.mark.requirement("X-15")
