@@ -59,6 +59,7 @@ def deny_family(
 ) -> None:
     """Have all access tokens refused that came of one consent.
 
+    :param session: whose changes are committed.
     :param consent_id: None is that of nobody.
     :param now: seconds since the epoch.
     :raises StoreError: as :func:`deny_token`.
@@ -68,5 +69,9 @@ def deny_family(
     query = select(Token).where(
         Token.consent_id == consent_id, Token.access_token_expires_at + MARGIN > now
     )
-    for token in session.scalars(query).all():
+    tokens = session.scalars(query).all()
+    # Denials have a connection of their own. Requests that each held one and waited for
+    # a second would wait for each other.
+    session.commit()
+    for token in tokens:
         deny_token(denials, token)

@@ -157,7 +157,10 @@ class Server(AuthorizationServer):
         # What it was issued for may have been revoked meanwhile.
         for known in filter(None, (row.consent, exchanged)):
             self.database.session.refresh(known)
-        if not row.is_access_token_good(self.now):
+        is_good = row.is_access_token_good(self.now)
+        # Give the connection back: a denial has one of its own.
+        self.database.session.commit()
+        if not is_good:
             deny_token(self.denials, row)
         self._sweep.now_and_then(self.now)
 
