@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint format bench soak lock lock-bench lock-interop clean
+.PHONY: demo test lint format docs bench soak lock lock-bench lock-interop clean
 
 demo: $(STAMP)
 	$(BIN)/python -m demo_client --start-server
@@ -26,6 +26,11 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The site from docs/, as tests/documents does: without network, warnings are errors.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx --fresh-env --nitpicky --fail-on-warning --keep-going --quiet \
+		--doctree-dir build/docs/doctrees docs build/docs/html
 
 # What the library is compared with goes into a directory of its own.
 bench: $(STAMP) $(BENCH)/.installed
