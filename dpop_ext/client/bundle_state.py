@@ -35,6 +35,8 @@ class BundleState:
     nonces: Mapping[tuple[str, Role], str] = field(default_factory=dict)
     #: By origin, in seconds.
     skew: Mapping[str, int] = field(default_factory=dict)
+    #: What the client wants to find again, such as its ``client_id``.
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def dump(self) -> str:
         """Return it as text, which has the private key in it."""
@@ -46,6 +48,7 @@ class BundleState:
                 "token": self.token,
                 "nonces": [[*server, nonce] for server, nonce in self.nonces.items()],
                 "skew": self.skew,
+                "about": self.about,
             }
         )
 
@@ -81,6 +84,7 @@ class BundleState:
             token=token,
             nonces=_read_nonces(content.get("nonces")),
             skew=_read_skew(content.get("skew")),
+            about=_read_about(content.get("about")),
         )
 
 
@@ -109,3 +113,9 @@ def _read_skew(offsets: Any) -> dict[str, int]:
     if not isinstance(offsets, dict):
         return {}
     return {name: value for name, value in offsets.items() if type(value) is int}
+
+
+def _read_about(members: Any) -> dict[str, str]:
+    if not isinstance(members, dict):
+        return {}
+    return {name: value for name, value in members.items() if isinstance(value, str)}

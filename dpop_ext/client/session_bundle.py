@@ -90,6 +90,7 @@ class SessionBundle:
             if self.signer.symmetric == "must" or self.signer.needs_symmetric_key:
                 raise ValueError("A bundle has no symmetric keys: use prefer or never.")
             self._token = state.token if state is not None else None
+            self._about = state.about if state is not None else {}
             self._memory = self.signer.memory()
             if state is None:
                 self.save(None)
@@ -98,6 +99,24 @@ class SessionBundle:
     def token(self) -> Mapping[str, Any] | None:
         """The token response that was saved or read last."""
         return self._token
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What was saved with :meth:`describe`; empty before."""
+        return self._about
+
+    def describe(self, about: Mapping[str, str]) -> None:
+        """Save what the next process is to know, in place of what was said before.
+
+        The bundle itself has no use for it.
+
+        :param about: such as ``client_id``, ``issuer`` and ``token_endpoint``, with
+            which the token is refreshed.
+        """
+        with self.locked():
+            token = self.read_token()
+            self._about = dict(about)
+            self.save(token)
 
     def read_token(self) -> Mapping[str, Any] | None:
         """Return the token response that any process saved last.
@@ -111,6 +130,7 @@ class SessionBundle:
         state = BundleState.load(text)
         self._check(state)
         self._token = state.token
+        self._about = state.about
         return self._token
 
     def save(self, token: Mapping[str, Any] | None) -> None:
@@ -123,6 +143,7 @@ class SessionBundle:
             token=None if token is None else dict(token),
             nonces=nonces,
             skew=skew,
+            about=self._about,
         )
         self._store.write(state.dump())
         self._token = token

@@ -205,3 +205,23 @@ def test_neither_token_nor_key_shows(store: MemoryStore) -> None:
     bundle = SessionBundle(store)
     bundle.save(TOKEN)
     assert repr(bundle) == f"<SessionBundle {bundle.signer.jkt}>"
+
+
+def test_what_a_client_says_of_itself_stays_with_its_session(
+    store: MemoryStore,
+) -> None:
+    bundle, other = SessionBundle(store), SessionBundle(store)
+    assert bundle.about == {}
+    bundle.save(TOKEN)
+    other.describe({"client_id": "one"})
+    with bundle.locked():
+        bundle.save(bundle.read_token())
+    later = SessionBundle(store)
+    assert (later.about, later.token) == ({"client_id": "one"}, TOKEN)
+
+
+@pytest.mark.parametrize("about", ["text", ["client_id"], {"client_id": 7}, None])
+def test_what_is_no_description_is_left_out(store: MemoryStore, about: object) -> None:
+    SessionBundle(store).describe({"client_id": "one"})
+    change(store, about=about)
+    assert SessionBundle(store).about == {}
