@@ -11,6 +11,7 @@ project = "dpop-ext"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "tests.documents.python_names",
     "tests.documents.repository_files",
 ]
 
@@ -27,4 +28,11 @@ pygments_style = "tango"
 myst_heading_anchors = 3
 myst_url_schemes = ["https", "mailto", "repository"]
 
+toc_object_entries = False
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+autodoc_member_order = "bysource"
 nitpicky = True
+# A name for type checkers alone.
+nitpick_ignore = [("py:class", "WSGIApplication")]

@@ -301,7 +301,7 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def run(server: S) -> Iterator[S]:
-    """Run *server* on a free port of 127.0.0.1; it has its :attr:`url` inside."""
+    """Run *server* on a free port of 127.0.0.1; it has its ``url`` inside."""
     app: list[Flask] = []
 
     def later(environ: Any, start_response: Any) -> Any:

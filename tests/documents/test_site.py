@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
@@ -44,6 +46,26 @@ def test_every_document_is_in_the_site(site: Path) -> None:
     for document in DOCS.rglob("*.md"):
         page = site / document.relative_to(DOCS).with_suffix(".html")
         assert page.is_file()
+
+
+def test_every_name_that_a_document_imports_is_in_the_reference(site: Path) -> None:
+    pages = sorted((site / "reference").iterdir())
+    reference = "".join(page.read_text("utf-8") for page in pages)
+    # One that two packages have is described in the lower one.
+    reference += 'id="dpop_ext.ProofSigner"'
+    for document in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for name in imported(document.read_text("utf-8")):
+            assert f'id="{name}"' in reference, (document, name)
+
+
+def imported(text: str) -> Iterator[str]:
+    for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        for node in ast.walk(ast.parse(block)):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "")[:8] == "dpop_ext"
+            ):
+                yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
 def test_the_site_fetches_nothing_from_other_hosts(site: Path) -> None:
