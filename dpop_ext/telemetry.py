@@ -28,6 +28,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "keyring_unavailable": "A poll for derivation secrets brought none.",
         "keyring_not_kept": "A keyring is in use, but was not written to its cache.",
         "nonce_secrets_unavailable": "The file of nonce secrets could not be read.",
+        "clock_refused": "Our clock and that of Redis differ: requests are refused.",
         "sweep_failed": "Expired rows of a store were not deleted; the next one tries.",
         "symmetric_key_refused": "A client did not accept the key that was delivered.",
         "symmetric_key_stale": "A client got a key of a version that is stale already.",

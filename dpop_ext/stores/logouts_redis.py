@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.logouts import logout_name
-from dpop_ext.stores.redis import RedisClient, RedisStore, connect
+from dpop_ext.stores.redis_client import RedisClient, RedisStore, connect
+
+# One step, so that of two log-outs at the same moment the later stays.
+_SCRIPT: Final = """
+local held = redis.call('GET', KEYS[1])
+if held and tonumber(held) > tonumber(ARGV[1]) then return end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+"""
 
 
 class RedisLogoutStore(RedisStore):
     """Remember log-outs in Redis 7 or Valkey.
 
-    A :class:`dpop_ext.stores.base.LogoutStore`. Of two log-outs at the same moment the
-    earlier can be the one that stays: by no more than the servers' clocks differ, for
-    which the time of each has been moved already.
+    A :class:`dpop_ext.stores.base.LogoutStore`.
 
     What a failover forgets is a log-out that the tickets of up to an hour survive: end
     the tokens too.
@@ -64,9 +69,7 @@ class RedisLogoutStore(RedisStore):
             return
         name = self._prefix + logout_name(issuer, jkt)
         with self._sending() as send:
-            held = send("GET", name)
-            if held is None or int(held) <= not_before:
-                send("SET", name, not_before, "EX", expires_at - now)
+            send("EVAL", _SCRIPT, 1, name, not_before, expires_at - now)
 
     def find(self, issuer: str, jkt: str, *, now: int) -> int | None:
         """Return the last bad second of this key's tickets, or None.

@@ -13,7 +13,7 @@ from dpop_ext.stores.pushed_requests import (
     dump_request,
     parse_request,
 )
-from dpop_ext.stores.redis import RedisClient, RedisStore, connect
+from dpop_ext.stores.redis_client import RedisClient, RedisStore, connect
 
 
 class RedisPushedRequestStore(RedisStore):

@@ -3,94 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
+from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
 from dpop_ext.telemetry import timing_store
-
-
-class RedisClient(Protocol):
-    """What is used of ``redis.Redis``, ``redis.RedisCluster`` and those of Valkey."""
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command; return the parsed answer."""
-        ...
-
-    def close(self) -> Any:
-        """Close all connections."""
-        ...
-
-
-class AsyncRedisClient(Protocol):
-    """What is used of ``redis.asyncio.Redis`` and ``redis.asyncio.RedisCluster``."""
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command; return the parsed answer."""
-        ...
-
-    async def aclose(self) -> Any:
-        """Close all connections."""
-        ...
-
 
 Client = TypeVar("Client")
 
 
-def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
-    """Return a client that replaces a broken connection once, and then gives up.
-
-    :param url: as :meth:`RedisReplayStore.from_url`.
-    :param connect_timeout: seconds.
-    :param timeout: seconds for an answer.
-    """
-    from redis import Redis  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
-
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=connect_timeout,
-        socket_timeout=timeout,
-        retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
-    )
-
-
-class RedisStore:
-    """What the stores that send several commands have in common.
-
-    :param client: a ``redis.Redis`` or ``redis.RedisCluster``, with time-outs.
-    :param circuit: when to stop asking a Redis that is down; None is the default one.
-    """
-
-    def __init__(self, client: RedisClient, *, circuit: CircuitBreaker | None) -> None:
-        self._client = client
-        self._circuit = circuit or CircuitBreaker()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-    @contextmanager
-    def _sending(self) -> Iterator[Callable[..., Any]]:
-        """Lend what sends a command; all that goes wrong is a :class:`StoreError`."""
-        try:
-            with self._circuit, timing_store("redis"):
-                yield self._client.execute_command
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
-
-
 class _Store(Generic[Client]):
-    """The one command, and what its answer means; nothing is sent from here.
+    """The commands, and what their answers mean; nothing is sent from here.
 
-    :param client: sends it.
+    :param client: sends them.
     """
 
     def __init__(
@@ -99,6 +27,7 @@ class _Store(Generic[Client]):
         *,
         prefix: bytes = b"",
         clock_tolerance: int = CLOCK_TOLERANCE,
+        clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> None:
         if clock_tolerance < 0:
@@ -106,6 +35,11 @@ class _Store(Generic[Client]):
         self._client = client
         self._prefix = prefix
         self._tolerance = clock_tolerance
+        self._server_clock = (
+            None
+            if clock_check is None
+            else ServerClock(tolerance=clock_tolerance, every=clock_check)
+        )
         self._circuit = circuit or CircuitBreaker()
         self._latest = 0
 
@@ -116,16 +50,27 @@ class _Store(Generic[Client]):
 
         The time to live is relative: Redis expires by its own clock, which need not
         agree with ours. One second more than the difference, because *expires_at*
-        still counts, and those by which the clock of another server may be behind.
+        still counts, and those by which the clock of another server may be behind, or
+        ours is ahead.
 
-        :raises StoreError: this server's clock went back to a time in which Redis
-            may have dropped what was used.
+        :raises StoreError: in this server's time Redis may have dropped what was used.
         """
-        if now < self._latest - self._tolerance:
+        if self._server_clock is not None:
+            ahead = self._server_clock.ahead(now)
+        elif now < self._latest - self._tolerance:
             raise StoreError("The clock was set back.")
-        self._latest = max(self._latest, now)
-        lifetime = expires_at - now + 1 + self._tolerance
+        else:
+            ahead = 0
+            self._latest = max(self._latest, now)
+        lifetime = expires_at - now + 1 + self._tolerance + ahead
         return ("SET", self._prefix + key, token, "NX", "GET", "EX", lifetime)
+
+    def _learn(self, answer: Any, asked: float) -> None:
+        """Take the answer to ``TIME``: seconds, and microseconds of the next one."""
+        seconds, microseconds = answer
+        if self._server_clock is not None:
+            server_time = int(seconds) + int(microseconds) / 1e6
+            self._server_clock.learn(server_time, asked=asked)
 
     @staticmethod
     def _is_added(held: Any, token: int) -> bool:
@@ -156,8 +101,12 @@ class RedisReplayStore(_Store[RedisClient]):
     :param client: a ``redis.Redis``, of a Sentinel too, or a ``redis.RedisCluster``,
         with time-outs of its own (``socket_timeout``, ``socket_connect_timeout``).
     :param prefix: what all keys begin with.
-    :param clock_tolerance: seconds by which the clocks of the servers may differ, or
-        be set back; entries are kept for as much longer.
+    :param clock_tolerance: seconds by which a server's clock may be behind that of
+        Redis; entries are kept for as much longer. One that is further behind is
+        refused: it would accept proofs that others used and Redis has dropped.
+    :param clock_check: seconds between two questions for the time of Redis, each one
+        more round trip of one request; None is never, for calls with a *now* that is no
+        real time: then only a clock that was set back by more is noticed.
     :param circuit: when to stop asking a Redis that is down; None is the default one.
     """
 
@@ -170,6 +119,7 @@ class RedisReplayStore(_Store[RedisClient]):
         connect_timeout: float = 0.5,
         timeout: float = 0.5,
         clock_tolerance: int = CLOCK_TOLERANCE,
+        clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> Self:
         """Connect to one server.
@@ -183,20 +133,29 @@ class RedisReplayStore(_Store[RedisClient]):
         """
         client = connect(url, connect_timeout=connect_timeout, timeout=timeout)
         return cls(
-            client, prefix=prefix, clock_tolerance=clock_tolerance, circuit=circuit
+            client,
+            prefix=prefix,
+            clock_tolerance=clock_tolerance,
+            clock_check=clock_check,
+            circuit=circuit,
         )
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
 
         :raises StoreError: Redis cannot be reached, is too slow, loading, full or
-            read-only; or this server's clock was set back.
+            read-only; or this server's clock is behind.
         """
         if expires_at < now:
             return False
         token = secrets.randbits(63)
-        command = self._command(key, token, expires_at=expires_at, now=now)
+        clock = self._server_clock
         try:
+            if clock is not None and clock.is_due():
+                with self._circuit, timing_store("redis"):
+                    asked = clock.read()
+                    self._learn(self._client.execute_command("TIME"), asked)
+            command = self._command(key, token, expires_at=expires_at, now=now)
             with self._circuit, timing_store("redis"):
                 held = self._client.execute_command(*command, get=True)
             return self._is_added(held, token)
@@ -227,6 +186,7 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         connect_timeout: float = 0.5,
         timeout: float = 0.5,
         clock_tolerance: int = CLOCK_TOLERANCE,
+        clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> Self:
         """Connect to one server; as :meth:`RedisReplayStore.from_url`."""
@@ -242,7 +202,11 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
             retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
         )
         return cls(
-            client, prefix=prefix, clock_tolerance=clock_tolerance, circuit=circuit
+            client,
+            prefix=prefix,
+            clock_tolerance=clock_tolerance,
+            clock_check=clock_check,
+            circuit=circuit,
         )
 
     async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
@@ -250,8 +214,13 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         if expires_at < now:
             return False
         token = secrets.randbits(63)
-        command = self._command(key, token, expires_at=expires_at, now=now)
+        clock = self._server_clock
         try:
+            if clock is not None and clock.is_due():
+                with self._circuit, timing_store("redis"):
+                    asked = clock.read()
+                    self._learn(await self._client.execute_command("TIME"), asked)
+            command = self._command(key, token, expires_at=expires_at, now=now)
             with self._circuit, timing_store("redis"):
                 held = await self._client.execute_command(*command, get=True)
             return self._is_added(held, token)

@@ -6,7 +6,7 @@ import hashlib
 from typing import Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.redis import RedisClient, RedisStore, connect
+from dpop_ext.stores.redis_client import RedisClient, RedisStore, connect
 from dpop_ext.symmetric.sealed_ticket_key import (
     open_ticket_key,
     seal_ticket_key,

@@ -365,6 +365,12 @@ def test_the_settings_of_redis_are_looked_at(redis: RedisServer) -> None:
     assert len(found) == 4
 
 
+def test_a_clock_that_the_store_refuses_is_bad(redis: RedisServer) -> None:
+    for offset, status in ((0, "good"), (-5, "look"), (5, "look"), (-15, "bad")):
+        found = check_store(redis.url, clock=lambda: time.time() + offset)  # noqa: B023
+        assert [finding.status for finding in found][-1] == status
+
+
 def test_a_store_that_fails_under_several_calls_is_no_store_that_adds_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -377,13 +383,16 @@ def test_a_store_that_fails_under_several_calls_is_no_store_that_adds_twice(
 def test_a_user_of_redis_who_may_do_no_more_than_the_stores_do(
     redis: RedisServer,
 ) -> None:
-    rules = ("on", ">secret", "~app:*", "-@all", "+set", "+get")
+    rules = ("on", ">secret", "~app:*", "-@all", "+set", "+get", "+time")
     redis.command("ACL", "SETUSER", "doctor", *rules)
     url = redis.url.replace("unix://", "unix://doctor:secret@")
     code, found = report("--replay-store", url, "--store-prefix", "app:")
     assert code == 0
     assert found["replay store is atomic"] == "good"
     assert found["replay store keeps all"] == "look"
+    redis.command("ACL", "SETUSER", "doctor", "-time")
+    code, found = report("--replay-store", url, "--store-prefix", "app:")
+    assert (code, found["replay store's clock"]) == (1, "bad")
     code, found = report("--replay-store", url)
     assert (code, found) == (1, {"replay store": "bad"})
 

@@ -33,6 +33,7 @@ def open_store(server: RedisServer) -> RedisReplayStore:
         server.url,
         connect_timeout=TIMEOUT,
         timeout=TIMEOUT,
+        clock_check=None,
         circuit=CircuitBreaker(seconds=PAUSE),
     )
 

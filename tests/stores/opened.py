@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from redis import RedisCluster
 
 from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.server_clock import CLOCK_CHECK
 from dpop_ext.stores.sql import SQLReplayStore
 
 _opened = ExitStack()
@@ -28,17 +29,21 @@ def close_at_last(close: Callable[[], object]) -> None:
     _opened.callback(close)
 
 
-def redis_store(url: str, prefix: bytes) -> RedisReplayStore:
-    store = RedisReplayStore.from_url(url, prefix=prefix)
+def redis_store(
+    url: str, prefix: bytes, clock_check: float | None = CLOCK_CHECK
+) -> RedisReplayStore:
+    store = RedisReplayStore.from_url(url, prefix=prefix, clock_check=clock_check)
     close_at_last(store.close)
     return store
 
 
-def cluster_store(port: int, prefix: bytes) -> RedisReplayStore:
+def cluster_store(
+    port: int, prefix: bytes, clock_check: float | None = CLOCK_CHECK
+) -> RedisReplayStore:
     client = RedisCluster(
         host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
     )
-    store = RedisReplayStore(client, prefix=prefix)
+    store = RedisReplayStore(client, prefix=prefix, clock_check=clock_check)
     close_at_last(store.close)
     return store
 

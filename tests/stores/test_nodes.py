@@ -36,8 +36,8 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         if request.param == "postgresql":
             return opened.sql_store(engine.url, f"t{name}", 256)
         if request.param == "redis":
-            return opened.redis_store(engine.url, name.encode())
-        return opened.cluster_store(engine[0].port, name.encode())
+            return opened.redis_store(engine.url, name.encode(), None)
+        return opened.cluster_store(engine[0].port, name.encode(), None)
 
     with opened.closing_stores():
         yield open_again

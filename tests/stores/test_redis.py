@@ -24,6 +24,11 @@ from tests.stores.breaking_proxy import breaking_proxy
 NOW = 1_790_000_000
 
 
+def real_time() -> int:
+    """Return what Redis takes for the time, too."""
+    return int(time.time())
+
+
 @pytest.fixture
 def client(redis: RedisServer) -> Iterator[Any]:
     with contextlib.closing(Redis.from_url(redis.url)) as client:
@@ -45,8 +50,11 @@ def own_redis() -> Iterator[RedisServer]:
         yield server
 
 
-def add(store: RedisReplayStore, key: bytes | None = None, now: int = NOW) -> bool:
+def add(
+    store: RedisReplayStore, key: bytes | None = None, now: int | None = None
+) -> bool:
     key = key or secrets.token_bytes(16)
+    now = real_time() if now is None else now
     return store.add(key, expires_at=now + 66, now=now)
 
 
@@ -68,7 +76,9 @@ class TestEntry:
         self, client: Any, redis: RedisServer, lifetime: int, tolerance: int
     ) -> None:
         with contextlib.closing(
-            RedisReplayStore.from_url(redis.url, clock_tolerance=tolerance)
+            RedisReplayStore.from_url(
+                redis.url, clock_tolerance=tolerance, clock_check=None
+            )
         ) as store:
             key = secrets.token_bytes(16)
             before = time.monotonic()
@@ -182,15 +192,16 @@ class TestLostAnswer:
 
         async def scenario() -> list[bool]:
             store = AsyncRedisReplayStore.from_url(redis.url)
-            await store.add(other, expires_at=NOW + 66, now=NOW)
+            now = real_time()
+            await store.add(other, expires_at=now + 66, now=now)
             client.client_pause(300, all=False)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await store.add(key, expires_at=NOW + 66, now=NOW)
+                    await store.add(key, expires_at=now + 66, now=now)
             client.client_unpause()
             answers = [
-                await store.add(other, expires_at=NOW + 66, now=NOW),
-                await store.add(b"new" * 5 + b"x", expires_at=NOW + 66, now=NOW),
+                await store.add(other, expires_at=now + 66, now=now),
+                await store.add(b"new" * 5 + b"x", expires_at=now + 66, now=now),
             ]
             await store.aclose()
             return answers
@@ -261,8 +272,11 @@ class TestTrouble:
     def test_a_user_who_may_not(self, own_redis: RedisServer) -> None:
         own_redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read")
         own_redis.command("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+set|get")
-        own_redis.command("ACL", "SETUSER", "setter", "on", ">secret", "~*", "+set")
-        for user, allowed in (("reader", False), ("setter", True), ("nobody", False)):
+        own_redis.command("ACL", "SETUSER", "untimed", "on", ">secret", "~*", "+set")
+        setter = ("on", ">secret", "~*", "+set", "+time")
+        own_redis.command("ACL", "SETUSER", "setter", *setter)
+        users = ("reader", "writer", "untimed", "nobody")
+        for user, allowed in (("setter", True), *((user, False) for user in users)):
             store = quick_store(own_redis, user=f"{user}:secret@")
             if allowed:
                 assert add(store)
@@ -322,13 +336,53 @@ class TestClock:
     def test_one_that_was_set_back_is_an_error_until_it_has_caught_up(
         self, client: Any, redis: RedisServer
     ) -> None:
-        store = RedisReplayStore.from_url(redis.url, clock_tolerance=10)
+        store = RedisReplayStore.from_url(
+            redis.url, clock_tolerance=10, clock_check=None
+        )
         assert add(store, now=NOW + 100)
         assert add(store, now=NOW + 90)
         with pytest.raises(StoreError, match="clock"):
             add(store, now=NOW + 89)
 
         assert add(store, now=NOW + 90)
+        store.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_node_that_is_behind_does_not_accept_what_redis_has_dropped(
+        self, client: Any, redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing in an answer to ``SET`` shows that there was an entry."""
+        (one, other) = (RedisReplayStore.from_url(redis.url) for _ in range(2))
+        key, now = secrets.token_bytes(16), real_time()
+        assert add(one, key, now=now)
+        for behind in (0, 9):
+            assert add(other, now=now - behind)
+        client.delete(key)  # as if more than a minute had passed
+        for _ in range(2):
+            with pytest.raises(StoreError, match="behind"):
+                add(other, key, now=real_time() - 12)
+
+        (record,) = (r for r in caplog.records if r.name == "dpop_ext.stores")
+        assert vars(record)["event"] == "clock_refused"
+        assert vars(record)["fields"]["seconds"] in (-12, -13)
+        assert client.keys(key) == []
+        # When its clock is right, it is served.
+        assert add(other)
+        one.close()
+        other.close()
+
+    @pytest.mark.requirement("X-15")
+    def test_a_node_that_is_ahead_does_not_let_redis_drop_early(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        """Others can accept the proof for as long as their clocks are not as far."""
+        store = RedisReplayStore.from_url(redis.url)
+        key, now = secrets.token_bytes(16), real_time() + 3600
+        assert add(store, key, now=now)
+
+        assert client.expiretime(key) >= now + 66 + 10
+        with pytest.raises(StoreError, match="ahead"):
+            add(store, now=real_time() + 86_410)
         store.close()
 
     def test_its_tolerance_is_no_negative_number(self) -> None:

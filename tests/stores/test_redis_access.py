@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,9 @@ from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
 from tests.engines import RedisServer, find_redis, free_ports, redis_server
 from tests.integrations.reverse_proxy import write_certificate
 
-NOW = 1_790_000_000
 PASSWORD = secrets.token_hex(16)
 #: As docs/operations.md says.
-PROOFS = "+set +get"
+PROOFS = "+set +get +time"
 PUSHED_REQUESTS = "+getdel +zadd +zcard +zrem +zremrangebyscore +expire"
 CLUSTER = "+command +cluster|slots"
 
@@ -68,21 +68,22 @@ def url(server: RedisServer, directory: Path, port: int) -> str:
 
 def test_the_stores_need_no_more_than_the_documented_commands(url: str) -> None:
     with contextlib.closing(RedisReplayStore.from_url(url, prefix=b"app:")) as store:
-        key = secrets.token_bytes(16)
-        assert store.add(key, expires_at=NOW + 60, now=NOW) is True
-        assert store.add(key, expires_at=NOW + 60, now=NOW) is False
+        key, now = secrets.token_bytes(16), int(time.time())
+        assert store.add(key, expires_at=now + 60, now=now) is True
+        assert store.add(key, expires_at=now + 60, now=now) is False
     with contextlib.closing(
         RedisPushedRequestStore.from_url(url, prefix=b"app:par:")
     ) as pushed:
-        pushed.save("r", make_request(NOW), now=NOW)
-        assert pushed.load("r") == make_request(NOW)
+        pushed.save("r", make_request(now), now=now)
+        assert pushed.load("r") == make_request(now)
         assert pushed.consume("r") is True
 
 
 async def add(url: str) -> bool:
     store = AsyncRedisReplayStore.from_url(url, prefix=b"app:")
+    now = int(time.time())
     try:
-        return await store.add(secrets.token_bytes(16), expires_at=NOW + 60, now=NOW)
+        return await store.add(secrets.token_bytes(16), expires_at=now + 60, now=now)
     finally:
         await store.aclose()
 
@@ -109,7 +110,7 @@ def test_whoever_is_not_who_they_should_be_is_an_error(
         contextlib.closing(RedisReplayStore.from_url(changed, prefix=b"app:")) as store,
         pytest.raises(StoreError) as caught,
     ):
-        store.add(bytes(16), expires_at=NOW + 60, now=NOW)
+        store.add(bytes(16), expires_at=int(time.time()) + 60, now=int(time.time()))
     assert PASSWORD not in str(caught.value)
 
 
@@ -118,7 +119,7 @@ def test_keys_of_others_are_out_of_reach(url: str) -> None:
         contextlib.closing(RedisReplayStore.from_url(url, prefix=b"other:")) as store,
         pytest.raises(StoreError),
     ):
-        store.add(bytes(16), expires_at=NOW + 60, now=NOW)
+        store.add(bytes(16), expires_at=int(time.time()) + 60, now=int(time.time()))
     with (
         contextlib.closing(Redis.from_url(url)) as client,
         pytest.raises(NoPermissionError),
@@ -139,8 +140,9 @@ def test_a_client_of_a_cluster_asks_for_its_nodes_and_commands(
         socket_timeout=1,
     )
     with contextlib.closing(RedisReplayStore(client, prefix=b"app:")) as store:
+        now = int(time.time())
         for number in range(10):
             key = number.to_bytes(16, "big")
-            assert store.add(key, expires_at=NOW + 60, now=NOW) is True
+            assert store.add(key, expires_at=now + 60, now=now) is True
     for node in redis_cluster:
         node.command("ACL", "DELUSER", "app")

@@ -215,6 +215,32 @@ def test_a_logout_is_seen_by_every_server(open_logouts: Open) -> None:
     assert first.find(ISSUER, "a", now=START + 10) == START + 9
 
 
+def test_of_logouts_at_the_same_moment_the_latest_stays(open_logouts: Open) -> None:
+    stores = [open_logouts() for _ in range(4)]
+    barrier = threading.Barrier(len(stores), timeout=30)
+    rounds = range(25)
+
+    def put(number: int) -> None:
+        for turn in rounds:
+            barrier.wait()
+            seconds = START + (number + turn) % len(stores)
+            stores[number].put(
+                ISSUER,
+                str(turn),
+                not_before=seconds,
+                expires_at=START + 3600,
+                now=START,
+            )
+
+    threads = [threading.Thread(target=put, args=(n,)) for n in range(len(stores))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [stores[0].find(ISSUER, str(turn), now=START) for turn in rounds]
+    assert found == [START + len(stores) - 1] * len(rounds)
+
+
 @pytest.mark.requirement("R2133")
 def test_a_logout_is_remembered_for_an_hour(
     open_logouts: Open, place: tuple[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
 from dpop_ext.cli.checkup.probe import TIMEOUT
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
 
@@ -31,7 +31,8 @@ SLOW = 0.02
 def open_store(url: str, prefix: str = "") -> ReplayStore:
     """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
     if url.partition("://")[0] in {"redis", "rediss", "unix"}:
-        return RedisReplayStore.from_url(url, prefix=prefix.encode())
+        # Its clock is compared with ours in a check of its own.
+        return RedisReplayStore.from_url(url, prefix=prefix.encode(), clock_check=None)
     return SQLReplayStore.from_url(url)
 
 
@@ -119,37 +120,55 @@ def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
 def _check_redis(url: str, clock: Callable[[], float]) -> Iterator[Finding]:
     import redis  # noqa: PLC0415
 
-    try:
-        with redis.Redis.from_url(
-            url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT
-        ) as client:
+    with redis.Redis.from_url(
+        url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT
+    ) as client:
+        try:
             policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        except redis.RedisError as error:
+            # A user who may do no more than the stores do may not ask.
+            yield look(
+                _EVICTION,
+                f"INFO is not answered ({type(error).__name__})",
+                "See yourself that maxmemory-policy is noeviction, or check as a user "
+                "with +info.",
+            )
+        else:
+            yield _judge_eviction(policy)
+        try:
             seconds, microseconds = client.time()
-    except redis.RedisError as error:
-        # A user who may do no more than the stores do may not ask.
-        yield look(
-            _EVICTION,
-            f"INFO and TIME are not answered ({type(error).__name__})",
-            "See yourself that maxmemory-policy is noeviction, or check as a user "
-            "with +info and +time.",
-        )
-        return
+        except redis.RedisError as error:
+            yield bad(
+                _CLOCK,
+                f"TIME is not answered ({type(error).__name__})",
+                "The store asks for it, and refuses requests (503) without: +time.",
+            )
+        else:
+            yield _judge_clock(seconds + microseconds / 1e6 - clock())
+
+
+def _judge_eviction(policy: str) -> Finding:
     if policy == "noeviction":
-        yield good(_EVICTION, "maxmemory-policy is noeviction")
-    else:
-        yield bad(
-            _EVICTION,
-            f"maxmemory-policy is {policy}",
-            "A full store may forget proofs that are still good: set noeviction.",
-        )
-    offset = seconds + microseconds / 1e6 - clock()
+        return good(_EVICTION, "maxmemory-policy is noeviction")
+    return bad(
+        _EVICTION,
+        f"maxmemory-policy is {policy}",
+        "A full store may forget proofs that are still good: set noeviction.",
+    )
+
+
+def _judge_clock(offset: float) -> Finding:
     seen = f"{offset:+.1f} s from this machine"
     if abs(offset) <= 1:
-        yield good(_CLOCK, seen)
-    else:
-        yield look(
-            _CLOCK, seen, "Lifetimes are relative, but synchronise the clocks (NTP)."
-        )
+        return good(_CLOCK, seen)
+    if offset <= CLOCK_TOLERANCE:
+        return look(_CLOCK, seen, "Synchronise the clocks (NTP).")
+    return bad(
+        _CLOCK,
+        seen,
+        f"Servers that are more than {CLOCK_TOLERANCE} s behind refuse requests (503): "
+        "synchronise the clocks (NTP).",
+    )
 
 
 def _add(store: ReplayStore, key: bytes, clock: Callable[[], float]) -> bool:

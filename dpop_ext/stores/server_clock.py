@@ -1,0 +1,105 @@
+"""Whether this server's clock agrees with that of the store (RFC 9449 section 11.1)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from dpop_ext.errors import StoreError
+from dpop_ext.telemetry import log_event
+
+#: Seconds after which a store is asked for its time again.
+CLOCK_CHECK: Final = 5.0
+#: Seconds by which this server's clock may be ahead: entries are kept for as much
+#: longer, so that one wrong clock would else fill the store.
+MAX_AHEAD: Final = 86_400
+
+_log = logging.getLogger("dpop_ext.stores")
+
+
+class ServerClock:
+    """Follows the clock of a store that expires entries by itself.
+
+    Such a store forgets a proof when its own clock says so. A server that is further
+    behind than entries are kept for longer would accept the proof again, and nothing in
+    the store's answer would show it: so it must ask for the time. Between two answers
+    a clock that never goes back tells how late it is there, so a step of this server's
+    clock is noticed at once. Nothing is sent from here.
+
+    :param tolerance: seconds by which this server may be behind.
+    :param every: seconds between two answers.
+    :param monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        tolerance: int,
+        every: float = CLOCK_CHECK,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if every <= 0:
+            raise ValueError("the time between two checks must be positive")
+        self._tolerance = tolerance
+        self._every = every
+        self._monotonic = monotonic
+        #: By how much the store's time is above the monotonic one: at least and at
+        #: most, and until when that is known. One value, so that threads see all of it.
+        self._known: tuple[float, float, float] | None = None
+        self._is_reported = False
+
+    def read(self) -> float:
+        """Return seconds that never go back, for :meth:`learn`."""
+        return self._monotonic()
+
+    def is_due(self) -> bool:
+        """Tell whether the store has to be asked for its time."""
+        return self._known is None or self._monotonic() >= self._known[2]
+
+    def learn(self, server_time: float, *, asked: float) -> None:
+        """Take the store's answer.
+
+        :param server_time: seconds since the epoch.
+        :param asked: what :meth:`read` returned before the question was sent.
+        """
+        answered = self._monotonic()
+        least, most = server_time - answered, server_time - asked
+        self._known = least, most, answered + self._every
+        self._is_reported = False
+
+    def ahead(self, now: int) -> int:
+        """Return by how many seconds this server is ahead, 0 if it is behind a little.
+
+        :param now: this server's time, in seconds since the epoch.
+        :raises StoreError: it is behind by more than the tolerance, or a day ahead; or
+            the store was never asked.
+        """
+        if self._known is None:
+            raise StoreError("The time of the store is not known.")
+        least, most, _ = self._known
+        monotonic = self._monotonic()
+        if now < int(most + monotonic) - self._tolerance:
+            self._report(now - (most + monotonic))
+            raise StoreError("The clock is behind that of the store.")
+        ahead = max(0, now - int(least + monotonic))
+        if ahead > MAX_AHEAD:
+            self._report(ahead)
+            raise StoreError("The clock is a day ahead of that of the store.")
+        return ahead
+
+    def _report(self, offset: float) -> None:
+        # Once for each answer, not for each request.
+        if self._is_reported:
+            return
+        self._is_reported = True
+        log_event(
+            _log,
+            logging.ERROR,
+            "clock_refused",
+            "this server's clock is %+.0f seconds from that of the store: requests are "
+            "refused until they agree",
+            offset,
+            seconds=round(offset),
+        )
