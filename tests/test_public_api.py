@@ -53,6 +53,8 @@ UNNEEDED = {
     "dpop_ext.cli": EXTRAS | {"authlib"},
     "dpop_ext.integrations.wsgi": EXTRAS,
     "dpop_ext.integrations.asgi": EXTRAS,
+    "dpop_ext.integrations.wsgi_gateway": EXTRAS,
+    "dpop_ext.integrations.asgi_gateway": EXTRAS,
     "dpop_ext.integrations.django_oauth2": EXTRAS - DJANGO,
     "dpop_ext.integrations.fastapi_security": EXTRAS - FASTAPI,
     "dpop_ext.integrations.asgi_store": EXTRAS,

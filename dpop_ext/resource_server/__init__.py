@@ -9,6 +9,7 @@ from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.environment_keyring import EnvironmentKeyring
 from dpop_ext.resource_server.file_keyring import FileKeyring
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.gateway import GatewayCheck
 from dpop_ext.resource_server.introspection import IntrospectionTokenValidator
 from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
 from dpop_ext.resource_server.keyring_nonces import KeyringNonces
@@ -19,6 +20,11 @@ from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.resource_server.row_keyring import RowKeyring
 from dpop_ext.resource_server.ticket_issuer import TicketOffer
+from dpop_ext.resource_server.trusted_hop import (
+    ForwardedFields,
+    PathPrefix,
+    TrustedHop,
+)
 from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
 
 __all__ = [
@@ -29,12 +35,15 @@ __all__ = [
     "EnvironmentKeyring",
     "FileKeyring",
     "FindToken",
+    "ForwardedFields",
     "Gate",
+    "GatewayCheck",
     "HTTPKeyringSource",
     "IntrospectionTokenValidator",
     "KeySource",
     "KeyringNonces",
     "KeyringRequest",
+    "PathPrefix",
     "Refusal",
     "RejectBoundTokens",
     "RemoteKeys",
@@ -43,6 +52,7 @@ __all__ = [
     "RowKeyring",
     "StaticKeys",
     "TicketOffer",
+    "TrustedHop",
     "VerifiedRequest",
     "protected_resource_metadata",
 ]

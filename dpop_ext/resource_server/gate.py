@@ -47,6 +47,18 @@ class VerifiedRequest:
     ticket: TicketOffer | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnspentRequest:
+    """A request whose proof is good and may have been used before.
+
+    It may be handed on to a server that uses the proof up, and not be served.
+    """
+
+    token: AccessToken
+    #: None for an unbound token that was sent as Bearer.
+    proof: VerifiedProof | None
+
+
 class Gate:
     """Decide whether a request may be served, without any framework.
 
@@ -108,6 +120,38 @@ class Gate:
         :raises AccessRefusedError: it may not; :attr:`challenges` makes the answer. One
             line about it is in the log.
         """
+        opened, token, verified = self._decide(request, scopes, route, spend=True)
+        offer = None
+        if self._tickets is not None:
+            offer = self._tickets.offer(opened.credentials.proof, verified, token)
+        return VerifiedRequest(token=token, proof=verified, ticket=offer)
+
+    def verify(
+        self,
+        request: ResourceRequest,
+        *,
+        scopes: Iterable[str] = (),
+        route: RoutePolicy = ANY_PROOF,
+    ) -> UnspentRequest:
+        """Make every check of :meth:`check` but the one that can succeed only once.
+
+        It leaves no trace and may be repeated: for a gateway in front of the server
+        that calls :meth:`check`. The content is not compared with its digest either,
+        for a gateway's question comes without.
+
+        :raises AccessRefusedError: as :meth:`check`, but for a replay.
+        """
+        _, token, verified = self._decide(request, scopes, route, spend=False)
+        return UnspentRequest(token=token, proof=verified)
+
+    def _decide(
+        self,
+        request: ResourceRequest,
+        scopes: Iterable[str],
+        route: RoutePolicy,
+        *,
+        spend: bool,
+    ) -> tuple[OpenedRequest, AccessToken, VerifiedProof | None]:
         token: AccessToken | None = None
         try:
             opened = open_request(
@@ -119,10 +163,16 @@ class Gate:
             )
             token = self._find(opened)
             verified = verify_message(
-                opened, token, verifier=self._verifier, sync=self._sync, route=route
+                opened,
+                token,
+                verifier=self._verifier,
+                sync=self._sync,
+                route=route,
+                has_content=spend,
             )
             require_scope(token, scopes, opened=opened, verified=verified)
-            spend_proof(opened, verified, verifier=self._verifier)
+            if spend:
+                spend_proof(opened, verified, verifier=self._verifier)
         except AccessRefusedError as error:
             log_refusal(
                 error.refusal,
@@ -130,10 +180,7 @@ class Gate:
                 client_id=token.client_id if token is not None else None,
             )
             raise
-        offer = None
-        if self._tickets is not None:
-            offer = self._tickets.offer(opened.credentials.proof, verified, token)
-        return VerifiedRequest(token=token, proof=verified, ticket=offer)
+        return opened, token, verified
 
     def _find(self, opened: OpenedRequest) -> AccessToken:
         scheme = opened.credentials.scheme

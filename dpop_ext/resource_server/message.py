@@ -36,11 +36,14 @@ def verify_message(
     verifier: ProofVerifier,
     sync: KeyringSync,
     route: RoutePolicy,
+    has_content: bool = True,
 ) -> VerifiedProof | None:
     """Do :func:`.decision.verify_request`, and what else a proof and a route ask for.
 
     :param token: verified.
     :param sync: as for :func:`.decision.verify_request`.
+    :param has_content: whether the content of the request comes here. To a gateway's
+        question it does not, and the server behind the gateway compares it.
     :returns: None for an unbound token under Bearer.
     """
     proof = opened.proof
@@ -60,7 +63,7 @@ def verify_message(
             _withhold_if_used(opened, token, verifier=verifier)
         raise
     if concerned:
-        _check_message(opened, verified, route=route)
+        _check_message(opened, verified, route=route, has_content=has_content)
     return verified
 
 
@@ -96,7 +99,11 @@ def _prepare_answer(
 
 
 def _check_message(
-    opened: OpenedRequest, verified: VerifiedProof | None, *, route: RoutePolicy
+    opened: OpenedRequest,
+    verified: VerifiedProof | None,
+    *,
+    route: RoutePolicy,
+    has_content: bool,
 ) -> None:
     """Compare the digests in the proof with the request, and refuse those that lack.
 
@@ -117,7 +124,9 @@ def _check_message(
         check_digests(
             claims,
             target=opened.request.raw_target,
-            read_content=lambda: _read_content(opened.request, route),
+            read_content=(
+                (lambda: _read_content(opened.request, route)) if has_content else None
+            ),
             required=route.request_digest,
         )
 

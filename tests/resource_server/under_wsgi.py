@@ -75,7 +75,9 @@ def _scope(environ: dict[str, Any]) -> dict[str, Any]:
         "root_path": "",
         "headers": headers,
         "server": (environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
-        "client": ("127.0.0.1", 1),
+        "client": (peer, 1)
+        if (peer := environ.get("REMOTE_ADDR", "127.0.0.1"))
+        else None,
         "test.environ": environ,
     }
     if not target:
