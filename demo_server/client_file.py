@@ -68,7 +68,7 @@ def load(
             raise ClientFileError(f"{path}: client {number}: {error}") from error
     names = [client["client_id"] for client in clients]
     names += [client["client_id"] for client in demo_data.clients(resource)]
-    names.append(fapi_client.CLIENT_ID)
+    names += [fapi_client.CLIENT_ID, demo_data.BROWSER_ID]
     if len(set(names)) != len(names):
         raise ClientFileError(f"{path}: a client_id is there twice, or is built in")
     return clients

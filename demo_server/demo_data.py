@@ -1,4 +1,4 @@
-"""What the demo starts with: three clients and one user. All public."""
+"""What the demo starts with: its clients and one user. All public."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ CONFIDENTIAL_SECRET = "demo-confidential-secret"
 #: Who may act with the tokens of the confidential client.
 DELEGATE_ID = "demo-delegate"
 DELEGATE_SECRET = "demo-delegate-secret"
+
+#: The page, and where the authorization server sends people back to it.
+BROWSER_ID = "demo-browser"
+BROWSER_CALLBACK = "/callback"
 
 #: As which client the resource server asks for secrets and about tokens, once it is
 #: registered.
@@ -72,3 +76,26 @@ def clients(resource: str) -> list[dict[str, Any]]:
             "may_act": {"sub": DELEGATE_ID},
         },
     ]
+
+
+def browser_client(origin: str, *, resource: str) -> dict[str, Any]:
+    """Return the metadata of the page, which runs in a browser.
+
+    :param origin: of the page.
+    :param resource: as of :func:`clients`.
+    """
+    return {
+        "client_id": BROWSER_ID,
+        "client_name": "Demo page",
+        "client_uri": origin,
+        "application_type": "web",
+        "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "redirect_uris": [origin + BROWSER_CALLBACK],
+        "scope": " ".join(SCOPES),
+        "audiences": [resource],
+        "dpop_bound_access_tokens": True,
+        # Clients in browsers get no symmetric keys unless somebody says so.
+        "dpop_symmetric_key": "on_request",
+    }

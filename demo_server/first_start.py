@@ -88,6 +88,8 @@ def _clients(settings: Settings) -> list[dict[str, Any]]:
     if settings.profile == "fapi2":
         clients = [fapi_client.metadata(settings.keys_directory, resource=resource)]
         methods = ["private_key_jwt"]
+    if settings.client_url is not None:
+        clients.append(demo_data.browser_client(settings.client_url, resource=resource))
     if settings.clients is not None:
         try:
             clients += client_file.load(

@@ -49,6 +49,8 @@ class Settings:
 
     :param as_port: TCP port of the authorization server; 0 is any free one.
     :param rs_port: TCP port of the resource server; 0 is any free one.
+    :param client_port: TCP port of the page that is a client of both; 0 is any free
+        one, None has no such page.
     :param issuer: public base URL of the authorization server, its issuer
         identifier; derived from ``as_port`` when absent.
     :param resource: public base URL of the resource server, the audience of its
@@ -82,6 +84,7 @@ class Settings:
 
     as_port: int = 9000
     rs_port: int = 9001
+    client_port: int | None = None
     issuer: str | None = None
     resource: str | None = None
     profile: Literal["rfc9449", "fapi2"] = "rfc9449"
@@ -105,11 +108,7 @@ class Settings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        for option, port in ("--as-port", self.as_port), ("--rs-port", self.rs_port):
-            if not 0 <= port <= 65_535:
-                raise SettingsError(option, "a port is a number from 0 to 65535")
-        if self.as_port and self.as_port == self.rs_port:
-            raise SettingsError("--rs-port", "the servers need two different ports")
+        self._check_ports()
         for option, url in ("--issuer", self.issuer), ("--resource", self.resource):
             check_public_url(option, url, tls=self.tls_cert is not None)
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -130,9 +129,25 @@ class Settings:
             check_origin("--cors-origins", origin)
         check_database(self.database)
 
+    def _check_ports(self) -> None:
+        taken: set[int] = set()
+        for option, port in (
+            ("--as-port", self.as_port),
+            ("--rs-port", self.rs_port),
+            ("--client-port", self.client_port),
+        ):
+            if not 0 <= (port or 0) <= 65_535:
+                raise SettingsError(option, "a port is a number from 0 to 65535")
+            if port in taken:
+                raise SettingsError(option, "the servers need different ports")
+            if port:
+                taken.add(port)
+
     def _check_profile(self) -> None:
         if self.bearer and self.profile == "fapi2":
             raise SettingsError("--bearer", "FAPI forbids unbound tokens")
+        if self.client_port is not None and self.profile == "fapi2":
+            raise SettingsError("--client-port", "FAPI has no clients in a browser")
         if self.post_quantum == "off":
             return
         if self.profile == "fapi2":
@@ -143,7 +158,8 @@ class Settings:
     @property
     def script_origins(self) -> tuple[str, ...]:
         """Whose scripts may use the servers, one by one."""
-        return tuple(filter(None, self.cors_origins.split(",")))
+        own = self.client_url
+        return (*filter(None, self.cors_origins.split(",")), *([own] if own else []))
 
     @property
     def policy(self) -> ProofPolicy:
@@ -183,6 +199,11 @@ class Settings:
     def resource_url(self) -> str:
         """The audience of the resource server, once the port is known."""
         return self.resource or self.local_url(self.rs_port)
+
+    @property
+    def client_url(self) -> str | None:
+        """The origin of the page, once the port is known; None if there is none."""
+        return None if self.client_port is None else self.local_url(self.client_port)
 
     @property
     def introspection_url(self) -> str | None:

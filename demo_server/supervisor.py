@@ -5,22 +5,19 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from sqlalchemy.engine import make_url
-
-from demo_server import fapi_client, tls
+from demo_server import tls
+from demo_server.browser_client import PageServer
 from demo_server.database import Database
 from demo_server.derivation_secrets import KEY_FILE
 from demo_server.first_start import prepare, prepare_resource_server
@@ -30,6 +27,7 @@ from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
 from dpop_ext.resource_server.transport import fetch
 
 Role = Literal["as", "rs"]
+Listener = Literal["as", "rs", "client"]
 
 #: Tell a server which socket is its own and which process it must not outlive.
 LISTENER_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}LISTENER"
@@ -105,6 +103,11 @@ class DemoServer:
         return self.settings.local_url(self.settings.rs_port)
 
     @property
+    def client_url(self) -> str | None:
+        """The origin of the page; None if there is none."""
+        return self.settings.client_url
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment variables with which another command finds these servers."""
         return operator_environment(self.settings)
@@ -170,6 +173,8 @@ class DemoServer:
                 as_port=listeners["as"].getsockname()[1],
                 rs_port=listeners["rs"].getsockname()[1],
             )
+            if self.settings.client_port is not None:
+                self._start_page(sockets.enter_context(bind("client", self.settings)))
             prepare(self.settings)
             prepare_resource_server(self.settings)
             self._register()
@@ -177,6 +182,12 @@ class DemoServer:
                 self._processes[role] = self._spawn(role, listener)
         self._wait_for(f"{self.as_url}/.well-known/oauth-authorization-server")
         self._wait_for(f"{self.rs_url}/.well-known/oauth-protected-resource")
+
+    def _start_page(self, listener: socket.socket) -> None:
+        """Serve the page from a thread: it is a few files that do not change."""
+        port = listener.getsockname()[1]
+        self.settings = dataclasses.replace(self.settings, client_port=port)
+        self._exit.enter_context(PageServer(listener, self.settings))
 
     def _register(self) -> None:
         """Do what an operator does: carry the public keys from one to the other."""
@@ -243,12 +254,17 @@ def operator_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def bind(role: Role, settings: Settings) -> socket.socket:
+def bind(role: Listener, settings: Settings) -> socket.socket:
     """Listen on the loopback address, at the port of *role*.
 
     :raises SettingsError: the port is taken or not allowed; names the option.
     """
-    port = settings.as_port if role == "as" else settings.rs_port
+    ports = {
+        "as": settings.as_port,
+        "rs": settings.rs_port,
+        "client": settings.client_port or 0,
+    }
+    port = ports[role]
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -262,35 +278,3 @@ def bind(role: Role, settings: Settings) -> socket.socket:
             f"--{role}-port", f"port {port} {reason}; 0 picks a free one"
         ) from error
     return listener
-
-
-def run(settings: Settings) -> None:
-    """Run both servers until a signal says stop.
-
-    :raises SettingsError: an option cannot be used; the message names it.
-    :raises ServerError: a server did not start, or ended by itself.
-    """
-    server = DemoServer(settings)
-    stop_on_signals(server.interrupt)
-    with server:
-        print(f"authorization server  {server.settings.issuer_url}")
-        print(f"resource server       {server.settings.resource_url}", flush=True)
-        if settings.derives_keys:
-            print(f"derivation secrets    dpop-ext secrets list {_options(settings)}")
-        if settings.profile == "fapi2":
-            path = settings.keys_directory / fapi_client.KEY_FILE
-            print(f"key of {fapi_client.CLIENT_ID}      {path}", flush=True)
-        server.wait()
-
-
-def _options(settings: Settings) -> str:
-    """Return the options with which ``dpop-ext`` finds the secrets."""
-    key = shlex.quote(str(settings.keys_directory / KEY_FILE))
-    database = make_url(settings.database).render_as_string(hide_password=True)
-    return f"--database {shlex.quote(database)} --key-file {key}"
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call *stop* when this process is told to end."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: stop())

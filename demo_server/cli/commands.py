@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from demo_server import demo_data, logs, supervisor
 from demo_server.cli import options
 from demo_server.cli.serve import serve
+from demo_server.cli.serve_all import serve_all
 from demo_server.database import Database
 from demo_server.first_start import StartError
 from demo_server.models import Token
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             filter(None, [command.command, getattr(command, "action", None)])
         )
         if name == "":
-            supervisor.run(settings)
+            serve_all(settings)
         elif name in ("as", "rs"):
             serve(command.command, settings)
         elif name == "keys rotate":

@@ -20,8 +20,9 @@ from demo_server.settings import (
 _DESCRIPTION = """\
 An OAuth authorization server and a resource server that use DPoP (RFC 9449).
 
-Without a command both start, each in a process of its own. They listen on 127.0.0.1;
-to publish them, put a proxy in front and set --issuer and --resource.
+Without a command both start, each in a process of its own, and beside them a page that
+is a client in the browser. They listen on 127.0.0.1; to publish them, put a proxy in
+front and set --issuer and --resource.
 """
 
 _EPILOG = f"""\
@@ -101,6 +102,14 @@ def _options() -> _Parser:
     )
     network.add_argument(
         "--rs-port", type=int, metavar="PORT", help="default 9001; 0 picks a free one"
+    )
+    network.add_argument(
+        "--client-port",
+        type=int,
+        metavar="PORT",
+        help="of the page that is a client in the browser (default: the one after the "
+        "other two; without this option there is no page with --profile fapi2, "
+        "--issuer or --resource)",
     )
     network.add_argument(
         "--issuer",

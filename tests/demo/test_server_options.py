@@ -40,6 +40,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
 OPTIONS: dict[str, tuple[list[str], object]] = {
     "AS_PORT": (["--as-port", "1"], 1),
     "RS_PORT": (["--rs-port", "0"], 0),
+    "CLIENT_PORT": (["--client-port", "9"], 9),
     "ISSUER": (["--issuer", "https://as.example"], "https://as.example"),
     "RESOURCE": (["--resource", "http://[::1]:1"], "http://[::1]:1"),
     "PROFILE": (["--profile", "fapi2"], "fapi2"),
