@@ -90,6 +90,32 @@ class KeyBinding:
         """
         refresh_token.refresh_dpop_jkt = jkt
 
+    def mark_refresh_token(self, refresh_token: Any, jkt: str) -> None:
+        """Remember that a refresh token, which is not rotated, led to a bound token.
+
+        For clients that authenticate: any key of theirs will do at the next refresh,
+        and none will not (:meth:`get_access_token_dpop_jkt`). Called before
+        ``save_token``, so that its commit stores both. Where the refresh token is in
+        one row with an opaque access token that is still good, that one is bound from
+        now on, too. Developers MAY re-implement this method, the default logic::
+
+            def mark_refresh_token(self, refresh_token, jkt):
+                refresh_token.dpop_jkt = jkt
+        """
+        refresh_token.dpop_jkt = jkt
+
+    def remember_bound_client(self, client: Any) -> None:
+        """React to a client that authenticated and is about to get a bound token.
+
+        Does nothing: each grant has its own way from Bearer to bound, which is one-way.
+        Developers MAY re-implement this method to make it one-way for the client and
+        all its grants, so that :meth:`is_required` says so from now on. Called before
+        ``save_token``, so that its commit stores both.
+
+        It is never called for a public client. Anybody can send a proof in the name of
+        one, and would lock out its other installations.
+        """
+
     def on_code_key_mismatch(self, grant: Any, authorization_code: Any) -> None:
         """Use up a code that came with another key: someone has stolen it.
 

@@ -101,8 +101,7 @@ class TokenRequest:
                 access_token=token["access_token"],
                 expires_at=issuance.issued_key.expires_at,
             )
-        if issuance.refresh_jkt and "refresh_token" not in token:
-            self._bind_in_place(issuance.refresh_jkt)
+        self._remember(issuance.jkt, issuance.refresh_jkt, token)
         self._is_bound = True
         return {**token, "token_type": "DPoP"}
 
@@ -217,10 +216,22 @@ class TokenRequest:
         old = request.refresh_token
         return old is not None and bool(self._extension.get_refresh_token_dpop_jkt(old))
 
-    def _bind_in_place(self, jkt: str) -> None:
-        old = self._grant.request.refresh_token
-        if old is not None and self._extension.get_refresh_token_dpop_jkt(old) is None:
-            self._extension.bind_refresh_token(old, jkt)
+    def _remember(
+        self, jkt: str, refresh_jkt: str | None, token: dict[str, Any]
+    ) -> None:
+        """Let what was Bearer until now not be so again."""
+        request, extension = self._grant.request, self._extension
+        if request.auth_method not in (None, "none"):
+            extension.remember_bound_client(request.client)
+        old = request.refresh_token
+        # A new refresh token gets the columns of this request.
+        if old is None or "refresh_token" in token:
+            return
+        if refresh_jkt is not None:
+            if extension.get_refresh_token_dpop_jkt(old) is None:
+                extension.bind_refresh_token(old, refresh_jkt)
+        elif extension.get_access_token_dpop_jkt(old) is None:
+            extension.mark_refresh_token(old, jkt)
 
     def _complete_opaque(self, issuance: Issuance, token: dict[str, Any]) -> None:
         if issuance.plan is None:
