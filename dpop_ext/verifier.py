@@ -23,7 +23,7 @@ from dpop_ext.errors import (
     StoreError,
     UnboundTokenError,
 )
-from dpop_ext.stores.base import KeyringSource, ReplayStore
+from dpop_ext.stores.base import KeyringSource, ReplayStore, require_replay_store
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
@@ -78,6 +78,9 @@ class ProofVerifier:
         may ask it for; None gives and takes no tickets.
     :param quota: how much of the replay store one key may fill; None is no limit.
     :param clock: seconds since the epoch.
+    :raises TypeError: *replay_store* is none, or one for asyncio.
+    :raises ValueError: symmetric keys or tickets without *issuer* and *audience*, or
+        another *token_form*.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class ProofVerifier:
         self.audience = audience
         self.tickets = tickets
         self.clock = clock
-        self._replay_store = replay_store
+        self.replay_store = require_replay_store(replay_store)
         self._quota = quota
         self._headers: KnownHeaders = Recent(MAX_HEADERS)
         self._symmetric: SymmetricVerifier | None = None
@@ -393,14 +396,15 @@ class ProofVerifier:
         if self._quota is not None:
             self._quota.check(verified.jkt, now=now)
         try:
-            added = self._replay_store.add(
+            added = self.replay_store.add(
                 verified.replay_key, expires_at=verified.replay_expires_at, now=now
             )
         except StoreError:
             raise
         except Exception as error:
             raise StoreError from error
-        if not added:
+        # A store that answers something else has not said that it is new.
+        if added is not True:
             raise ReplayedProofError
         if self._quota is not None:
             self._quota.count(verified.jkt, expires_at=verified.replay_expires_at)

@@ -21,7 +21,7 @@ from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.core.policy import FAPI2
 from dpop_ext.errors import DPoPError, MalformedJOSEError, MalformedRequestError
-from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.base import ReplayStore, require_replay_store
 
 METHOD = "private_key_jwt"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -82,7 +82,7 @@ class ClientAssertion:
         self.algorithms = tuple(algorithms)
         self._issuer = issuer
         self._token_endpoint = token_endpoint
-        self._replay_store = replay_store
+        self._replay_store = require_replay_store(replay_store)
         self._max_lifetime = max_lifetime
         self._clock = clock
 
@@ -173,7 +173,7 @@ class ClientAssertion:
             )
         except Exception as error:
             raise TemporarilyUnavailableError from error
-        if not added:
+        if added is not True:
             raise _refusal("The client assertion has been used before.")
 
 

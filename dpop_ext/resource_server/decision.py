@@ -203,7 +203,8 @@ def spend_proof(
     if verified is None:
         telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
         return
-    mark = (id(verifier), verified.replay_key)
+    # Of one store: another one may know of uses that this one does not.
+    mark = (id(verifier.replay_store), verified.replay_key)
     if mark in opened.request.spent:
         return
     with refusing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import Final, Protocol, runtime_checkable
 
 from dpop_ext.symmetric.secret_ring import SecretRing
@@ -126,3 +127,17 @@ class NoReplayProtection:
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Accept *key*, however often it comes."""
         return True
+
+
+def require_replay_store(store: ReplayStore) -> ReplayStore:
+    """Return *store*, if it can be asked without waiting for an event loop.
+
+    :raises TypeError: it is no store, or one for asyncio: the coroutine that its answer
+        is would be taken for a yes.
+    """
+    add = getattr(store, "add", None)
+    if not callable(add):
+        raise TypeError("a replay store is needed; or NoReplayProtection, by name")
+    if iscoroutinefunction(add):
+        raise TypeError("a store for asyncio is given as asgi_store.InEventLoop(store)")
+    return store

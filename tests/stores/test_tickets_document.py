@@ -37,5 +37,5 @@ def test_the_code_of_the_document_runs(redis: Any) -> None:
     assert tickets.find_logout(issuer=verifier.issuer, jkt=names["jkt"], now=now)
     ring = vars(names["signer"])["_tickets"]
     assert ring.find_server(Destination.of("https://api.example/x")) == names["server"]
-    for store in (names["table"], tickets.logouts, verifier._replay_store):
+    for store in (names["table"], tickets.logouts, verifier.replay_store):
         store.close()
