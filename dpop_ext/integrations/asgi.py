@@ -9,7 +9,7 @@ from functools import partial
 from urllib.parse import quote
 
 from dpop_ext.errors import MalformedRequestError
-from dpop_ext.integrations.asgi_answers import send_signed
+from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_fields import (
     Admitted,
@@ -26,8 +26,6 @@ from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refusi
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 
-#: Name of the :class:`AnswerSlot` in the scope.
-ANSWER = "dpop_ext.answer"
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
 _PATH = "/:@!$&'()*+,;=-._~"
@@ -105,9 +103,12 @@ class DPoPMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request, or refuse it."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] not in {"http", "websocket"}:
+            # Of another protocol it is not known how to refuse.
+            raise ValueError("only HTTP and WebSocket can be protected")
         scope = dict(scope)
         if _field(scope, b"origin"):
             send = exposing(send)
@@ -140,7 +141,11 @@ class DPoPMiddleware:
             scope,
             token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
-            read_content=partial(content.read_from_thread, asyncio.get_running_loop()),
+            read_content=(
+                partial(content.read_from_thread, asyncio.get_running_loop())
+                if scope["type"] == "http"
+                else _no_content
+            ),
         )
         check = partial(self._gate.check, request, scopes=scopes, route=route)
         return await in_thread(check, self._executor)
@@ -187,6 +192,11 @@ def raw_target(scope: Scope) -> str:
         target = quote(scope["path"], safe=_PATH, errors="surrogateescape") or "/"
     query = scope.get("query_string", b"").decode("latin-1")
     return f"{target}?{query}" if query else target
+
+
+def _no_content(limit: int) -> bytes:  # noqa: ARG001
+    """Return the content of a handshake."""
+    return b""
 
 
 def _field(scope: Scope, name: bytes) -> tuple[str, ...]:

@@ -7,12 +7,49 @@ that changes them: middleware that compresses goes inside.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 
-from dpop_ext.integrations.asgi_types import Message, Send, as_text
+from dpop_ext.integrations.asgi_types import (
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    as_text,
+)
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.symmetric.response import EMPTY_STATUS, MAX_ANSWER, RESPONSE_FIELD
 
+#: Name of the :class:`AnswerSlot` in the scope.
+ANSWER: Final = "dpop_ext.answer"
 _FIELD = RESPONSE_FIELD.lower().encode("ascii")
+
+
+class SignedAnswers:
+    """Sign the answers to requests that ask for it.
+
+    For an application whose routes are protected one by one, of Django for example. A
+    :class:`~dpop_ext.integrations.asgi.DPoPMiddleware` does this itself, and so does
+    an application that a :class:`~.fastapi_security.DPoPSecurity` was installed in::
+
+        application = SignedAnswers(get_asgi_application())
+
+    :param app: an ASGI application, with all middleware that changes its answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        # Whoever put it there is further out, and signs; a handshake has no answer.
+        if scope["type"] != "http" or ANSWER in scope:
+            await self._app(scope, receive, send)
+            return
+        slot = AnswerSlot()
+        answer = partial(self._app, {**scope, ANSWER: slot}, receive)
+        await send_signed(answer, slot, scope["method"], send)
 
 
 async def send_signed(

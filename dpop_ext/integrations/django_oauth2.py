@@ -54,8 +54,9 @@ class DPoPProtector:
             return protector.middleware(get_response)
 
     A view finds the :class:`~dpop_ext.resource_server.gate.VerifiedRequest` in
-    ``request.dpop``. Views may be coroutines. Under WSGI, response proofs are made by
-    :class:`~dpop_ext.integrations.wsgi_answers.SignedAnswers` around the application.
+    ``request.dpop``. Views may be coroutines. Response proofs are made by what stands
+    around the application: :class:`.wsgi_answers.SignedAnswers`, or the one of
+    :mod:`.asgi_answers`.
 
     :param verifier: shared by all requests.
     :param client_certificate: where tokens that are bound to a certificate find it
@@ -186,7 +187,7 @@ def _set(response: Any, headers: Headers) -> None:
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     for name, value in joined.items():
         response[name] = value
-    if not response.streaming:
+    if not response.streaming and "Content-Length" not in response:
         # Whoever signs the answer has to know when it is complete.
         response["Content-Length"] = str(len(response.content))
 

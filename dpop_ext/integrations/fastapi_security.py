@@ -20,8 +20,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.websockets import WebSocket
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations.asgi import ANSWER, resource_request
-from dpop_ext.integrations.asgi_answers import send_signed
+from dpop_ext.integrations.asgi import resource_request
+from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
 from dpop_ext.integrations.asgi_content import READ_TIMEOUT
 from dpop_ext.integrations.asgi_fields import (
     Admitted,

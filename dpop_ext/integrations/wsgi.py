@@ -17,7 +17,7 @@ from dpop_ext.integrations.wsgi_answers import (
     Headers,
     send_signed,
 )
-from dpop_ext.integrations.wsgi_content import read_content
+from dpop_ext.integrations.wsgi_content import read_content, read_pieces
 from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.answer import AnswerSlot
@@ -246,6 +246,6 @@ def _has_token_in_form(environ: Environ) -> bool:
         return False
     if not length.isdecimal() or not 0 < int(length) <= MAX_FORM:
         return False
-    body = environ["wsgi.input"].read(int(length))
+    body = read_pieces(environ["wsgi.input"], int(length))
     environ["wsgi.input"] = io.BytesIO(body)
     return names_access_token(body.decode("latin-1"))

@@ -28,11 +28,11 @@ def read_content(environ: dict[str, Any], limit: int) -> bytes:
             raise MalformedRequestError("The length of the content is malformed.")
         if int(length) > limit:
             raise ContentTooLargeError
-        content = _read(stream, int(length))
+        content = read_pieces(stream, int(length))
         if len(content) < int(length):
             raise MalformedRequestError("The content is incomplete.")
     elif environ.get("wsgi.input_terminated"):
-        content = _read(stream, limit + 1)
+        content = read_pieces(stream, limit + 1)
         if len(content) > limit:
             raise ContentTooLargeError
     elif "HTTP_TRANSFER_ENCODING" in environ:
@@ -43,7 +43,7 @@ def read_content(environ: dict[str, Any], limit: int) -> bytes:
     return content
 
 
-def _read(stream: Any, size: int) -> bytes:
+def read_pieces(stream: Any, size: int) -> bytes:
     """Read *size* bytes, or what there is: a socket may give them piece by piece."""
     pieces = []
     while size > 0 and (piece := stream.read(size)):
