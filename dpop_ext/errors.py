@@ -102,10 +102,19 @@ class BadSignatureError(ProofError):
 
 
 class TargetMismatchError(ProofError):
-    """``htm`` or ``htu`` names another request."""
+    """``htm`` or ``htu`` names another request.
+
+    :param expected: method or URL of the request, as this server knows it.
+    :param found: what the proof has instead. Neither is sent to anyone.
+    """
 
     code = "target_mismatch"
     description = "The DPoP proof was made for another method or URL."
+
+    def __init__(self, *, expected: str = "", found: str = "") -> None:
+        super().__init__()
+        self.expected = expected
+        self.found = found
 
 
 class TokenMismatchError(ProofError):

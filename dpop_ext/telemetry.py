@@ -17,12 +17,15 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
+from dpop_ext.errors import TargetMismatchError
+
 #: Events by name. A log record has the name as ``event`` and what is known about it as
 #: ``fields``; the text of the message may change, these do not.
 EVENTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "request_refused": "A request was refused; fields.reason says why.",
         "unexpected_error": "A parser raised what it should not: please report it.",
+        "target_mismatch": "A proof is for another URL: what was expected and found.",
         "host_believed": "No public_url is set, so the Host field is believed.",
         "keys_unavailable": "The issuer's public keys could not be fetched.",
         "keyring_unavailable": "A poll for derivation secrets brought none.",
@@ -41,6 +44,9 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "renewal_failed": "A client could not refresh after its key became stale.",
     }
 )
+
+#: Characters of a URL that go into the log.
+_LOGGED: Final = 200
 
 Role = Literal["as", "rs"]
 Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
@@ -180,6 +186,28 @@ def log_event(
     :param fields: what is known; nothing secret, and nothing unbounded.
     """
     logger.log(level, message, *args, extra={"event": event, "fields": fields})
+
+
+def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> None:
+    """Log, for whoever looks for the reason, what a proof was made for."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    expected, found = (
+        # ascii() leaves no character that could forge a line of the log.
+        ascii(text.partition("?")[0][:_LOGGED])
+        for text in (error.expected, error.found)
+    )
+    log_event(
+        logger,
+        logging.DEBUG,
+        "target_mismatch",
+        "the proof is for %s, the request for %s; what clients call this server is its "
+        "public_url",
+        found,
+        expected,
+        expected=expected,
+        found=found,
+    )
 
 
 def _get() -> _Instruments | None:

@@ -31,10 +31,11 @@ from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
-from dpop_ext.errors import DPoPError, MalformedProofError
+from dpop_ext.errors import DPoPError, MalformedProofError, TargetMismatchError
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, claims
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
+from dpop_ext.telemetry import log_target_mismatch
 from dpop_ext.verifier import ProofVerifier
 
 #: Without nonces a stolen proof made ahead of time works for as long as the token.
@@ -180,6 +181,9 @@ class DPoP(KeyBinding, AudienceSelection):
             # stays the root of every grant.
             signed = cast("SignedProof", opened.proof)
             return ReceivedProof(verified=verified, jwk=signed.jwk)
+        except TargetMismatchError as error:
+            log_target_mismatch(log, error)
+            raise
         except DPoPError:
             raise
         except Exception as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA, require_support
 from dpop_ext.errors import StaleProofError
+
+_DAY: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,26 @@ class ProofPolicy:
         """
         # Positive conditions, so that a value that compares as nothing fails.
         if not now - self.max_age - self.leeway <= iat <= now + self.future:
-            raise StaleProofError
+            raise StaleProofError(self._out_of_time(now - iat))
         if nbf is not None and not nbf <= now + self.future:
             raise StaleProofError
         if exp is not None and not now < exp + self.leeway:
             raise StaleProofError
+
+    def _out_of_time(self, age: float) -> str | None:
+        """Return what to say of a proof of another time, in seconds by this clock."""
+        # Whoever is a day off is not helped by a number of any length.
+        if self.window < age < _DAY:
+            return (
+                f"The DPoP proof is {math.ceil(age)} s old by the clock of this "
+                f"server, and good for {self.window} s."
+            )
+        if -_DAY < age < -self.future:
+            return (
+                f"The DPoP proof is dated {math.ceil(-age)} s ahead of the clock of "
+                f"this server, and may be {self.future} s ahead."
+            )
+        return None
 
 
 #: The defaults of this package for :rfc:`9449`.

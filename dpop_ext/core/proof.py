@@ -177,7 +177,7 @@ def verify_proof(
         proof = _read_claims(jws.payload, header, policy=policy)
         # Methods are case-sensitive, and HEAD is not GET.
         if jws.payload["htm"] != method:
-            raise TargetMismatchError
+            raise TargetMismatchError(expected=method, found=jws.payload["htm"])
         check_target(jws.payload["htu"], url)
         if access_token is not None:
             check_access_token_hash(jws.payload.get("ath"), access_token)

@@ -44,6 +44,6 @@ def check_target(htu: str, url: str) -> None:
         # What is normalised stays as it is.
         same = htu == target or normalize_target(htu) == target
     except ValueError as error:
-        raise TargetMismatchError from error
+        raise TargetMismatchError(expected=url.partition("?")[0], found=htu) from error
     if not same:
-        raise TargetMismatchError
+        raise TargetMismatchError(expected=target, found=htu)

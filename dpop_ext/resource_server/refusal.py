@@ -21,6 +21,7 @@ from dpop_ext.errors import (
     StaleTicketError,
     StoreError,
     SymmetricKeyError,
+    TargetMismatchError,
     TooManyRequestsError,
     UnknownKeyError,
 )
@@ -221,6 +222,8 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
             raise AccessRefusedError(self._refusal(error)) from error
 
     def _refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, TargetMismatchError):
+            telemetry.log_target_mismatch(_logger, error)
         if isinstance(error, DPoPError):
             refusal = refuse(error, schemes=(self._scheme,))
         else:

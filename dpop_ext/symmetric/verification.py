@@ -215,7 +215,7 @@ def check_request(proof: SymmetricProof, *, method: str, url: str, ath: str) -> 
     :raises TokenMismatchError: ``ath`` is of another token.
     """
     if proof.htm != method:
-        raise TargetMismatchError
+        raise TargetMismatchError(expected=method, found=proof.htm)
     check_target(proof.htu, url)
     check_hash(proof.ath, ath)
 
