@@ -20,6 +20,7 @@ LEVELS = {
     "OPTIONAL",
     "txt",
     "H",
+    "practice",
     "IANA",
     "none",
 }
@@ -30,6 +31,7 @@ ISSUES = {
     "scale",
     "speed",
     "client",
+    "practice",
     "informative",
 }
 ROLES = {"AS", "RS", "client", "all"}
@@ -49,7 +51,7 @@ TARGETS = {
     "CLIENT",
     "RS",
 }
-FAMILIES = list("GHSCNTMBPDRQXJFW")
+FAMILIES = list("GHSCNTMBPDRQXJFWU")
 RFC9449_ID = re.compile(r"[A-Z]-[1-9][0-9]?[abc]?")
 PROFILE_ID = re.compile(r"[RCE][1-9][0-9]{3}|T[1-9][0-9]?")
 # Dates, section numbers and addresses have full stops; the end of a sentence is
@@ -58,6 +60,7 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 SECTION = re.compile(
     r"RFC [0-9]{4} [0-9]"
+    r"|Practice, [a-z][A-Za-z ]+$"
     r"|FAPI 2\.0 Security Profile [0-9]"
     r"|DPoP Symmetric Profile 1\.0(, (threat T[0-9]+|[a-z][A-Za-z ]+))?$"
 )
@@ -166,6 +169,7 @@ def test_what_must_be_done_is_never_informative() -> None:
         by_level[entry["level"]].add(entry["issue"])
 
     assert by_level["none"] == {"informative"}
+    assert by_level["practice"] == {"practice"}
     for level in ("MUST", "MUST NOT", "MUST*"):
         assert "informative" not in by_level[level]
 

@@ -223,6 +223,7 @@ def test_the_window_is_inclusive_at_both_ends(
             client.verify(proof, bound(client.jkt))
 
 
+@pytest.mark.requirement("U-6")
 def test_a_policy_for_one_client_replaces_the_time_window(
     client: Asymmetric, clock: Any
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_proof_is_spent_once(client: Asymmetric) -> None:
         client.verifier.spend(verified)
 
 
+@pytest.mark.requirement("U-20")
 def test_verifying_leaves_no_trace(client: Asymmetric) -> None:
     proof = client.proof()
     for _ in range(3):
@@ -250,7 +252,7 @@ def test_verifying_leaves_no_trace(client: Asymmetric) -> None:
     client.verifier.spend(verified)
 
 
-@pytest.mark.requirement("X-15")
+@pytest.mark.requirement("X-15", "U-18")
 def test_two_clients_may_use_the_same_jti(
     client: Asymmetric, other_ec_key: Any, clock: Any
 ) -> None:
@@ -261,7 +263,7 @@ def test_two_clients_may_use_the_same_jti(
     client.verifier.spend(second)
 
 
-@pytest.mark.requirement("X-14", "X-15")
+@pytest.mark.requirement("X-14", "X-15", "U-18")
 @pytest.mark.parametrize("offset", [-65, 0, 30])
 def test_a_proof_is_remembered_for_as_long_as_it_is_acceptable(
     client: Asymmetric, clock: Any, offset: int
@@ -304,15 +306,38 @@ def test_a_store_that_breaks_is_not_an_unused_proof(ec_key: Any, clock: Any) -> 
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.requirement("U-16")
 def test_replay_protection_can_only_be_left_out_by_name(
     ec_key: Any, clock: Any
 ) -> None:
     with pytest.raises(TypeError):
         ProofVerifier()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="NoReplayProtection"):
+        ProofVerifier(None)  # type: ignore[arg-type]
     client = Asymmetric(ec_key, clock, store=NoReplayProtection())
     verified = client.verify(client.proof(), bound(client.jkt))
     client.verifier.spend(verified)
     client.verifier.spend(verified)
+
+
+@pytest.mark.requirement("X-15", "U-16")
+def test_a_store_that_does_not_say_true_has_not_accepted(
+    ec_key: Any, clock: Any
+) -> None:
+    class ForAsyncio:
+        async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            return True
+
+    class Vague:
+        def add(self, key: bytes, *, expires_at: int, now: int) -> Any:
+            return "maybe"
+
+    with pytest.raises(TypeError, match="InEventLoop"):
+        ProofVerifier(ForAsyncio())  # type: ignore[arg-type]
+    client = Asymmetric(ec_key, clock, store=Vague())
+    verified = client.verify(client.proof(), bound(client.jkt))
+    with pytest.raises(ReplayedProofError):
+        client.verifier.spend(verified)
 
 
 @pytest.mark.requirement("X-15")
@@ -461,7 +486,7 @@ def test_a_symmetric_proof_verifies_with_the_derived_key(sym: Symmetric) -> None
     assert (verified.kind, verified.jkt) == ("symmetric", sym.jkt)
 
 
-@pytest.mark.requirement("R1509")
+@pytest.mark.requirement("R1509", "U-29")
 def test_a_bad_mac_is_refused_before_the_token_is_verified(sym: Symmetric) -> None:
     token = sym.token()
     proof = sym.proof(token)

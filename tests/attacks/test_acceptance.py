@@ -39,7 +39,7 @@ def test_of_fifty_uses_of_a_proof_at_once_one_is_served(
     assert answers == {(200, None): 1, (401, "invalid_dpop_proof"): 49}
 
 
-@pytest.mark.requirement("Q-1", "Q-18")
+@pytest.mark.requirement("Q-1", "Q-18", "U-12")
 def test_a_nonce_that_changes_all_the_time_logs_nobody_out(
     strict_servers: Servers,
 ) -> None:
@@ -156,7 +156,7 @@ REJECTIONS: dict[str, tuple[Callable[[Servers, str], Answer], int, str | None, s
 }
 
 
-@pytest.mark.requirement("P-4", "P-9", "P-11", "P-16", "D-2")
+@pytest.mark.requirement("P-4", "P-9", "P-11", "P-16", "D-2", "U-7")
 @pytest.mark.parametrize(
     ("make", "status", "error", "reason"), REJECTIONS.values(), ids=REJECTIONS
 )
@@ -180,7 +180,7 @@ def test_a_rejection_has_status_code_text_and_a_line_in_the_log(
     assert f"status={status} reason={reason} " in lines[0]
 
 
-@pytest.mark.requirement("D-1", "D-2")
+@pytest.mark.requirement("D-1", "D-2", "U-28")
 def test_a_bound_token_is_no_bearer_token_anywhere(
     tmp_path: Path, ec_key: ECKey
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_bound_token_is_no_bearer_token_anywhere(
             assert answer.status == 200
 
 
-@pytest.mark.requirement("B-5", "B-6", "J-5")
+@pytest.mark.requirement("B-5", "B-6", "J-5", "U-21")
 def test_the_other_endpoints_know_bound_tokens(servers: Servers) -> None:
     token, _ = servers.symmetric
     form = {"token": token}

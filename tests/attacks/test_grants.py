@@ -130,7 +130,7 @@ def test_codes_go_to_registered_places_only(servers: Servers, uri: str) -> None:
     assert "Location" not in answer.headers
 
 
-@pytest.mark.requirement("T-8", "T-9")
+@pytest.mark.requirement("T-8", "T-9", "U-15")
 def test_a_bound_refresh_token_stays_with_its_key(
     servers: Servers, other_ec_key: ECKey
 ) -> None:

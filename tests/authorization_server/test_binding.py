@@ -158,7 +158,7 @@ def test_the_application_may_revoke_the_family_of_a_stolen_refresh_token(
 
 
 @every_way
-@pytest.mark.requirement("T-14")
+@pytest.mark.requirement("T-14", "U-28")
 def test_an_unbound_refresh_token_is_bound_by_the_first_proof(
     make_sim: Any, prove: Any, prove_other: Any, way: str
 ) -> None:

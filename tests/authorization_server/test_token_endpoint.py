@@ -247,6 +247,20 @@ def test_without_a_public_url_the_framework_decides_and_a_warning_says_so_once(
     assert "public_url" in warnings[0].getMessage()
 
 
+@pytest.mark.requirement("U-3")
+def test_a_proof_for_another_url_is_explained_to_who_looks_for_it(
+    sim: Any, prove: Any, caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG, "dpop_ext")
+    proof = prove(url="https://inner.example/token")
+    assert sim.token(CLIENT_CREDENTIALS, proof).status_code == 400
+    (line,) = (r for r in caplog.records if r.levelname == "DEBUG")
+    assert line.fields == {
+        "expected": repr(TOKEN_URL),
+        "found": "'https://inner.example/token'",
+    }
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9000", "[::1]:9000"])
 def test_a_loopback_host_is_no_cause_for_a_warning(
     make_sim: Any, prove: Any, caplog: Any, host: str

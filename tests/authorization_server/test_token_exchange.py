@@ -98,7 +98,7 @@ def test_the_application_learns_what_was_exchanged(
 # --- the key (ruling of this project where RFC 8693 and RFC 9449 leave room)
 
 
-@pytest.mark.requirement("J-6", "T-5")
+@pytest.mark.requirement("J-6", "T-5", "U-22")
 def test_a_bound_token_is_exchanged_by_its_own_key(
     sim: Any, prove: Any, prove_other: Any
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_bound_token_is_exchanged_by_its_own_key(
     assert len(sim.tokens) == before
 
 
-@pytest.mark.requirement("J-6")
+@pytest.mark.requirement("J-6", "U-22")
 @pytest.mark.parametrize("who", ["confidential", "rs"])
 def test_a_bound_token_never_becomes_a_bearer_token(
     sim: Any, prove: Any, who: str

@@ -197,6 +197,7 @@ def test_a_hostile_date_changes_nothing(
     assert times(signer, OK) == [clock.now]
 
 
+@pytest.mark.requirement("U-5")
 def test_the_correction_is_for_one_origin(signer: ProofSigner, clock: Clock) -> None:
     times(signer, dated(INVALID_PROOF, clock.now + HOUR), OK)
     for url in ("https://other.example/", "https://api.example:8443/"):

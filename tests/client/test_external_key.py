@@ -48,7 +48,7 @@ class DERVault(Vault):
         return signature
 
 
-@pytest.mark.requirement("P-1", "S-9")
+@pytest.mark.requirement("P-1", "S-9", "U-30")
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_a_key_that_only_signs_makes_the_proofs_of_a_client(
     keys: dict[str, Key], clock: Clock, algorithm: str

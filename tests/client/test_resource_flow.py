@@ -71,7 +71,7 @@ def test_a_request_carries_the_token_and_a_proof_for_it(
     assert proof.nonce is None
 
 
-@pytest.mark.requirement("S-5", "G-4", "R-1")
+@pytest.mark.requirement("S-5", "G-4", "R-1", "U-1")
 def test_headers_that_are_made_again_have_a_new_proof_of_the_present(
     signer: ProofSigner, clock: Clock
 ) -> None:
@@ -124,7 +124,7 @@ def test_without_one_good_nonce_there_is_no_second_request(
     assert drive(start(signer)).nonces == [None]
 
 
-@pytest.mark.requirement("Q-15")
+@pytest.mark.requirement("Q-15", "U-10")
 def test_the_nonce_that_was_just_refused_is_not_tried_again(
     signer: ProofSigner,
 ) -> None:
@@ -134,7 +134,7 @@ def test_the_nonce_that_was_just_refused_is_not_tried_again(
     assert driven.outcome == Outcome()
 
 
-@pytest.mark.requirement("Q-10")
+@pytest.mark.requirement("Q-10", "U-9")
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 503])
 def test_every_response_may_bring_the_next_nonce(
     signer: ProofSigner, status: int

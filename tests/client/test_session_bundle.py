@@ -106,6 +106,7 @@ def test_a_key_that_is_kept_elsewhere_is_not_in_the_bundle(
         SessionBundle(store, key=other_ec_key)
 
 
+@pytest.mark.requirement("U-24")
 def test_a_key_that_does_not_fit_the_token_is_an_error(
     store: MemoryStore, ec_key: ECKey
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_key_that_does_not_fit_the_token_is_an_error(
 @pytest.mark.parametrize(
     "key", ["public", {}, 1, [], {"kty": "oct", "k": "AA"}, {"kty": "AKP"}]
 )
+@pytest.mark.requirement("U-24")
 def test_a_key_that_is_damaged_is_a_lost_key(
     store: MemoryStore, ec_key: ECKey, key: Any
 ) -> None:

@@ -93,7 +93,7 @@ def test_an_unknown_mode_is_refused(ec_key: ECKey) -> None:
         ProofSigner(ec_key, symmetric=mode)
 
 
-@pytest.mark.requirement("T-13")
+@pytest.mark.requirement("T-13", "U-15")
 def test_a_public_client_goes_on_with_its_key_after_a_restart(
     tmp_path: Any, ec_key: ECKey
 ) -> None:

@@ -103,7 +103,7 @@ def test_a_grant_is_sent_again_only_after_a_demand_with_one_good_nonce(
     assert drive(start(signer), reply).outcome == Outcome()
 
 
-@pytest.mark.requirement("Q-15")
+@pytest.mark.requirement("Q-15", "U-10")
 def test_a_server_that_asks_for_ever_gets_two_requests(signer: ProofSigner) -> None:
     driven = drive(start(signer), as_nonce("n1"), as_nonce("n2"))
     assert driven.outcome == Outcome()

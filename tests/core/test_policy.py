@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,23 @@ def test_iat_lies_in_a_window_with_inclusive_ends(
     else:
         with pytest.raises(StaleProofError):
             check(policy, NOW - age)
+
+
+@pytest.mark.requirement("U-6")
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (65.5, "66 s old"),
+        (86_399, "86399 s old"),
+        (-30.5, "31 s ahead"),
+        (86_400, "outside its time window"),
+        (-(10**300), "outside its time window"),
+    ],
+)
+def test_who_is_refused_is_told_the_seconds(age: float, said: str) -> None:
+    with pytest.raises(StaleProofError, match=said) as caught:
+        check(RFC9449, NOW - age)
+    assert re.fullmatch(r"[ !#-\[\]-~]{1,120}", caught.value.description)
 
 
 @pytest.mark.requirement("S-8")

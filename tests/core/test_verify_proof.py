@@ -122,7 +122,7 @@ def test_the_nonce_is_handed_on_as_it_is(nonce: object, ec_key: ECKey) -> None:
     assert verify(by_hand(ec_key, {}, {"nonce": nonce})).nonce == nonce
 
 
-@pytest.mark.requirement("C-13")
+@pytest.mark.requirement("C-13", "U-29")
 def test_faults_are_found_in_this_order(ec_key: ECKey, other_ec_key: ECKey) -> None:
     """A proof with all of them names the first; without that one, the next."""
     faults: list[tuple[type[ProofError], dict[str, Any], dict[str, Any]]] = [

@@ -42,7 +42,7 @@ def ask_for_token(parties: Parties, script: Browser, **values: Any) -> Response:
     return script.fetch("/token", headers=headers, method="POST", body=body)
 
 
-@pytest.mark.requirement("P-15", "Q-17")
+@pytest.mark.requirement("P-15", "Q-17", "U-26")
 def test_a_script_gets_a_token_and_uses_it(scripted: Parties) -> None:
     at_as = Browser(app=scripted.as_app, origin=ORIGIN)
     nonce = ask_for_token(scripted, at_as).only("DPoP-Nonce")

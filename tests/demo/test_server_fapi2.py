@@ -386,7 +386,7 @@ def test_a_second_use_of_a_code_ends_what_the_first_one_got(
     assert answer.get_json() == {"active": False}
 
 
-@pytest.mark.requirement("Q-18")
+@pytest.mark.requirement("Q-18", "U-12")
 @pytest.mark.parametrize(
     "thing", ["code", "refresh token", "rotated refresh token", "assertion", "push"]
 )

@@ -203,6 +203,7 @@ def test_a_code_is_good_for_a_minute(parties: Parties, clock: Clock) -> None:
     assert parties.redeem(late).get_json()["error"] == "invalid_grant"
 
 
+@pytest.mark.requirement("U-12")
 def test_a_nonce_challenge_leaves_the_code_good(parties: Parties) -> None:
     code = parties.code()
     parties.nonces.clear()
@@ -338,6 +339,7 @@ def test_a_client_cannot_revoke_the_token_of_another(parties: Parties) -> None:
     assert _is_active(parties, token)
 
 
+@pytest.mark.requirement("U-21")
 def test_userinfo_demands_a_proof(parties: Parties) -> None:
     token = parties.redeem(parties.code()).get_json()["access_token"]
     url = f"{parties.settings.issuer_url}/userinfo"
@@ -348,7 +350,7 @@ def test_userinfo_demands_a_proof(parties: Parties) -> None:
     assert answer.get_json()["name"] == demo_data.DISPLAY_NAME
 
 
-@pytest.mark.requirement("Q-13")
+@pytest.mark.requirement("Q-13", "U-14")
 def test_a_nonce_challenge_is_401_at_userinfo_and_400_at_the_token_endpoint(
     parties: Parties,
 ) -> None:
@@ -433,6 +435,7 @@ def test_nonces_can_be_off(tmp_path: Path, clock: Clock, ec_key: ECKey) -> None:
     assert parties.nonces == {}
 
 
+@pytest.mark.requirement("U-28")
 def test_bearer_is_accepted_for_unbound_tokens_only_and_only_on_demand(
     tmp_path: Path, clock: Clock, ec_key: ECKey
 ) -> None:

@@ -49,6 +49,7 @@ def ask_resource(servers: Servers, fields: list[tuple[str, bytes]]) -> Answer:
 
 
 @pytest.mark.requirement("C-1", "H-3", "H-4", "P-3", "P-6", "P-9", "P-17", "J-15")
+@pytest.mark.requirement("U-23")
 def test_odd_credentials_at_the_resource_server(servers: Servers) -> None:
     token, _ = servers.symmetric
     url = f"{servers.settings.resource_url}/api/accounts"
@@ -82,7 +83,7 @@ def test_odd_credentials_at_the_resource_server(servers: Servers) -> None:
     assert ask_resource(servers, fields).status == 200
 
 
-@pytest.mark.requirement("C-1", "G-2", "H-3", "H-4", "T-2")
+@pytest.mark.requirement("C-1", "G-2", "H-3", "H-4", "T-2", "U-23")
 def test_odd_credentials_at_the_token_endpoint(servers: Servers) -> None:
     code = servers.code()
     pairs = [("grant_type", b"authorization_code"), ("code", code.encode())]

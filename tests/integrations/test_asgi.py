@@ -132,6 +132,7 @@ def test_two_lines_of_one_field_are_two(
             assert answer.status_code in {400, 401}
 
 
+@pytest.mark.requirement("U-32")
 def test_events_are_sent_as_they_come(
     world: World, protect: Callable[..., Any]
 ) -> None:
@@ -196,7 +197,7 @@ def test_a_request_is_not_read_before_the_application_is_called(
     assert seen[2:] == ["called"]
 
 
-@pytest.mark.requirement("R2141")
+@pytest.mark.requirement("R2141", "U-27")
 def test_content_with_a_digest_is_read_and_given_back(
     world: World, protect: Callable[..., Any]
 ) -> None:
@@ -309,6 +310,7 @@ async def chat(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close", "code": 1000})
 
 
+@pytest.mark.requirement("U-32")
 def test_a_websocket_handshake_is_verified(
     world: World, protect: Callable[..., Any]
 ) -> None:
@@ -330,6 +332,38 @@ def test_a_websocket_handshake_is_verified(
         assert (
             "invalid_dpop_proof" in refused.value.response.headers["www-authenticate"]
         )
+
+
+@pytest.mark.requirement("U-32")
+def test_a_handshake_has_no_content_and_a_digest_of_that(
+    world: World, protect: Callable[..., Any]
+) -> None:
+    route = RoutePolicy(request_digest=True)
+    empty = content_digest(b"")
+    with serving(protect(chat, route=route)) as url:
+        socket = f"{url.replace('http', 'ws')}/chat"
+        for digest in (empty, content_digest(b"x")):
+            claims = {"cd": digest, "hq": empty}
+            fields = credentials(world, f"{url}/chat", claims=claims)
+            if digest == empty:
+                with connect(socket, additional_headers=fields) as connection:
+                    assert connection.recv() == "asymmetric"
+            else:
+                with pytest.raises(InvalidStatus):
+                    connect(socket, additional_headers=fields)
+
+
+def test_what_is_neither_http_nor_websocket_does_not_get_in(
+    protect: Callable[..., Any],
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    async def never(*args: Any) -> Any:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="only HTTP and WebSocket"):
+        asyncio.run(protect(app)({"type": "webtransport"}, never, never))
 
 
 def test_a_websocket_server_without_answers_closes(

@@ -172,6 +172,22 @@ def _active(client: Client) -> Any:
     return True if client.runner is None else active()
 
 
+@pytest.mark.requirement("U-13")
+def test_a_refresh_that_is_asked_for_a_nonce_is_one_refresh(
+    client: Client, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    client.fetch_token()
+    client.client.token["expires_at"] = 1
+    server.nonce = "n1"
+    client.get(resource.url)
+    _, refused, repeated = server.received
+    assert refused.form == repeated.form
+    assert repeated.form["refresh_token"] == "refresh"
+    assert refused.proof.claims["jti"] != repeated.proof.claims["jti"]
+    assert resource.received[0].authorization == "DPoP access-3"
+
+
+@pytest.mark.requirement("U-8")
 def test_an_error_of_the_token_endpoint_is_raised_as_ever(
     client: Client, server: AuthorizationServer
 ) -> None:

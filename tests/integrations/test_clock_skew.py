@@ -96,7 +96,7 @@ def call(request: pytest.FixtureRequest, ec_key: ECKey, clock: Clock) -> Call:
     return lambda method, url: request.param(signer, method, url)
 
 
-@pytest.mark.requirement("T27")
+@pytest.mark.requirement("T27", "U-5")
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
 def test_a_client_an_hour_off_works_on_the_second_request(
     server: ScriptedServer, clock: Clock, call: Call, ahead: int
@@ -127,6 +127,7 @@ def test_a_request_that_may_have_worked_is_left_to_the_caller(
         [""],
     ],
 )
+@pytest.mark.requirement("U-5")
 def test_a_hostile_date_changes_nothing(
     server: ScriptedServer, clock: Clock, call: Call, dates: list[str]
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_hostile_date_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client])
+@pytest.mark.requirement("U-5")
 def test_a_session_an_hour_off_gets_its_token_the_second_time(
     server: ScriptedServer, ec_key: ECKey, clock: Clock, kind: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from django.test import AsyncRequestFactory, Client, RequestFactory
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.request_digest import content_digest
+from dpop_ext.integrations.asgi_answers import SignedAnswers
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.resource_server.route_policy import RoutePolicy
+from dpop_ext.symmetric.response import ASKS
 from dpop_ext.testing import assert_rejects_dpop_attacks
 from tests.resource_server.django_project import configure, django_application
 from tests.resource_server.under_wsgi import under_wsgi
@@ -134,6 +137,7 @@ def test_content_that_was_taken_apart_has_no_digest(
     assert protector()(view)(request).status_code == 400
 
 
+@pytest.mark.requirement("U-32")
 def test_a_stream_stays_one(world: World, protector: DPoPProtector) -> None:
     def stream(request: Any) -> StreamingHttpResponse:
         return StreamingHttpResponse(iter([b"a", b"b"]))
@@ -142,6 +146,34 @@ def test_a_stream_stays_one(world: World, protector: DPoPProtector) -> None:
     response = protector()(stream)(request)
     assert response.streaming
     assert "Content-Length" not in response
+
+
+def test_the_length_that_a_view_says_itself_stays(
+    world: World, protector: DPoPProtector
+) -> None:
+    def head(request: Any) -> HttpResponse:
+        return HttpResponse(headers={"Content-Length": "1000"})
+
+    headers = credentials(world, method="HEAD")
+    response = protector()(head)(RequestFactory().head("/accounts", headers=headers))
+    assert response["Content-Length"] == "1000"
+
+
+@pytest.mark.requirement("R1901")
+def test_answers_of_an_asgi_application_are_signed(world: World) -> None:
+    world = dataclasses.replace(world, symmetric=True)
+    protector = DPoPProtector(
+        verifier=world.verifier, find_token=world.validator, public_url=AUDIENCE
+    )
+    inner = django_application(protector("accounts")(coroutine), asynchronous=True)
+    app = under_wsgi(SignedAnswers(inner))
+    token = world.symmetric_token()
+    for claims, signed in (({ASKS: True}, 1), ({}, 0)):
+        proof = world.symmetric_proof(token, claims=claims)
+        fields = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+        response = send(app, Request(headers=fields).environ())
+        assert response.status == 200
+        assert len(response.values("DPoP-Response")) == signed
 
 
 def test_attacks_are_refused(

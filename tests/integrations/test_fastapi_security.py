@@ -206,6 +206,7 @@ def test_a_form_whose_client_goes_away_is_no_fault_of_the_server(
     assert asked(app, fields, [{"type": "http.disconnect"}], "/plain") == 400
 
 
+@pytest.mark.requirement("U-32")
 def test_a_websocket_is_verified(client: TestClient, world: World) -> None:
     fields = credentials(world, "/chat")
     with client.websocket_connect("/chat", headers=fields) as socket:

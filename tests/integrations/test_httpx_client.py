@@ -146,7 +146,7 @@ def test_a_single_call_is_signed(
     assert "dpop" in response.request.headers
 
 
-@pytest.mark.requirement("S-6", "S-7")
+@pytest.mark.requirement("S-6", "S-7", "U-4")
 @pytest.mark.parametrize(
     "target",
     [
@@ -187,7 +187,7 @@ def test_nothing_is_sent_over_plain_http(library: Library, auth: Any) -> None:
         library.get("http://api.invalid/", auth=auth)
 
 
-@pytest.mark.requirement("Q-10", "S-10")
+@pytest.mark.requirement("Q-10", "S-10", "U-9")
 def test_three_calls_take_four_requests_when_every_answer_has_a_new_nonce(
     server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -207,7 +207,7 @@ def test_three_calls_take_four_requests_when_every_answer_has_a_new_nonce(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("Q-15")
+@pytest.mark.requirement("Q-15", "U-10")
 def test_a_server_that_asks_for_ever_gets_two_requests(
     server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -226,6 +226,22 @@ def test_two_or_illegal_nonce_fields_are_no_nonce(
     assert len(server.received) == 1
 
 
+@pytest.mark.requirement("U-8")
+def test_a_refusal_reaches_the_caller_as_it_was_sent(
+    server: ScriptedServer, library: Library, auth: Any
+) -> None:
+    challenge = 'DPoP error="invalid_token", error_description="Expired."'
+    fields = [("WWW-Authenticate", challenge), ("Content-Type", "application/json")]
+    server.play(Answer(401, fields, b'{"error": "invalid_token"}'))
+    response = library.get(server.url, auth=auth)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == challenge
+    assert response.json() == {"error": "invalid_token"}
+    with pytest.raises(library.module.HTTPStatusError) as caught:
+        response.raise_for_status()
+    assert caught.value.response is response
+
+
 @pytest.mark.requirement("P-13")
 def test_challenges_on_several_lines_are_read(
     server: ScriptedServer, library: Library, auth: Any
@@ -239,7 +255,7 @@ def test_challenges_on_several_lines_are_read(
     assert library.get(server.url, auth=auth).status_code == 200
 
 
-@pytest.mark.requirement("G-4", "R-1")
+@pytest.mark.requirement("G-4", "R-1", "U-1")
 def test_a_transport_that_repeats_a_request_sends_a_new_proof(
     server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -281,7 +297,7 @@ def test_tasks_share_a_signer(server: ScriptedServer, signer: ProofSigner) -> No
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("Q-10")
+@pytest.mark.requirement("Q-10", "U-11")
 @pytest.mark.parametrize("backend", ["asyncio", "threads"])
 def test_twenty_cold_calls_at_once_take_twenty_one_requests(
     server: ScriptedServer, signer: ProofSigner, backend: str
@@ -308,7 +324,7 @@ def test_twenty_cold_calls_at_once_take_twenty_one_requests(
     assert len(server.received) == 21
 
 
-@pytest.mark.requirement("G-4")
+@pytest.mark.requirement("G-4", "U-1")
 @pytest.mark.parametrize(
     ("status", "method", "following"),
     [
@@ -363,7 +379,7 @@ def test_the_target_of_a_redirect_may_want_a_nonce(
     check(server.received[-1], server, "access")
 
 
-@pytest.mark.requirement("T23")
+@pytest.mark.requirement("T23", "U-25")
 @pytest.mark.parametrize("nonce_first", [False, True])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_redirect_to_another_origin_takes_no_credentials_along(
@@ -398,7 +414,7 @@ def test_a_redirect_that_comes_back_is_not_signed(
     assert server.received[1].all("DPoP") == []
 
 
-@pytest.mark.requirement("Q-14")
+@pytest.mark.requirement("Q-14", "U-25")
 def test_a_nonce_of_another_origin_is_not_taken_for_one_of_this(
     server: ScriptedServer, other_server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -453,6 +469,7 @@ def test_a_body_is_sent_again_whole(
     assert one == other != b""
 
 
+@pytest.mark.requirement("U-27")
 def test_a_body_that_is_gone_is_not_sent_again_empty(
     server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -474,6 +491,7 @@ def test_a_body_that_is_gone_is_not_sent_again_empty(
         assert server.nonces[-1] == f"n{number}"
 
 
+@pytest.mark.requirement("U-27")
 def test_an_unseekable_part_of_a_form_is_not_sent_again(
     server: ScriptedServer, library: Library, auth: Any
 ) -> None:
@@ -559,7 +577,7 @@ def test_a_token_request_has_a_proof_beside_the_client_secret(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("G-5", "Q-15")
+@pytest.mark.requirement("G-5", "Q-15", "U-13")
 def test_each_attempt_has_a_client_assertion_of_its_own(
     server: ScriptedServer, library: Library, signer: ProofSigner
 ) -> None:

@@ -99,6 +99,7 @@ def verified_thumbprint(signer: ProofSigner) -> str:
     ("label", "algorithm"),
     [("secp256r1", "ES256"), ("secp384r1", "ES384"), ("secp521r1", "ES512")],
 )
+@pytest.mark.requirement("U-30")
 def test_a_key_in_a_token_makes_the_proofs_of_a_client(
     session: pkcs11.Session, clock: Clock, label: str, algorithm: str
 ) -> None:

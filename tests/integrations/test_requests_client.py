@@ -102,7 +102,7 @@ def test_a_single_call_is_signed(server: ScriptedServer, auth: DPoPAuth) -> None
     assert response.request.headers["DPoP"] == request.dpop
 
 
-@pytest.mark.requirement("S-6", "S-7")
+@pytest.mark.requirement("S-6", "S-7", "U-4")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize(
     "target",
@@ -150,7 +150,7 @@ def test_nothing_is_sent_over_plain_http(
         session.get("http://api.invalid/", auth=auth)
 
 
-@pytest.mark.requirement("R-2")
+@pytest.mark.requirement("R-2", "U-1")
 def test_a_request_that_waited_has_a_proof_of_the_time_it_is_sent(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth, clock: Clock
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_request_that_waited_has_a_proof_of_the_time_it_is_sent(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("Q-10", "S-10")
+@pytest.mark.requirement("Q-10", "S-10", "U-9")
 def test_three_calls_take_four_requests_when_every_answer_has_a_new_nonce(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth
 ) -> None:
@@ -183,6 +183,7 @@ def test_three_calls_take_four_requests_when_every_answer_has_a_new_nonce(
 
 
 @pytest.mark.parametrize("demanding", [True, False])
+@pytest.mark.requirement("U-11")
 def test_twenty_calls_at_once_fetch_one_nonce(
     server: ScriptedServer, auth: DPoPAuth, *, demanding: bool
 ) -> None:
@@ -210,7 +211,7 @@ def test_twenty_calls_at_once_fetch_one_nonce(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("Q-15")
+@pytest.mark.requirement("Q-15", "U-10")
 def test_a_server_that_asks_for_ever_gets_two_requests(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth
 ) -> None:
@@ -218,6 +219,22 @@ def test_a_server_that_asks_for_ever_gets_two_requests(
     response = session.get(server.url, auth=auth)
     assert response.status_code == 401
     assert len(server.received) == 2
+
+
+@pytest.mark.requirement("U-8")
+def test_a_refusal_reaches_the_caller_as_it_was_sent(
+    server: ScriptedServer, auth: DPoPAuth
+) -> None:
+    challenge = 'DPoP error="invalid_token", error_description="Expired."'
+    fields = [("WWW-Authenticate", challenge), ("Content-Type", "application/json")]
+    server.play(Answer(401, fields, b'{"error": "invalid_token"}'))
+    response = requests.get(server.url, auth=auth)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == challenge
+    assert response.json() == {"error": "invalid_token"}
+    with pytest.raises(requests.HTTPError) as caught:
+        response.raise_for_status()
+    assert caught.value.response is response
 
 
 @pytest.mark.requirement("Q-15")
@@ -233,7 +250,7 @@ def test_two_or_illegal_nonce_fields_are_no_nonce(
     assert len(server.received) == 1
 
 
-@pytest.mark.requirement("Q-14")
+@pytest.mark.requirement("Q-14", "U-25")
 def test_each_server_gets_its_own_nonce(
     server: ScriptedServer,
     other_server: ScriptedServer,
@@ -262,7 +279,7 @@ def test_challenges_on_several_lines_are_read(
     assert session.get(server.url, auth=auth).status_code == 200
 
 
-@pytest.mark.requirement("G-4", "R-1")
+@pytest.mark.requirement("G-4", "R-1", "U-1")
 def test_a_retry_of_urllib3_has_a_new_proof(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth, clock: Clock
 ) -> None:
@@ -305,7 +322,7 @@ def test_threads_share_a_signer(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("G-4")
+@pytest.mark.requirement("G-4", "U-1")
 @pytest.mark.parametrize(
     ("status", "method", "following"),
     [
@@ -360,7 +377,7 @@ def test_the_target_of_a_redirect_may_want_a_nonce(
     assert server.received[-1].target == "/end"
 
 
-@pytest.mark.requirement("T23")
+@pytest.mark.requirement("T23", "U-25")
 @pytest.mark.parametrize("nonce_first", [False, True])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_redirect_to_another_origin_takes_no_credentials_along(
@@ -445,6 +462,7 @@ def test_a_body_is_sent_again_whole(
             assert [request.body for request in server.received] == [b"body"] * 2
 
 
+@pytest.mark.requirement("U-27")
 def test_a_body_that_is_gone_is_not_sent_again_empty(
     server: ScriptedServer, session: requests.Session, auth: DPoPAuth
 ) -> None:
@@ -594,7 +612,7 @@ def test_a_token_request_has_a_proof_beside_the_client_secret(
     assert_all_proofs_differ(server)
 
 
-@pytest.mark.requirement("G-5", "Q-15")
+@pytest.mark.requirement("G-5", "Q-15", "U-13")
 def test_each_attempt_has_a_client_assertion_of_its_own(
     server: ScriptedServer, session: requests.Session, signer: ProofSigner
 ) -> None:

@@ -216,6 +216,22 @@ def test_a_token_from_the_authorization_endpoint_is_refused(
     assert session.token is None
 
 
+@pytest.mark.requirement("U-13")
+def test_a_refresh_that_is_asked_for_a_nonce_is_one_refresh(
+    session: OAuth2Session, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    session.fetch_token()
+    session.token["expires_at"] = 1
+    server.nonce = "n1"
+    session.get(resource.url)
+    _, refused, repeated = server.received
+    assert refused.form == repeated.form
+    assert repeated.form["refresh_token"] == "refresh"
+    assert refused.proof.claims["jti"] != repeated.proof.claims["jti"]
+    assert resource.received[0].authorization == "DPoP access-3"
+
+
+@pytest.mark.requirement("U-8")
 def test_an_error_of_the_token_endpoint_is_raised_as_ever(
     session: OAuth2Session, server: AuthorizationServer
 ) -> None:
@@ -242,7 +258,7 @@ def test_a_session_without_its_token_has_no_key_either(
     assert resource.received == []
 
 
-@pytest.mark.requirement("T-13")
+@pytest.mark.requirement("T-13", "U-15")
 def test_a_public_client_refreshes_with_the_same_key(
     make: Callable[..., OAuth2Session], server: AuthorizationServer
 ) -> None:
@@ -594,6 +610,7 @@ def test_arguments_that_cannot_work_are_refused(
     gc.collect()
 
 
+@pytest.mark.requirement("U-2")
 def test_sessions_beside_it_are_left_alone(session: OAuth2Session) -> None:
     assert set(TokenAuth.SIGN_METHODS) == {"bearer"}
 

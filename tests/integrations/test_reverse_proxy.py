@@ -135,7 +135,7 @@ def token(demo: Demo) -> str:
     return text
 
 
-@pytest.mark.requirement("N-18")
+@pytest.mark.requirement("N-18", "U-3")
 def test_a_proof_names_the_public_url_and_no_other(demo: Demo, token: str) -> None:
     answer = demo.token(f"{demo.issuer}/token")
     assert (answer.status, answer.json["token_type"]) == (200, "DPoP")
@@ -172,7 +172,7 @@ def test_the_path_comes_through_as_it_was_sent(
     assert (refused.status, refused.json["error"]) == (401, "invalid_dpop_proof")
 
 
-@pytest.mark.requirement("N-18")
+@pytest.mark.requirement("N-18", "U-3")
 @pytest.mark.parametrize("forged", [*FORGERIES, *HOSTS])
 def test_forged_header_fields_change_nothing(
     demo: Demo, token: str, forged: list[tuple[str, str]]
@@ -290,7 +290,7 @@ def prefixed(
             )
 
 
-@pytest.mark.requirement("N-18")
+@pytest.mark.requirement("N-18", "U-3")
 def test_the_public_url_has_the_prefix_that_the_proxy_removes(
     prefixed: Prefixed,
 ) -> None:

@@ -54,7 +54,7 @@ def test_a_script_gets_the_nonce_of_a_challenge_and_of_a_success(
 
 
 @adapters
-@pytest.mark.requirement("P-15")
+@pytest.mark.requirement("P-15", "U-26")
 def test_a_script_can_read_every_refusal(world: World, adapter: str) -> None:
     script = browser(world, adapter)
     bad = [("Authorization", "DPoP x"), ("DPoP", "x")]

@@ -66,7 +66,7 @@ def check(apps: list[tuple[World, Any]], request: Request, **changes: Any) -> No
         assert len(world.store) == 0
 
 
-@pytest.mark.requirement("P-17", "P-6", "P-3")
+@pytest.mark.requirement("P-17", "P-6", "P-3", "U-23")
 @examples
 @given(
     scheme=st.sampled_from(["", "DPoP", "DPoP ", "dpop ", "Bearer ", "DPoP  "]),

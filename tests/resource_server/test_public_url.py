@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import pytest
 
 from dpop_ext.resource_server.refusal import warn_about_host
-from tests.resource_server.world import ADAPTERS, Request, World, send
+from tests.resource_server.cases import signed_proof
+from tests.resource_server.world import ADAPTERS, AUDIENCE, Request, World, send
 
 adapters = pytest.mark.parametrize("adapter", ADAPTERS)
 
@@ -48,3 +50,24 @@ def test_with_a_public_url_or_on_loopback_there_is_nothing_to_say(
     local = Request(headers=headers, host="127.0.0.1:8000", scheme="http")
     assert send(world.app(adapter), local.environ()).status == 200
     assert warnings(caplog) == []
+
+
+@pytest.mark.requirement("U-3")
+@adapters
+def test_a_proof_for_another_url_is_explained_to_who_looks_for_it(
+    world: World, adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "dpop_ext")
+    token = world.token()
+    proof = signed_proof(world, token, htu=f"{AUDIENCE}/v1\n/accounts?secret")
+    headers = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+    response = send(world.app(adapter), Request(headers=headers).environ())
+    assert response.status == 401
+    assert b"v1" not in response.body
+    (line,) = (r for r in caplog.records if r.levelname == "DEBUG")
+    assert vars(line)["fields"] == {
+        "expected": repr(f"{AUDIENCE}/accounts"),
+        "found": repr(f"{AUDIENCE}/v1\n/accounts"),
+    }
+    assert "public_url" in line.getMessage()
+    assert line.getMessage().isprintable()

@@ -10,6 +10,7 @@ import pytest
 from dpop_ext import errors
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.refusal import Refusal, log_refusal, refuse
+from dpop_ext.stores.memory import MemoryReplayStore
 from tests.resource_server.cases import CASES, Case, with_proof
 from tests.resource_server.test_conformance import arrange
 from tests.resource_server.world import ADAPTERS, CLIENT, World, send
@@ -17,14 +18,21 @@ from tests.resource_server.world import ADAPTERS, CLIENT, World, send
 LOGGER = "dpop_ext.resource_server"
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-@pytest.mark.requirement("T20")
+@pytest.mark.requirement("T20", "U-7")
 def test_a_refusal_is_one_line_without_a_token_or_a_proof(
-    case: Case, adapter: str, world: World, caplog: pytest.LogCaptureFixture
+    case: Case, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    world = arrange(world, **case.setting)
+    caplog.set_level(logging.INFO)
+    for adapter in ADAPTERS:
+        caplog.clear()
+        check_lines(case, world, adapter, caplog)
+
+
+def check_lines(
+    case: Case, world: World, adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = arrange(world, store=MemoryReplayStore(), **case.setting)
     request = case.request(world)
     status = send(world.app(adapter), request.environ()).status
     lines = [r.getMessage() for r in caplog.records if r.name == LOGGER]

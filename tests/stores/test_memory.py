@@ -24,6 +24,7 @@ def fill(store: ReplayStore, count: int, *, now: int = NOW, lifetime: int = 66) 
 class TestBounds:
     @pytest.mark.parametrize("size", [1, 2, 100, 4096])
     @pytest.mark.parametrize("lifetime", [0, 1, 5, 66])
+    @pytest.mark.requirement("U-19")
     def test_a_full_store_refuses_and_forgets_nothing(
         self, size: int, lifetime: int
     ) -> None:

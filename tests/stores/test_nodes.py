@@ -67,7 +67,7 @@ def test_a_proof_used_at_one_node_is_refused_at_the_other(
     second.spend(verify(second, prove(ec_key, clock.now)))
 
 
-@pytest.mark.requirement("T9", "X-15")
+@pytest.mark.requirement("T9", "X-15", "U-19")
 def test_of_fifty_requests_with_one_proof_to_two_nodes_one_is_served(
     open_store: OpenStore, ec_key: Any, clock: Any
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_client_that_stays_below_its_share_takes_no_more_memory_over_time() ->
     assert size_after(3600) < 1.5 * size_after(120)
 
 
+@pytest.mark.requirement("U-19")
 def test_keys_have_a_share_each() -> None:
     quota = KeyQuota(1)
     fill(quota, "a", 1)
