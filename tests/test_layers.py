@@ -72,7 +72,7 @@ PARTS = {
     ),
     "cli": Part(
         level=6,
-        third_party=JOSE | {"click", "requests", "sqlalchemy"},
+        third_party=JOSE | {"authlib", "click", "keyring", "requests", "sqlalchemy"},
         lazily=frozenset({"redis"}),
     ),
     "__main__": Part(level=7, third_party=frozenset()),

@@ -16,6 +16,7 @@ from dpop_ext.cli.output import json_option, print_json, utc
 from dpop_ext.cli.request_options import (
     method_option,
     nonce_option,
+    read_token,
     read_value,
     token_option,
 )
@@ -74,7 +75,7 @@ def explain(
     """
     if proof == access_token == "-":
         raise click.UsageError("only one of PROOF and --access-token can be -")
-    token = read_value(access_token)
+    token = read_token(access_token)
     now = int(time.time()) if at is None else at
     try:
         normalize_target(url)

@@ -17,6 +17,7 @@ COMMANDS: Final = {
         "dpop_ext.cli.conformance",
         "Check servers against the symmetric profile.",
     ),
+    "curl": ("dpop_ext.cli.curl", "Send a request with a bound token and its proofs."),
     "doctor": ("dpop_ext.cli.doctor", "Check a deployment, and say what to change."),
     "explain": ("dpop_ext.cli.explain", "Check a proof, and say what is wrong."),
     "keygen": ("dpop_ext.cli.keys", "Make the private key of a client."),
@@ -30,6 +31,8 @@ COMMANDS: Final = {
 EXTRAS: Final = {
     "alembic": "migrations",
     "authlib": "",
+    "filelock": "session",
+    "keyring": "session",
     "redis": "redis",
     "requests": "requests",
     "sqlalchemy": "sql",
@@ -42,6 +45,12 @@ class Refusal(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the line."""
         click.echo(f"dpop-ext: {self.message}", file=file, err=True)
+
+
+class NoAnswer(Refusal):
+    """A server that did not answer; exit code 3."""
+
+    exit_code = 3
 
 
 class LazyGroup(click.Group):

@@ -33,6 +33,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
+def printable(text: str) -> str:
+    """Return text of somebody else's, so that nothing in it speaks to the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def utc(seconds: int) -> str:
     """Return a time as people read it."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))

@@ -12,7 +12,7 @@ from dpop_ext.cli.keys import key_option, read_key
 from dpop_ext.cli.request_options import (
     method_option,
     nonce_option,
-    read_value,
+    read_token,
     token_option,
 )
 from dpop_ext.client.proof_maker import ProofMaker
@@ -48,7 +48,7 @@ def proof(
     try:
         maker = ProofMaker(read_key(key_path), algorithm=algorithm, clock=time.time)
         made = maker.asymmetric(
-            method=method, url=url, access_token=read_value(access_token), nonce=nonce
+            method=method, url=url, access_token=read_token(access_token), nonce=nonce
         )
     except ValueError as error:
         raise Refusal(str(error)) from error

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import click
 
+from dpop_ext.cli.group import Refusal
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 TOKEN_VARIABLE = "DPOP_EXT_ACCESS_TOKEN"
 
+
+def read_method(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str | None:
+    """Return the method: the callback of an option.
+
+    :raises BadParameter: it is none.
+    """
+    if value is not None and not _METHOD.fullmatch(value):
+        raise click.BadParameter("a word is needed, such as PATCH")
+    return value
+
+
 method_option = click.option(
-    "-X", "--method", default="GET", show_default=True, help="Of the request."
+    "-X",
+    "--method",
+    default="GET",
+    show_default=True,
+    callback=read_method,
+    help="Of the request.",
 )
 token_option = click.option(
     "--access-token",
     envvar=TOKEN_VARIABLE,
     metavar="TOKEN",
-    help=f"The access token; - reads it from standard input [env: {TOKEN_VARIABLE}].",
+    help="The access token; - reads it from standard input, @FILE from a file "
+    f"[env: {TOKEN_VARIABLE}].",
 )
 nonce_option = click.option(
     "--nonce", metavar="NONCE", help="What the server supplied in DPoP-Nonce."
@@ -27,3 +51,17 @@ def read_value(value: str | None) -> str | None:
     if value != "-":
         return value
     return sys.stdin.readline().strip()
+
+
+def read_token(value: str | None) -> str | None:
+    """Return an access token: *value*, or what it says to read.
+
+    :raises Refusal: the file cannot be read.
+    """
+    if value is None or not value.startswith("@"):
+        return read_value(value)
+    try:
+        return Path(value[1:]).read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a token"
+        raise Refusal(f"--access-token: {reason}") from error
