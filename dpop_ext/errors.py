@@ -34,7 +34,15 @@
     ├── ProofTooLongError            raised at the client only
     ├── BundleError                  raised at the client only
     │   ├── LostKeyError             lost_key
-    │   └── OtherKeyError            other_key
+    │   ├── OtherKeyError            other_key
+    │   └── OtherIssuerError         other_issuer
+    ├── DiscoveryError               raised at the client only
+    │   └── WrongServerError         wrong_server
+    ├── UnsupportedServerError       raised at the client only
+    ├── AuthorizationResponseError   raised at the client only
+    │   ├── WrongIssuerError         wrong_issuer
+    │   └── AuthorizationRefusedError
+    │                                authorization_refused
     └── StoreError                   503, no token used
     MalformedJOSEError(ValueError)   inside the package: the caller knows whose fault
 
@@ -338,6 +346,72 @@ class OtherKeyError(BundleError):
         "The token of the session bundle is bound to another key: give that key, or "
         "delete the bundle and log in again. A running process must open it anew."
     )
+
+
+class OtherIssuerError(BundleError):
+    """A saved token is of another authorization server, or of another client of it."""
+
+    code = "other_issuer"
+    description = (
+        "The token of the session bundle is of another authorization server or of "
+        "another client: its refresh token is sent to no other. Use another bundle."
+    )
+
+
+class DiscoveryError(DPoPError):
+    """The metadata of a server is not to be had, or cannot be used. No token was asked.
+
+    :rfc:`8414`, :rfc:`9728`.
+    """
+
+    code = "discovery"
+    description = "The server has no usable metadata where it should be."
+
+
+class WrongServerError(DiscoveryError):
+    """Metadata of another server than the one that was asked."""
+
+    code = "wrong_server"
+    description = "The metadata names another server than the one that was asked for."
+
+
+class UnsupportedServerError(DPoPError):
+    """A server lacks something that the client cannot do without: nothing was sent.
+
+    Such as DPoP: there is no way on without, and none to a Bearer token.
+    """
+
+    code = "unsupported_server"
+    description = "The server lacks something that the client cannot do without."
+
+
+class AuthorizationResponseError(DPoPError):
+    """An authorization response is not the one to the request. No code was sent."""
+
+    code = "authorization_response"
+    description = "The authorization response does not belong to the request."
+
+
+class WrongIssuerError(AuthorizationResponseError):
+    """The response is of another authorization server (:rfc:`9207#section-2.4`)."""
+
+    code = "wrong_issuer"
+    description = "The authorization response is of another authorization server."
+
+
+class AuthorizationRefusedError(AuthorizationResponseError):
+    """The authorization server said no, at once or after it had asked the user.
+
+    :param error: its error code (:rfc:`6749#section-4.1.2.1`), such as
+        ``access_denied``; empty if it has none, or none of the usual characters.
+    """
+
+    code = "authorization_refused"
+    description = "The authorization server refused the request."
+
+    def __init__(self, *, error: str = "") -> None:
+        super().__init__()
+        self.error = error
 
 
 class StoreError(DPoPError):

@@ -54,7 +54,7 @@ class ProofMaker:
         elif isinstance(key, AKPKey):
             algorithm = _only_algorithm(key, algorithm)
         else:
-            algorithm = _usual_algorithm(key, algorithm)
+            algorithm = usual_algorithm(key, algorithm)
         self._key = key
         self._clock = clock
         self.algorithm = algorithm
@@ -171,7 +171,11 @@ def _only_algorithm(key: AKPKey, algorithm: str | None) -> str:
     return key.alg
 
 
-def _usual_algorithm(key: AnyKey, algorithm: str | None) -> str:
+def usual_algorithm(key: AnyKey, algorithm: str | None) -> str:
+    """Return the algorithm to sign with: *algorithm*, or the usual one for the key.
+
+    :raises ValueError: no private key, or one that the algorithm is not for.
+    """
     if not isinstance(key, ECKey | OKPKey | RSAKey) or not key.is_private:
         raise ValueError("A proof is signed with an asymmetric private key.")
     public = key.as_dict(private=False)

@@ -12,7 +12,9 @@ from dpop_ext.client.bundle_state import BundleState
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.signer import ProofSigner, generate_key
 from dpop_ext.core.akp import AnyKey
-from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
+from dpop_ext.core.key import ALGORITHMS
+from dpop_ext.core.ml_dsa import ML_DSA
+from dpop_ext.errors import BundleError, LostKeyError, OtherIssuerError, OtherKeyError
 
 #: Seconds to wait for another process: longer than a refresh takes.
 LOCK_TIMEOUT: Final = 60.0
@@ -59,12 +61,15 @@ class SessionBundle:
 
     :param store: keeps it.
     :param key: the private key, where it is kept elsewhere: the bundle then has its
-        thumbprint. None makes a key for ``ES256`` at the first use, and saves it.
+        thumbprint. None makes a key at the first use, and saves it.
+    :param algorithm: of a key that is made, one of those of
+        :meth:`.ProofSigner.generate`. A key that is there stays as it is.
     :param make_signer: makes the signer of the session from the key.
     :raises BundleError: the store holds something else, or was locked for a minute.
     :raises LostKeyError: the key is needed, and neither here nor there.
     :raises OtherKeyError: the token is bound to another key than *key*.
-    :raises ValueError: the signer cannot do without symmetric keys.
+    :raises ValueError: the signer cannot do without symmetric keys, or *algorithm* is
+        none of DPoP.
     """
 
     def __init__(
@@ -72,8 +77,11 @@ class SessionBundle:
         store: BundleStore,
         *,
         key: AnyKey | ExternalKey | None = None,
+        algorithm: str = "ES256",
         make_signer: Callable[[Any], ProofSigner] = ProofSigner,
     ) -> None:
+        if algorithm not in {*ALGORITHMS, *ML_DSA}:
+            raise ValueError("not a signature algorithm of DPoP")
         self._store = store
         self._key: AnyKey | None = None
         # Locked: of two processes that start at once, one makes the key.
@@ -81,7 +89,7 @@ class SessionBundle:
             text = store.read()
             state = BundleState.load(text) if text is not None else None
             if key is None:
-                key = self._key = _own_key(state)
+                key = self._key = _own_key(state, algorithm)
             #: Signs the requests of the session.
             self.signer = make_signer(key)
             if state is not None:
@@ -102,13 +110,13 @@ class SessionBundle:
 
     @property
     def about(self) -> Mapping[str, str]:
-        """What was saved with :meth:`describe`; empty before."""
+        """What was saved with :meth:`describe` or :meth:`belong_to`; empty before."""
         return self._about
 
     def describe(self, about: Mapping[str, str]) -> None:
         """Save what the next process is to know, in place of what was said before.
 
-        The bundle itself has no use for it.
+        A token is used by the ``issuer`` and the ``client_id`` in it and no others.
 
         :param about: such as ``client_id``, ``issuer`` and ``token_endpoint``, with
             which the token is refreshed.
@@ -118,19 +126,35 @@ class SessionBundle:
             self._about = dict(about)
             self.save(token)
 
+    def belong_to(self, *, issuer: str, client_id: str, **about: str) -> None:
+        """Say whose tokens are saved from now on, and are there already.
+
+        :param issuer: identifier of the authorization server.
+        :param client_id: who the client is there.
+        :param about: more for :attr:`about`.
+        :raises OtherIssuerError: there is a token, of another server or client.
+        """
+        owner = {"issuer": issuer, "client_id": client_id}
+        if self._token is not None:
+            _require_same_owner(self._about, owner)
+        self._about = {**self._about, **owner, **about}
+
     def read_token(self) -> Mapping[str, Any] | None:
         """Return the token response that any process saved last.
 
         :raises BundleError: there is no bundle any more, or something else.
         :raises OtherKeyError: it is the bundle of another key by now.
+        :raises OtherIssuerError: or of another server or client.
         """
         text = self._store.read()
         if text is None:
             raise LostKeyError
         state = BundleState.load(text)
         self._check(state)
+        if state.token is not None:
+            _require_same_owner(state.about, self._about)
         self._token = state.token
-        self._about = state.about
+        self._about = state.about or self._about
         return self._token
 
     def save(self, token: Mapping[str, Any] | None) -> None:
@@ -207,9 +231,16 @@ def lock_deadline() -> float:
     return time.monotonic() + LOCK_TIMEOUT
 
 
-def _own_key(state: BundleState | None) -> AnyKey:
+def _require_same_owner(saved: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """Refuse a token that another server gave, or gave to another client."""
+    for name in ("issuer", "client_id"):
+        if name in saved and name in own and saved[name] != own[name]:
+            raise OtherIssuerError
+
+
+def _own_key(state: BundleState | None, algorithm: str) -> AnyKey:
     if state is None:
-        return generate_key("ES256")
+        return generate_key(algorithm)
     if state.key is None:
         raise LostKeyError
     return state.key

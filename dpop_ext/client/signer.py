@@ -110,7 +110,7 @@ class ProofSigner:
         self._keys = KeyRing()
         self._tickets = TicketRing(key_algorithm=key_algorithm)
         self._symmetric = symmetric
-        self._key_algorithm = key_algorithm
+        self._key_algorithm: KeyAlgorithm = key_algorithm
         self._compose = compose
         #: What requests to resource servers have that say nothing else.
         self.protection = protection
@@ -169,6 +169,11 @@ class ProofSigner:
     def algorithm(self) -> str:
         """The signature algorithm of the asymmetric proofs."""
         return self._proofs.algorithm
+
+    @property
+    def key_algorithm(self) -> KeyAlgorithm:
+        """How symmetric keys are encrypted that token requests ask for."""
+        return self._key_algorithm
 
     @property
     def symmetric(self) -> SymmetricMode:
@@ -292,6 +297,15 @@ class ProofSigner:
         for (origin, role), nonce in nonces.items():
             self._nonces.put(origin, role, nonce)
         self._skew.restore(skew)
+
+    def time_at(self, url: str) -> int:
+        """Return the time by the clock of a server, as far as it is known.
+
+        :param url: of the server.
+        :returns: seconds since the epoch.
+        :raises ValueError: the URL is plain http beyond this machine.
+        """
+        return self._proofs.now() + self._skew.offset(Destination.of(url).origin)
 
     def forget(self, access_token: str) -> None:
         """Drop the symmetric key of a token that is replaced."""

@@ -12,6 +12,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
+    Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager
@@ -27,7 +28,8 @@ from authlib.integrations.httpx_client._compat import httpx2 as library
 from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.audience import Audience
-from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.authorization_request import AuthorizationRequest
+from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.renewal import uniform_jitter
 from dpop_ext.client.session_bundle import LOCK_INTERVAL, SessionBundle, lock_deadline
@@ -45,9 +47,13 @@ from dpop_ext.integrations.httpx_auth.arguments import (
     TokenEndpointAuth,
     WaitingAuth,
 )
+from dpop_ext.integrations.httpx_auth.discovery import (
+    AsyncioDiscovery,
+    BlockingDiscovery,
+)
 from dpop_ext.integrations.httpx_auth.signed_request import Sending
 
-__all__ = ["AsyncOAuth2Client", "OAuth2Client"]
+__all__ = ["AsyncDiscovery", "AsyncOAuth2Client", "Discovery", "OAuth2Client"]
 
 #: Runs a job of an asyncio client at the time of its choice, once.
 AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -57,6 +63,18 @@ _TOKEN_REQUEST = {"follow_redirects": False}
 
 
 class _TokenAuth(TokenEndpointAuth, library.Auth):
+    library = library
+
+
+class Discovery(BlockingDiscovery):
+    """Finds servers by their metadata: see :class:`.BlockingDiscovery`."""
+
+    library = library
+
+
+class AsyncDiscovery(AsyncioDiscovery):
+    """Finds servers by their metadata: see :class:`.AsyncioDiscovery`."""
+
     library = library
 
 
@@ -176,6 +194,28 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         self._due: str | None = None
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
+
+    async def start_authorization(self, **parameters: Any) -> AuthorizationRequest:
+        """Begin the authorization code flow, as :class:`OAuth2Client` does."""
+        draft = self.draft_authorization(parameters)
+        if draft.push_to is None:
+            return draft.plain()
+        auth = _TokenAuth(self.dpop, self.client_auth(self.token_endpoint_auth_method))
+        response = await self.request(
+            "POST",
+            draft.push_to,
+            data=self.pushed_form(draft),
+            auth=auth,
+            withhold_token=True,
+            **_TOKEN_REQUEST,
+        )
+        return draft.pushed(Reply(status=response.status_code, body=response.content))
+
+    async def finish_authorization(
+        self, request: AuthorizationRequest, response: str | Mapping[str, str]
+    ) -> OAuth2Token:
+        """Get a bound token for a code; errors as of :class:`OAuth2Client`."""
+        return await self.fetch_token(**self.code_parameters(request, response))
 
     async def fetch_token(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -11,7 +11,11 @@ from typing import Any, Literal
 from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.audience import Audience
-from dpop_ext.client.exchange import Outcome
+from dpop_ext.client.authorization_request import (
+    AuthorizationDraft,
+    AuthorizationRequest,
+)
+from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.renewal import Schedule, in_background, in_foreground
 from dpop_ext.integrations.bound_session import (
     BoundSession,
@@ -44,6 +48,47 @@ class BlockingSession(BoundSession, ABC):
     @abstractmethod
     def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
         """Return the ``auth`` of a token request."""
+
+    def start_authorization(self: Any, **parameters: Any) -> AuthorizationRequest:
+        """Begin the authorization code flow, at the servers of this session.
+
+        The request is pushed where the authorization server has a place for that. Send
+        the browser to :attr:`.AuthorizationRequest.url`.
+
+        :param parameters: further ones, such as ``prompt``.
+        :raises AuthorizationRefusedError: the server did not take the request.
+        :raises UnsupportedServerError: it has no authorization endpoint.
+        :raises ValueError: the session has no servers: see :meth:`for_servers`.
+        """
+        draft: AuthorizationDraft = self.draft_authorization(parameters)
+        if draft.push_to is None:
+            return draft.plain()
+        response = self.request(
+            "POST",
+            draft.push_to,
+            data=self.pushed_form(draft),
+            auth=self.token_request_auth(
+                self.client_auth(self.token_endpoint_auth_method), None
+            ),
+            withhold_token=True,
+            **self.token_request_options(),
+        )
+        return draft.pushed(Reply(status=response.status_code, body=response.content))
+
+    def finish_authorization(
+        self, request: AuthorizationRequest, response: str | Mapping[str, str]
+    ) -> OAuth2Token:
+        """Get a bound token for the code in an authorization response.
+
+        It is kept, and saved if there is a bundle.
+
+        :param request: that of :meth:`start_authorization`, perhaps in another process.
+        :param response: the URL that the browser came back to, or its parameters.
+        :raises AuthorizationResponseError: as :meth:`.AuthorizationRequest.read_code`,
+            or *request* was made for another server or another key.
+        :raises UnboundTokenError: as :meth:`fetch_token`, which has other errors, too.
+        """
+        return self.fetch_token(**self.code_parameters(request, response))
 
     def fetch_token(
         self,

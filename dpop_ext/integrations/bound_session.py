@@ -20,6 +20,7 @@ from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
+from dpop_ext.integrations.discovered_session import DiscoveredSession
 from dpop_ext.telemetry import log_event
 
 #: Seconds for a token request, if the session has no time limit of its own.
@@ -58,7 +59,7 @@ class Resource(NamedTuple):
             return None
 
 
-class BoundSession:
+class BoundSession(DiscoveredSession):
     """Mixed into a session of Authlib, before it."""
 
     dpop: ProofSigner

@@ -116,7 +116,7 @@ class FileBundle(SessionBundle):
     """A :class:`.SessionBundle` in a :class:`FileStore`.
 
     :param path: of the file.
-    :param options: ``key`` and ``make_signer``.
+    :param options: ``key``, ``algorithm`` and ``make_signer``.
     """
 
     def __init__(self, path: Path | str, **options: Any) -> None:
@@ -130,7 +130,7 @@ class KeyringBundle(SessionBundle):
     :param username: whose session it is.
     :param lock: path of a file to lock.
     :param backend: None is the one that the ``keyring`` package finds.
-    :param options: ``key`` and ``make_signer``.
+    :param options: ``key``, ``algorithm`` and ``make_signer``.
     """
 
     def __init__(

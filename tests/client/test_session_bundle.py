@@ -14,7 +14,7 @@ from dpop_ext.client import ProofSigner, SessionBundle
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.session_bundle import lock_deadline
 from dpop_ext.core.key import thumbprint
-from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
+from dpop_ext.errors import BundleError, LostKeyError, OtherIssuerError, OtherKeyError
 from tests.client.driving import INVALID_PROOF, OK, drive
 from tests.conftest import Clock
 
@@ -227,3 +227,45 @@ def test_what_is_no_description_is_left_out(store: MemoryStore, about: object) -
     SessionBundle(store).describe({"client_id": "one"})
     change(store, about=about)
     assert SessionBundle(store).about == {}
+
+
+OWNER = {"issuer": "https://as.example", "client_id": "app"}
+
+
+def test_a_token_of_another_server_or_client_is_not_used(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    bundle.belong_to(**OWNER)
+    bundle.save(TOKEN)
+    again = SessionBundle(store)
+    assert again.about == OWNER
+    again.belong_to(**OWNER)
+    for changed in {"issuer": "https://evil.example"}, {"client_id": "other"}:
+        other = OWNER | changed
+        with pytest.raises(OtherIssuerError):
+            SessionBundle(store).belong_to(**other)
+        # And not if another process has logged in there since.
+        change(store, about=other)
+        with pytest.raises(OtherIssuerError):
+            bundle.read_token()
+        change(store, about=OWNER)
+    # Without a token, nothing is lost with the name.
+    bundle.save(None)
+    SessionBundle(store).belong_to(**(OWNER | {"client_id": "other"}))
+
+
+def test_a_name_that_is_not_saved_yet_is_not_lost(store: MemoryStore) -> None:
+    bundle = SessionBundle(store)
+    bundle.belong_to(**OWNER)
+    assert bundle.read_token() is None
+    bundle.save(TOKEN)
+    assert SessionBundle(store).about == OWNER
+
+
+def test_the_key_of_a_bundle_is_for_the_algorithm_of_the_server(
+    store: MemoryStore,
+) -> None:
+    assert SessionBundle(store, algorithm="Ed25519").signer.algorithm == "Ed25519"
+    # The key that is there stays.
+    assert SessionBundle(store, algorithm="ES384").signer.algorithm == "Ed25519"
+    with pytest.raises(ValueError, match="algorithm"):
+        SessionBundle(MemoryStore(), algorithm="HS256")

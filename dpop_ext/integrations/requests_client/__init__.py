@@ -10,12 +10,14 @@ from dpop_ext.integrations.requests_client.auth import (
     DPoPTokenAuth,
     OAuth2Auth,
 )
+from dpop_ext.integrations.requests_client.discovery import Discovery
 from dpop_ext.integrations.requests_client.reply import response_authentication
 from dpop_ext.integrations.requests_client.session import OAuth2Session
 
 __all__ = [
     "DPoPAuth",
     "DPoPTokenAuth",
+    "Discovery",
     "OAuth2Auth",
     "OAuth2Session",
     "response_authentication",

@@ -44,22 +44,22 @@ def read_reply(response: Response, *, with_body: bool, whole: bool) -> Reply:
         fields = getattr(response.raw, "headers", {}).items()
         return replace(
             read_reply(response, with_body=with_body, whole=False),
-            response_proofs=_lines(response, RESPONSE_FIELD),
+            response_proofs=field_lines(response, RESPONSE_FIELD),
             fields=tuple(fields),
             content=content,
         )
     return Reply(
         status=response.status_code,
-        nonces=_lines(response, "DPoP-Nonce"),
-        challenges=_lines(response, "WWW-Authenticate"),
-        tickets=_lines(response, "DPoP-Ticket"),
+        nonces=field_lines(response, "DPoP-Nonce"),
+        challenges=field_lines(response, "WWW-Authenticate"),
+        tickets=field_lines(response, "DPoP-Ticket"),
         retry_after=response.headers.get("Retry-After"),
-        dates=_lines(response, "Date"),
+        dates=field_lines(response, "Date"),
         body=response.content if with_body else b"",
     )
 
 
-def _lines(response: Response, name: str) -> tuple[str, ...]:
+def field_lines(response: Response, name: str) -> tuple[str, ...]:
     """Return each field line by itself: requests joins them, and two are not one."""
     fields = getattr(response.raw, "headers", None)
     if isinstance(fields, HTTPHeaderDict):

@@ -1,0 +1,205 @@
+"""Finding the servers of a client by their metadata: :rfc:`8414`, :rfc:`9728`.
+
+No HTTP library is named here. A *lookup* is a generator: it yields the URL of a
+document, is sent what came of it, and returns what was found out.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from dpop_ext.client.resource_metadata import (
+    ResourceMetadata,
+    named_metadata_url,
+    resource_metadata_url,
+)
+from dpop_ext.client.server_metadata import ServerMetadata, server_metadata_urls
+from dpop_ext.client.servers import Servers
+from dpop_ext.core.strict_json import parse_json_object
+from dpop_ext.errors import DiscoveryError, MalformedJOSEError, WrongServerError
+
+#: Bytes of a document.
+MAX_DOCUMENT: Final = 128 * 1024
+#: Seconds that a document may take, as a whole.
+FETCH_TIMEOUT: Final = 10.0
+#: Seconds for which a document is kept that says nothing about that, and at most.
+DEFAULT_AGE: Final = 300
+MAX_AGE: Final = 3600
+#: Documents to keep; the one that was fetched longest ago goes first.
+MAX_DOCUMENTS: Final = 100
+
+#: Characters ``{}[]:,`` that it may have.
+_MAX_STRUCTURAL = 8192
+_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?=[,\s]|$)", re.IGNORECASE)
+_UNSTORABLE = re.compile(r"(?:^|[,\s])no-(?:store|cache)\b", re.IGNORECASE)
+
+#: Header fields of a request for a document. It is not compressed, for nobody knows
+#: how long a compressed one is.
+FETCH_FIELDS: Final[Mapping[str, str]] = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """The answer to a request for a document."""
+
+    status: int
+    #: Empty unless the status is 200.
+    content: bytes = b""
+    #: Value of ``Cache-Control``.
+    cache_control: str = ""
+
+
+T = TypeVar("T")
+Lookup = Generator[str, Fetched, Servers]
+
+
+class MetadataCache:
+    """Documents by URL, for as long as each allows, but an hour at most.
+
+    Threads may share it.
+
+    :param clock: seconds, from any start.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._documents: OrderedDict[str, tuple[Mapping[str, Any], float]] = (
+            OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def get(self, url: str) -> Mapping[str, Any] | None:
+        """Return the document at *url* if it is still good."""
+        with self._lock:
+            document, until = self._documents.get(url, (None, 0.0))
+            return document if self._clock() < until else None
+
+    def put(self, url: str, document: Mapping[str, Any], *, cache_control: str) -> None:
+        """Keep *document* as long as *cache_control* allows."""
+        age = _AGE.search(cache_control)
+        seconds = min(int(age[1]), MAX_AGE) if age is not None else DEFAULT_AGE
+        with self._lock:
+            self._documents.pop(url, None)
+            if seconds == 0 or _UNSTORABLE.search(cache_control):
+                return
+            self._documents[url] = document, self._clock() + seconds
+            if len(self._documents) > MAX_DOCUMENTS:
+                self._documents.popitem(last=False)
+
+
+def find_servers(
+    cache: MetadataCache, *, issuer: str | None = None, resource: str | None = None
+) -> Lookup:
+    """Find an authorization server, or a resource server and the one of its tokens.
+
+    :param issuer: identifier of the authorization server. It can be left out if the
+        resource server names one and no other.
+    :param resource: identifier of the resource server; None looks for none.
+    :raises DiscoveryError: a document is not there, too long or malformed; or no
+        authorization server is named, or several.
+    :raises WrongServerError: a document is of another server, or the resource server
+        names authorization servers and *issuer* is none of them.
+    :raises ValueError: neither is given, or one is no https URL.
+    """
+    if resource is None:
+        if issuer is None:
+            raise ValueError("name an issuer or a resource")
+        return Servers(authorization=(yield from _find_issuer(cache, issuer)))
+    metadata = yield from _read(
+        cache,
+        (resource_metadata_url(resource),),
+        lambda document, _url: ResourceMetadata.of_document(
+            document, resource=resource
+        ),
+    )
+    return (yield from _find_its_issuer(cache, metadata, issuer))
+
+
+def find_challenged(
+    cache: MetadataCache,
+    *,
+    url: str,
+    challenges: Sequence[str],
+    issuer: str | None = None,
+) -> Lookup:
+    """Find the servers that an answer leads to: that of a request without a token.
+
+    :param url: of the request.
+    :param challenges: values of ``WWW-Authenticate``, one for each field line.
+    :param issuer: as of :func:`find_servers`, which has the errors, too.
+    """
+    metadata = yield from _read(
+        cache,
+        (named_metadata_url(challenges),),
+        lambda document, place: ResourceMetadata.of_challenge(
+            document, fetched_from=place, request_url=url
+        ),
+    )
+    return (yield from _find_its_issuer(cache, metadata, issuer))
+
+
+def _find_its_issuer(
+    cache: MetadataCache, metadata: ResourceMetadata, issuer: str | None
+) -> Lookup:
+    named = metadata.authorization_servers
+    if issuer is None:
+        if len(named) != 1:
+            raise DiscoveryError(
+                "The resource server names no authorization server, or several: "
+                "name the issuer."
+            )
+        (issuer,) = named
+    elif named and issuer not in named:
+        raise WrongServerError("The resource server does not name this issuer.")
+    try:
+        found = yield from _find_issuer(cache, issuer)
+    except ValueError as error:
+        raise DiscoveryError("The issuer is no https URL.") from error
+    return Servers(authorization=found, resource=metadata)
+
+
+def _find_issuer(
+    cache: MetadataCache, issuer: str
+) -> Generator[str, Fetched, ServerMetadata]:
+    return (
+        yield from _read(
+            cache,
+            server_metadata_urls(issuer),
+            lambda document, _url: ServerMetadata.of_document(document, issuer=issuer),
+        )
+    )
+
+
+def _read(
+    cache: MetadataCache,
+    urls: Sequence[str],
+    check: Callable[[Mapping[str, Any], str], T],
+) -> Generator[str, Fetched, T]:
+    """Return what *check* makes of the first document of *urls* that is there."""
+    for url in urls:
+        known = cache.get(url)
+        if known is not None:
+            return check(known, url)
+    for url in urls:
+        fetched = yield url
+        if fetched.status != 200:
+            continue
+        try:
+            document = parse_json_object(
+                fetched.content, max_structural=_MAX_STRUCTURAL
+            )
+        except MalformedJOSEError as error:
+            raise DiscoveryError("The metadata is no JSON object.") from error
+        checked = check(document, url)
+        cache.put(url, document, cache_control=fetched.cache_control)
+        return checked
+    raise DiscoveryError

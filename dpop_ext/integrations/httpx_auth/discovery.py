@@ -1,0 +1,175 @@
+"""Servers found by their metadata, with httpx or httpx2: :rfc:`8414`, :rfc:`9728`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from types import ModuleType
+from typing import Any
+
+from dpop_ext.client.discovery import (
+    FETCH_FIELDS,
+    FETCH_TIMEOUT,
+    MAX_DOCUMENT,
+    Fetched,
+    Lookup,
+    MetadataCache,
+    find_challenged,
+    find_servers,
+)
+from dpop_ext.client.servers import Servers
+from dpop_ext.errors import DiscoveryError
+
+
+class _Reading:
+    """The content of one answer, as far as it may be read."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + FETCH_TIMEOUT
+        self._content = b""
+
+    def add(self, piece: bytes) -> None:
+        self._content += piece
+        if len(self._content) > MAX_DOCUMENT:
+            raise DiscoveryError("The metadata is too long.")
+        if time.monotonic() > self._deadline:
+            raise DiscoveryError("The metadata took too long.")
+
+    def fetched(self, response: Any) -> Fetched:
+        return Fetched(
+            status=response.status_code,
+            content=self._content,
+            cache_control=response.headers.get("Cache-Control", ""),
+        )
+
+
+class _Discovery:
+    """What blocking and asyncio clients share.
+
+    :param client: of the library, with the proxies and certificates of yours; None
+        makes one.
+    :param cache: None makes one.
+    """
+
+    #: httpx or httpx2.
+    library: ModuleType
+
+    def __init__(
+        self, client: Any = None, *, cache: MetadataCache | None = None
+    ) -> None:
+        self._client = client
+        self._cache = cache or MetadataCache()
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "headers": dict(FETCH_FIELDS),
+            # Without it the library looks into ~/.netrc, or at the client's own.
+            "auth": self.library.Auth(),
+            "follow_redirects": False,
+            "timeout": FETCH_TIMEOUT / 2,
+        }
+
+    def _find(self, issuer: str | None, resource: str | None) -> Lookup:
+        return find_servers(self._cache, issuer=issuer, resource=resource)
+
+    def _find_challenged(self, response: Any, issuer: str | None) -> Lookup:
+        return find_challenged(
+            self._cache,
+            url=str(response.request.url),
+            challenges=response.headers.get_list("WWW-Authenticate"),
+            issuer=issuer,
+        )
+
+
+class BlockingDiscovery(_Discovery):
+    """Finds authorization and resource servers by what they say about themselves.
+
+    Behaviour and errors are those of
+    :class:`~dpop_ext.integrations.requests_client.Discovery`, and ``HTTPError`` of the
+    library where a server cannot be reached.
+    """
+
+    def servers(
+        self, *, issuer: str | None = None, resource: str | None = None
+    ) -> Servers:
+        """Find an authorization server, or a resource server and the one of its tokens.
+
+        :param issuer: identifier of the authorization server. It can be left out if the
+            resource server names one and no other.
+        :param resource: identifier of the resource server; None looks for none.
+        """
+        return self._run(self._find(issuer, resource))
+
+    def challenged(self, response: Any, *, issuer: str | None = None) -> Servers:
+        """Find the servers that an answer leads to, such as 401 without a token."""
+        return self._run(self._find_challenged(response, issuer))
+
+    def _run(self, lookup: Lookup) -> Servers:
+        client = self._client or self.library.Client()
+        try:
+            url = next(lookup)
+            while True:
+                url = lookup.send(self._fetch(client, url))
+        except StopIteration as end:
+            found: Servers = end.value
+            return found
+        finally:
+            if self._client is None:
+                client.close()
+
+    def _fetch(self, client: Any, url: str) -> Fetched:
+        reading = _Reading()
+        with client.stream("GET", url, **self._options()) as response:
+            if is_readable(response):
+                for piece in response.iter_raw():
+                    reading.add(piece)
+            return reading.fetched(response)
+
+
+class AsyncioDiscovery(_Discovery):
+    """:class:`BlockingDiscovery` for asyncio, and for trio."""
+
+    def servers(
+        self, *, issuer: str | None = None, resource: str | None = None
+    ) -> Awaitable[Servers]:
+        """Find servers as :meth:`BlockingDiscovery.servers` does."""
+        return self._run(self._find(issuer, resource))
+
+    def challenged(
+        self, response: Any, *, issuer: str | None = None
+    ) -> Awaitable[Servers]:
+        """Find the servers that an answer leads to, such as 401 without a token."""
+        return self._run(self._find_challenged(response, issuer))
+
+    async def _run(self, lookup: Lookup) -> Servers:
+        client = self._client or self.library.AsyncClient()
+        try:
+            url = next(lookup)
+            while True:
+                url = lookup.send(await self._fetch(client, url))
+        except StopIteration as end:
+            found: Servers = end.value
+            return found
+        finally:
+            if self._client is None:
+                await client.aclose()
+
+    async def _fetch(self, client: Any, url: str) -> Fetched:
+        reading = _Reading()
+        async with client.stream("GET", url, **self._options()) as response:
+            if is_readable(response):
+                async for piece in response.aiter_raw():
+                    reading.add(piece)
+            return reading.fetched(response)
+
+
+def is_readable(response: Any) -> bool:
+    """Tell whether an answer has a document that can be read.
+
+    :raises DiscoveryError: it is compressed.
+    """
+    if response.status_code != 200:
+        return False
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DiscoveryError("The metadata is compressed.")
+    return True

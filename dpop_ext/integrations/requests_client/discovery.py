@@ -1,0 +1,122 @@
+"""Servers found by their metadata, with requests: :rfc:`8414`, :rfc:`9728`."""
+
+from __future__ import annotations
+
+import time
+
+import requests
+from requests.models import PreparedRequest, Response
+
+from dpop_ext.client.discovery import (
+    FETCH_FIELDS,
+    FETCH_TIMEOUT,
+    MAX_DOCUMENT,
+    Fetched,
+    Lookup,
+    MetadataCache,
+    find_challenged,
+    find_servers,
+)
+from dpop_ext.client.servers import Servers
+from dpop_ext.errors import DiscoveryError
+from dpop_ext.integrations.requests_client.reply import field_lines
+
+#: Bytes that are read at a time.
+_PIECE = 16 * 1024
+
+
+class Discovery:
+    """Finds authorization and resource servers by what they say about themselves.
+
+    ::
+
+        servers = Discovery().servers(resource="https://api.example")
+
+    Documents have 128 KiB and take 10 seconds at most, are fetched over https, without
+    credentials, follow no redirect, and are kept for an hour at most: keep the object.
+
+    :param session: of requests, with the proxies and certificates of yours; None makes
+        one.
+    :param cache: None makes one.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session | None = None,
+        *,
+        cache: MetadataCache | None = None,
+    ) -> None:
+        self._session = session or requests.Session()
+        self._cache = cache or MetadataCache()
+
+    def servers(
+        self, *, issuer: str | None = None, resource: str | None = None
+    ) -> Servers:
+        """Find an authorization server, or a resource server and the one of its tokens.
+
+        :param issuer: identifier of the authorization server. It can be left out if the
+            resource server names one and no other.
+        :param resource: identifier of the resource server; None looks for none.
+        :raises DiscoveryError: a document is not there, too long or malformed; or no
+            authorization server is named, or several.
+        :raises WrongServerError: a document is of another server than the one it was
+            asked of, or the resource server does not name *issuer*.
+        :raises ValueError: neither is given, or one is no https URL.
+        :raises requests.RequestException: a server cannot be reached.
+        """
+        return self._run(find_servers(self._cache, issuer=issuer, resource=resource))
+
+    def challenged(self, response: Response, *, issuer: str | None = None) -> Servers:
+        """Find the servers that an answer leads to, such as 401 without a token.
+
+        :param response: with ``resource_metadata`` in its ``WWW-Authenticate``.
+        :param issuer: as of :meth:`servers`, which has the errors, too.
+        """
+        lookup = find_challenged(
+            self._cache,
+            url=str(response.request.url),
+            challenges=field_lines(response, "WWW-Authenticate"),
+            issuer=issuer,
+        )
+        return self._run(lookup)
+
+    def _run(self, lookup: Lookup) -> Servers:
+        try:
+            url = next(lookup)
+            while True:
+                url = lookup.send(self._fetch(url))
+        except StopIteration as end:
+            found: Servers = end.value
+            return found
+
+    def _fetch(self, url: str) -> Fetched:
+        deadline = time.monotonic() + FETCH_TIMEOUT
+        with self._session.get(
+            url,
+            headers=dict(FETCH_FIELDS),
+            # Without it requests looks into ~/.netrc.
+            auth=_unauthenticated,
+            allow_redirects=False,
+            stream=True,
+            timeout=FETCH_TIMEOUT / 2,
+        ) as response:
+            if response.status_code != 200:
+                return Fetched(status=response.status_code)
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise DiscoveryError("The metadata is compressed.")
+            content = b""
+            for piece in response.iter_content(_PIECE):
+                content += piece
+                if len(content) > MAX_DOCUMENT:
+                    raise DiscoveryError("The metadata is too long.")
+                if time.monotonic() > deadline:
+                    raise DiscoveryError("The metadata took too long.")
+            return Fetched(
+                status=200,
+                content=content,
+                cache_control=response.headers.get("Cache-Control", ""),
+            )
+
+
+def _unauthenticated(request: PreparedRequest) -> PreparedRequest:
+    return request
