@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from demo_server.models import Base
-from dpop_ext.stores.sql_engine import time_limits
+from dpop_ext.stores.sql_engine import limit_answers, time_limits
+
+log = logging.getLogger(__name__)
 
 #: How long a connection waits for another one that writes, and a request for the
 #: database at all, in milliseconds.
@@ -36,6 +39,7 @@ class Database:
             pool_timeout=seconds,
             hide_parameters=True,
         )
+        limit_answers(self.engine, timeout=seconds)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         # Rows stay readable after a commit: a request commits as soon as it has
@@ -62,7 +66,13 @@ class Database:
 
     def release(self, _: object = None) -> None:
         """End the session of this thread; what was not committed is undone."""
-        self.session.remove()
+        try:
+            self.session.remove()
+        except SQLAlchemyError as error:
+            # The request has its answer. A database that does not hear that it should
+            # undo something does so when it finds the connection closed.
+            log.warning("a transaction was not ended: %s", type(error).__name__)
+            self.session.registry.clear()
 
     def close(self) -> None:
         """Close every connection."""

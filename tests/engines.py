@@ -254,13 +254,30 @@ class PostgresServer:
             )
         wait_until(self._is_ready, what="PostgreSQL answers")
 
+    def freeze(self) -> None:
+        """Stop all its processes where they are; none answers, and none is gone."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal_all(signal.SIGCONT)
+
     def kill(self) -> None:
         """End the server at once, without a checkpoint."""
         if self._process is not None:
+            self.thaw()
             # Immediate shutdown: its children end too, which SIGKILL leaves behind.
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(START_TIMEOUT)
             self._process = None
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        own = self._process.pid
+        # First the one that would start others.
+        os.kill(own, number)
+        for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split():
+            os.kill(int(pid), number)
 
     def _is_ready(self) -> bool:
         assert self._process is not None

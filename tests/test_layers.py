@@ -42,7 +42,7 @@ PARTS = {
     "core": Part(level=1, third_party=JOSE),
     "symmetric": Part(level=1, third_party=JOSE),
     "stores": Part(
-        level=2, third_party=JOSE, lazily=frozenset({"redis", "sqlalchemy"})
+        level=2, third_party=JOSE, lazily=frozenset({"psycopg", "redis", "sqlalchemy"})
     ),
     "telemetry": Part(
         level=2, third_party=frozenset(), lazily=frozenset({"opentelemetry"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
@@ -19,6 +20,10 @@ class CircuitBreaker:
 
     :param failures: consecutive failures that open the circuit.
     :param seconds: time between two tries while it is open.
+    :param max_calls: calls that may wait for the backend at the same time, those that
+        come at one moment not counted exactly; over it a call is refused at once. With
+        fewer than the server has threads some stay free while the others wait, if the
+        client of the backend has no time-out of its own. None is no limit.
     :param clock: seconds that never go back.
     """
 
@@ -27,30 +32,35 @@ class CircuitBreaker:
         *,
         failures: int = 5,
         seconds: float = 1.0,
+        max_calls: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if failures < 1 or seconds <= 0:
             raise ValueError("failures and seconds must be positive")
+        if max_calls is not None and max_calls < 1:
+            raise ValueError("max_calls must be positive")
         self._limit = failures
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
         self._next_try = 0.0
+        self._max_calls = max_calls
+        #: One for each call that is under way; appending and popping are atomic.
+        self._calls: deque[None] = deque()
 
     def __enter__(self) -> None:
         """Let the call through, or not.
 
-        :raises StoreError: the backend did not answer lately.
+        :raises StoreError: the backend did not answer lately, or too many calls wait
+            for it.
         """
-        if self._failures < self._limit:
-            return
-        with self._lock:
-            now = self._clock()
-            if self._failures >= self._limit and now < self._next_try:
-                raise StoreError("The store did not answer lately.")
-            # Whoever comes while this call tries is still refused.
-            self._next_try = now + self._seconds
+        if self._failures >= self._limit:
+            self._take_turn()
+        if self._max_calls is not None:
+            if len(self._calls) >= self._max_calls:
+                raise StoreError("Too many calls wait for the store.")
+            self._calls.append(None)
 
     def __exit__(
         self,
@@ -59,6 +69,8 @@ class CircuitBreaker:
         traceback: TracebackType | None,
     ) -> None:
         """Count a failure; a success closes the circuit."""
+        if self._max_calls is not None:
+            self._calls.pop()
         if kind is None:
             # Written only when it changes: this is passed by every request.
             if self._failures:
@@ -68,3 +80,11 @@ class CircuitBreaker:
             with self._lock:
                 self._failures += 1
                 self._next_try = self._clock() + self._seconds
+
+    def _take_turn(self) -> None:
+        with self._lock:
+            now = self._clock()
+            if self._failures >= self._limit and now < self._next_try:
+                raise StoreError("The store did not answer lately.")
+            # Whoever comes while this call tries is still refused.
+            self._next_try = now + self._seconds

@@ -7,8 +7,13 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+#: Seconds to wait for others that change a file, and between two tries.
+LOCK_TIMEOUT = 5.0
+LOCK_PAUSE = 0.02
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -72,17 +77,33 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Hold other processes off a file that is read, changed and written.
 
     Only those that ask in the same way. The lock is on its directory, since the file
     itself is replaced.
 
-    :raises OSError: there is no such directory.
+    :param timeout: seconds to wait for those who hold it.
+    :raises TimeoutError: somebody held it for so long.
+    :raises OSError: there is no such directory, or it cannot be locked.
     """
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, until=time.monotonic() + timeout)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, *, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            # A process that is stopped, or a file server that has lost one, can hold
+            # it for ever, and whoever waits may be what fetches new keys.
+            if time.monotonic() >= until:
+                raise TimeoutError("the directory stays locked") from error
+            time.sleep(LOCK_PAUSE)
+        else:
+            return

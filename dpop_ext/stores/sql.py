@@ -85,8 +85,9 @@ class SQLReplayStore:
 
         :param url: SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql+psycopg://...``.
         :param timeout: seconds to wait for a lock, for a connection of the pool or, as
-            the PostgreSQL server counts, for the end of a statement. Connecting to
-            PostgreSQL may take 2 seconds, the least that its drivers know.
+            the PostgreSQL server counts, for the end of a statement; psycopg 3 gives
+            one that hangs up half a second later. Connecting to PostgreSQL may take 2
+            seconds, the least that its drivers know.
         """
         engine = connect(url, timeout=timeout)
         store = cls(

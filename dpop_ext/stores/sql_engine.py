@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.psycopg_limit import limited_connection
 from dpop_ext.telemetry import timing_store
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 #: How often it is tried to create the tables, and the seconds in between.
 ATTEMPTS = 50
 PAUSE = 0.02
+#: Seconds after which a server is given up that should have ended a statement.
+GRACE = 0.5
 
 
 class SQLStore:
@@ -125,7 +128,30 @@ def connect(url: str, *, timeout: float) -> Engine:
     )
     if location.get_backend_name() == "sqlite":
         sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
+    limit_answers(engine, timeout=timeout)
     return engine
+
+
+def limit_answers(engine: Engine, *, timeout: float) -> None:
+    """Have new connections give up a server that hangs, where the driver lets us.
+
+    It does for psycopg 3. For any other this does nothing: psycopg2 waits as long as
+    the connection lives.
+
+    :param engine: whose connections have what :func:`time_limits` returns.
+    :param timeout: seconds, as there. A statement may take :data:`GRACE` longer: the
+        server, if it runs, is to end it by itself.
+    """
+    import sqlalchemy  # noqa: PLC0415
+
+    if engine.dialect.driver != "psycopg" or engine.dialect.is_async:
+        return
+    kind = limited_connection(timeout + GRACE)
+
+    def open_connection(_: Any, __: Any, args: Any, options: Any) -> Any:
+        return kind.connect(*args, **options)
+
+    sqlalchemy.event.listen(engine, "do_connect", open_connection)
 
 
 def time_limits(url: URL, *, timeout: float) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +13,7 @@ import sqlalchemy
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.engines import PostgresServer, postgres_server, wait_until
 from tests.faults.conftest import TIMEOUT, Api, assert_unavailable, go_through
+from tests.resource_server.world import Request
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,16 @@ def locked(server: PostgresServer) -> Iterator[None]:
 
 
 @contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """Stop the server where it is: alive, its packets confirmed, and no answer."""
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
+@contextmanager
 def read_only(server: PostgresServer) -> Iterator[None]:
     """Take no writes, as a replica or a server whose disk is nearly full."""
     setting = "ALTER SYSTEM SET default_transaction_read_only"
@@ -67,7 +80,7 @@ def is_read_only(server: PostgresServer) -> bool:
 
 
 @pytest.mark.requirement("X-15")
-@pytest.mark.parametrize("fault", [stopped, locked, read_only])
+@pytest.mark.parametrize("fault", [stopped, locked, frozen, read_only])
 def test_nothing_is_served_until_the_database_is_back(
     postgres: PostgresServer,
     make_api: Callable[..., Api],
@@ -97,3 +110,36 @@ def test_connections_that_an_operator_ends_cost_one_refusal_each(
         if answer.status != 200:
             assert_unavailable(answer)
     assert answers[-1].status == 200
+
+
+@pytest.mark.requirement("X-15")
+def test_no_thread_waits_for_a_frozen_server_until_it_goes_on(
+    postgres: PostgresServer, make_api: Callable[..., Api]
+) -> None:
+    """As many as there are requests, each accepted at most once in the end."""
+    store = SQLReplayStore.from_url(postgres.url, timeout=TIMEOUT)
+    store.create_schema()
+    api = make_api(store)
+    with ThreadPoolExecutor(8) as threads:
+        requests = [api.request() for _ in range(8)]
+        # So that there are connections on which a statement is sent and not answered.
+        assert set(threads.map(status(api), [api.request() for _ in range(8)])) == {200}
+        with frozen(postgres):
+            begun = time.monotonic()
+            assert set(threads.map(status(api), requests)) == {503}
+            # Some have to connect, for which a driver takes two seconds at least.
+            assert time.monotonic() - begun < 3
+            # All of them have failed, so the circuit is open: nobody waits.
+            begun = time.monotonic()
+            assert set(threads.map(status(api), requests)) == {503}
+            assert time.monotonic() - begun < TIMEOUT
+        wait_until(api.is_served, what="service returns by itself")
+        answers = list(threads.map(status(api), requests * 4))
+    # What the server had taken before it froze may be used, or not.
+    for number in range(len(requests)):
+        assert answers[number :: len(requests)].count(200) <= 1
+    assert set(map(status(api), requests)) == {401}
+
+
+def status(api: Api) -> Callable[[Request], int]:
+    return lambda request: api.send(request).status

@@ -94,3 +94,20 @@ def test_a_cancelled_call_is_no_failure(circuit: CircuitBreaker) -> None:
 def test_its_numbers_are_positive(options: Any) -> None:
     with pytest.raises(ValueError, match="positive"):
         CircuitBreaker(**options)
+
+
+@pytest.mark.requirement("X-15")
+def test_only_so_many_calls_wait_at_the_same_time() -> None:
+    """Whatever the backend does, the other threads are free for answers."""
+    circuit = CircuitBreaker(max_calls=2)
+    with circuit, circuit:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="Too many"), circuit:
+                pytest.fail("it was let through")
+        # Those that were refused are not counted as calls, nor as failures.
+    with pytest.raises(ZeroDivisionError), circuit:
+        raise ZeroDivisionError
+    with circuit, circuit:
+        pass
+    with pytest.raises(ValueError, match="max_calls"):
+        CircuitBreaker(max_calls=0)
