@@ -46,7 +46,7 @@ from dpop_ext.resource_server.refusal import (
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketOffer
-from dpop_ext.resource_server.translation import translating
+from dpop_ext.resource_server.translation import translated
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
 
@@ -133,6 +133,7 @@ class ResourceProtector(_ResourceProtector):
         credentials = parse_credentials(request.resource_request)
         if credentials is None:
             raise AccessRefusedError(no_credentials())
+        request.dpop_credentials = credentials
         validator = self._token_validators.get(credentials.scheme)
         if validator is None:
             raise AccessRefusedError(bearer_refused())
@@ -152,11 +153,13 @@ class ResourceProtector(_ResourceProtector):
         :raises RefusedRequestError: it may not.
         """
         self._dpop_validator()
-        if "Origin" in flask_request.headers:
+        environ = flask_request.environ
+        if "HTTP_ORIGIN" in environ:
             after_this_request(_expose)
         request.resource_request = resource_request(
-            flask_request.environ,
-            token_in_form=_has_token_in_form(),
+            environ,
+            # Most requests have no body, and nothing in it to parse.
+            token_in_form=bool(environ.get("CONTENT_LENGTH")) and _has_token_in_form(),
             client_certificate=self._client_certificate,
             content=_read_content,
         )
@@ -168,7 +171,7 @@ class ResourceProtector(_ResourceProtector):
                 raise AccessRefusedError(bearer_refused())
             if scheme == "dpop":
                 kwargs["route"] = route
-            with translating(scheme=scheme, scopes=scopes):
+            try:
                 if scheme == "bearer":
                     self._check_transport(request)
                 validator.validate_request(request)
@@ -180,6 +183,8 @@ class ResourceProtector(_ResourceProtector):
                         certificate=request.resource_request.certificate,
                     )
                 validator.validate_token(token, scopes, request, **kwargs)
+            except Exception as error:
+                raise translated(error, scheme=scheme, scopes=scopes) from error
         except AccessRefusedError as error:
             refused = as_oauth2_error(error.refusal, self._challenges())
             if isinstance(refused, MissingCredentialsError):
@@ -195,8 +200,13 @@ class ResourceProtector(_ResourceProtector):
     def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
         opened = getattr(request, "dpop_opened", None)
         proof = opened.proof if opened is not None else None
-        with self._dpop_validator().failures.counting(proof):
+        failures = self._dpop_validator().failures
+        failures.check(proof)
+        try:
             return validator.authenticate_token(text)
+        except Exception as error:
+            failures.count(proof, error)
+            raise
 
     def _check_transport(self, request: Any) -> None:
         """Open a Bearer request too: it has no proof, but needs TLS all the same."""
@@ -223,13 +233,20 @@ class _ProtectedRequest(FlaskJsonRequest):
     """The request that is being served, as the validators of Authlib know it."""
 
     def __init__(self) -> None:
+        # Nothing more: what no validator asks for need not be made.
         self.method = flask_request.method
-        self.headers = flask_request.headers
-        self.payload = FlaskJsonPayload(flask_request)
 
     @cached_property
     def uri(self) -> str:
         return flask_request.url
+
+    @cached_property
+    def headers(self) -> Headers:
+        return flask_request.headers
+
+    @cached_property
+    def payload(self) -> FlaskJsonPayload:
+        return FlaskJsonPayload(flask_request)
 
 
 def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
@@ -266,9 +283,6 @@ def _expose(response: Response) -> Response:
 
 def _has_token_in_form() -> bool:
     """Tell whether a form names an access token; the view can still read the body."""
-    # Before anything is parsed: most requests have no body.
-    if not flask_request.environ.get("CONTENT_LENGTH"):
-        return False
     length = flask_request.content_length or 0
     if flask_request.mimetype != "application/x-www-form-urlencoded":
         return False

@@ -8,7 +8,8 @@ Authlib. Each step raises :class:`AccessRefusedError` or lets the request pass o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from dpop_ext import telemetry
 from dpop_ext.core.confirmation import (
@@ -24,6 +25,7 @@ from dpop_ext.errors import (
     KeyMismatchError,
     MalformedProofError,
     MalformedRequestError,
+    UnknownKeyError,
 )
 from dpop_ext.resource_server.credentials import (
     Credentials,
@@ -36,6 +38,7 @@ from dpop_ext.resource_server.refusal import (
     bound_token_as_bearer,
     insufficient_scope,
     no_credentials,
+    refused,
     refusing,
     warn_about_host,
 )
@@ -46,11 +49,10 @@ from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedRequest:
+class OpenedRequest(NamedTuple):
     """A request whose proof was opened. It grants nothing."""
 
-    request: ResourceRequest = field(repr=False)
+    request: ResourceRequest
     credentials: Credentials
     #: None under the Bearer scheme.
     proof: OpenedProof | None
@@ -74,6 +76,7 @@ def open_request(
     public_url: str | None,
     sync: KeyringSync | None = None,
     verify_token: Callable[[str], object] | None = None,
+    credentials: Credentials | None = None,
 ) -> OpenedRequest:
     """Parse the credentials and check the proof as far as possible without the token.
 
@@ -81,33 +84,39 @@ def open_request(
     :param sync: what is done about secrets that are newer than the keyring; None: it
         is a refusal.
     :param verify_token: with *sync*: raises unless the text is a token of the issuer.
+    :param credentials: of *request*, if they were parsed before.
     """
-    credentials = parse_credentials(request)
+    credentials = credentials or parse_credentials(request)
     if credentials is None:
         raise AccessRefusedError(no_credentials())
-    with refusing(MalformedRequestError, scheme=credentials.scheme):
+    try:
         url = _url_of(request, public_url)
-    proof = credentials.proof
+    except Exception as error:
+        raise refused(
+            error, MalformedRequestError, scheme=credentials.scheme
+        ) from error
+    text, proof = credentials.token, credentials.proof
     if proof is None:
-        return OpenedRequest(request=request, credentials=credentials, proof=None)
-    with refusing(
-        MalformedProofError,
-        one_proof_text=lambda: _is_symmetric(proof, verifier),
-    ):
-
-        def step() -> OpenedProof:
-            return verifier.open(
-                proof,
-                method=request.method,
-                url=url,
-                access_token=credentials.token,
+        return OpenedRequest(request, credentials, None)
+    try:
+        try:
+            opened = verifier.open(
+                proof, method=request.method, url=url, access_token=text
             )
-
-        if sync is None or verify_token is None:
-            opened = step()
-        else:
-            opened = sync.repeating(step, lambda: verify_token(credentials.token))
-    return OpenedRequest(request=request, credentials=credentials, proof=opened)
+        except UnknownKeyError as error:
+            if sync is None or verify_token is None:
+                raise
+            sync.catch_up(error, partial(verify_token, text))
+            opened = verifier.open(
+                proof, method=request.method, url=url, access_token=text
+            )
+    except Exception as error:
+        raise refused(
+            error,
+            MalformedProofError,
+            one_proof_text=partial(_is_symmetric, proof, verifier),
+        ) from error
+    return OpenedRequest(request, credentials, opened)
 
 
 def verify_request(
@@ -124,24 +133,32 @@ def verify_request(
     :param route: what kind of proof it takes.
     :returns: None for an unbound token under Bearer.
     """
+    certificate = opened.request.certificate
     if opened.proof is None:
-        check_bearer(token.confirmation, certificate=opened.request.certificate)
+        check_bearer(token.confirmation, certificate=certificate)
         with refusing(AccessTokenError, scheme="bearer"):
             verifier.check_denied(token)
         return None
     proof = opened.proof
-    with refusing(
-        MalformedProofError, one_proof_text=lambda: proof.kind == "symmetric"
-    ):
-        return sync.repeating(
-            lambda: verifier.verify(
-                proof,
-                token=token,
-                certificate=opened.request.certificate,
-                asymmetric_only=route.asymmetric,
-            ),
-            lambda: None,
-        )
+    verify = partial(
+        verifier.verify,
+        proof,
+        token=token,
+        certificate=certificate,
+        asymmetric_only=route.asymmetric,
+    )
+    try:
+        try:
+            return verify()
+        except UnknownKeyError as error:
+            sync.catch_up(error, lambda: None)
+            return verify()
+    except Exception as error:
+        raise refused(
+            error,
+            MalformedProofError,
+            one_proof_text=lambda: proof.kind == "symmetric",
+        ) from error
 
 
 def check_bearer(confirmation: Confirmation | None, *, certificate: str | None) -> None:
@@ -173,18 +190,20 @@ def require_scope(
     """
     # A string is an iterable of strings too, and its letters are no scopes.
     alternatives = [scopes] if isinstance(scopes, str) else list(scopes)
+    if not alternatives:
+        return
     granted = set(token.scope.split())
-    if alternatives and not any(
-        granted.issuperset(alternative.split()) for alternative in alternatives
-    ):
-        raise AccessRefusedError(
-            insufficient_scope(
-                # One that would do; which of them the caller wants is not known.
-                alternatives[0],
-                scheme=opened.credentials.scheme,
-                nonce=next_nonce(verified),
-            )
+    for alternative in alternatives:
+        if granted.issuperset(alternative.split()):
+            return
+    raise AccessRefusedError(
+        insufficient_scope(
+            # One that would do; which of them the caller wants is not known.
+            alternatives[0],
+            scheme=opened.credentials.scheme,
+            nonce=next_nonce(verified),
         )
+    )
 
 
 def next_nonce(verified: VerifiedProof | None) -> str | None:
@@ -207,17 +226,20 @@ def spend_proof(
     mark = (id(verifier.replay_store), verified.replay_key)
     if mark in opened.request.spent:
         return
-    with refusing(
-        DPoPError,
-        one_proof_text=lambda: verified.kind == "symmetric",
-        nonce=next_nonce(verified),
-    ):
-        answer = opened.request.answer
+    answer = opened.request.answer
+    try:
         if answer is None or answer.signer is None:
             verifier.spend(verified)
         else:
             with answer.withheld():
                 verifier.spend(verified)
+    except Exception as error:
+        raise refused(
+            error,
+            DPoPError,
+            one_proof_text=lambda: verified.kind == "symmetric",
+            nonce=verified.next_nonce,
+        ) from error
     opened.request.spent.add(mark)
     telemetry.count_request("rs", outcome="accepted", reason="ok", kind=verified.kind)
     telemetry.record_proof_age("rs", verifier.clock() - verified.claims["iat"])

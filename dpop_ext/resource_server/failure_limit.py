@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from dpop_ext.errors import AccessTokenError
@@ -39,22 +38,17 @@ class FailureLimit:
         #: Start of the period and failures in it, by issuer, client and key.
         self._failures: OrderedDict[_Client, tuple[float, int]] = OrderedDict()
 
-    def counting(self, proof: OpenedProof | None) -> AbstractContextManager[None]:
-        """Run the check of a token, and count it if it fails.
+    def check(self, proof: OpenedProof | None) -> None:
+        """Refuse a client that is over the limit, before its token is checked.
 
         :param proof: as opened; only symmetric ones are counted.
-        :raises AccessRefusedError: the client is over the limit. Nothing is to be
-            checked.
+        :raises AccessRefusedError: it is.
         """
-        client = _client_of(proof)
-        if client is None:
-            return nullcontext()
-        self._refuse_over_limit(client)
-        return _Counting(self._count, client)
-
-    def _refuse_over_limit(self, client: _Client) -> None:
         # Most of the time nobody has failed.
         if not self._failures:
+            return
+        client = _client_of(proof)
+        if client is None:
             return
         with self._lock:
             start, failures = self._failures.get(client, (0.0, 0))
@@ -70,7 +64,18 @@ class FailureLimit:
                 )
             )
 
-    def _count(self, client: _Client) -> None:
+    def count(self, proof: OpenedProof | None, error: Exception) -> None:
+        """Count a token, unless it failed by no fault of its own.
+
+        :param proof: that the token came with, as opened.
+        :param error: what the check of the token raised. An issuer that is out of reach
+            is no fault of a token.
+        """
+        client = _client_of(proof)
+        if client is None or not (
+            isinstance(error, AccessTokenError) or _says_invalid_token(error)
+        ):
+            return
         now = self._clock()
         with self._lock:
             start, failures = self._failures.pop(client, (now, 0))
@@ -79,28 +84,6 @@ class FailureLimit:
             self._failures[client] = start, failures + 1
             if len(self._failures) > MAX_CLIENTS:
                 self._failures.popitem(last=False)
-
-
-class _Counting:
-    """Counts what goes wrong inside; no generator, which would cost a microsecond."""
-
-    __slots__ = ("_client", "_count")
-
-    def __init__(self, count: Callable[[_Client], None], client: _Client) -> None:
-        self._count = count
-        self._client = client
-
-    def __enter__(self) -> None:
-        """Do nothing yet."""
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: object
-    ) -> None:
-        # Not an issuer that is out of reach: that is no fault of the token.
-        if isinstance(error, AccessTokenError) or (
-            isinstance(error, Exception) and _says_invalid_token(error)
-        ):
-            self._count(self._client)
 
 
 def _client_of(proof: OpenedProof | None) -> _Client | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import AccessTokenError
@@ -23,7 +24,7 @@ from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
     log_refusal,
-    refusing,
+    refused,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
@@ -35,8 +36,7 @@ from dpop_ext.verifier import ProofVerifier
 FindToken = Callable[[str], AccessToken | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedRequest:
+class VerifiedRequest(NamedTuple):
     """A request that may be served."""
 
     token: AccessToken
@@ -186,11 +186,12 @@ class Gate:
         scheme = opened.credentials.scheme
         if scheme == "bearer" and not self.challenges.accept_bearer:
             raise AccessRefusedError(bearer_refused())
-        with (
-            refusing(AccessTokenError, scheme=scheme),
-            self._failures.counting(opened.proof),
-        ):
+        self._failures.check(opened.proof)
+        try:
             return self._verify_token(opened.credentials.token)
+        except Exception as error:
+            self._failures.count(opened.proof, error)
+            raise refused(error, AccessTokenError, scheme=scheme) from error
 
     def _verify_token(self, text: str) -> AccessToken:
         token = self._find_token(text)

@@ -7,20 +7,17 @@ it signed, or anybody could make it work by inventing versions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from dpop_ext.errors import UnknownKeyError
 from dpop_ext.resource_server.rate_limit import RateLimit
 from dpop_ext.verifier import ProofVerifier
-
-T = TypeVar("T")
 
 #: Tokens with unknown versions whose signature is verified, in a second and at once.
 RATE = 20
 
 
 class KeyringSync:
-    """Repeats a step of a decision once, after newer secrets were asked for.
+    """Asks for newer secrets, so that a step of a decision can be tried once more.
 
     :param verifier: whose keyring it is.
     """
@@ -29,20 +26,18 @@ class KeyringSync:
         self._verifier = verifier
         self._limit = RateLimit(RATE, verifier.clock)
 
-    def repeating(self, step: Callable[[], T], verify_token: Callable[[], object]) -> T:
-        """Return the result of *step*.
+    def catch_up(
+        self, error: UnknownKeyError, verify_token: Callable[[], object]
+    ) -> None:
+        """Ask for the secrets of a version that is not known.
 
-        :param step: leaves no trace.
+        :param error: what said so.
         :param verify_token: raises unless the issuer made the access token. It is
             called for :data:`RATE` requests in a second at most; the others are
             refused, and their clients go on with asymmetric proofs.
-        :raises UnknownKeyError: the version is not known, still.
+        :raises UnknownKeyError: *error*: there is nothing to try again.
         """
-        try:
-            return step()
-        except UnknownKeyError:
-            if not self._verifier.can_sync or not self._limit.take():
-                raise
+        if not self._verifier.can_sync or not self._limit.take():
+            raise error
         verify_token()
         self._verifier.sync_keyring()
-        return step()

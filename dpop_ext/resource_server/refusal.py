@@ -182,10 +182,18 @@ def insufficient_scope(
     )
 
 
-class refusing:  # noqa: N801 - reads like contextlib.suppress
-    """Turn whatever goes wrong inside into :class:`AccessRefusedError`.
+def refused(
+    error: Exception,
+    unexpected: type[DPoPError],
+    *,
+    scheme: Scheme = "dpop",
+    one_proof_text: Callable[[], bool] = lambda: False,
+    nonce: str | None = None,
+) -> AccessRefusedError:
+    """Return what to raise for *error*, whatever it is; a refusal stays what it is.
 
-    A class and no generator: that would take longer than some of the checks inside.
+    The steps that every request passes have an ``except`` for it in place of
+    :class:`refusing`, which takes longer than some of the checks inside.
 
     :param unexpected: what an exception counts as that no layer below announces: bad
         input must be answered, never become a 500 and never pass.
@@ -193,6 +201,26 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
         is described with the same text, so that a forger does not learn which check he
         passed.
     :param nonce: goes out with the answer, unless the error brings one.
+    """
+    if isinstance(error, AccessRefusedError):
+        return AccessRefusedError(error.refusal)
+    if isinstance(error, TargetMismatchError):
+        telemetry.log_target_mismatch(_logger, error)
+    if isinstance(error, DPoPError):
+        refusal = refuse(error, schemes=(scheme,))
+    else:
+        refusal = replace(
+            refuse(unexpected(), schemes=(scheme,)), cause=type(error).__name__
+        )
+    if refusal.error == "invalid_dpop_proof" and one_proof_text():
+        refusal = replace(refusal, description=ProofError.description)
+    return AccessRefusedError(replace(refusal, nonce=refusal.nonce or nonce))
+
+
+class refusing:  # noqa: N801 - reads like contextlib.suppress
+    """Turn whatever goes wrong inside into :class:`AccessRefusedError`.
+
+    The arguments are those of :func:`refused`.
     """
 
     __slots__ = ("_nonce", "_one_proof_text", "_scheme", "_unexpected")
@@ -219,21 +247,13 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
         if error is None or isinstance(error, AccessRefusedError):
             return
         if isinstance(error, Exception):
-            raise AccessRefusedError(self._refusal(error)) from error
-
-    def _refusal(self, error: Exception) -> Refusal:
-        if isinstance(error, TargetMismatchError):
-            telemetry.log_target_mismatch(_logger, error)
-        if isinstance(error, DPoPError):
-            refusal = refuse(error, schemes=(self._scheme,))
-        else:
-            refusal = replace(
-                refuse(self._unexpected(), schemes=(self._scheme,)),
-                cause=type(error).__name__,
-            )
-        if refusal.error == "invalid_dpop_proof" and self._one_proof_text():
-            refusal = replace(refusal, description=ProofError.description)
-        return replace(refusal, nonce=refusal.nonce or self._nonce)
+            raise refused(
+                error,
+                self._unexpected,
+                scheme=self._scheme,
+                one_proof_text=self._one_proof_text,
+                nonce=self._nonce,
+            ) from error
 
 
 @cache

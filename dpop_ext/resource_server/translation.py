@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NoReturn
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
@@ -16,67 +15,53 @@ from dpop_ext.resource_server.refusal import (
     Refusal,
     Scheme,
     insufficient_scope,
-    refusing,
+    refused,
 )
 
 _ERROR_CODE = re.compile(r"[!#-\[\]-~]+")
 
 
-class translating:  # noqa: N801 - reads like contextlib.suppress
-    """Turn what a validator of the application raises into a refusal of ours.
+def translated(
+    error: Exception,
+    *,
+    scheme: Scheme = "dpop",
+    scopes: Iterable[str] | None = None,
+    nonce: str | None = None,
+) -> AccessRefusedError:
+    """Return what to raise for *error*, which a validator of the application raised.
 
     Authlib's errors challenge for Bearer, or not at all. Anything that is no error of
-    Authlib or of this package counts as a bad token. A class, as :class:`refusing` is:
-    four generators take longer for a request than its MAC.
+    Authlib or of this package counts as a bad token.
 
     :param scopes: named in the answer to ``insufficient_scope``.
     :param nonce: for the next proof.
     """
-
-    __slots__ = ("_nonce", "_scheme", "_scopes")
-
-    def __init__(
-        self,
-        *,
-        scheme: Scheme = "dpop",
-        scopes: Iterable[str] | None = None,
-        nonce: str | None = None,
-    ) -> None:
-        self._scheme: Scheme = scheme
-        self._scopes = scopes
-        self._nonce = nonce
-
-    def __enter__(self) -> None:
-        """Do nothing yet."""
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: object
-    ) -> None:
-        if not isinstance(error, Exception) or isinstance(error, AccessRefusedError):
-            return
-        with refusing(AccessTokenError, scheme=self._scheme, nonce=self._nonce):
-            self._translate(error)
-
-    def _translate(self, error: Exception) -> NoReturn:
-        if isinstance(error, RefusedRequestError):
-            raise AccessRefusedError(error.refusal) from error
-        if isinstance(error, InsufficientScopeError):
-            needed = next(iter(self._scopes or ()), None)
-            raise AccessRefusedError(
-                insufficient_scope(needed, scheme=self._scheme, nonce=self._nonce)
-            ) from error
-        if isinstance(error, InvalidTokenError):
-            raise AccessTokenError from error
-        if isinstance(error, OAuth2Error):
-            raise AccessRefusedError(_of_application(error, self._scheme)) from error
-        raise error
+    if isinstance(error, AccessRefusedError | RefusedRequestError):
+        return AccessRefusedError(error.refusal)
+    if isinstance(error, InsufficientScopeError):
+        needed = next(iter(scopes or ()), None)
+        refusal = insufficient_scope(needed, scheme=scheme, nonce=nonce)
+        return AccessRefusedError(refusal)
+    if isinstance(error, OAuth2Error):
+        chosen = _of_application(error, scheme)
+        if chosen is not None:
+            return AccessRefusedError(chosen)
+        invalid = AccessTokenError()
+        invalid.__cause__ = error
+        error = invalid
+    return refused(error, AccessTokenError, scheme=scheme, nonce=nonce)
 
 
-def _of_application(error: OAuth2Error, scheme: Scheme) -> Refusal:
-    """Return the refusal for an error that the application chose, such as step-up."""
+def _of_application(error: OAuth2Error, scheme: Scheme) -> Refusal | None:
+    """Return the refusal for an error that the application chose, such as step-up.
+
+    :returns: None for a bad token, and for an error without a code that can be sent.
+    """
     code = error.error
-    if not isinstance(code, str) or not _ERROR_CODE.fullmatch(code):
-        raise AccessTokenError from error
+    if isinstance(error, InvalidTokenError) or not isinstance(code, str):
+        return None
+    if not _ERROR_CODE.fullmatch(code):
+        return None
     return Refusal(
         status=error.status_code if 400 <= error.status_code < 600 else 401,
         reason="application",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator
@@ -32,7 +33,7 @@ from dpop_ext.resource_server.refusal import (
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer
-from dpop_ext.resource_server.translation import translating
+from dpop_ext.resource_server.translation import translated
 from dpop_ext.verifier import ProofVerifier
 
 
@@ -113,23 +114,26 @@ class DPoPTokenValidator(TokenValidator):
                 verifier=self.verifier,
                 public_url=self.public_url,
                 sync=self.sync,
-                verify_token=lambda text: self._verify_token(text, request),
+                verify_token=partial(self._verify_token, request),
+                credentials=getattr(request, "dpop_credentials", None),
             )
-            with translating():
+            try:
                 self.inner.validate_request(request)
+            except Exception as error:
+                raise translated(error) from error
         except AccessRefusedError as error:
             raise as_oauth2_error(error.refusal, self.challenges) from error
 
     def authenticate_token(self, token_string: str) -> Any:
         """Let the inner validator find the token."""
         try:
-            with translating():
-                token = self.inner.authenticate_token(token_string)
-                if token is None:
-                    raise AccessTokenError
-                return token
-        except AccessRefusedError as error:
-            raise as_oauth2_error(error.refusal, self.challenges) from error
+            token = self.inner.authenticate_token(token_string)
+            if token is None:
+                raise AccessTokenError
+        except Exception as error:
+            refusal = translated(error).refusal
+            raise as_oauth2_error(refusal, self.challenges) from error
+        return token
 
     def validate_token(
         self,
@@ -148,9 +152,11 @@ class DPoPTokenValidator(TokenValidator):
             opened = getattr(request, "dpop_opened", None)
             if opened is None or opened.proof is None:
                 raise AccessRefusedError(refuse(MalformedProofError()))
-            with translating():
+            try:
                 self._validate_inner(token, request)
                 access_token = self.get_access_token(token)
+            except Exception as error:
+                raise translated(error) from error
             verified = verify_message(
                 opened,
                 access_token,
@@ -158,9 +164,11 @@ class DPoPTokenValidator(TokenValidator):
                 sync=self.sync,
                 route=route,
             )
-            nonce = next_nonce(verified)
-            with translating(scopes=scopes, nonce=nonce):
+            try:
                 self.inner.validate_token(token, scopes, request, **kwargs)
+            except Exception as error:
+                nonce = next_nonce(verified)
+                raise translated(error, scopes=scopes, nonce=nonce) from error
             spend_proof(opened, verified, verifier=self.verifier)
             request.dpop_proof = verified
             if self.tickets is not None:
@@ -170,12 +178,14 @@ class DPoPTokenValidator(TokenValidator):
         except AccessRefusedError as error:
             raise as_oauth2_error(error.refusal, self.challenges) from error
 
-    def _verify_token(self, text: str, request: Any) -> None:
-        with translating():
+    def _verify_token(self, request: Any, text: str) -> None:
+        try:
             token = self.inner.authenticate_token(text)
             if token is None:
                 raise AccessTokenError
             self._validate_inner(token, request)
+        except Exception as error:
+            raise translated(error) from error
 
     def _validate_inner(self, token: Any, request: Any) -> None:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
+from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server import failure_limit
 from dpop_ext.resource_server.failure_limit import LIMIT, PERIOD
 from tests.resource_server.world import ADAPTERS, Request, Response, World, send
@@ -123,5 +125,11 @@ def test_the_memory_for_it_is_bounded(
     monkeypatch.setattr(failure_limit, "MAX_CLIENTS", 3)
     limit = failure_limit.FailureLimit(symmetric_world.clock)
     for number in range(10):
-        limit._count(("issuer", f"client-{number}", "jkt"))
+        peeked = SimpleNamespace(
+            issuer="issuer",
+            client_id=f"client-{number}",
+            confirmation=SimpleNamespace(jkt="jkt"),
+        )
+        opened: Any = SimpleNamespace(peeked=peeked)
+        limit.count(opened, AccessTokenError())
     assert len(limit._failures) == 3
