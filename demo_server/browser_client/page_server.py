@@ -17,6 +17,8 @@ from demo_server.settings import Settings
 
 #: How long a connection may take to say what it wants, in seconds.
 _TIMEOUT: Final = 10
+#: How often the thread looks whether it is to end, in seconds.
+_POLL: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +32,9 @@ class PageServer:
 
     def __init__(self, listener: socket.socket, settings: Settings) -> None:
         self._server = _Server(listener, settings)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[_POLL], daemon=True
+        )
 
     def __enter__(self) -> Self:
         """Serve."""

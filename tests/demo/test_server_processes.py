@@ -88,7 +88,8 @@ def test_both_servers_start_and_stop_with_one_command(
         "DPOP_DEMO_DATABASE": f"sqlite:///{tmp_path}/x.db",
     }
     with command("--rs-port", "0", **environ) as process:
-        as_url, rs_url = read_urls(process, 2)
+        as_url, rs_url, page_url = read_urls(process, 3)
+        assert requests.get(page_url, timeout=5).status_code == 200
         metadata = requests.get(
             f"{as_url}/.well-known/oauth-authorization-server", timeout=5
         ).json()
@@ -101,8 +102,8 @@ def test_both_servers_start_and_stop_with_one_command(
         _, log = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in log
-    assert not answers(as_url)
-    assert not answers(rs_url)
+    for url in as_url, rs_url, page_url:
+        assert not answers(url)
 
 
 def test_the_servers_do_not_outlive_the_supervisor(tmp_path: Path) -> None:

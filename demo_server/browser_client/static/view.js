@@ -69,7 +69,7 @@ export function showExchange({ kind, method, url, status, error, makingMs, round
 }
 
 function figures(name, kinds, text) {
-  const cells = kinds.map((kind) => element("td", {}, kind ? text(kind) : "–"));
+  const cells = kinds.map((kind) => element("td", {}, kind ? text(kind) : "none"));
   return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
 }
 

@@ -1,0 +1,183 @@
+"""A headless Chromium, and a person who uses the page of the demo with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
+
+from demo_server import demo_data
+from tests.programs import need_program
+
+#: What it is called where it does not come from Debian.
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+#: Milliseconds within which the page must have done what it was told to.
+TIMEOUT = 15_000
+#: What the browser says of each refusal, be it part of the protocol or not.
+REFUSAL = "Failed to load resource: the server responded with a status of 4"
+
+
+def find_chromium() -> Path:
+    """Return a Chromium; skips the test if there is none."""
+    for name in NAMES:
+        if path := shutil.which(name):
+            return Path(path)
+    return need_program("chromium", package="chromium")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    options = ["--disable-quic", "--disable-sync"]
+    if os.geteuid() == 0:
+        # Its sandbox needs another user than that one.
+        options.append("--no-sandbox")
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visitor:
+    """A person with a new profile of the browser, in front of the page.
+
+    :param url: origin of the page.
+    """
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.url = url
+        self.context: BrowserContext = browser.new_context(**options)
+        self.context.set_default_timeout(TIMEOUT)
+        #: What should not have happened: errors of scripts and against the policy.
+        self.complaints: list[str] = []
+        #: Requests with a proof, and what came back.
+        self.answers: list[Response] = []
+        self.page = self.open("/")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def open(self, path: str) -> Page:
+        """Open the page in one more tab."""
+        page = self.context.new_page()
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("response", self._keep)
+        page.goto(self.url + path)
+        settle(page)
+        return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith(REFUSAL):
+            self.complaints.append(message.text)
+
+    def _keep(self, response: Response) -> None:
+        if "dpop" in response.request.headers:
+            self.answers.append(response)
+
+    def start_login(self) -> None:
+        """Go to the authorization server and sign in there."""
+        self.page.click("#log-in")
+        self.page.fill("#username", demo_data.USERNAME)
+        self.page.fill("#password", demo_data.PASSWORD)
+        self.page.press("#password", "Enter")
+        self.page.wait_for_selector("button[value=allow]")
+
+    def decide(self, decision: str) -> None:
+        """Answer the question, which leads back to the page."""
+        self.page.click(f"button[value={decision}]")
+        self.page.wait_for_url(f"{self.url}/")
+        settle(self.page)
+
+    def log_in(self) -> None:
+        self.start_login()
+        self.decide("allow")
+        assert self.page.is_visible("#signed-in"), self.alert
+
+    def do(self, button: str) -> list[Response]:
+        """Click *button*; return the answers to requests with a proof."""
+        before = len(self.answers)
+        self.page.click(f"#{button}")
+        settle(self.page)
+        return self.answers[before:]
+
+    @property
+    def status(self) -> str:
+        return self.page.inner_text("#status")
+
+    @property
+    def alert(self) -> str:
+        return self.page.inner_text("#alert")
+
+    def records(self) -> Any:
+        """Return what the page keeps, each key by what can be done with it."""
+        return self.page.evaluate(RECORDS)
+
+    def run(self, body: str, *arguments: object) -> Any:
+        """Run the body of an asynchronous function in the page."""
+        return self.page.evaluate(
+            f"async (given) => {{ {body} }}", list(arguments) or None
+        )
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has done what it was told to."""
+    page.wait_for_selector("main[aria-busy=false]")
+
+
+def proof_of(request: Request) -> str:
+    return request.headers["dpop"]
+
+
+#: Every record in every database of the origin. A key is replaced by its description,
+#: to which belongs in which formats it could be exported.
+RECORDS = """async () => {
+  const formats = ["raw", "jwk", "pkcs8"];
+  const describe = async (value) => {
+    if (value instanceof CryptoKey) {
+      const tries = await Promise.allSettled(
+        formats.map((format) => crypto.subtle.exportKey(format, value)));
+      const exported = formats.filter((_, i) => tries[i].status === "fulfilled");
+      const { type, extractable, algorithm: { name }, usages } = value;
+      return { type, extractable, name, usages, exported };
+    }
+    if (value === null || typeof value !== "object") return value;
+    const entries = Object.entries(value).map(
+      async ([name, member]) => [name, await describe(member)]);
+    return Object.fromEntries(await Promise.all(entries));
+  };
+  const promise = (request) => new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  const records = {};
+  for (const { name } of await indexedDB.databases()) {
+    const database = await promise(indexedDB.open(name));
+    for (const store of database.objectStoreNames) {
+      const all = database.transaction(store).objectStore(store);
+      const [keys, values] = await Promise.all(
+        [promise(all.getAllKeys()), promise(all.getAll())]);
+      for (const [i, key] of keys.entries()) records[key] = await describe(values[i]);
+    }
+    database.close();
+  }
+  return records;
+}"""
