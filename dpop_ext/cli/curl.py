@@ -13,6 +13,7 @@ from dpop_ext.cli.curl_answer import answered, check_status, print_answer
 from dpop_ext.cli.curl_content import open_content, read_fields
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.keys import read_key
+from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.request_options import read_method, read_token, token_option
 from dpop_ext.cli.shown_exchange import show_exchange
 from dpop_ext.client.destination import Destination
@@ -62,7 +63,7 @@ class _TokenSession(requests.Session):
 @click.option(
     "--key",
     "key_path",
-    type=click.Path(path_type=Path),
+    type=FILE,
     envvar="DPOP_EXT_KEY",
     metavar="FILE",
     help="Private JWK of the token: dpop-ext keygen FILE [env: DPOP_EXT_KEY].",
@@ -97,7 +98,7 @@ class _TokenSession(requests.Session):
     "-o",
     "--output",
     "target",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write the answer there.",
 )

@@ -26,6 +26,7 @@ from dpop_ext.cli.checkup.resource import (
 from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
+from dpop_ext.cli.parameters import FILE
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.target import is_secure
 from dpop_ext.integrations.requests_client import OAuth2Session
@@ -85,7 +86,7 @@ def _secure(_context: click.Context, _option: click.Parameter, value: object) ->
 )
 @click.option(
     "--keyring-cache",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Where the resource server keeps its keyring.",
 )

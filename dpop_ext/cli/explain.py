@@ -27,6 +27,9 @@ from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.target import normalize_target
 
+#: The last second that people have a date for: the year 9999.
+MAX_SECONDS = 253_402_300_799
+
 _MARKS = {True: ("ok", "green"), False: ("FAIL", "red"), None: ("-", "bright_black")}
 
 
@@ -43,7 +46,7 @@ _MARKS = {True: ("ok", "green"), False: ("FAIL", "red"), None: ("-", "bright_bla
 )
 @click.option(
     "--at",
-    type=int,
+    type=click.IntRange(0, MAX_SECONDS),
     metavar="SECONDS",
     help="When the server got it, in seconds since the epoch. Default: now.",
 )

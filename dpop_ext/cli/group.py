@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from typing import Any, Final
@@ -30,7 +31,6 @@ COMMANDS: Final = {
 #: The extra that brings a package.
 EXTRAS: Final = {
     "alembic": "migrations",
-    "authlib": "",
     "filelock": "session",
     "keyring": "session",
     "redis": "redis",
@@ -83,14 +83,19 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
-            if not EXTRAS.get(package):
+            if package == "dpop_ext":
                 raise
-            raise Refusal(
-                f"the package {package} is missing: "
-                f"pip install 'dpop-ext[{EXTRAS[package]}]'"
-            ) from error
+            extra = EXTRAS.get(package)
+            advice = f"pip install 'dpop-ext[{extra}]'" if extra else "install it"
+            raise Refusal(f"the package {package} is missing: {advice}") from error
         except DPoPError as error:
             raise Refusal(error.description) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                # Who read has had enough; click ends quietly.
+                raise
+            reason = error.strerror or type(error).__name__
+            raise Refusal(f"it did not work: {reason}") from error
 
 
 @click.group(

@@ -9,6 +9,7 @@ import click
 
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
+from dpop_ext.cli.parameters import FILE
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.signer import generate_key
 from dpop_ext.core.akp import AnyKey, any_thumbprint
@@ -19,7 +20,7 @@ from dpop_ext.errors import DPoPError
 key_option = click.option(
     "--key",
     "key_path",
-    type=click.Path(path_type=Path),
+    type=FILE,
     required=True,
     envvar="DPOP_EXT_KEY",
     metavar="FILE",
@@ -38,11 +39,11 @@ def read_key(path: Path) -> AnyKey:
         advice = f"dpop-ext keygen {path}"
         raise Refusal(f"{path}: there is no such file: {advice}") from error
     except (OSError, ValueError) as error:
-        raise Refusal(f"{path}: {error}") from error
+        raise Refusal(f"{path}: {_reason(error)}") from error
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("path", type=FILE, metavar="FILE")
 @click.option(
     "--algorithm",
     type=click.Choice([*ALGORITHMS, *ML_DSA]),
@@ -64,12 +65,12 @@ def keygen(path: Path, *, algorithm: str, force: bool, as_json: bool) -> None:
         key = generate_key(algorithm)
         save_key(path, key)
     except (OSError, DPoPError, ValueError) as error:
-        raise Refusal(f"{path}: {error}") from error
+        raise Refusal(f"{path}: {_reason(error)}") from error
     _print(key, as_json=as_json)
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("path", type=FILE, metavar="FILE")
 @json_option
 def thumbprint(path: Path, *, as_json: bool) -> None:
     """Print the thumbprint (jkt) of the private key in FILE.
@@ -77,6 +78,10 @@ def thumbprint(path: Path, *, as_json: bool) -> None:
     It is the dpop_jkt of authorization requests, and the cnf.jkt of tokens.
     """
     _print(read_key(path), as_json=as_json)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _print(key: AnyKey, *, as_json: bool) -> None:

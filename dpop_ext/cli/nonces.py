@@ -9,9 +9,11 @@ import click
 
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import utc
+from dpop_ext.cli.parameters import FILE
+from dpop_ext.errors import StoreError
 from dpop_ext.stores.nonce_file import DELAY, create_nonce_file, rotate_nonce_file
 
-_FILE = click.argument("file", type=click.Path(path_type=Path))
+_FILE = click.argument("file", type=FILE)
 
 
 @click.group()
@@ -46,6 +48,14 @@ def rotate(file: Path, delay: int) -> None:
     """Add a secret to FILE. Nonces of the earlier ones stay good for their time."""
     try:
         begins_at = rotate_nonce_file(file, now=int(time.time()), delay=delay)
+    except FileNotFoundError as error:
+        advice = "dpop-ext nonces create makes one"
+        raise Refusal(f"{file}: there is no such file; {advice}") from error
     except OSError as error:
         raise Refusal(f"the file cannot be written: {error.strerror}") from error
+    except StoreError as error:
+        raise Refusal(
+            f"{file}: no file of nonce secrets with mode 0600; dpop-ext nonces create "
+            "makes one"
+        ) from error
     click.echo(f"a new secret makes nonces from {utc(begins_at)}")

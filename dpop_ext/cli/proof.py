@@ -15,6 +15,7 @@ from dpop_ext.cli.request_options import (
     read_token,
     token_option,
 )
+from dpop_ext.client.nonces import read_nonce
 from dpop_ext.client.proof_maker import ProofMaker
 
 _EXAMPLE = """\
@@ -45,6 +46,8 @@ def proof(
 
     It is good once, and for about a minute.
     """
+    if nonce is not None and read_nonce([nonce]) is None:
+        raise Refusal("--nonce: not a nonce; it is the value of DPoP-Nonce")
     try:
         maker = ProofMaker(read_key(key_path), algorithm=algorithm, clock=time.time)
         made = maker.asymmetric(

@@ -11,6 +11,7 @@ import click
 from dpop_ext.cli.group import Refusal
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 TOKEN_VARIABLE = "DPOP_EXT_ACCESS_TOKEN"
 
 
@@ -56,12 +57,20 @@ def read_value(value: str | None) -> str | None:
 def read_token(value: str | None) -> str | None:
     """Return an access token: *value*, or what it says to read.
 
-    :raises Refusal: the file cannot be read.
+    :raises Refusal: the file cannot be read, or it is no token (:rfc:`6750`).
     """
-    if value is None or not value.startswith("@"):
-        return read_value(value)
+    if value is None:
+        return None
     try:
-        return Path(value[1:]).read_text("ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a token"
-        raise Refusal(f"--access-token: {reason}") from error
+        # A token has no @.
+        if value.startswith("@"):
+            token = Path(value[1:]).read_text("ascii").strip()
+        else:
+            token = read_value(value) or ""
+    except OSError as error:
+        raise Refusal(f"--access-token: {error.strerror}") from error
+    except ValueError:
+        token = ""
+    if not _TOKEN.fullmatch(token):
+        raise Refusal("--access-token: not an access token, which is one word in ASCII")
+    return token

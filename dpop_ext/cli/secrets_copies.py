@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.secrets_target import Target, target_options
 from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.errors import StoreError
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.stores.secret_rows import SQLSecretRows
 from dpop_ext.stores.secret_rows_redis import RedisSecretRows
@@ -17,7 +19,7 @@ from dpop_ext.symmetric.sealed_row import audience_row_key
 
 @click.command("export-key", short_help="The key of one audience's rows.")
 @target_options
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 def export_key(target: Target, file: Path) -> None:
     """Write the key with which one resource server opens its rows into FILE.
 
@@ -54,9 +56,20 @@ def publish(target: Target, redis: str) -> None:
         target.secrets.load(audience)
         issuer = target.secrets.issuer
         rows = SQLSecretRows(target.engine, issuer=issuer, audience=audience)
-        copy = RedisSecretRows.from_url(redis, issuer=issuer, audience=audience)
+        try:
+            copy = RedisSecretRows.from_url(redis, issuer=issuer, audience=audience)
+        except ValueError as error:
+            # Its text can hold a part of the password.
+            raise Refusal(
+                "--redis: redis://, rediss:// or unix:// is needed, and what is "
+                "special is %-encoded"
+            ) from error
         try:
             written = copy.write(rows.read())
+        except StoreError as error:
+            raise Refusal(
+                "--redis: no answer; is the URL right, and the server up?"
+            ) from error
         finally:
             copy.close()
         click.echo(f"{audience}: {'copied' if written else 'a newer copy is there'}")

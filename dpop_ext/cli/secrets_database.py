@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
@@ -50,14 +51,11 @@ def open_database(url: str) -> sqlalchemy.Engine:
     :raises Refusal: it is none, or there is no such file.
     """
     try:
-        location = sqlalchemy.make_url(url)
-        if location.get_backend_name() == "sqlite":
+        if lacks_file(url):
             # Or an empty one would be made.
-            path = location.database
-            if not path or not Path(path).is_file():
-                raise Refusal("--database: there is no such file")
+            raise Refusal("--database: there is no such file")
         # Parameters of statements stay out of errors.
-        return sqlalchemy.create_engine(location, hide_parameters=True)
+        return sqlalchemy.create_engine(url, hide_parameters=True)
     except ArgumentError as error:
         # The URL may hold a password: it stays out of the message.
         raise Refusal("--database: not a URL of a database") from error

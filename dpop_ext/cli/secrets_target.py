@@ -12,6 +12,7 @@ import click
 from sqlalchemy import Engine
 
 from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.secrets_database import (
     KEY_VARIABLE,
     find_issuer,
@@ -91,7 +92,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--key-file",
-            type=click.Path(path_type=Path),
+            type=FILE,
             envvar="DPOP_EXT_KEY_FILE",
             metavar="FILE",
             help="Key of the rows: 32 bytes in base64url, mode 0600 [env: "

@@ -58,4 +58,4 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     faulty.chmod(0o600)
     shown = run("nonces", "rotate", str(faulty))
     assert shown.exit_code == 1
-    assert "not usable" in shown.output
+    assert "no file of nonce secrets" in shown.output

@@ -212,4 +212,4 @@ def test_a_key_or_a_copy_that_goes_nowhere_is_refused(
     assert "No such file or directory" in shown.stderr
     shown = operator("publish", "--redis", "unix:///nowhere/redis.sock")
     assert shown.exit_code == 1
-    assert shown.stderr == "dpop-ext: A storage backend is not available.\n"
+    assert "--redis: no answer" in shown.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
 from dpop_ext.cli.checkup.probe import TIMEOUT
+from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
@@ -19,6 +20,11 @@ _REACHABLE = "replay store"
 _ATOMIC = "replay store is atomic"
 _EVICTION = "replay store keeps all"
 _CLOCK = "replay store's clock"
+
+_ADVICE = (
+    "redis://, rediss:// or unix:// for Redis; sqlite:///FILE or "
+    "postgresql+psycopg:// for a database. %-encode what is special."
+)
 
 #: Threads that add one key at the same time, and how often.
 RACERS, RACES = 8, 20
@@ -30,10 +36,14 @@ SLOW = 0.02
 
 def open_store(url: str, prefix: str = "") -> ReplayStore:
     """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
-    if url.partition("://")[0] in {"redis", "rediss", "unix"}:
+    if _is_redis(url):
         # Its clock is compared with ours in a check of its own.
         return RedisReplayStore.from_url(url, prefix=prefix.encode(), clock_check=None)
     return SQLReplayStore.from_url(url)
+
+
+def _is_redis(url: str) -> bool:
+    return url.partition("://")[0] in {"redis", "rediss", "unix"}
 
 
 def check_store(
@@ -44,6 +54,10 @@ def check_store(
     :param prefix: what the keys begin with, in Redis.
     """
     try:
+        if not _is_redis(url) and lacks_file(url):
+            # Or an empty one would be made.
+            yield bad(_REACHABLE, "no URL of a store: there is no such file", _ADVICE)
+            return
         store = open_store(url, prefix)
     except ModuleNotFoundError:
         raise
@@ -52,8 +66,7 @@ def check_store(
         yield bad(
             _REACHABLE,
             f"no URL of a store ({type(error).__name__})",
-            "redis://, rediss:// or unix:// for Redis; sqlite:///FILE or "
-            "postgresql+psycopg:// for a database. %-encode what is special.",
+            _ADVICE,
         )
         return
     try:

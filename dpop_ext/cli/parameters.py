@@ -1,0 +1,39 @@
+"""Kinds of values that commands take: files, and URLs of databases and of Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class FilePath(click.Path):
+    """The path of a file, which need not be there."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Refuse a directory, and a path that is empty: it would be this directory."""
+        if not str(value) or str(value) == ".":
+            self.fail("a file is needed", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = FilePath()
+
+
+def lacks_file(database_url: str) -> bool:
+    """Tell whether a SQLAlchemy URL is of a file that is not there: SQLite makes one.
+
+    :raises sqlalchemy.exc.ArgumentError: it is no URL of a database.
+    """
+    import sqlalchemy  # noqa: PLC0415
+
+    url = sqlalchemy.make_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        return False
+    return not url.database or not Path(url.database).is_file()

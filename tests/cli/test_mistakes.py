@@ -1,0 +1,141 @@
+"""What people type by mistake ends in a line that says what to change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from joserfc.jwk import ECKey
+
+from dpop_ext.client.keyfile import save_key
+from dpop_ext.core.proof_making import make_proof
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
+from tests.cli.conftest import AUDIENCE, run
+
+HUGE = "9" * 30
+
+
+@pytest.fixture
+def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
+    path = tmp_path / "client.jwk"
+    save_key(path, ec_key)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["keygen", ""], 2, "a file is needed"),
+        (["keygen", "/"], 2, "is a directory"),
+        (["keygen", "/no/such/place"], 1, "/no/such/place: No such file"),
+        (["thumbprint", ""], 2, "a file is needed"),
+        (["thumbprint", "/dev/zero"], 1, "regular file"),
+        (["proof", ""], 1, "not an absolute http(s) URI"),
+        (["proof", "https://a.example", "--access-token", ""], 1, "--access-token"),
+        (["proof", "https://a.example", "--access-token", "é"], 1, "--access-token"),
+        (["proof", "https://a.example", "--nonce", "a\nb"], 1, "DPoP-Nonce"),
+        (["proof", "https://a.example", "-X", "GET /"], 2, "--method"),
+        (["explain", "x", "--against", "https://a.example", "--at", HUGE], 2, "--at"),
+        (["explain", "x", "--against", "https://a.example", "--at", "-1"], 2, "--at"),
+        (["nonces", "create", ""], 2, "a file is needed"),
+        (["nonces", "rotate", "/no/file"], 1, "dpop-ext nonces create"),
+        (["secrets", "list", "--database", ""], 1, "--database"),
+        (["secrets", "list", "--database", "sqlite:///no"], 1, "no such file"),
+        (["secrets", "list", "--database", "mysql://x"], 1, "install it"),
+        (["doctor", "--keyring-cache", "/"], 2, "is a directory"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(
+    key_path: Path, arguments: list[str], code: int, text: str
+) -> None:
+    result = run(*arguments, DPOP_EXT_KEY=str(key_path))
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["garbage://secret", "redis://[::1", "redis://x:secret"]
+)
+def test_what_is_no_redis_is_refused_and_not_repeated(
+    secrets: SQLAudienceSecrets, database: str, key_file: Path, url: str
+) -> None:
+    options = ("--database", database, "--key-file", str(key_file))
+    result = run("secrets", "publish", *options, "--redis", url)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("dpop-ext: --redis: redis://, rediss:// or unix://")
+    assert "secret" not in result.stderr
+
+
+def test_a_key_is_not_exported_to_a_directory(
+    secrets: SQLAudienceSecrets, database: str, key_file: Path
+) -> None:
+    options = ("--database", database, "--key-file", str(key_file))
+    for path in ("", "/"):
+        result = run("secrets", "export-key", *options, "--audience", AUDIENCE, path)
+        assert (result.exit_code, "FILE" in result.stderr) == (2, True)
+
+
+def test_a_store_that_is_mistyped_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "typo.sqlite3"
+    result = run("doctor", "--replay-store", f"sqlite:///{path}")
+    assert result.exit_code == 1
+    assert "there is no such file" in result.output
+    assert not path.exists()
+
+
+def test_times_that_nobody_has_a_date_for_are_shown(ec_key: ECKey) -> None:
+    proof = make_proof(
+        ec_key, algorithm="ES256", method="GET", url="https://a.example", now=10**30
+    )
+    result = run("explain", proof, "--against", "https://a.example")
+    assert result.exit_code == 1
+    assert "FAIL  iat" in result.output
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def callback() -> None:
+        raise error
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyboardInterrupt(), "Aborted!"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ModuleNotFoundError(name="MySQLdb"), "the package MySQLdb is missing"),
+        (ModuleNotFoundError(name="filelock.x"), "pip install 'dpop-ext[session]'"),
+    ],
+)
+def test_what_stops_a_command_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, text: str
+) -> None:
+    command = click.Command("nonces", callback=raising(error))
+    monkeypatch.setattr("dpop_ext.cli.nonces.nonces", command)
+    result = run("nonces")
+    assert (result.exit_code, text in result.stderr) == (1, True)
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dpop_ext", "--help"],
+            check=False,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert ended.stderr == b""
