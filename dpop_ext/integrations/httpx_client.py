@@ -8,8 +8,19 @@ from __future__ import annotations
 import httpx
 
 from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
+from dpop_ext.integrations.httpx_auth.transport import (
+    AsyncTransport,
+    BlockingTransport,
+    response_authentication,
+)
 
-__all__ = ["DPoPAuth", "DPoPTokenAuth"]
+__all__ = [
+    "AsyncDPoPTransport",
+    "DPoPAuth",
+    "DPoPTokenAuth",
+    "DPoPTransport",
+    "response_authentication",
+]
 
 
 class DPoPAuth(ResourceAuth, httpx.Auth):
@@ -18,5 +29,17 @@ class DPoPAuth(ResourceAuth, httpx.Auth):
 
 class DPoPTokenAuth(TokenEndpointAuth, httpx.Auth):
     """Sends a proof to the token endpoint: see :class:`.TokenEndpointAuth`."""
+
+    library = httpx
+
+
+class DPoPTransport(BlockingTransport, httpx.BaseTransport):
+    """Authenticates answers: see :class:`.BlockingTransport`."""
+
+    library = httpx
+
+
+class AsyncDPoPTransport(AsyncTransport, httpx.AsyncBaseTransport):
+    """Authenticates answers: see :class:`.AsyncTransport`."""
 
     library = httpx

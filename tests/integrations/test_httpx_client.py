@@ -686,15 +686,3 @@ def test_content_that_is_read_asynchronously_has_no_digest(
     assert server.received == []
     asyncio.run(call(Protection()))
     assert [request.body for request in server.received] == [b"a"]
-
-
-@pytest.mark.requirement("R2154")
-def test_authenticated_responses_are_refused_rather_than_ignored(
-    library: Library, signer: ProofSigner
-) -> None:
-    protection = Protection(authenticated_responses=True)
-    with pytest.raises(ValueError, match="requests"):
-        library.adapter.DPoPAuth(signer, "access", protection=protection)
-    signer.protection = protection
-    with pytest.raises(ValueError, match="requests"):
-        library.adapter.DPoPAuth(signer, "access")

@@ -9,7 +9,7 @@ from collections.abc import (
     Generator,
     Iterator,
 )
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import closing, suppress
 from functools import partial
 from types import ModuleType
@@ -17,17 +17,25 @@ from typing import Any
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.exchange import Attempt, Outcome, extend_form
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.request_digest import content_digest
+from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
+    is_future,
     is_replayable,
     read_content,
     redirected,
     send_signed,
+)
+from dpop_ext.integrations.httpx_auth.transport import (
+    ProtectedExchange,
+    protected_request,
+    response_authentication,
+    wait_in_thread,
 )
 
 
@@ -51,7 +59,7 @@ class WaitingAuth:
                 while True:
                     step = flow.send(response)
                     response = None
-                    if isinstance(step, Future):
+                    if is_future(step):
                         wait([step], timeout=FIRST_ANSWER_WAIT)
                         continue
                     response = yield step
@@ -68,8 +76,8 @@ class WaitingAuth:
                 while True:
                     step = flow.send(response)
                     response = None
-                    if isinstance(step, Future):
-                        await _wait(step)
+                    if is_future(step):
+                        await wait_in_thread(step)
                         continue
                     response = yield step
                     if self.requires_response_body:
@@ -90,9 +98,10 @@ class ResourceAuth(WaitingAuth):
     :param signer: made with the key that the token is bound to.
     :param access_token: as the token endpoint returned it.
     :param finish: called with the outcome of each request.
-    :param protection: what is authenticated besides; None is that of *signer*.
-    :raises ValueError: it has ``authenticated_responses``, which there are none of
-        here.
+    :param protection: what is authenticated besides; None is that of *signer*. With
+        ``authenticated_responses`` the client needs a :class:`.BlockingTransport` or
+        an :class:`.AsyncTransport`, and nothing is sent by any other. A redirect is
+        followed to the same origin only.
     """
 
     def __init__(
@@ -107,38 +116,53 @@ class ResourceAuth(WaitingAuth):
         self._access_token = access_token
         self._finish = finish
         self._protection = signer.protection if protection is None else protection
-        if self._protection.authenticated_responses:
-            # The library shows a response to hooks, and follows redirects, before
-            # anybody is asked.
-            raise ValueError("authenticated responses are not for httpx: use requests")
 
     def auth_flow(self, request: Any) -> Sending:
         """Sign *request*, look at the response, and send again where that can help.
 
-        :raises ValueError: its URL is plain http beyond this machine, or its content is
-            to be hashed and can be read asynchronously only.
+        :raises ValueError: its URL is plain http beyond this machine; or, with a
+            protection, its content can be read asynchronously only, it is conditional,
+            or the client's transport does not authenticate answers.
+        :raises ResponseProofError: the answer is to be authenticated, and it is not,
+            or nothing was sent because there is no key to do so with.
         """
         origin = Destination.of(str(request.url)).origin
+        if self._protection.authenticated_responses:
+            protected = ProtectedExchange(
+                origin=origin,
+                protection=self._protection,
+                # For its digest the content was read, and is kept.
+                begin=partial(self._begin, replayable=True),
+                finish=self._finish,
+            )
+            response = yield protected_request(request, protected)
+            if response_authentication(response) is None:
+                # From a cache, or by another transport after a redirect.
+                raise ResponseProofError
+            return
         replayable = is_replayable(request)
         earlier: list[Any] = []
         while True:
-            digest = None
-            if self._protection.needs_content:
-                digest = content_digest(read_content(request))
-            flow = self._signer.resource_request(
-                method=request.method,
-                url=str(request.url),
-                access_token=self._access_token,
-                replayable=replayable,
-                content=digest,
-                protection=self._protection,
-            )
+            flow = self._begin(request, replayable=replayable)
             hops = yield from send_signed(
                 request, flow, earlier=earlier, finish=self._finish
             )
             request = redirected(origin, hops)
             if request is None or not replayable:
                 return
+
+    def _begin(self, request: Any, *, replayable: bool) -> Flow:
+        digest = None
+        if self._protection.needs_content:
+            digest = content_digest(read_content(request))
+        return self._signer.resource_request(
+            method=request.method,
+            url=str(request.url),
+            access_token=self._access_token,
+            replayable=replayable,
+            content=digest,
+            protection=self._protection,
+        )
 
     def __repr__(self) -> str:
         return f"<DPoPAuth {self._signer!r}>"
@@ -212,14 +236,6 @@ class TokenEndpointAuth(WaitingAuth):
 
     def __repr__(self) -> str:
         return f"<DPoPTokenAuth {self._signer!r}>"
-
-
-async def _wait(first: Future[None]) -> None:
-    """Wait for the first of many requests, in a thread: trio knows no futures."""
-    import anyio.to_thread  # noqa: PLC0415
-
-    waiting = partial(wait, [first], timeout=FIRST_ANSWER_WAIT)
-    await anyio.to_thread.run_sync(waiting, abandon_on_cancel=True)
 
 
 def _once_stream(

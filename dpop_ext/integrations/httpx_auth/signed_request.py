@@ -9,8 +9,9 @@ and a copy has no credentials in it (:rfc:`9449#section-4` wants a new proof eac
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
@@ -97,18 +98,29 @@ def send_signed(
         if first is not None:
             yield first
         signed = prepare(request, attempt)
-        response = yield _sign(signed, attempt)
+        response = yield sign(signed, attempt)
         # The library lists the refusals before, then any redirects of this attempt.
         hops = [*response.history, response][len(earlier) :]
         earlier.append(response)
         try:
-            attempt = flow.send(_reply(hops[0], with_body=with_body))
+            body = hops[0].content if with_body else b""
+            attempt = flow.send(read_reply(hops[0], body=body))
         except StopIteration as end:
             if finish is not None and end.value is not None:
                 finish(end.value)
             return hops
-        if hops[0].cookies:
-            type(hops[0].cookies)(hops[0].cookies).set_cookie_header(request)
+        send_cookies(hops[0], request)
+
+
+def is_future(step: Any) -> TypeGuard[Future[None]]:
+    """Tell what to wait for from a request to send."""
+    return isinstance(step, Future)
+
+
+def send_cookies(response: Any, request: Any) -> None:
+    """Let the next attempt have the cookies that this one got."""
+    if response.cookies:
+        type(response.cookies)(response.cookies).set_cookie_header(request)
 
 
 def is_replayable(request: Any) -> bool:
@@ -158,7 +170,8 @@ def is_at(origin: str, url: str) -> bool:
         return False
 
 
-def _sign(request: Any, attempt: Attempt) -> Any:
+def sign(request: Any, attempt: Attempt) -> Any:
+    """Let *request* have a new proof each time that a transport writes it."""
     # A plain one, also of fields that were signed.
     fields = request.headers.copy()
     authorization = fields.get("Authorization")
@@ -177,7 +190,11 @@ def _is_replayable_field(field: Any) -> bool:
     )
 
 
-def _reply(response: Any, *, with_body: bool) -> Reply:
+def read_reply(response: Any, **more: Any) -> Reply:
+    """Return what a flow has to know.
+
+    :param more: members of the reply that not every flow asks for.
+    """
     return Reply(
         status=response.status_code,
         nonces=tuple(response.headers.get_list("DPoP-Nonce")),
@@ -185,5 +202,5 @@ def _reply(response: Any, *, with_body: bool) -> Reply:
         tickets=tuple(response.headers.get_list("DPoP-Ticket")),
         retry_after=response.headers.get("Retry-After"),
         dates=tuple(response.headers.get_list("Date")),
-        body=response.content if with_body else b"",
+        **more,
     )

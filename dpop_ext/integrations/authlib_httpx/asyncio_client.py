@@ -1,8 +1,4 @@
-"""Authlib's clients of httpx with bound tokens: :rfc:`9449`, sections 5, 7 and 10.
-
-Authlib takes httpx2 where it is installed, and httpx otherwise. Importing this needs
-the extra ``httpx2`` or ``httpx``.
-"""
+"""Authlib's AsyncOAuth2Client with bound tokens: :rfc:`9449`, sections 5, 7, 10."""
 
 from __future__ import annotations
 
@@ -20,147 +16,29 @@ from functools import partial
 from typing import Any, Literal
 
 import anyio
-from authlib.integrations.base_client import UnsupportedTokenTypeError
 from authlib.integrations.httpx_client import AsyncOAuth2Client as AuthlibAsyncClient
-from authlib.integrations.httpx_client import OAuth2Auth as AuthlibAuth
-from authlib.integrations.httpx_client import OAuth2Client as AuthlibClient
-from authlib.integrations.httpx_client._compat import httpx2 as library
 from authlib.oauth2.rfc6749 import OAuth2Token
 
-from dpop_ext.client.audience import Audience
 from dpop_ext.client.authorization_request import AuthorizationRequest
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.renewal import uniform_jitter
 from dpop_ext.client.session_bundle import LOCK_INTERVAL, SessionBundle, lock_deadline
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.client.token_response import is_bound, require_bound
-from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
+from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
+from dpop_ext.integrations.authlib_httpx.library import TokenAuth
 from dpop_ext.integrations.bound_session import (
     BoundSession,
     Resource,
     log_failed_renewal,
     log_unsaved,
 )
-from dpop_ext.integrations.httpx_auth.arguments import (
-    ResourceAuth,
-    TokenEndpointAuth,
-    WaitingAuth,
-)
-from dpop_ext.integrations.httpx_auth.discovery import (
-    AsyncioDiscovery,
-    BlockingDiscovery,
-)
-from dpop_ext.integrations.httpx_auth.signed_request import Sending
-
-__all__ = ["AsyncDiscovery", "AsyncOAuth2Client", "Discovery", "OAuth2Client"]
 
 #: Runs a job of an asyncio client at the time of its choice, once.
 AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 #: A redirect would take the grant and the client's secret elsewhere.
 _TOKEN_REQUEST = {"follow_redirects": False}
-
-
-class _TokenAuth(TokenEndpointAuth, library.Auth):
-    library = library
-
-
-class Discovery(BlockingDiscovery):
-    """Finds servers by their metadata: see :class:`.BlockingDiscovery`."""
-
-    library = library
-
-
-class AsyncDiscovery(AsyncioDiscovery):
-    """Finds servers by their metadata: see :class:`.AsyncioDiscovery`."""
-
-    library = library
-
-
-class OAuth2Auth(WaitingAuth, AuthlibAuth):
-    """Signs the requests of a client with its token."""
-
-    @property
-    def requires_request_body(self) -> bool:  # type: ignore[override]
-        """Whether a hook of Authlib is there, which is shown the body."""
-        return bool(self.hooks)
-
-    def set_token(self, token: dict[str, Any] | None) -> None:
-        """Use *token* from now on.
-
-        :raises UnboundTokenError: it is not of the type ``DPoP``; the one before
-            stays.
-        """
-        if token is not None:
-            require_bound(token)
-        before = self.token
-        super().set_token(token)
-        if before and before.get("access_token") != (token or {}).get("access_token"):
-            self.client.dpop.forget(before.get("access_token", ""))
-
-    def auth_flow(self, request: Any) -> Sending:
-        """Sign *request*.
-
-        :raises UnsupportedTokenTypeError: the token is not of the type ``DPoP``.
-        """
-        token = self.token
-        if not token or not is_bound(token):
-            # Never as Bearer: whoever sees it there can use it.
-            raise UnsupportedTokenTypeError(description="The token is not bound.")
-        for hook in self.hooks:
-            url, headers, body = hook(
-                str(request.url), request.headers, request.content
-            )
-            request = library.Request(
-                request.method,
-                url,
-                headers=headers,
-                content=body,
-                extensions=request.extensions,
-            )
-        access_token = token["access_token"]
-        finish = partial(self.client.finish, access_token)
-        auth = ResourceAuth(self.client.dpop, access_token, finish=finish)
-        yield from auth.auth_flow(request)
-
-
-class OAuth2Client(BlockingSession, AuthlibClient):
-    """An OAuth 2 client of httpx whose tokens are bound to a key.
-
-    Arguments and behaviour are those of
-    :class:`~dpop_ext.integrations.requests_client.OAuth2Session`.
-    """
-
-    token_auth_class = OAuth2Auth
-
-    def __init__(
-        self,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        *,
-        dpop: ProofSigner | None = None,
-        bundle: SessionBundle | None = None,
-        issuer: str | None = None,
-        resource: str | None = None,
-        resource_bases: Sequence[str] = (),
-        key_material: KeyMaterial | None = None,
-        refresh: Refresh = "background",
-        **kwargs: Any,
-    ) -> None:
-        kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
-        super().__init__(client_id, client_secret, **kwargs)
-        self.set_schedule(refresh)
-        resources = Resource(issuer, resource, resource_bases, key_material)
-        self.bind(dpop, resources, bundle)
-
-    def token_request_options(self) -> dict[str, Any]:
-        """Follow no redirect."""
-        return _TOKEN_REQUEST
-
-    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
-        """Send a proof beside the client's own authentication."""
-        return _TokenAuth(self.dpop, client_auth, audience=audience)
 
 
 class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
@@ -200,7 +78,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         draft = self.draft_authorization(parameters)
         if draft.push_to is None:
             return draft.plain()
-        auth = _TokenAuth(self.dpop, self.client_auth(self.token_endpoint_auth_method))
+        auth = TokenAuth(self.dpop, self.client_auth(self.token_endpoint_auth_method))
         response = await self.request(
             "POST",
             draft.push_to,
@@ -350,7 +228,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         self.set_resource(kwargs)
         for name, value in _TOKEN_REQUEST.items():
             kwargs.setdefault(name, value)
-        auth = _TokenAuth(
+        auth = TokenAuth(
             self.dpop,
             auth or self.client_auth(self.token_endpoint_auth_method),
             audience=self._resource.audience(kwargs.get("resource")),

@@ -1,0 +1,59 @@
+"""Authlib's OAuth2Client with bound tokens: :rfc:`9449`, sections 5, 7 and 10."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    Sequence,
+)
+from typing import Any
+
+from authlib.integrations.httpx_client import OAuth2Client as AuthlibClient
+
+from dpop_ext.client.audience import Audience
+from dpop_ext.client.key_material import KeyMaterial
+from dpop_ext.client.session_bundle import SessionBundle
+from dpop_ext.client.signer import ProofSigner
+from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
+from dpop_ext.integrations.authlib_httpx.library import TokenAuth
+from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
+from dpop_ext.integrations.bound_session import (
+    Resource,
+)
+
+
+class OAuth2Client(BlockingSession, AuthlibClient):
+    """An OAuth 2 client of httpx whose tokens are bound to a key.
+
+    Arguments and behaviour are those of
+    :class:`~dpop_ext.integrations.requests_client.OAuth2Session`.
+    """
+
+    token_auth_class = OAuth2Auth
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        *,
+        dpop: ProofSigner | None = None,
+        bundle: SessionBundle | None = None,
+        issuer: str | None = None,
+        resource: str | None = None,
+        resource_bases: Sequence[str] = (),
+        key_material: KeyMaterial | None = None,
+        refresh: Refresh = "background",
+        **kwargs: Any,
+    ) -> None:
+        kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
+        super().__init__(client_id, client_secret, **kwargs)
+        self.set_schedule(refresh)
+        resources = Resource(issuer, resource, resource_bases, key_material)
+        self.bind(dpop, resources, bundle)
+
+    def token_request_options(self) -> dict[str, Any]:
+        """Follow no redirect: it would take the grant and the secret elsewhere."""
+        return {"follow_redirects": False}
+
+    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
+        """Send a proof beside the client's own authentication."""
+        return TokenAuth(self.dpop, client_auth, audience=audience)
