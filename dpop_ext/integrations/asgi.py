@@ -17,7 +17,7 @@ from dpop_ext.integrations.asgi_fields import (
     exposing,
     send_refusal,
 )
-from dpop_ext.integrations.asgi_threads import in_thread, make_executor
+from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
@@ -65,6 +65,8 @@ class DPoPMiddleware:
         ASGI scope to that.
     :param executor: where decisions are made; None makes one of
         :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`.
+    :param max_pending: requests that may wait for a decision at the same time; over it
+        they are answered 503.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -83,6 +85,7 @@ class DPoPMiddleware:
         client_certificate: Callable[[Scope], str | None] | None = None,
         route: RoutePolicy | Callable[[Scope], RoutePolicy] = ANY_PROOF,
         executor: Executor | None = None,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         self._app = app
         self._route = route
@@ -91,7 +94,7 @@ class DPoPMiddleware:
         self._scopes = (
             scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
         )
-        self._executor = executor or make_executor()
+        self._threads = DecisionThreads(executor, max_pending=max_pending)
         self._gate = Gate(
             verifier,
             find_token,
@@ -130,7 +133,8 @@ class DPoPMiddleware:
         scope["dpop_ext.proof"] = verified.proof
         admitted = Admitted()
         admitted.verified = verified
-        await self._app(scope, content.receive, adding(admitted, send, self._executor))
+        send = adding(admitted, send, self._threads.executor)
+        await self._app(scope, content.receive, send)
 
     async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
@@ -148,7 +152,7 @@ class DPoPMiddleware:
             ),
         )
         check = partial(self._gate.check, request, scopes=scopes, route=route)
-        return await in_thread(check, self._executor)
+        return await self._threads.decide(check, endpoint=request.raw_target)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
         await send_refusal(refusal, self._gate.challenges, scope, send)

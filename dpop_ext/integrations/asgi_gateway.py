@@ -7,9 +7,10 @@ from concurrent.futures import Executor
 from functools import partial
 
 from dpop_ext.integrations.asgi import resource_request
-from dpop_ext.integrations.asgi_threads import in_thread, make_executor
+from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import Receive, Scope, Send, as_bytes
 from dpop_ext.resource_server.gateway import GatewayCheck
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.trusted_hop import Subrequest
 
 
@@ -23,6 +24,8 @@ class GatewayApplication:
         showed the gateway (:rfc:`8705`), from the ASGI scope.
     :param executor: where decisions are made; None makes one of
         :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`.
+    :param max_pending: questions that may wait for a decision at the same time; over it
+        they are answered 503.
     """
 
     def __init__(
@@ -31,10 +34,11 @@ class GatewayApplication:
         *,
         client_certificate: Callable[[Scope], str | None] | None = None,
         executor: Executor | None = None,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         self._check = check
         self._client_certificate = client_certificate
-        self._executor = executor or make_executor()
+        self._threads = DecisionThreads(executor, max_pending=max_pending)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
@@ -57,9 +61,13 @@ class GatewayApplication:
             peer=(scope.get("client") or (None,))[0],
             values=values,
         )
-        answer = await in_thread(
-            partial(self._check.answer, subrequest), self._executor
-        )
+        decision = partial(self._check.answer, subrequest)
+        try:
+            answer = await self._threads.decide(
+                decision, endpoint=subrequest.request.raw_target
+            )
+        except AccessRefusedError as error:
+            answer = self._check.refused(error.refusal)
         headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
         await send(
             {

@@ -4,19 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from dpop_ext.errors import StoreError
+from dpop_ext.resource_server.refusal import AccessRefusedError, log_refusal, refuse
+
 #: Decisions that are made at the same time; more wait.
 MAX_THREADS: Final = 32
+#: Requests that may wait for a decision or are being decided; more are refused.
+MAX_PENDING: Final = 1000
 
 T = TypeVar("T")
 
 
-def make_executor() -> Executor:
-    """Return the threads of one application."""
-    return ThreadPoolExecutor(MAX_THREADS, "dpop-decision")
+class DecisionThreads:
+    """The threads of one application, and how many requests may want one.
+
+    An event loop takes as many requests as come. While a store is slow they would wait
+    in memory for their turn, until nobody waits for the answer any more.
+
+    :param executor: None makes one of :data:`MAX_THREADS`.
+    :param max_pending: requests at the same time; over it 503.
+    """
+
+    def __init__(self, executor: Executor | None, *, max_pending: int) -> None:
+        if max_pending < 1:
+            raise ValueError("max_pending must be positive")
+        self.executor = executor or ThreadPoolExecutor(MAX_THREADS, "dpop-decision")
+        self._places = threading.BoundedSemaphore(max_pending)
+
+    async def decide(self, decision: Callable[[], T], *, endpoint: str) -> T:
+        """Return what *decision* returns, called in a thread.
+
+        :param endpoint: path and query that are asked for; what cannot be printed is
+            escaped in the log.
+        :raises AccessRefusedError: too many wait for an answer.
+        """
+        if not self._places.acquire(blocking=False):
+            refusal = refuse(StoreError("Too many requests wait for a decision."))
+            log_refusal(refusal, endpoint=endpoint, client_id=None)
+            raise AccessRefusedError(refusal)
+        try:
+            return await in_thread(decision, self.executor)
+        finally:
+            self._places.release()
 
 
 async def in_thread(decide: Callable[[], T], executor: Executor) -> T:

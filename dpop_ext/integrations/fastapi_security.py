@@ -29,7 +29,7 @@ from dpop_ext.integrations.asgi_fields import (
     exposing,
     send_refusal,
 )
-from dpop_ext.integrations.asgi_threads import in_thread, make_executor
+from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.integrations.wsgi import MAX_FORM
 from dpop_ext.resource_server.answer import AnswerSlot
@@ -79,6 +79,7 @@ class DPoPSecurity(SecurityBase):
     :param description: likewise.
     :param client_certificate: as of the middleware.
     :param executor: where decisions are made.
+    :param max_pending: as of the middleware.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -96,11 +97,12 @@ class DPoPSecurity(SecurityBase):
         scheme_name: str = "DPoP",
         description: str | None = "An access token with a proof of possession",
         executor: Executor | None = None,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         self.model = HTTPBase(scheme="DPoP", description=description)
         self.scheme_name = scheme_name
         self._client_certificate = client_certificate
-        self._executor = executor or make_executor()
+        self._threads = DecisionThreads(executor, max_pending=max_pending)
         self._route = ANY_PROOF
         self._gate = Gate(
             verifier,
@@ -117,7 +119,7 @@ class DPoPSecurity(SecurityBase):
         Call it after the middleware that changes answers was added. Without it a
         refusal is an error of the server.
         """
-        app.add_middleware(_Answers, executor=self._executor)
+        app.add_middleware(_Answers, executor=self._threads.executor)
         app.add_exception_handler(RouteRefusedError, _refuse)
 
     def demanding(self, route: RoutePolicy) -> DPoPSecurity:
@@ -160,7 +162,7 @@ class DPoPSecurity(SecurityBase):
         needed = [" ".join(scopes)] if scopes else []
         check = partial(self._gate.check, asked, scopes=needed, route=self._route)
         try:
-            verified = await in_thread(check, self._executor)
+            verified = await self._threads.decide(check, endpoint=asked.raw_target)
         except AccessRefusedError as error:
             raise RouteRefusedError(error.refusal, self._gate.challenges) from error
         scope[_ADMITTED].verified = verified

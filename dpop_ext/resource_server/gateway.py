@@ -102,13 +102,13 @@ class GatewayCheck:
         except AccessRefusedError as error:
             asked = subrequest.request.raw_target
             log_refusal(error.refusal, endpoint=asked, client_id=None)
-            return self._refused(error.refusal)
+            return self.refused(error.refusal)
         scopes = self._scopes(request) if callable(self._scopes) else self._scopes
         route = self._route(request) if callable(self._route) else self._route
         try:
             verified = self._gate.verify(request, scopes=scopes, route=route)
         except AccessRefusedError as error:
-            return self._refused(error.refusal)
+            return self.refused(error.refusal)
         return GatewayAnswer(status=200, headers=_fields(verified))
 
     def _original(self, subrequest: Subrequest) -> ResourceRequest:
@@ -127,7 +127,8 @@ class GatewayCheck:
             spent=set(),
         )
 
-    def _refused(self, refusal: Refusal) -> GatewayAnswer:
+    def refused(self, refusal: Refusal) -> GatewayAnswer:
+        """Return how a gateway is told of *refusal*."""
         challenges = self._gate.challenges
         status = refusal.status
         if status not in STATUSES:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -445,3 +446,41 @@ def test_decisions_do_not_hold_up_the_loop(
         leave.set()
         thread.join(10)
     assert answers == [200]
+
+
+@pytest.mark.requirement("X-15")
+def test_only_so_many_requests_wait_for_a_decision(
+    world: World, protect: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over that they are told at once to come again, and nothing is used up."""
+    leave = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    class Stuck(MemoryReplayStore):
+        def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            waiting.release()
+            assert leave.wait(10)
+            return super().add(key, expires_at=expires_at, now=now)
+
+    app = protect(
+        echo, verifier=ProofVerifier(Stuck(), clock=world.clock), max_pending=2
+    )
+    with serving(app) as url, ThreadPoolExecutor(2) as threads:
+
+        def send(headers: dict[str, str]) -> httpx.Response:
+            return httpx.get(f"{url}/", headers=headers)
+
+        served = [threads.submit(send, credentials(world, f"{url}/")) for _ in range(2)]
+        for _ in served:
+            assert waiting.acquire(timeout=10)
+        later = credentials(world, f"{url}/")
+        for _ in range(3):
+            answer = send(later)
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+        assert "reason=store_unavailable" in caplog.text
+        leave.set()
+        assert [future.result().status_code for future in served] == [200, 200]
+        assert [send(later).status_code for _ in range(2)] == [200, 401]
+    with pytest.raises(ValueError, match="max_pending"):
+        protect(echo, max_pending=0)
