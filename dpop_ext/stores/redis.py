@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
@@ -11,6 +11,9 @@ from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
 from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
 from dpop_ext.telemetry import timing_store
+
+#: Connections of one :class:`AsyncRedisReplayStore`.
+MAX_CONNECTIONS: Final = 64
 
 Client = TypeVar("Client")
 
@@ -185,22 +188,31 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         prefix: bytes = b"",
         connect_timeout: float = 0.5,
         timeout: float = 0.5,
+        max_connections: int = MAX_CONNECTIONS,
         clock_tolerance: int = CLOCK_TOLERANCE,
         clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> Self:
-        """Connect to one server; as :meth:`RedisReplayStore.from_url`."""
-        from redis.asyncio import Redis  # noqa: PLC0415
+        """Connect to one server; as :meth:`RedisReplayStore.from_url`.
+
+        :param max_connections: calls that are under way at the same time. More wait for
+            a connection, for *timeout* seconds at most.
+        """
+        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
 
-        client = Redis.from_url(
+        # The usual pool would refuse the 101st call at once.
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=max_connections,
+            timeout=timeout,
             socket_connect_timeout=connect_timeout,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
         )
+        client = Redis.from_pool(pool)
         return cls(
             client,
             prefix=prefix,

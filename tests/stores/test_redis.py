@@ -209,6 +209,52 @@ class TestLostAnswer:
         assert asyncio.run(scenario()) == [False, True]
 
 
+class TestManyCalls:
+    @pytest.mark.requirement("X-15")
+    def test_more_calls_than_connections_wait_for_their_turn(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        """And none is refused because of that; the usual limit is 100."""
+
+        async def scenario() -> list[bool]:
+            store = AsyncRedisReplayStore.from_url(redis.url, max_connections=8)
+            before = client.info("clients")["connected_clients"]
+            now = real_time()
+            adding = [
+                store.add((number % 150).to_bytes(16), expires_at=now + 66, now=now)
+                for number in range(300)
+            ]
+            added = await asyncio.gather(*adding)
+            assert client.info("clients")["connected_clients"] <= before + 8
+            await store.aclose()
+            return added
+
+        assert sum(asyncio.run(scenario())) == 150
+
+    def test_a_call_that_has_no_turn_in_time_is_an_error(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        async def scenario() -> list[bool | BaseException]:
+            store = AsyncRedisReplayStore.from_url(
+                redis.url, max_connections=1, timeout=0.2
+            )
+            now = real_time()
+            await store.add(bytes(16), expires_at=now + 66, now=now)
+            client.client_pause(2000, all=False)
+            adding = [
+                store.add(number.to_bytes(16), expires_at=now + 66, now=now)
+                for number in range(1, 4)
+            ]
+            started = time.monotonic()
+            answers = await asyncio.gather(*adding, return_exceptions=True)
+            assert time.monotonic() - started < 1
+            client.client_unpause()
+            await store.aclose()
+            return answers
+
+        assert {type(answer) for answer in asyncio.run(scenario())} == {StoreError}
+
+
 class TestTrouble:
     """Each is an error, never an answer; and when it is over, service returns."""
 
