@@ -87,7 +87,7 @@ def credentials(world: World, **changes: Any) -> list[Field]:
     ]
 
 
-@pytest.mark.requirement("P-2")
+@pytest.mark.requirement("P-2", "U-20")
 def test_the_check_may_be_repeated_and_leaves_no_trace(world: World, ask: Any) -> None:
     fields = credentials(world)
     for _ in range(3):

@@ -46,11 +46,12 @@ async def _serve(app: Any, environ: dict[str, Any], start_response: Any) -> list
         else:
             pieces.append(message.get("body", b""))
 
-    await app(_scope(environ), receive, send)
+    await app(scope_of(environ), receive, send)
     return pieces
 
 
-def _scope(environ: dict[str, Any]) -> dict[str, Any]:
+def scope_of(environ: dict[str, Any]) -> dict[str, Any]:
+    """Return what an ASGI server makes of the request."""
     headers = [
         (name[5:].lower().replace("_", "-").encode(), value.encode("latin-1"))
         for name, value in environ.items()
