@@ -13,6 +13,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "tests.documents.python_names",
     "tests.documents.repository_files",
+    "tests.documents.requirement_lists",
 ]
 
 html_theme = "furo"
@@ -31,7 +32,6 @@ myst_url_schemes = ["https", "mailto", "repository"]
 toc_object_entries = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 nitpicky = True
 # A name for type checkers alone.

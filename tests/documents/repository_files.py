@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urldefrag
 
 from docutils import nodes
@@ -34,7 +33,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect with the events of Sphinx."""
     app.connect("source-read", _name_files)
     app.connect("doctree-resolved", _resolve_links)
-    app.connect("html-collect-pages", _pages)
+    app.connect("build-finished", _write_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": False}
 
 
@@ -86,16 +85,32 @@ def _resolve_links(app: Sphinx, doctree: nodes.document, page: str) -> None:
         node["classes"].append("file")
 
 
-def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    for path in sorted(_linked(app)):
-        yield _page_of(path), {"title": path, "body": _body(path)}, "page.html"
+def _write_pages(app: Sphinx, error: Exception | None) -> None:
+    for path in sorted(_linked(app)) if error is None else ():
+        uri = app.builder.get_target_uri(_page_of(path))
+        page = Path(app.outdir, uri)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(_page(path, relative_uri(uri, "")), "utf-8")
 
 
-def _body(path: str) -> str:
+def _page(path: str, root: str) -> str:
+    """Return the page of a file: without the theme, which makes much of each page."""
     formatter = HtmlFormatter(linespans="line", wrapcode=True)
     text = (ROOT / path).read_text("utf-8")
     code = highlight(text, get_lexer_for_filename(Path(path).name), formatter)
-    return f"<h1>{path}</h1>\n{code}"
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{path}</title>
+<link rel="stylesheet" href="{root}_static/pygments.css">
+<link rel="stylesheet" href="{root}_static/site.css">
+<body class="file">
+<h1>{path}</h1>
+{code}
+</body>
+</html>
+"""
 
 
 def _page_of(path: str) -> str:
