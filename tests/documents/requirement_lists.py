@@ -90,8 +90,8 @@ def _parts(section: str) -> tuple[str, str]:
 
 
 def _place(document: str) -> tuple[int, list[tuple[int, str]]]:
-    first = next(i for i, name in enumerate(_ORDER) if document.startswith(name))
-    return first, _natural(document)
+    first = [i for i, name in enumerate(_ORDER) if document.startswith(name)]
+    return min(first, default=len(_ORDER)), _natural(document)
 
 
 def _title(document: str, section: str) -> str:
