@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.akp import AKPKey, AnyKey
@@ -47,6 +48,17 @@ _PUBLIC_MEMBERS: Final = {
 }
 _PRIVATE_MEMBERS: Final = frozenset(
     {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
+)
+#: The points of X25519 whose order divides 8, of the curve and of its twist, by their u
+#: coordinate (RFC 7748 section 6.1): whatever is agreed upon with them is zero.
+LOW_ORDER: Final = frozenset(
+    (
+        0,
+        1,
+        2**255 - 20,
+        0xB8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+    )
 )
 _OPERATIONS: Final = frozenset(
     {"encrypt", "wrapKey", "deriveKey", "deriveBits"}  # RFC 7517 section 4.3
@@ -173,6 +185,8 @@ def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
         number = b64url_decode(public[name])
         if int.from_bytes(number, "big" if kty == "EC" else "little") >= field:
             raise UnsupportedKeyError("The encryption key cannot be used.")
+    if public["crv"] == "X25519":
+        return OKPKey(X25519PublicKey.from_public_bytes(number), public)
     return (ECKey if kty == "EC" else OKPKey).import_key(public)
 
 
@@ -192,8 +206,13 @@ def _check_rsa_numbers(public: Mapping[str, Any]) -> None:
 def _try_exchange(key: RSAKey | ECKey | OKPKey) -> None:
     """Use the key once, because some faults show only then.
 
-    A low-order point of X25519, for example, is imported like any other.
+    A low-order point of X448, for example, is imported like any other.
     """
+    if isinstance(key.public_key, X25519PublicKey):
+        # The exchange fails with these and no others.
+        if int.from_bytes(key.public_key.public_bytes_raw(), "little") in LOW_ORDER:
+            raise UnsupportedKeyError("The encryption key cannot be used.")
+        return
     if isinstance(key, RSAKey):
         digest = hashes.SHA256()
         key.public_key.encrypt(

@@ -9,7 +9,6 @@ computer later gets the key from neither half alone.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from dpop_ext.core.akp import SEED_LENGTH, AKPKey, read_public
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.errors import MalformedJOSEError
+from dpop_ext.symmetric.content_jwe import (
+    CONTENT_KEYS,
+    IV_LENGTH,
+    TAG_LENGTH,
+    seal,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hpke
@@ -31,10 +36,6 @@ PUBLIC_LENGTH: Final = _ML_KEM_LENGTH + 32
 #: Bytes of the encapsulated secret, in the header parameter ``ek``.
 ENCAPSULATED_LENGTH: Final = 1120
 
-#: Bytes of the keys of the content encryption.
-_CONTENT_KEYS: Final = {"A256GCM": 32, "A128GCM": 16}
-_IV_LENGTH: Final = 12
-_TAG_LENGTH: Final = 16
 _P25519: Final = 2**255 - 19
 
 
@@ -101,20 +102,14 @@ def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: AKPKey) -> s
     :param recipient: a key that :func:`import_public` returned.
     """
     encoding = header["enc"]
-    content_key = secrets.token_bytes(_CONTENT_KEYS[encoding])
+    content_key = secrets.token_bytes(CONTENT_KEYS[encoding])
     sealed = _suite().encrypt(content_key, _public_key(recipient), info=_info(encoding))
-    encapsulated = b64url_encode(sealed[:ENCAPSULATED_LENGTH])
-    members = json.dumps({**header, "ek": encapsulated}, separators=(",", ":"))
-    protected = b64url_encode(members.encode("ascii"))
-    iv = secrets.token_bytes(_IV_LENGTH)
-    sealed_text = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
-    segments = (
-        sealed[ENCAPSULATED_LENGTH:],
-        iv,
-        sealed_text[:-_TAG_LENGTH],
-        sealed_text[-_TAG_LENGTH:],
+    return seal(
+        {**header, "ek": b64url_encode(sealed[:ENCAPSULATED_LENGTH])},
+        plaintext,
+        content_key=content_key,
+        encrypted_key=sealed[ENCAPSULATED_LENGTH:],
     )
-    return ".".join((protected, *map(b64url_encode, segments)))
 
 
 def decrypt(text: str, *, header: Mapping[str, Any], private_key: AKPKey) -> bytes:
@@ -130,8 +125,8 @@ def decrypt(text: str, *, header: Mapping[str, Any], private_key: AKPKey) -> byt
     encapsulated = b64url_decode(header["ek"])
     if (
         len(encapsulated) != ENCAPSULATED_LENGTH
-        or len(iv) != _IV_LENGTH
-        or len(tag) != _TAG_LENGTH
+        or len(iv) != IV_LENGTH
+        or len(tag) != TAG_LENGTH
         or private_key.seed is None
     ):
         raise MalformedJOSEError("not a JWE of this algorithm")
@@ -139,7 +134,7 @@ def decrypt(text: str, *, header: Mapping[str, Any], private_key: AKPKey) -> byt
     content_key = _suite().decrypt(
         encapsulated + sealed_key, _private_key(private_key.seed), info=_info(encoding)
     )
-    if len(content_key) != _CONTENT_KEYS[encoding]:
+    if len(content_key) != CONTENT_KEYS[encoding]:
         raise MalformedJOSEError("a key of another length")
     return AESGCM(content_key).decrypt(iv, ciphertext + tag, protected.encode("ascii"))
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwe
 from joserfc.registry import HeaderParameter
 
@@ -20,7 +21,7 @@ from dpop_ext.core.confirmation import MAX_VERSION
 from dpop_ext.core.key import is_thumbprint
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.strict_json import parse_json_object
-from dpop_ext.symmetric import hpke
+from dpop_ext.symmetric import ecdh_es, hpke
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, composite_r
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -204,6 +205,9 @@ def encrypt_key(
     plaintext = json.dumps(jwk, separators=(",", ":"))
     if isinstance(recipient, AKPKey):
         return hpke.encrypt(members, plaintext.encode("ascii"), recipient)
+    public = recipient.public_key
+    if algorithm == ecdh_es.ALGORITHM and isinstance(public, X25519PublicKey):
+        return ecdh_es.encrypt(members, plaintext.encode("ascii"), public)
     registry = KeyRegistry(algorithm, encoding)
     return jwe.encrypt_compact(members, plaintext, recipient, registry=registry)
 

@@ -24,7 +24,7 @@ from dpop_ext.symmetric.delivery import (
     unwrap_key,
     wrap_key,
 )
-from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH
+from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH, KeyRegistry
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
 from tests.symmetric.test_encryption_key import LOW_ORDER_X25519
@@ -799,3 +799,22 @@ def sound_composition() -> dict[str, str]:
         name: base64.urlsafe_b64encode(value)[:-1].decode()
         for name, value in members.items()
     }
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_is_made_for_x25519_is_what_joserfc_makes(encoding: str) -> None:
+    key, pair = KEYS["X25519"], ("ECDH-ES", encoding)
+    public = OKPKey.import_key(key.as_dict(private=False))
+    text = wrap(public, algorithm="ECDH-ES", encoding=encoding)
+
+    theirs = jwe.encrypt_compact(
+        {**sound_header(key), "enc": encoding},
+        b"{}",
+        public,
+        registry=KeyRegistry(*pair),
+    )
+    ours, other = header_of(text), header_of(theirs)
+    assert ours.pop("epk").keys() == other.pop("epk").keys()
+    assert ours == other
+    assert [len(part) for part in text.split(".")[1:3]] == [0, 16]
+    assert unwrap(text, key).key == SecretBytes(SECRET)
