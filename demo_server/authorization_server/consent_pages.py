@@ -63,6 +63,7 @@ def create_blueprint(server: Server) -> Blueprint:
             client=grant.client,
             scopes=[demo_data.SCOPES[name] for name in grant.request.scope.split()],
             audience=grant.request.audience,
+            key=_shortened(grant.request.dpop_jkt),
             returns_to=_origin(grant.redirect_uri),
             target=target,
         )
@@ -106,6 +107,11 @@ def _see_other(response: Response) -> Response:
 def _signed_in(server: Server) -> User | None:
     name = browser_session.username(server)
     return server.database.session.get(User, name) if name else None
+
+
+def _shortened(jkt: str | None) -> str | None:
+    """Return enough of a thumbprint to compare it with what an application shows."""
+    return f"{jkt[:8]}…{jkt[-4:]}" if jkt else None
 
 
 def _origin(uri: str) -> str:

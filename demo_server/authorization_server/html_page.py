@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Response, make_response, render_template
+from urllib.parse import urlsplit
+
+from flask import Response, make_response, render_template, request
 
 from demo_server.authorization_server import browser_session
 
@@ -10,7 +12,9 @@ from demo_server.authorization_server import browser_session
 def page(template: str, status: int = 200, **values: object) -> Response:
     """Return a page with the CSRF token for its forms."""
     token = browser_session.csrf_token()
-    body = render_template(template, csrf_token=token, **values)
+    # Its own name, not what the request says: people compare it with the address.
+    host = urlsplit(request.url_root).netloc
+    body = render_template(template, csrf_token=token, host=host, **values)
     response = make_response(body, status)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 from flask import Blueprint, redirect, request, url_for
 from werkzeug import Response
@@ -14,7 +15,7 @@ from demo_server.authorization_server.server import (
     Server,
     log_refusal,
 )
-from demo_server.models import User
+from demo_server.models import Client, User
 from demo_server.passwords import check_password
 
 #: Where a log-in may lead: back to an authorization request, and nowhere else.
@@ -25,33 +26,37 @@ def create_blueprint(server: Server) -> Blueprint:
     """Return the pages."""
     pages = Blueprint("login", __name__)
 
+    def ask(target: str, message: str = "", status: int = 200) -> Response:
+        client = _client(server, target)
+        return page("login.html", status, target=target, message=message, client=client)
+
     @pages.get("/")
     def index() -> Response:
         return page("index.html", issuer=server.issuer)
 
     @pages.get("/login")
     def form() -> Response:
-        return _form(request.args.get("next", ""))
+        return ask(request.args.get("next", ""))
 
     @pages.post("/login")
     def submit() -> Response:
         target = request.form.get("next", "")
         if not browser_session.is_csrf_token_valid():
             log_refusal("stale_form")
-            return _form(target, "This page was too old. Please try again.", 400)
+            return ask(target, "This page was too old. Please try again.", 400)
         name = request.form.get("username", "")
         # No name in the log: people type passwords into the wrong field.
         if not attempt_limit.may_try(server, _counted(name), request.remote_addr):
             log_refusal("too_many_log_ins")
             minutes = attempt_limit.WINDOW // 60
             text = f"Too many attempts for this name. Please wait {minutes} minutes."
-            response = _form(target, text, 429)
+            response = ask(target, text, 429)
             response.headers["Retry-After"] = str(attempt_limit.WINDOW)
             return response
         user = _find(server, name, request.form.get("password", ""))
         if user is None:
             log_refusal("wrong_password")
-            return _form(target, "Name or password are not right.", 401)
+            return ask(target, "Name or password are not right.", 401)
         attempt_limit.forget(server, _counted(name), request.remote_addr)
         browser_session.sign_in(server, user)
         return redirect(target if is_target(target) else url_for(".index"), 303)
@@ -76,8 +81,12 @@ def _counted(username: str) -> str:
     return f"user {username}"
 
 
-def _form(target: str, message: str = "", status: int = 200) -> Response:
-    return page("login.html", status, target=target, message=message)
+def _client(server: Server, target: str) -> Client | None:
+    """Return who is waiting for the person, as far as that is known already."""
+    if not is_target(target):
+        return None
+    names = parse_qs(urlsplit(target).query).get("client_id", [])
+    return server.query_client(names[0]) if len(names) == 1 else None
 
 
 def _find(server: Server, name: str, password: str) -> User | None:

@@ -13,6 +13,7 @@ def register(app: Flask) -> None:
         policy = response.content_security_policy
         policy.default_src = "'none'"
         policy.style_src = "'self'"
+        policy.img_src = "'self'"
         policy.base_uri = "'none'"
         policy.frame_ancestors = "'none'"
         if policy.form_action is None:

@@ -10,8 +10,8 @@ from demo_server import demo_data
 from demo_server.settings import Settings
 
 _STATIC: Final = Path(__file__).parent / "static"
-#: What the page shares with those of the authorization server.
-_SHARED: Final = Path(__file__).parent.parent / "authorization_server/static/base.css"
+#: The page shares colours and sign with those of the authorization server.
+_PAGES: Final = Path(__file__).parent.parent / "authorization_server/static"
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -24,7 +24,7 @@ def read_files(settings: Settings) -> dict[str, tuple[str, bytes]]:
     """Return media type and content by path: nothing else can be asked for."""
     files = {
         f"/{path.name}": (_TYPES[path.suffix], path.read_bytes())
-        for path in (*_STATIC.iterdir(), _SHARED)
+        for path in (*_STATIC.iterdir(), _PAGES / "base.css", _PAGES / "icon.svg")
     }
     # Where the authorization server sends people back to is the same page.
     files["/"] = files[demo_data.BROWSER_CALLBACK] = files.pop("/index.html")

@@ -14,6 +14,7 @@ from joserfc import jwe
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Response
 
+from demo_server import demo_data
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.base64url import b64url_encode
@@ -405,6 +406,13 @@ def test_the_page_opens_the_key_that_it_asked_for_and_no_other(alice: Visitor) -
 
 def test_who_denies_is_told_that_nothing_was_shared(visitor: Visitor) -> None:
     visitor.start_login()
+    with visitor.page.expect_navigation():
+        visitor.page.get_by_role("button", name="Not you?").click()
+    visitor.page.get_by_label("Name").fill("alice")
+    visitor.page.get_by_label("Password").fill("wonderland")
+    visitor.page.get_by_role("button", name="Sign in").click()
+    asked = visitor.page.get_by_role("list", name="It could then").inner_text()
+    assert asked.split("\n") == list(demo_data.SCOPES.values())
     visitor.decide("deny")
     assert visitor.alert.startswith("You did not allow the access.")
     assert visitor.page.is_visible("#log-in")
@@ -496,14 +504,20 @@ def test_the_page_fits_a_phone_and_both_colour_schemes(
 ) -> None:
     url, width = servers.client_url or "", 360
     options: dict[str, Any] = {"viewport": {"width": width, "height": 740}}
+    # Of the document, and by how much the content is too wide for its frame.
+    sizes = """const main = document.querySelector("main");
+        const width = document.documentElement.scrollWidth;
+        return [width, main.scrollWidth - main.clientWidth];"""
     grounds = set()
     for scheme in "light", "dark":
         with Visitor(browser, url, color_scheme=scheme, **options) as visitor:
             if scheme == "light":
-                visitor.log_in()
+                visitor.start_login()
+                assert visitor.run(sizes) == [width, 0]
+                visitor.decide("allow")
                 visitor.do("compare")
                 visitor.page.locator("summary").first.click()
-            assert visitor.run("return document.documentElement.scrollWidth") == width
+            assert visitor.run(sizes) == [width, 0]
             colour = "return getComputedStyle(document.body).backgroundColor"
             grounds.add(visitor.run(colour))
     assert len(grounds) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,46 @@ def test_the_consent_page_says_who_asks_for_what(parties: Parties) -> None:
     assert parties.settings.resource_url in page
     assert "http://127.0.0.1:7777" in page
     assert demo_data.DISPLAY_NAME in page
+    jkt = parties.key.thumbprint()
+    assert f"{jkt[:8]}…{jkt[-4:]}" in page
+    assert "authorization server at 127.0.0.1:9000" in page
+    unbound = browser.get(parties.authorize_url(dpop_jkt=None)).text
+    assert "no key that the application has named" in unbound
+
+
+def test_to_deny_is_as_easy_as_to_allow(parties: Parties) -> None:
+    browser = parties.as_app.test_client()
+    url = parties.authorize_url()
+    parties.sign_in(browser, target=url)
+    buttons = re.findall(r"<button ([^>]*decision[^>]*)>", browser.get(url).text)
+    assert len(buttons) == 2
+    assert buttons[0].replace("allow", "deny") == buttons[1]
+
+
+def test_the_log_in_says_who_is_waiting_if_it_knows(parties: Parties) -> None:
+    def page(target: str) -> str:
+        return parties.as_client.get("/login", query_string={"next": target}).text
+
+    assert "Demo application" in page(parties.authorize_url())
+    for target in (
+        parties.authorize_url(client_id="nobody"),
+        parties.authorize_url(client_id="a\0b"),
+        parties.authorize_url(client_id=None),
+        f"{parties.authorize_url()}&client_id=demo-public",
+        "https://evil.example/authorize?client_id=demo-public",
+        "",
+    ):
+        assert "to go on to" not in page(target)
+        assert "nobody" not in page(target).partition("<form")[0]
+
+
+def test_an_error_is_read_aloud_with_the_form_it_is_about(parties: Parties) -> None:
+    target = parties.authorize_url()
+    wrong = parties.sign_in(parties.as_client, target=target, password="x").text
+    assert '<p id="message" class="message" role="alert">Name or password' in wrong
+    assert wrong.count('aria-describedby="message"') == 2
+    assert "<title>Error: Name or password" in wrong
+    assert "aria-describedby" not in parties.as_client.get("/login").text
 
 
 def test_the_form_may_lead_to_the_client_and_nowhere_else(parties: Parties) -> None:
