@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/python -m demo_client --start-server
 
 test: lint
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -162,6 +162,28 @@ def test_a_part_of_the_suite_enforces_and_reports_nothing(
     assert suite.report() is None
 
 
+PARALLEL = ("-p", "xdist", "-n", "2")
+
+
+def test_a_run_of_several_processes_reports_all_that_they_ran(suite: Suite) -> None:
+    both = BOTH.replace("LIMIT", "3")
+    passed = suite.run(both, *PARALLEL)
+    assert passed.ret == pytest.ExitCode.OK
+    assert "| now | passed |" in row(suite.report(), "A-9")
+    missing = suite.run(both.replace('"A-9", ', ""), *PARALLEL)
+    assert missing.ret == pytest.ExitCode.TESTS_FAILED
+    assert "| missing |" in row(suite.report(), "A-9")
+
+
+def test_a_part_of_the_suite_run_by_several_processes_reports_nothing(
+    suite: Suite,
+) -> None:
+    source = BOTH.replace("LIMIT", "3").replace('"A-9", ', "")
+    result = suite.run(source, *PARALLEL, "-k", "test_both and 1")
+    assert result.ret == pytest.ExitCode.OK
+    assert suite.report() is None
+
+
 def test_a_run_stopped_early_reports_nothing(suite: Suite) -> None:
     result = suite.run(BOTH.replace("LIMIT", "1"), "-x")
     assert result.ret == pytest.ExitCode.TESTS_FAILED

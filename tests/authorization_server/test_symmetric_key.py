@@ -557,7 +557,7 @@ def odd_requests() -> list[Any]:
     return claims
 
 
-@pytest.mark.parametrize("dsk", odd_requests(), ids=lambda dsk: json.dumps(dsk)[:40])
+@pytest.mark.parametrize("dsk", odd_requests())
 @pytest.mark.requirement("R1002", "T13", "T14")
 def test_a_malformed_request_for_a_key_uses_nothing_up(
     make_symmetric: Any, prove: Any, dsk: Any

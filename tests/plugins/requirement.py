@@ -3,7 +3,8 @@
 ``docs/requirements.toml`` lists the requirements. A name that is not in it stops the
 run. After a run of the whole suite, ``build/requirements.md`` tells for each one the
 tests and their outcome, and an enforced requirement without a passing test fails the
-run. Running a part of the suite does neither.
+run. Running a part of the suite does neither. With pytest-xdist the workers run the
+tests and the controller, which collects none, writes the report.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ State = Literal["passed", "failed", "missing", "not yet enforced", "informative"
 
 LIST = Path("docs/requirements.toml")
 REPORT = Path("build/requirements.md")
+PROPERTY = "requirement"
 INFORMATIVE = "informative"
 _SEVERITY: tuple[Outcome, ...] = ("passed", "skipped", "failed")
 
@@ -79,7 +81,6 @@ class RequirementPlugin:
 
     def __init__(self, listed: RequirementList) -> None:
         self._listed = listed
-        self._ids_of: dict[str, frozenset[str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = defaultdict(dict)
         self._partial = False
         self._missing: list[str] = []
@@ -90,7 +91,8 @@ class RequirementPlugin:
             ids = frozenset(
                 name for mark in item.iter_markers("requirement") for name in mark.args
             )
-            self._ids_of[item.nodeid] = ids
+            # They travel with the reports, from worker to controller too.
+            item.user_properties += [(PROPERTY, name) for name in ids]
             unknown += [
                 f"{item.nodeid}: unknown requirement {name!r}, not in {LIST}"
                 for name in sorted(ids - self._listed.requirements.keys(), key=str)
@@ -103,13 +105,19 @@ class RequirementPlugin:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = report.nodeid.partition("[")[0]
-        for name in self._ids_of[report.nodeid]:
-            tests = self._outcomes[name]
+        for kind, name in report.user_properties:
+            if kind != PROPERTY:
+                continue
+            tests = self._outcomes[str(name)]
             tests[test] = max(
                 tests.get(test, "passed"), report.outcome, key=_SEVERITY.index
             )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        worker = getattr(session.config, "workeroutput", None)
+        if worker is not None:
+            worker["partial"] = self._partial
+            return
         if self._partial or not _runs_everything(session):
             return
         states = {
@@ -125,6 +133,12 @@ class RequirementPlugin:
         path = session.config.rootpath / REPORT
         path.parent.mkdir(exist_ok=True)
         path.write_text(self._report(states), encoding="utf-8")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        # A worker that died has no output.
+        output = getattr(node, "workeroutput", {"partial": True})
+        self._partial |= output["partial"]
 
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter

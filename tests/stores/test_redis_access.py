@@ -101,6 +101,7 @@ def test_the_asynchronous_store_speaks_tls_too(url: str) -> None:
         ("rediss:", "redis:"),
         ("127.0.0.1", "127.0.0.2"),
     ],
+    ids=["password", "prefix", "certificate", "scheme", "host"],
 )
 def test_whoever_is_not_who_they_should_be_is_an_error(
     url: str, old: str, new: str

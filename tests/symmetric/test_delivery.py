@@ -230,7 +230,7 @@ def test_each_jwe_has_its_own_ephemeral_key() -> None:
         {"encoding": "A256CBC-HS512"},
         {"recipient": OctKey.generate_key(256)},
     ],
-    ids=repr,
+    ids=" ".join,
 )
 def test_what_does_not_fit_is_not_wrapped(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="does not fit"):

@@ -221,7 +221,7 @@ def test_a_live_version_needs_a_secret(state: SecretState) -> None:
         ({"not_before": -1}, ValueError),
         ({"expires_at": NOW - 100}, ValueError),
         ({"state": "ACTIVE"}, ValueError),
-        ({"secret": os.urandom(32)}, TypeError),
+        ({"secret": bytes(32)}, TypeError),
     ],
     ids=repr,
 )
