@@ -53,7 +53,9 @@ def tests_of() -> dict[str, list[str]]:
         file = path.relative_to(ROOT).as_posix()
         for mark in _MARK.finditer(text):
             test = _TEST.search(text, mark.end())
-            for name in _NAME.findall(mark[1]) if test else ():
+            if test is None:
+                continue
+            for name in _NAME.findall(mark[1]):
                 found[name][f"{file}::{test[1]}"] = None
         for name in _NAME.findall(text):
             found[name][file] = None
