@@ -251,6 +251,36 @@ class ReplayStoreContract:
         later = start + 2 * WINDOW
         assert use("a", self.flood, later) is True
 
+    def test_a_flood_from_many_threads_keeps_to_the_share_of_its_client(self) -> None:
+        """Others are served meanwhile; the share is exceeded by the threads at most."""
+        store, now = self.make_store(), self.now()
+        threads, share, tries = 8, 40, 20
+        quota = KeyQuota(share)
+        end = now + WINDOW
+        added: list[bytes] = []
+        served: list[bool] = []
+
+        def use(owner: str, key: bytes) -> bool:
+            quota.check(owner, now=now)
+            is_new = store.add(key, expires_at=end, now=now)
+            if is_new:
+                quota.count(owner, expires_at=end)
+            return is_new
+
+        def flood(number: int) -> None:
+            for turn in range(tries):
+                key = number * tries + turn
+                try:
+                    if use("flooding", _key(key)):
+                        added.append(_key(key))
+                except TooManyRequestsError:
+                    served.append(use(f"other-{number}", _key(10_000 + key)))
+
+        _run_threads(threads, flood)
+        assert share <= len(added) <= share + threads
+        assert served == [True] * (threads * tries - len(added))
+        assert not any(store.add(key, expires_at=end, now=now) for key in added)
+
     def test_of_many_threads_one_adds_the_key(self) -> None:
         """One proof, many requests at the same moment."""
         store, now = self.make_store(), self.now()
