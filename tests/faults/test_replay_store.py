@@ -93,7 +93,11 @@ def test_a_failover_may_forget_the_last_proofs_and_new_nonce_secrets_close_that(
     first = NonceIssuer([bytes(range(32))])
     second = NonceIssuer([bytes(range(1, 33))])
     (port,) = free_ports(1)
-    with redis_server(port=port) as redis, redis_server() as replica:
+    options = "--repl-diskless-sync-delay 0"
+    with (
+        redis_server(port=port, options=options) as redis,
+        redis_server(options=options) as replica,
+    ):
         replica.command("REPLICAOF", "127.0.0.1", str(port))
         wait_until(
             lambda: "master_link_status:up" in replica.command("INFO", "replication"),
