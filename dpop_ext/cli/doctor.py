@@ -37,8 +37,10 @@ SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
 _STYLES = {"good": "green", "look": "yellow", "bad": "red", "skipped": "bright_black"}
 
 
-def _secure(_context: click.Context, _option: click.Parameter, value: object) -> object:
+def _secure(context: click.Context, option: click.Parameter, value: object) -> object:
     """Refuse a URL that would be sent a token in the clear."""
+    if option.name == "nodes" and context.params.get("plain_nodes"):
+        return value
     for url in value if isinstance(value, tuple) else (value,):
         if url is not None and not is_secure(str(url)):
             raise click.BadParameter("https is needed (http for loopback only)")
@@ -59,6 +61,13 @@ def _secure(_context: click.Context, _option: click.Parameter, value: object) ->
     multiple=True,
     callback=_secure,
     help="Base URL of one server behind the proxy; repeat it for each. Needs a client.",
+)
+@click.option(
+    "--plain-nodes",
+    is_flag=True,
+    is_eager=True,
+    help="Allow http to nodes on other machines. Who reads along there gets an access "
+    "token, which is good for nothing without its key, and proofs that were used.",
 )
 @click.option("--issuer", metavar="URL", callback=_secure, help="Issuer identifier.")
 @click.option(
@@ -103,6 +112,7 @@ def doctor(
     *,
     resource: str | None,
     nodes: tuple[str, ...],
+    plain_nodes: bool,  # noqa: ARG001 - it is looked at with the nodes
     issuer: str | None,
     client_id: str | None,
     client_secret: str | None,

@@ -440,3 +440,14 @@ def test_a_command_line_that_makes_no_sense_is_a_usage_error(
     arguments: list[str],
 ) -> None:
     assert run("doctor", *arguments).exit_code == 2
+
+
+def test_nodes_on_other_machines_are_called_in_the_clear_if_they_are_meant_to() -> None:
+    node = ("doctor", "--node", "http://10.0.0.5:8000")
+    refused, allowed = run(*node), run(*node, "--plain-nodes")
+    assert (refused.exit_code, allowed.exit_code) == (2, 2)
+    assert "https is needed" in refused.output
+    assert "--node needs --resource" in allowed.output
+    # What clients call is another matter.
+    resource = run("doctor", "--resource", "http://10.0.0.5/", "--plain-nodes")
+    assert "https is needed" in resource.output
