@@ -15,6 +15,8 @@ from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Response
 
 from demo_server import demo_data
+from demo_server.database import Database
+from demo_server.derivation_secrets import open_secrets
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.base64url import b64url_encode
@@ -188,6 +190,34 @@ def test_a_nonce_that_is_good_no_more_costs_one_more_request(
     proof = parse_compact_jws(proof_of(accepted.request), max_length=8192)
     assert proof.payload["nonce"] == refused.headers["dpop-nonce"]
     assert len(alice.do("accounts")) == 1
+
+
+@pytest.mark.requirement("Q-15")
+@pytest.mark.parametrize("nonce", [None, "", "one, two", 'a"b', "the one just used"])
+def test_without_a_new_nonce_nothing_is_sent_again(
+    alice: Visitor, nonce: str | None
+) -> None:
+    fields = {
+        "Access-Control-Allow-Origin": alice.url,
+        "Access-Control-Expose-Headers": "DPoP-Nonce, WWW-Authenticate",
+        "WWW-Authenticate": 'DPoP error="use_dpop_nonce"',
+    }
+
+    def demand(route: Any) -> None:
+        proof = parse_compact_jws(proof_of(route.request), max_length=8192)
+        known = nonce == "the one just used"
+        given = proof.payload["nonce"] if known else nonce
+        more = {} if given is None else {"DPoP-Nonce": given}
+        route.fulfill(status=401, headers=fields | more)
+
+    alice.do("accounts")
+    alice.page.route("**/api/accounts", demand)
+    (answer,) = alice.do("accounts")
+    alice.page.unroute("**/api/accounts")
+    assert answer.status == 401
+    assert alice.alert == "The API refused: 401 use_dpop_nonce"
+    # What was good stays good.
+    assert outcomes(alice.do("accounts")) == [("symmetric", 200)]
 
 
 @pytest.mark.requirement("W-4")
@@ -476,10 +506,12 @@ def test_a_server_that_does_not_answer_is_an_error_that_one_can_read(
     browser: Browser, servers: DemoServer
 ) -> None:
     with Visitor(browser, servers.client_url or "") as visitor:
-        visitor.page.route("**/par", lambda route: route.abort())
-        visitor.do("log-in")
-        assert visitor.alert == "The server does not answer. Please try again."
-        assert visitor.page.is_enabled("#log-in")
+        for place in "**/oauth-authorization-server", "**/par":
+            visitor.page.route(place, lambda route: route.abort())
+            visitor.do("log-in")
+            assert visitor.alert == "The server does not answer. Please try again."
+            visitor.page.unroute(place)
+        visitor.start_login()
 
 
 def test_the_policy_of_the_page_holds_what_it_says(
@@ -542,3 +574,25 @@ def test_the_page_reads_challenges_as_the_library_does(
     found = [c for c in parse_challenges([field]) if c.scheme.lower() == "dpop"]
     code = 'return (await import("/challenge.js")).dpopChallenge(given[0])'
     assert alice.run(code, field) == (found[0].params if found else {})
+
+
+@pytest.mark.requirement("T2")
+def test_a_secret_that_is_revoked_is_no_outage(
+    alice: Visitor, servers: DemoServer
+) -> None:
+    """The last of these tests: there is no other secret for a while."""
+    alice.do("renew")
+    token = alice.records()["session"]["accessToken"]
+    database = Database(servers.settings.database)
+    open_secrets(servers.settings, database.engine).revoke(servers.rs_url, 1)
+    database.close()
+    # The server asks for the secrets every two seconds.
+    for _ in range(500):
+        found = outcomes(alice.do("accounts"))
+        assert found[-1][1] == 200
+        if found != [("symmetric", 200)]:
+            break
+    assert found == [("symmetric", 401), ("asymmetric", 200)]
+    assert outcomes(alice.do("transfer")) == [("asymmetric", 201)]
+    # It cost no token.
+    assert alice.records()["session"]["accessToken"] == token

@@ -6,6 +6,8 @@ import { makeProof } from "./proof.js";
 
 /** The last nonce of each origin; none is told to another. */
 const nonces = new Map();
+/** One nonce: two that were joined by the browser have a space between them. */
+const NONCE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 
 /** Hears of every request: an "exchange" event with what the page shows of it. */
 export const wire = new EventTarget();
@@ -27,7 +29,7 @@ export async function send(url, { method, signer, accessToken, claims, body, hea
     answer = await request(url, { method, headers: fields, body });
     Object.assign(answer, { kind: signer.kind, proof, makingMs });
     wire.dispatchEvent(new CustomEvent("exchange", { detail: answer }));
-    const next = answer.response.headers.get("DPoP-Nonce");
+    const next = NONCE.exec(answer.response.headers.get("DPoP-Nonce") ?? "")?.[0];
     if (next) nonces.set(origin, next);
     // A nonce beside any other refusal is for later: the code may be spent by then.
     if (answer.error !== "use_dpop_nonce" || !next || next === nonce) break;

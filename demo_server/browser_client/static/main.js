@@ -123,9 +123,12 @@ for (const [id, act] of Object.entries(actions)) {
   });
 }
 
-// Another tab may have logged out meanwhile.
+// Another tab may have logged out meanwhile, or the person came back by the history.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refreshView();
+});
+window.addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) perform(() => ({}));
 });
 
 byId("main").setAttribute("aria-busy", "false");

@@ -1,6 +1,7 @@
 // What both servers say about themselves (RFC 8414, RFC 9728), checked.
 
 import { issuer, resource } from "./config.js";
+import { NetworkError } from "./exchange.js";
 
 let known;
 
@@ -25,7 +26,12 @@ async function ask() {
 }
 
 async function fetchJson(url) {
-  const response = await fetch(url, { credentials: "omit", redirect: "error" });
+  let response;
+  try {
+    response = await fetch(url, { credentials: "omit", redirect: "error" });
+  } catch {
+    throw new NetworkError();
+  }
   if (!response.ok) throw new Error("metadata");
   return response.json();
 }
