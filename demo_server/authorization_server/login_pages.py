@@ -32,7 +32,8 @@ def create_blueprint(server: Server) -> Blueprint:
 
     @pages.get("/")
     def index() -> Response:
-        return page("index.html", issuer=server.issuer)
+        application = server.settings.client_url
+        return page("index.html", issuer=server.issuer, application=application)
 
     @pages.get("/login")
     def form() -> Response:

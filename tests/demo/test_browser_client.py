@@ -42,6 +42,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
         rs_port=0,
         client_port=0,
         workers=1,
+        access_token_lifetime=600,
         database=f"sqlite:///{directory}/demo.sqlite3",
         log_level="error",
     )
@@ -313,6 +314,22 @@ def test_an_access_token_is_renewed_before_it_ends(alice: Visitor) -> None:
     assert answer.status == 200
 
 
+@pytest.mark.requirement("R2202")
+def test_the_symmetric_key_ends_before_a_long_token_does(alice: Visitor) -> None:
+    alice.do("renew")
+    session, now = alice.records()["session"], time.time()
+    assert session["mac"]["expiresAt"] <= now + 300
+    assert session["expiresAt"] > now + 500
+    alice.run(
+        """const { get, put } = await import("/database.js");
+        const session = await get("session");
+        const expiresAt = Math.floor(Date.now() / 1000);
+        await put("session", { ...session, mac: { ...session.mac, expiresAt } });"""
+    )
+    assert outcomes(alice.do("accounts")) == [("asymmetric", 200)]
+    alice.do("renew")
+
+
 @pytest.mark.requirement("T8")
 def test_a_key_that_cannot_be_opened_is_done_without(alice: Visitor) -> None:
     def damage(route: Any) -> None:
@@ -434,7 +451,12 @@ def test_the_page_opens_the_key_that_it_asked_for_and_no_other(alice: Visitor) -
         assert found(broken) is None
 
 
-def test_who_denies_is_told_that_nothing_was_shared(visitor: Visitor) -> None:
+def test_who_denies_is_told_that_nothing_was_shared(
+    visitor: Visitor, servers: DemoServer
+) -> None:
+    visitor.page.goto(servers.as_url)
+    visitor.page.get_by_role("link", name="the demo page").click()
+    settle(visitor.page)
     visitor.start_login()
     with visitor.page.expect_navigation():
         visitor.page.get_by_role("button", name="Not you?").click()

@@ -23,7 +23,10 @@ export async function compare() {
 
 function summary(answers) {
   if (!answers.length) return null;
-  const median = (name) => answers.map((answer) => answer[name]).sort((a, b) => a - b)[answers.length >> 1];
+  const median = (name) => {
+    const sorted = answers.map((answer) => answer[name]).sort((a, b) => a - b);
+    return sorted[sorted.length >> 1];
+  };
   return {
     last: answers.at(-1),
     count: answers.length,

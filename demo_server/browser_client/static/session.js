@@ -73,7 +73,8 @@ export const end = () =>
     // Whatever the server says: nothing stays here.
     await database.clear();
     if (!session) return true;
-    const body = new URLSearchParams({ client_id: clientId, token: session.refreshToken ?? session.accessToken });
+    const token = session.refreshToken ?? session.accessToken;
+    const body = new URLSearchParams({ client_id: clientId, token });
     try {
       const { revocation_endpoint: url } = await discover();
       const response = await fetch(url, { method: "POST", body, credentials: "omit" });
