@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
+from dpop_ext.stores.redis_flights import MAX_FLIGHTS, Flights
 from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
 from dpop_ext.telemetry import timing_store
-
-#: Connections of one :class:`AsyncRedisReplayStore`.
-MAX_CONNECTIONS: Final = 64
 
 Client = TypeVar("Client")
 
@@ -175,10 +173,14 @@ class RedisReplayStore(_Store[RedisClient]):
 class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
     """:class:`RedisReplayStore` for ``asyncio``, with the same parameters.
 
+    With :meth:`from_url` calls that come together are sent in pipelines.
+
     :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``. Await
         ``initialize()`` of the latter before there are requests: some of those that
         come together while it looks for its nodes would fail (503).
     """
+
+    _flights: Flights | None = None
 
     @classmethod
     def from_url(
@@ -188,38 +190,36 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         prefix: bytes = b"",
         connect_timeout: float = 0.5,
         timeout: float = 0.5,
-        max_connections: int = MAX_CONNECTIONS,
+        max_flights: int = MAX_FLIGHTS,
         clock_tolerance: int = CLOCK_TOLERANCE,
         clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> Self:
         """Connect to one server; as :meth:`RedisReplayStore.from_url`.
 
-        :param max_connections: calls that are under way at the same time. More wait for
-            a connection, for *timeout* seconds at most.
+        :param max_flights: connections, each with one call or one pipeline of calls at
+            a time. More calls wait for one of them, and so for two time-outs at most.
         """
-        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
+        from redis.asyncio import Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
 
-        # The usual pool would refuse the 101st call at once.
-        pool = BlockingConnectionPool.from_url(
+        client = Redis.from_url(
             url,
-            max_connections=max_connections,
-            timeout=timeout,
             socket_connect_timeout=connect_timeout,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
         )
-        client = Redis.from_pool(pool)
-        return cls(
+        store = cls(
             client,
             prefix=prefix,
             clock_tolerance=clock_tolerance,
             clock_check=clock_check,
             circuit=circuit,
         )
+        store._flights = Flights(client, max_flights=max_flights)
+        return store
 
     async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; as :meth:`RedisReplayStore.add`."""
@@ -231,10 +231,10 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
             if clock is not None and clock.is_due():
                 with self._circuit, timing_store("redis"):
                     asked = clock.read()
-                    self._learn(await self._client.execute_command("TIME"), asked)
+                    self._learn(await self._send("TIME"), asked)
             command = self._command(key, token, expires_at=expires_at, now=now)
             with self._circuit, timing_store("redis"):
-                held = await self._client.execute_command(*command, get=True)
+                held = await self._send(*command, get=True)
             return self._is_added(held, token)
         except StoreError:
             raise
@@ -244,3 +244,8 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+    async def _send(self, *command: Any, **options: Any) -> Any:
+        if self._flights is not None:
+            return await self._flights.send(*command, **options)
+        return await self._client.execute_command(*command, **options)

@@ -35,6 +35,14 @@ class AsyncRedisClient(Protocol):
         ...
 
 
+class PipeliningClient(AsyncRedisClient, Protocol):
+    """What is used of ``redis.asyncio.Redis`` beside that."""
+
+    def pipeline(self, *, transaction: bool) -> Any:
+        """Collect commands to be sent together."""
+        ...
+
+
 def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
     """Return a client that replaces a broken connection once, and then gives up.
 

@@ -16,6 +16,9 @@ CLOCK_CHECK: Final = 5.0
 #: longer, so that one wrong clock would else fill the store.
 MAX_AHEAD: Final = 86_400
 
+#: Seconds for which one call may ask while the others do not.
+PATIENCE: Final = 1.0
+
 _log = logging.getLogger("dpop_ext.stores")
 
 
@@ -55,8 +58,18 @@ class ServerClock:
         return self._monotonic()
 
     def is_due(self) -> bool:
-        """Tell whether the store has to be asked for its time."""
-        return self._known is None or self._monotonic() >= self._known[2]
+        """Tell whether this call has to ask the store for its time.
+
+        Others go by the last answer meanwhile, for a second at most.
+        """
+        if self._known is None:
+            return True
+        least, most, until = self._known
+        monotonic = self._monotonic()
+        if monotonic < until:
+            return False
+        self._known = least, most, monotonic + PATIENCE
+        return True
 
     def learn(self, server_time: float, *, asked: float) -> None:
         """Take the store's answer.

@@ -217,9 +217,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
         started = time.monotonic()
         # A version of the secrets is good for as long as the tokens that have it, and
-        # only three are at the same time: so they can follow each other faster.
+        # only three are at the same time: so they can follow each other faster. Clients
+        # renew a token a minute before it ends.
         with topology.running(
-            Path(directory), "--access-token-lifetime", "60"
+            Path(directory), "--access-token-lifetime", "120"
         ) as servers:
             tally, planned, memory = soak(servers, arguments.minutes)
         seconds = time.monotonic() - started

@@ -210,49 +210,137 @@ class TestLostAnswer:
 
 
 class TestManyCalls:
+    """Of one event loop, at the same moment."""
+
     @pytest.mark.requirement("X-15")
-    def test_more_calls_than_connections_wait_for_their_turn(
+    def test_they_share_connections_and_round_trips(
         self, client: Any, redis: RedisServer
     ) -> None:
-        """And none is refused because of that; the usual limit is 100."""
+        """And none is refused because there are many."""
 
         async def scenario() -> list[bool]:
-            store = AsyncRedisReplayStore.from_url(redis.url, max_connections=8)
+            store = AsyncRedisReplayStore.from_url(redis.url, max_flights=2)
             before = client.info("clients")["connected_clients"]
             now = real_time()
-            adding = [
-                store.add((number % 150).to_bytes(16), expires_at=now + 66, now=now)
-                for number in range(300)
-            ]
+            keys = [(number % 150).to_bytes(16) for number in range(300)]
+            adding = [store.add(key, expires_at=now + 66, now=now) for key in keys]
             added = await asyncio.gather(*adding)
-            assert client.info("clients")["connected_clients"] <= before + 8
+            assert client.info("clients")["connected_clients"] == before + 2
             await store.aclose()
             return added
 
+        reads = client.info("stats")["total_reads_processed"]
         assert sum(asyncio.run(scenario())) == 150
+        assert client.dbsize() == 150
+        assert client.info("stats")["total_reads_processed"] - reads < 60
 
-    def test_a_call_that_has_no_turn_in_time_is_an_error(
+    @pytest.mark.requirement("X-15")
+    def test_each_has_an_answer_or_an_error_of_its_own(
         self, client: Any, redis: RedisServer
     ) -> None:
-        async def scenario() -> list[bool | BaseException]:
+        client.rpush(bytes(16), "no proof")
+        client.set(b"u" * 16, 1)
+        keys = [bytes(16), b"u" * 16, b"n" * 16, b"n" * 16]
+
+        async def scenario() -> list[Any]:
+            store = AsyncRedisReplayStore.from_url(redis.url, max_flights=1)
+            now = real_time()
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            adding = [
+                store.add(key, expires_at=now + 66, now=now)
+                for key in (b"1" * 16, *keys)
+            ]
+            answers = await asyncio.gather(*adding, return_exceptions=True)
+            await store.aclose()
+            return answers
+
+        _, wrong, *answers = asyncio.run(scenario())
+        assert isinstance(wrong, StoreError)
+        assert answers == [False, True, False]
+
+    @pytest.mark.requirement("X-15")
+    def test_a_server_that_hangs_is_an_error_for_all_of_them_in_time(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        """Those that wait for a flight wait no longer than it and their own."""
+
+        async def scenario() -> tuple[list[Any], bool]:
             store = AsyncRedisReplayStore.from_url(
-                redis.url, max_connections=1, timeout=0.2
+                redis.url,
+                timeout=0.2,
+                max_flights=2,
+                circuit=CircuitBreaker(seconds=0.05),
             )
             now = real_time()
-            await store.add(bytes(16), expires_at=now + 66, now=now)
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
             client.client_pause(2000, all=False)
             adding = [
                 store.add(number.to_bytes(16), expires_at=now + 66, now=now)
-                for number in range(1, 4)
+                for number in range(200)
             ]
             started = time.monotonic()
             answers = await asyncio.gather(*adding, return_exceptions=True)
             assert time.monotonic() - started < 1
             client.client_unpause()
+            await asyncio.sleep(0.1)  # the circuit
+            again = await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            await store.aclose()
+            return answers, again
+
+        answers, again = asyncio.run(scenario())
+        assert {type(answer) for answer in answers} == {StoreError}
+        assert again is False
+
+    @pytest.mark.requirement("X-15")
+    def test_a_lost_connection_makes_no_replays_of_them_and_accepts_none_twice(
+        self, client: Any, redis: RedisServer, tmp_path: Path
+    ) -> None:
+        keys = [number.to_bytes(16) for number in range(40)]
+
+        async def scenario(path: Path) -> list[bool]:
+            store = AsyncRedisReplayStore.from_url(f"unix://{path}", max_flights=1)
+            now = real_time()
+            adding = [store.add(key, expires_at=now + 66, now=now) for key in keys * 2]
+            answers = await asyncio.gather(*adding)
             await store.aclose()
             return answers
 
-        assert {type(answer) for answer in asyncio.run(scenario())} == {StoreError}
+        path = tmp_path / "proxy.sock"
+        with breaking_proxy(path, redis.socket, mark=keys[20]) as proxy:
+            proxy.losses = 1  # the answers to all that were sent with it
+            answers = asyncio.run(scenario(proxy.path))
+            assert proxy.losses == 0
+        assert answers == [True] * len(keys) + [False] * len(keys)
+
+    def test_one_that_is_cancelled_takes_nobody_with_it(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        async def scenario() -> list[Any]:
+            store = AsyncRedisReplayStore.from_url(redis.url, max_flights=1)
+            now = real_time()
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            client.client_pause(200, all=False)
+            tasks = [
+                asyncio.create_task(
+                    store.add(number.to_bytes(16), expires_at=now + 66, now=now)
+                )
+                for number in range(6)
+            ]
+            await asyncio.sleep(0.05)
+            for number in (0, 3):  # on its way, and one that waits
+                tasks[number].cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            await store.aclose()
+            return answers
+
+        answers = asyncio.run(scenario())
+        cancelled = [isinstance(one, asyncio.CancelledError) for one in answers]
+        assert cancelled == [True, False, False, True, False, False]
+        assert [answers[number] for number in (1, 2, 4, 5)] == [True] * 4
+
+    def test_at_least_one_is_under_way(self) -> None:
+        with pytest.raises(ValueError, match="max_flights"):
+            AsyncRedisReplayStore.from_url("redis://localhost", max_flights=0)
 
 
 class TestTrouble:

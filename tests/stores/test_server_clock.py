@@ -29,6 +29,9 @@ def test_a_store_is_asked_at_first_and_every_few_seconds(clock: Clock) -> None:
     clock.advance(4.9)
     assert not followed.is_due()
     clock.advance(0.1)
+    # One asks, and if it gets no answer another one does.
+    assert [followed.is_due(), followed.is_due()] == [True, False]
+    clock.advance(1)
     assert followed.is_due()
     with pytest.raises(ValueError, match="positive"):
         ServerClock(tolerance=10, every=0)

@@ -1,0 +1,98 @@
+"""Commands of one event loop that go to Redis together, in pipelines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from dpop_ext.stores.redis_client import PipeliningClient
+
+#: Commands or pipelines that are on their way at the same time.
+MAX_FLIGHTS: Final = 4
+#: Commands of one pipeline.
+MAX_COMMANDS: Final = 1000
+
+
+class _Waiting(NamedTuple):
+    command: tuple[Any, ...]
+    options: dict[str, Any]
+    answer: asyncio.Future[Any]
+
+
+class Flights:
+    """Send a command at once while few are on their way, and else with the others.
+
+    What comes while all flights wait for their answers leaves when the next of them
+    lands, as one pipeline: one write and one read for all. So a single call is as fast
+    as ever, and a flood costs less for each. Commands of a pipeline are carried out one
+    by one, in no transaction, and each has an answer or an error of its own; if the
+    connection fails, so do all of them.
+
+    For one event loop.
+
+    :param client: with time-outs, which bound how long a command waits: for the flight
+        before it, and its own.
+    :param max_flights: at the same time, and so connections.
+    """
+
+    def __init__(
+        self, client: PipeliningClient, *, max_flights: int = MAX_FLIGHTS
+    ) -> None:
+        if max_flights < 1:
+            raise ValueError("max_flights must be positive")
+        self._client = client
+        self._max_flights = max_flights
+        self._under_way = 0
+        self._waiting: deque[_Waiting] = deque()
+        #: The loop itself remembers tasks only weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def send(self, *command: Any, **options: Any) -> Any:
+        """Return the answer to *command*.
+
+        :raises Exception: what the client raises.
+        """
+        if self._under_way >= self._max_flights:
+            answer = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Waiting(command, options, answer))
+            return await answer
+        self._under_way += 1
+        try:
+            return await self._client.execute_command(*command, **options)
+        finally:
+            self._land()
+
+    def _land(self) -> None:
+        self._under_way -= 1
+        if not self._waiting:
+            return
+        number = min(len(self._waiting), MAX_COMMANDS)
+        leaving = [self._waiting.popleft() for _ in range(number)]
+        self._under_way += 1
+        # Not by whoever has landed: it has its answer, or was cancelled.
+        task = asyncio.get_running_loop().create_task(self._fly(leaving))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fly(self, leaving: list[_Waiting]) -> None:
+        answers: list[Any] = [asyncio.CancelledError()] * len(leaving)
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for one in leaving:
+                    pipeline.execute_command(*one.command, **one.options)
+                answers = await pipeline.execute(raise_on_error=False)
+        except Exception as error:  # noqa: BLE001 - each of them gets it
+            answers = [error] * len(leaving)
+        finally:
+            for one, answer in zip(leaving, answers, strict=True):
+                # One that was cancelled does not wait any more.
+                if one.answer.done():
+                    continue
+                if isinstance(answer, asyncio.CancelledError):
+                    one.answer.cancel()
+                elif isinstance(answer, Exception):
+                    one.answer.set_exception(answer)
+                else:
+                    one.answer.set_result(answer)
+            self._land()
