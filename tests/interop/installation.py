@@ -26,12 +26,24 @@ def install_node_packages() -> Path:
 
     Skips the test where there is no Node.js that they run on, or no registry.
     """
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("Node.js with npm is not installed")
+    need_npm()
     probe = _run(["node", "--print", "typeof URL.parse"], cwd=HERE)
     if probe.stdout.strip() != "function":
         pytest.skip("oidc-provider needs a newer Node.js, with URL.parse")
-    source, target = HERE / "node", CACHE / "node"
+    return install_from_npm(HERE / "node", CACHE / "node")
+
+
+def need_npm() -> None:
+    """Skip the test where there is no Node.js, or no npm."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("Node.js with npm is not installed")
+
+
+def install_from_npm(source: Path, target: Path) -> Path:
+    """Return *target*, a copy of *source* with the packages of its lock file.
+
+    Skips the test where they cannot be had.
+    """
     with _once(target, source / "package.json", source / "package-lock.json") as needed:
         # Modules are looked for beside the script that imports them.
         shutil.copytree(source, target, dirs_exist_ok=True)
