@@ -219,9 +219,7 @@ def main() -> int:
         # A version of the secrets is good for as long as the tokens that have it, and
         # only three are at the same time: so they can follow each other faster. Clients
         # renew a token a minute before it ends.
-        with topology.running(
-            Path(directory), "--access-token-lifetime", "120"
-        ) as servers:
+        with topology.running(Path(directory), access_token_lifetime="120") as servers:
             tally, planned, memory = soak(servers, arguments.minutes)
         seconds = time.monotonic() - started
         for log in Path(directory).glob("?s.log"):

@@ -75,10 +75,10 @@ class Topology:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *options: str) -> Iterator[Topology]:
+def running(directory: Path, **options: str) -> Iterator[Topology]:
     """Start the servers and the proxy; stop them in the end.
 
-    :param options: further options of both servers.
+    :param options: further options of both servers, and of the commands of operators.
     """
     as_port, rs_port, as_public, rs_public = free_ports(4)
     issuer = f"http://127.0.0.1:{as_public}"
@@ -104,6 +104,7 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
         "DPOP_EXT_KEY_FILE": str(directory / "keys" / "database.key"),
         "DPOP_DEMO_CLIENTS": str(clients),
         "DPOP_DEMO_LOG_LEVEL": "warning",
+        **{f"DPOP_DEMO_{name.upper()}": value for name, value in options.items()},
     }
     configuration = _SERVER.format(name="as", port=as_public, upstream=as_port)
     configuration += _SERVER.format(name="rs", port=rs_public, upstream=rs_port)
@@ -111,7 +112,7 @@ def running(directory: Path, *options: str) -> Iterator[Topology]:
         processes = {}
         jwks = _operate(environment, "rs-jwks")
         for role, workers in ("as", AS_WORKERS), ("rs", RS_WORKERS):
-            arguments = ["--workers", str(workers), *options]
+            arguments = ["--workers", str(workers)]
             log = stack.enter_context((directory / f"{role}.log").open("ab"))
             process = subprocess.Popen(
                 [sys.executable, "-m", "demo_server", role, *arguments],
