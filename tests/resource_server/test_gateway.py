@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,43 @@ def test_the_check_of_the_document_needs_no_replay_store(
     verifier = ProofVerifier(NoReplayProtection(), clock=world.clock)
     check = GatewayCheck(verifier, world.validator, hop=HOP, public_url=AUDIENCE)
     assert ask([*credentials(world), *original()], check=check).status == 200
+
+
+@pytest.mark.requirement("X-15")
+def test_questions_that_would_wait_too_long_are_answered_at_once(world: World) -> None:
+    """A gateway that hears nothing keeps its own clients waiting."""
+
+    class Busy(Executor):
+        """Has threads for nobody."""
+
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            return Future()
+
+    app = asgi_gateway.GatewayApplication(
+        make_check(world), executor=Busy(), max_pending=1
+    )
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), b"GET") for name, _ in original()],
+        "client": ("127.0.0.1", 1),
+    }
+    sent: list[Any] = []
+
+    async def send_on(message: Any) -> None:
+        sent.append(message)
+
+    async def scenario() -> None:
+        waiting = asyncio.create_task(app(scope, None, send_on))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await app(scope, None, send_on)  # type: ignore[arg-type]
+        waiting.cancel()
+
+    asyncio.run(scenario())
+    start, _ = sent
+    assert start["status"] == 503
+    assert b"retry-after" in {name.lower() for name, _ in start["headers"]}
