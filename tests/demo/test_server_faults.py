@@ -142,7 +142,7 @@ def test_a_token_request_whose_database_freezes_is_answered_and_spends_once(
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.get_json()["error"] == "temporarily_unavailable"
-    assert taken < 4
+    assert taken < 10
     # Whether the server carried out what it had been sent, nobody knows: the proof and
     # the code are good once, or not any more.
     with ThreadPoolExecutor(4) as threads:

@@ -128,11 +128,11 @@ def test_no_thread_waits_for_a_frozen_server_until_it_goes_on(
             begun = time.monotonic()
             assert set(threads.map(status(api), requests)) == {503}
             # Some have to connect, for which a driver takes two seconds at least.
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 8
             # All of them have failed, so the circuit is open: nobody waits.
             begun = time.monotonic()
             assert set(threads.map(status(api), requests)) == {503}
-            assert time.monotonic() - begun < TIMEOUT
+            assert time.monotonic() - begun < 2
         wait_until(api.is_served, what="service returns by itself")
         answers = list(threads.map(status(api), requests * 4))
     # What the server had taken before it froze may be used, or not.

@@ -60,16 +60,25 @@ def rotations(servers: Topology) -> list[Rotation]:
 
         return rotate
 
-    def secrets() -> bool:
+    def operate(*arguments: str) -> bool:
+        command = [sys.executable, "-m", "dpop_ext", "secrets", *arguments]
         done = subprocess.run(
-            [sys.executable, "-m", "dpop_ext", "secrets", "rotate"],
+            command,
             env=servers.environment,
             cwd=ROOT,
             check=False,
             capture_output=True,
         )
-        # Refused as long as the version before is pending.
         return done.returncode == 0
+
+    oldest = [1]
+
+    def secrets() -> bool:
+        # Three versions may be live. One that was followed by hand stays for a day,
+        # unless it is retired, which is refused until its last token has ended.
+        oldest[0] += operate("retire", str(oldest[0]))
+        # Refused as long as the version before is pending.
+        return operate("rotate")
 
     def ticket_keys() -> bool:
         # Every hour by themselves. Sooner is harder: the workers notice one by one,
@@ -216,9 +225,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
         started = time.monotonic()
-        # A version of the secrets is good for as long as the tokens that have it, and
-        # only three are at the same time: so they can follow each other faster. Clients
-        # renew a token a minute before it ends.
+        # A version of the secrets is needed for as long as the tokens that have it, and
+        # only three are live: so they can follow each other faster. Clients renew a
+        # token a minute before it ends.
         with topology.running(Path(directory), access_token_lifetime="120") as servers:
             tally, planned, memory = soak(servers, arguments.minutes)
         seconds = time.monotonic() - started
