@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from heapq import heappop, heappush
 from typing import Final
 
 from dpop_ext.errors import StoreError
@@ -11,19 +12,18 @@ from dpop_ext.symmetric.secret_ring import SecretRing
 #: Seconds that an expired entry is kept for, while there is room: the times of two
 #: threads, and of a clock that is corrected, do not come in order.
 GRACE: Final = 10
-#: Entries for which a part of the store is made. Growing or dropping tables of this
-#: size takes well under a millisecond.
+#: Entries for which a part of the store is made. To grow a table of this size, or to
+#: drop all of it, takes well under a millisecond.
 PART_SIZE: Final = 4096
 
 
 class MemoryReplayStore:
     """Remember used proofs in this process; other processes do not see them.
 
-    The entries are spread over parts by the hash of the key, each with its own lock.
-    In a part they are grouped by the time at which they expire, and a group is dropped
-    as a whole when all of it has: nothing is ever searched for old entries. Groups
-    span at most a quarter of the life of their entries, so that there are few to look
-    into, however long that life is.
+    The entries are spread over parts by the hash of the key, each with its own lock. A
+    part has one table of them, because the same proof may come with another expiry,
+    and for each second a list of those that expire in it: nothing is ever searched for
+    old entries.
 
     :param max_entries: entries that are kept at most. A large store can be full with
         a few percent less, because the parts do not fill evenly. A full store refuses
@@ -53,58 +53,69 @@ class MemoryReplayStore:
             return part.add(key, expires_at=expires_at, now=now)
 
 
+class _Second:
+    """The keys that expire in one second."""
+
+    __slots__ = ("expires_at", "keys")
+
+    def __init__(self, expires_at: int) -> None:
+        self.expires_at = expires_at
+        self.keys: list[bytes] = []
+
+
 class _Part:
     """A part of a replay store. Whoever holds its lock may use it."""
 
-    __slots__ = ("_capacity", "_dropped_until", "_groups", "_next_drop", "lock", "size")
+    __slots__ = ("_capacity", "_dropped_until", "_ends", "_held", "_seconds", "lock")
 
     def __init__(self, capacity: int) -> None:
         self.lock = threading.Lock()
-        self.size = 0
         self._capacity = capacity
-        #: By the last second in which any key of a group lives: its keys, each with
-        #: the seconds by which it expires before that. Small numbers are one object
-        #: for all of Python, where the time itself would be 32 bytes for each key.
-        self._groups: dict[int, dict[bytes, int]] = {}
-        #: The earliest of those seconds. Nothing can be dropped up to it.
-        self._next_drop = 0
-        #: The latest of those seconds that was dropped.
+        #: Each key with the second in which it expires: one object for all its keys,
+        #: where the time itself would be 32 bytes for each.
+        self._held: dict[bytes, _Second] = {}
+        self._seconds: dict[int, _Second] = {}
+        #: A heap of the same seconds.
+        self._ends: list[int] = []
+        #: The latest of those that was dropped.
         self._dropped_until = -1
+
+    @property
+    def size(self) -> int:
+        return len(self._held)
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         if expires_at < now:
             return False
-        if self._next_drop < now - GRACE:
+        if self._ends and self._ends[0] < now - GRACE:
             self._drop(now - GRACE)
         if now <= self._dropped_until:
             raise StoreError("The replay store cannot look back so far.")
-        # In every group: the same proof may come with another expiry.
-        for group_end, held in self._groups.items():
-            early = held.get(key)
-            if early is not None and group_end - early >= now:
-                return False
-        if self.size >= self._capacity:
+        held = self._held.get(key)
+        if held is not None and held.expires_at >= now:
+            return False
+        if len(self._held) >= self._capacity:
             self._drop(now)
-            if self.size >= self._capacity:
+            if len(self._held) >= self._capacity:
                 raise StoreError("The replay store is full.")
-        lifetime = expires_at - now
-        span = 1 << max(lifetime.bit_length() - 3, 0)
-        end = expires_at | (span - 1)
-        group = self._groups.get(end)
-        if group is None:
-            group = self._groups[end] = {}
-            self._next_drop = min(self._groups)
-        held_before = len(group)
-        group[key] = end - expires_at
-        self.size += len(group) - held_before
+        second = self._seconds.get(expires_at)
+        if second is None:
+            second = self._seconds[expires_at] = _Second(expires_at)
+            heappush(self._ends, expires_at)
+        self._held[key] = second
+        second.keys.append(key)
         return True
 
     def _drop(self, before: int) -> None:
-        """Drop the groups in which every entry has expired before *before*."""
-        for end in [end for end in self._groups if end < before]:
-            self.size -= len(self._groups.pop(end))
+        """Drop what has expired before *before*."""
+        while self._ends and self._ends[0] < before:
+            end = heappop(self._ends)
+            second = self._seconds.pop(end)
+            for key in second.keys:
+                # After it expired it may have been added again.
+                if self._held.get(key) is second:
+                    del self._held[key]
             self._dropped_until = max(self._dropped_until, end)
-        self._next_drop = min(self._groups, default=before)
 
 
 class MemoryKeyring:
