@@ -19,7 +19,11 @@ from dpop_ext.client.resource_metadata import (
     named_metadata_url,
     resource_metadata_url,
 )
-from dpop_ext.client.server_metadata import ServerMetadata, server_metadata_urls
+from dpop_ext.client.server_metadata import (
+    ServerMetadata,
+    is_as_secure,
+    server_metadata_urls,
+)
 from dpop_ext.client.servers import Servers
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import DiscoveryError, MalformedJOSEError, WrongServerError
@@ -44,6 +48,7 @@ _UNSTORABLE = re.compile(r"(?:^|[,\s])no-(?:store|cache)\b", re.IGNORECASE)
 FETCH_FIELDS: Final[Mapping[str, str]] = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
+    "User-Agent": "dpop-ext",
 }
 
 
@@ -139,7 +144,7 @@ def find_challenged(
     """
     metadata = yield from _read(
         cache,
-        (named_metadata_url(challenges),),
+        (named_metadata_url(challenges, request_url=url),),
         lambda document, place: ResourceMetadata.of_challenge(
             document, fetched_from=place, request_url=url
         ),
@@ -158,6 +163,8 @@ def _find_its_issuer(
                 "name the issuer."
             )
         (issuer,) = named
+        if not is_as_secure(issuer, metadata.resource):
+            raise DiscoveryError("The issuer is no https URL.")
     elif named and issuer not in named:
         raise WrongServerError("The resource server does not name this issuer.")
     try:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpop_ext.client.destination import Destination
-from dpop_ext.client.server_metadata import read_names, split_identifier
+from dpop_ext.client.server_metadata import (
+    is_as_secure,
+    read_names,
+    split_identifier,
+)
 from dpop_ext.core.challenge import parse_challenges
 from dpop_ext.errors import DiscoveryError, WrongServerError
 
@@ -91,11 +95,13 @@ def resource_metadata_url(resource: str) -> str:
     return f"{base}/.well-known/oauth-protected-resource{path}{query}"
 
 
-def named_metadata_url(challenges: Sequence[str]) -> str:
+def named_metadata_url(challenges: Sequence[str], *, request_url: str) -> str:
     """Return the place of the document that an answer names (section 5.1).
 
     :param challenges: values of ``WWW-Authenticate``, one for each field line.
-    :raises DiscoveryError: it names none, two, or one that is no https URL.
+    :param request_url: of the request that was answered.
+    :raises DiscoveryError: it names none, two, or one that is no https URL; or one of
+        this machine, which was not asked.
     """
     found = {
         url
@@ -109,4 +115,6 @@ def named_metadata_url(challenges: Sequence[str]) -> str:
         split_identifier(url)
     except ValueError as error:
         raise DiscoveryError("The metadata is said to be at no https URL.") from error
+    if not is_as_secure(url, request_url):
+        raise DiscoveryError("The metadata is said to be at no https URL.")
     return url

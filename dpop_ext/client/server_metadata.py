@@ -59,21 +59,25 @@ class ServerMetadata:
         """
         if document.get("issuer") != issuer:
             raise WrongServerError
-        token_endpoint = read_url(document, "token_endpoint")
+        token_endpoint = read_url(document, "token_endpoint", issuer=issuer)
         if token_endpoint is None:
             raise DiscoveryError("The metadata has no token endpoint.")
         auth_methods = read_names(document, "token_endpoint_auth_methods_supported")
         return cls(
             issuer=issuer,
             token_endpoint=token_endpoint,
-            authorization_endpoint=read_url(document, "authorization_endpoint"),
+            authorization_endpoint=read_url(
+                document, "authorization_endpoint", issuer=issuer
+            ),
             pushed_authorization_request_endpoint=read_url(
-                document, "pushed_authorization_request_endpoint"
+                document, "pushed_authorization_request_endpoint", issuer=issuer
             ),
             require_pushed_authorization_requests=read_flag(
                 document, "require_pushed_authorization_requests"
             ),
-            revocation_endpoint=read_url(document, "revocation_endpoint"),
+            revocation_endpoint=read_url(
+                document, "revocation_endpoint", issuer=issuer
+            ),
             dpop_algorithms=read_names(document, "dpop_signing_alg_values_supported")
             or (),
             promises_issuer=read_flag(
@@ -130,12 +134,24 @@ def split_identifier(identifier: str) -> tuple[str, str, str]:
     return match[1], match[2], match[3] or ""
 
 
-def read_url(document: Mapping[str, Any], name: str) -> str | None:
-    """Return the endpoint *name*, which is https, or http to this machine."""
+def is_as_secure(url: str, as_one: str) -> bool:
+    """Tell whether *url* is https, or http to this machine as the URL that led there.
+
+    A server elsewhere could else have this machine asked for what only it can ask for.
+
+    :param as_one: which is https, or http to this machine.
+    """
+    return is_secure(url) and (
+        url[:6].lower() == "https:" or as_one[:6].lower() != "https:"
+    )
+
+
+def read_url(document: Mapping[str, Any], name: str, *, issuer: str) -> str | None:
+    """Return the endpoint *name*, which is https; http to this machine as *issuer*."""
     value = document.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or "#" in value or not is_secure(value):
+    if not isinstance(value, str) or "#" in value or not is_as_secure(value, issuer):
         raise DiscoveryError("The metadata has an endpoint that is no https URL.")
     return value
 

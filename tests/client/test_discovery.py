@@ -279,3 +279,45 @@ def test_what_is_cached_is_checked_again() -> None:
     slashed = f"{ISSUER}/"
     with pytest.raises(WrongServerError):
         drive(find_servers(cache, issuer=slashed))
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        {**DOCUMENTS, AS_URL: as_metadata(token_endpoint="http://127.0.0.1:8500/x")},
+        {**DOCUMENTS, AS_URL: as_metadata(revocation_endpoint="http://localhost/x")},
+        {
+            RS_URL: rs_metadata(authorization_servers=["http://[::1]:8500"]),
+            "http://[::1]:8500/.well-known/oauth-authorization-server": as_metadata(
+                issuer="http://[::1]:8500"
+            ),
+        },
+    ],
+)
+def test_a_server_elsewhere_does_not_have_this_machine_asked(
+    documents: dict[str, Any],
+) -> None:
+    with pytest.raises(DiscoveryError, match="no https URL"):
+        drive(find_servers(MetadataCache(), resource=RESOURCE), documents)
+    place = "http://127.0.0.1:8500/v1/agent"
+    with pytest.raises(DiscoveryError, match="no https URL"):
+        challenged(f"{RESOURCE}/accounts", challenge(place))
+
+
+def test_servers_of_this_machine_lead_to_each_other() -> None:
+    issuer, resource = "http://localhost:5000", "http://127.0.0.1:5001"
+    endpoints = {
+        name: f"{issuer}/{name}" for name in as_metadata() if name.endswith("_endpoint")
+    }
+    servers, _ = drive(
+        find_servers(MetadataCache(), resource=resource),
+        {
+            f"{resource}/.well-known/oauth-protected-resource": rs_metadata(
+                resource=resource, authorization_servers=[issuer]
+            ),
+            f"{issuer}/.well-known/oauth-authorization-server": as_metadata(
+                issuer=issuer, **endpoints
+            ),
+        },
+    )
+    assert servers.authorization.token_endpoint == f"{issuer}/token_endpoint"

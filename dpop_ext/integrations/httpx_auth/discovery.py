@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
+from contextlib import aclosing, closing
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ from dpop_ext.client.discovery import (
     find_servers,
 )
 from dpop_ext.client.servers import Servers
+from dpop_ext.client.time_limit import within
 from dpop_ext.errors import DiscoveryError
 
 
@@ -46,8 +49,8 @@ class _Reading:
 class _Discovery:
     """What blocking and asyncio clients share.
 
-    :param client: of the library, with the proxies and certificates of yours; None
-        makes one.
+    :param client: of the library, with the proxies and certificates of yours; its
+        header fields, cookies and parameters stay with it. None makes one.
     :param cache: None makes one.
     """
 
@@ -60,14 +63,22 @@ class _Discovery:
         self._client = client
         self._cache = cache or MetadataCache()
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "headers": dict(FETCH_FIELDS),
+    def _send(self, client: Any, url: str) -> Any:
+        timeout = self.library.Timeout(FETCH_TIMEOUT / 2)
+        # Not built by the client: it would add what is meant for other servers.
+        request = self.library.Request(
+            "GET",
+            url,
+            headers=dict(FETCH_FIELDS),
+            extensions={"timeout": timeout.as_dict()},
+        )
+        return client.send(
+            request,
+            stream=True,
             # Without it the library looks into ~/.netrc, or at the client's own.
-            "auth": self.library.Auth(),
-            "follow_redirects": False,
-            "timeout": FETCH_TIMEOUT / 2,
-        }
+            auth=self.library.Auth(),
+            follow_redirects=False,
+        )
 
     def _find(self, issuer: str | None, resource: str | None) -> Lookup:
         return find_servers(self._cache, issuer=issuer, resource=resource)
@@ -109,7 +120,9 @@ class BlockingDiscovery(_Discovery):
         try:
             url = next(lookup)
             while True:
-                url = lookup.send(self._fetch(client, url))
+                url = lookup.send(
+                    within(FETCH_TIMEOUT, partial(self._fetch, client, url))
+                )
         except StopIteration as end:
             found: Servers = end.value
             return found
@@ -119,7 +132,7 @@ class BlockingDiscovery(_Discovery):
 
     def _fetch(self, client: Any, url: str) -> Fetched:
         reading = _Reading()
-        with client.stream("GET", url, **self._options()) as response:
+        with closing(self._send(client, url)) as response:
             if is_readable(response):
                 for piece in response.iter_raw():
                     reading.add(piece)
@@ -155,12 +168,16 @@ class AsyncioDiscovery(_Discovery):
                 await client.aclose()
 
     async def _fetch(self, client: Any, url: str) -> Fetched:
+        import anyio  # noqa: PLC0415
+
         reading = _Reading()
-        async with client.stream("GET", url, **self._options()) as response:
-            if is_readable(response):
-                async for piece in response.aiter_raw():
-                    reading.add(piece)
-            return reading.fetched(response)
+        with anyio.move_on_after(FETCH_TIMEOUT):
+            async with aclosing(await self._send(client, url)) as response:
+                if is_readable(response):
+                    async for piece in response.aiter_raw():
+                        reading.add(piece)
+                return reading.fetched(response)
+        raise DiscoveryError("The metadata took too long.")
 
 
 def is_readable(response: Any) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import requests
-from requests.models import PreparedRequest, Response
+from requests.models import Response
 
 from dpop_ext.client.discovery import (
     FETCH_FIELDS,
@@ -18,6 +19,7 @@ from dpop_ext.client.discovery import (
     find_servers,
 )
 from dpop_ext.client.servers import Servers
+from dpop_ext.client.time_limit import within
 from dpop_ext.errors import DiscoveryError
 from dpop_ext.integrations.requests_client.reply import field_lines
 
@@ -35,8 +37,8 @@ class Discovery:
     Documents have 128 KiB and take 10 seconds at most, are fetched over https, without
     credentials, follow no redirect, and are kept for an hour at most: keep the object.
 
-    :param session: of requests, with the proxies and certificates of yours; None makes
-        one.
+    :param session: of requests, with the proxies and certificates of yours; its header
+        fields, cookies and parameters stay with it. None makes one.
     :param cache: None makes one.
     """
 
@@ -84,21 +86,24 @@ class Discovery:
         try:
             url = next(lookup)
             while True:
-                url = lookup.send(self._fetch(url))
+                url = lookup.send(within(FETCH_TIMEOUT, partial(self._fetch, url)))
         except StopIteration as end:
             found: Servers = end.value
             return found
 
     def _fetch(self, url: str) -> Fetched:
         deadline = time.monotonic() + FETCH_TIMEOUT
-        with self._session.get(
-            url,
-            headers=dict(FETCH_FIELDS),
-            # Without it requests looks into ~/.netrc.
-            auth=_unauthenticated,
+        # Not prepared by the session: it would add what is meant for other servers,
+        # and look into ~/.netrc.
+        request = requests.Request("GET", url, headers=dict(FETCH_FIELDS)).prepare()
+        settings = self._session.merge_environment_settings(
+            url, {}, stream=True, verify=None, cert=None
+        )
+        with self._session.send(
+            request,
             allow_redirects=False,
-            stream=True,
             timeout=FETCH_TIMEOUT / 2,
+            **settings,
         ) as response:
             if response.status_code != 200:
                 return Fetched(status=response.status_code)
@@ -116,7 +121,3 @@ class Discovery:
                 content=content,
                 cache_control=response.headers.get("Cache-Control", ""),
             )
-
-
-def _unauthenticated(request: PreparedRequest) -> PreparedRequest:
-    return request

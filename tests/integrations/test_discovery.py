@@ -1,0 +1,153 @@
+"""How documents are fetched by each HTTP library: :rfc:`8414`, :rfc:`9728`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+import requests
+
+from dpop_ext.client import Servers
+from dpop_ext.client.discovery import MAX_DOCUMENT
+from dpop_ext.errors import DiscoveryError
+from dpop_ext.integrations import authlib_httpx
+from dpop_ext.integrations.requests_client import Discovery
+from tests.client.driving import ISSUER
+from tests.client.metadata import as_metadata
+
+#: What belongs to a client, and not to the servers that it looks for.
+OWN = {"Authorization": "Bearer mine", "X-Api-Key": "mine"}
+
+
+class Site:
+    """Answers one connection after another with the pieces it was given."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.issuer = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked: list[str] = []
+        self._ended = threading.Event()
+        self._drips = False
+        self._answer = b""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def answers(self, answer: bytes, *, drips: bool = False) -> None:
+        self._answer, self._drips = answer, drips
+
+    def close(self) -> None:
+        self._ended.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            with suppress(OSError):
+                connection, _ = self._listener.accept()
+                with connection:
+                    self.asked.append(connection.recv(65536).decode("latin-1"))
+                    connection.sendall(self._answer)
+                    while self._drips and not self._ended.wait(0.02):
+                        connection.sendall(b"a")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def by_requests(issuer: str) -> Servers:
+    with requests.Session() as session:
+        session.headers.update(OWN)
+        session.cookies.set("mine", "mine")
+        session.params = {"mine": "mine"}
+        session.auth = ("mine", "mine")
+        return Discovery(session).servers(issuer=issuer)
+
+
+def by_httpx(issuer: str) -> Servers:
+    own: Any = {"headers": OWN, "cookies": {"mine": "mine"}, "params": {"mine": "mine"}}
+    with httpx2.Client(**own, auth=("mine", "mine")) as http:
+        return authlib_httpx.Discovery(http).servers(issuer=issuer)
+
+
+def by_async_httpx(issuer: str) -> Servers:
+    own: Any = {"headers": OWN, "cookies": {"mine": "mine"}, "params": {"mine": "mine"}}
+
+    async def find() -> Servers:
+        async with httpx2.AsyncClient(**own, auth=("mine", "mine")) as http:
+            return await authlib_httpx.AsyncDiscovery(http).servers(issuer=issuer)
+
+    return anyio.run(find)
+
+
+@pytest.fixture(params=[by_requests, by_httpx, by_async_httpx])
+def find(request: pytest.FixtureRequest) -> Callable[[str], Servers]:
+    found: Callable[[str], Servers] = request.param
+    return found
+
+
+def http(content: bytes, *fields: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *fields]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + content
+
+
+def document(issuer: str) -> bytes:
+    return json.dumps(as_metadata()).replace(ISSUER, issuer).encode()
+
+
+def test_nothing_of_the_client_goes_to_servers_that_are_looked_for(
+    site: Site, find: Callable[[str], Servers]
+) -> None:
+    site.answers(http(document(site.issuer)))
+    assert find(site.issuer).authorization.issuer == site.issuer
+    (asked,) = site.asked
+    assert asked.startswith("GET /.well-known/oauth-authorization-server HTTP/1.1\r\n")
+    assert "mine" not in asked
+    assert "authorization:" not in asked.lower()
+    assert "cookie" not in asked.lower()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"],
+)
+def test_a_server_that_sends_byte_by_byte_is_given_up(
+    site: Site,
+    find: Callable[[str], Servers],
+    start: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("requests_client", "httpx_auth"):
+        name = f"dpop_ext.integrations.{module}.discovery.FETCH_TIMEOUT"
+        monkeypatch.setattr(name, 0.2)
+    site.answers(start, drips=True)
+    with pytest.raises(DiscoveryError, match="took too long"):
+        find(site.issuer)
+
+
+def test_neither_redirects_nor_compressed_nor_long_documents_are_read(
+    site: Site, find: Callable[[str], Servers]
+) -> None:
+    content = document(site.issuer)
+    site.answers(http(b"", f"Location: {site.issuer}/else", status="302 Found"))
+    with pytest.raises(DiscoveryError):
+        find(site.issuer)
+    assert not any("/else" in asked for asked in site.asked)
+    site.answers(http(content, "Content-Encoding: gzip"))
+    with pytest.raises(DiscoveryError, match="compressed"):
+        find(site.issuer)
+    site.answers(http(content + b" " * MAX_DOCUMENT))
+    with pytest.raises(DiscoveryError, match="too long"):
+        find(site.issuer)
