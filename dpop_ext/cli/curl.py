@@ -9,12 +9,19 @@ import click
 import requests
 from click.core import ParameterSource
 
-from dpop_ext.cli.curl_answer import answered, check_status, print_answer
+from dpop_ext.cli.answered import answered
+from dpop_ext.cli.curl_answer import check_status, print_answer
 from dpop_ext.cli.curl_content import open_content, read_fields
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.keys import read_key
 from dpop_ext.cli.parameters import FILE
-from dpop_ext.cli.request_options import read_method, read_token, token_option
+from dpop_ext.cli.request_options import (
+    cacert_option,
+    read_method,
+    read_token,
+    session_option,
+    token_option,
+)
 from dpop_ext.cli.shown_exchange import show_exchange
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.signer import ProofSigner
@@ -69,14 +76,7 @@ class _TokenSession(requests.Session):
     help="Private JWK of the token: dpop-ext keygen FILE [env: DPOP_EXT_KEY].",
 )
 @token_option
-@click.option(
-    "--session",
-    "place",
-    metavar="FILE",
-    envvar="DPOP_EXT_SESSION",
-    help="What dpop-ext login made; keyring:NAME is in the keyring. Default without a "
-    "token: the usual one [env: DPOP_EXT_SESSION].",
-)
+@session_option
 @click.option(
     "--refresh",
     is_flag=True,
@@ -112,12 +112,7 @@ class _TokenSession(requests.Session):
     metavar="SECONDS",
     help="To wait for a part of the answer.",
 )
-@click.option(
-    "--cacert",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="PEM of the authorities to trust, in place of the usual ones.",
-)
+@cacert_option
 @click.pass_context
 def curl(
     context: click.Context,
@@ -155,19 +150,28 @@ def curl(
         raise Refusal(f"URL: {error}") from error
     key = None if key_path is None else read_key(key_path)
     session: _TokenSession | OAuth2Session
-    with answered(), ExitStack() as stack:
+    failed = "the token cannot be refreshed, dpop-ext login gets another"
+    with answered(failed), ExitStack() as stack:
         if _token_is_meant(context):
             if refresh:
                 raise click.UsageError("--refresh needs a session")
             session = stack.enter_context(_with_token(access_token, key))
         else:
             # Its extra is not needed for a token that is given.
-            from dpop_ext.cli import curl_session  # noqa: PLC0415
+            from dpop_ext.cli.curl_session import take_up  # noqa: PLC0415
+            from dpop_ext.cli.session_options import SessionPlace  # noqa: PLC0415
 
-            saved = curl_session.take_up(place, key=key, url=url, elsewhere=elsewhere)
-            session = stack.enter_context(saved)
-            saved.default_timeout, saved.verify = max_time, cacert or True
-            curl_session.prepare(saved, refresh=refresh, verbose=verbose)
+            session = stack.enter_context(
+                take_up(
+                    SessionPlace(place),
+                    key=key,
+                    url=url,
+                    elsewhere=elsewhere,
+                    refresh=refresh,
+                    verbose=verbose,
+                    cacert=cacert,
+                )
+            )
         response = stack.enter_context(
             session.request(
                 method or ("GET" if data is None else "POST"),

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import click
 import requests
-from authlib.common.errors import AuthlibBaseError
 from requests import Response
 
-from dpop_ext.cli.group import NoAnswer, Refusal
+from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import printable
 from dpop_ext.cli.shown_exchange import error_code
-from dpop_ext.core.target import origin
 
 #: Bytes that are read and written at a time.
 _PIECE = 64 * 1024
@@ -26,26 +22,6 @@ class BadStatus(Refusal):
     """The server refused, and ``--fail`` was given; exit code 22, as of curl."""
 
     exit_code = 22
-
-
-@contextmanager
-def answered() -> Iterator[None]:
-    """Say in one line why there is no answer.
-
-    :raises NoAnswer: the server cannot be reached, or broke off.
-    :raises Refusal: there is no token to send, or it is none.
-    """
-    try:
-        yield
-    except requests.RequestException as error:
-        raise NoAnswer(_cause(error)) from error
-    except AuthlibBaseError as error:
-        raise Refusal(
-            f"the token cannot be refreshed ({printable(str(error.error))}): "
-            "dpop-ext login"
-        ) from error
-    except ValueError as error:
-        raise Refusal(printable(str(error))) from error
 
 
 def check_status(response: Response, *, fail: bool) -> None:
@@ -92,26 +68,3 @@ def _write(response: Response, file: IO[bytes], *, include: bool) -> None:
     for piece in response.iter_content(_PIECE):
         file.write(piece)
     file.flush()
-
-
-def _cause(error: requests.RequestException) -> str:
-    where = "the server"
-    if error.request is not None and error.request.url:
-        where = origin(error.request.url)
-    match error:
-        case requests.Timeout():
-            return f"{where}: no answer in time; --max-time gives it longer"
-        case requests.exceptions.SSLError():
-            return f"{where}: not a certificate to be trusted; --cacert names who is"
-        case requests.exceptions.ProxyError():
-            return f"{where}: the proxy does not let us through"
-        case requests.TooManyRedirects():
-            return f"{where}: too many redirects"
-        case requests.exceptions.ChunkedEncodingError():
-            return f"{where}: the answer broke off"
-        case requests.HTTPError() if error.response is not None:
-            return f"{where}: status {error.response.status_code}"
-        case requests.ConnectionError():
-            return f"{where}: no connection; is the URL right, and the server up?"
-        case _:
-            return f"{where}: no answer ({type(error).__name__})"

@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "doctor": ("dpop_ext.cli.doctor", "Check a deployment, and say what to change."),
     "explain": ("dpop_ext.cli.explain", "Check a proof, and say what is wrong."),
     "keygen": ("dpop_ext.cli.keys", "Make the private key of a client."),
+    "login": ("dpop_ext.cli.login", "Log in with the browser, and save a session."),
+    "logout": ("dpop_ext.cli.logout", "Revoke the tokens of a session, and delete it."),
     "nonces": ("dpop_ext.cli.nonces", "Nonce secrets of a server: create, rotate."),
     "proof": ("dpop_ext.cli.proof", "Make a proof for one request."),
     "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),

@@ -45,6 +45,20 @@ token_option = click.option(
 nonce_option = click.option(
     "--nonce", metavar="NONCE", help="What the server supplied in DPoP-Nonce."
 )
+session_option = click.option(
+    "--session",
+    "place",
+    metavar="FILE",
+    envvar="DPOP_EXT_SESSION",
+    help="Where the session is: a file, or keyring:NAME. Default: the usual file [env: "
+    "DPOP_EXT_SESSION].",
+)
+cacert_option = click.option(
+    "--cacert",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="PEM of the authorities to trust, in place of the usual ones.",
+)
 
 
 def read_value(value: str | None) -> str | None:

@@ -1,22 +1,21 @@
-"""Where a session is kept between two commands, and how it is taken up again."""
+"""Where a session is kept between two commands (:rfc:`9449#section-11.4`)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
-from keyring.errors import KeyringError
+import keyring
+from keyring.errors import KeyringError, PasswordDeleteError
 
 from dpop_ext.cli.group import Refusal
-from dpop_ext.client.session_bundle import BundleStore, SessionBundle
-from dpop_ext.core.akp import AnyKey
-from dpop_ext.errors import LostKeyError
+from dpop_ext.client.session_bundle import BundleStore
 from dpop_ext.integrations.bundle_stores import FileStore, KeyringStore
-from dpop_ext.integrations.requests_client import OAuth2Session
 
-SESSION_VARIABLE: Final = "DPOP_EXT_SESSION"
 SECRET_VARIABLE: Final = "DPOP_EXT_CLIENT_SECRET"
 #: Before the name of an entry in the keyring.
 KEYRING: Final = "keyring:"
@@ -24,73 +23,72 @@ KEYRING: Final = "keyring:"
 _SERVICE = "dpop-ext"
 
 
-def session_store(place: str | None, *, create: bool = False) -> BundleStore:
-    """Return where a session is kept.
+class SessionPlace:
+    """A file, or an entry of the keyring.
 
-    :param place: path of a file, or ``keyring:NAME``; None is the usual file.
-    :param create: make the usual directory.
-    :raises Refusal: it cannot be made.
+    :param named: path of a file, or ``keyring:NAME``; None is the usual file.
+    :raises Refusal: the name is none.
     """
-    directory = Path(click.get_app_dir(_SERVICE))
-    if create and (place is None or place.startswith(KEYRING)):
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Refusal(f"{directory}: {error.strerror}") from error
-    if place is None:
-        return FileStore(directory / "session.json")
-    if place.startswith(KEYRING):
-        name = place.removeprefix(KEYRING)
-        if not name or "/" in name or os.sep in name or name.startswith("."):
-            raise Refusal(f"--session: {KEYRING} and a name, such as {KEYRING}work")
-        return KeyringStore(_SERVICE, name, lock=directory / f"{name}.lock")
-    return FileStore(place)
+
+    def __init__(self, named: str | None) -> None:
+        self._directory = Path(click.get_app_dir(_SERVICE))
+        self._is_usual = named is None
+        self._entry: str | None = None
+        self._path = self._directory / "session.json"
+        if named is not None and named.startswith(KEYRING):
+            self._is_usual = True
+            self._entry = named.removeprefix(KEYRING)
+            if not self._entry.replace("-", "").replace("_", "").isalnum():
+                raise Refusal(f"--session: {KEYRING} and a name, like {KEYRING}work")
+        elif named is not None:
+            self._path = Path(named)
+
+    @property
+    def store(self) -> BundleStore:
+        """What reads and writes it."""
+        if self._entry is None:
+            return FileStore(self._path)
+        lock = self._directory / f"{self._entry}.lock"
+        return KeyringStore(_SERVICE, self._entry, lock=lock)
+
+    def prepare(self) -> None:
+        """Make the usual directory."""
+        with refusing():
+            if self._is_usual:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._entry is None and self._path.is_dir():
+                raise Refusal(f"--session: {self._path} is a directory")
+
+    def delete(self) -> None:
+        """Delete what is there; the file of the lock stays."""
+        with refusing():
+            if self._entry is None:
+                self._path.unlink(missing_ok=True)
+            else:
+                keyring.delete_password(_SERVICE, self._entry)
+
+    def __str__(self) -> str:
+        return str(self._path) if self._entry is None else f"{KEYRING}{self._entry}"
 
 
-def open_bundle(place: str | None, *, key: AnyKey | None) -> SessionBundle:
-    """Return the session that was saved.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Say in one line why a session cannot be read or written.
 
-    :param place: as for :func:`session_store`.
-    :param key: for a session that has none of its own.
-    :raises Refusal: there is none, or it cannot be used.
+    :raises Refusal: the file or the keyring cannot be used.
     """
-    store = session_store(place)
     try:
-        if store.read() is None:
-            raise Refusal("there is no session yet: dpop-ext login makes one")
-        try:
-            return SessionBundle(store)
-        except LostKeyError:
-            if key is None:
-                raise
-            return SessionBundle(store, key=key)
-    except LostKeyError as error:
+        yield
+    except OSError as error:
+        raise Refusal(f"--session: {error.strerror or error}") from error
+    except PasswordDeleteError:
+        return
+    except KeyringError as error:
         raise Refusal(
-            "the session has no key of its own: --key names the one it was made with"
+            f"--session: the keyring is not available ({type(error).__name__})"
         ) from error
-    except (OSError, KeyringError) as error:
-        raise Refusal(f"--session: {_reason(error)}") from error
-    except ValueError as error:
-        raise Refusal(f"--key: {error}") from error
 
 
-def open_session(bundle: SessionBundle) -> OAuth2Session:
-    """Return what sends requests with the token of *bundle*, and refreshes it."""
-    about = bundle.about
-    return OAuth2Session(
-        about.get("client_id"),
-        os.environ.get(SECRET_VARIABLE),
-        bundle=bundle,
-        token_endpoint=about.get("token_endpoint"),
-        token_endpoint_auth_method=about.get("client_auth"),
-        issuer=about.get("issuer"),
-        resource=about.get("resource"),
-        # The process ends before anything in the background would have begun.
-        refresh="foreground",
-    )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"the keyring is not available ({type(error).__name__})"
+def client_secret() -> str | None:
+    """Return the secret of the client, which nobody types."""
+    return os.environ.get(SECRET_VARIABLE) or None

@@ -124,6 +124,16 @@ class DiscoveredSession:
         session._set_servers(servers, assertions, uses_tickets=profile != "fapi2")
         return session
 
+    @property
+    def servers(self) -> Servers:
+        """The servers that the session was made for.
+
+        :raises ValueError: it was made without: see :meth:`for_servers`.
+        """
+        if self._servers is None:
+            raise ValueError("The session is one of for_servers.")
+        return self._servers
+
     def _set_servers(
         self: Any,
         servers: Servers,
@@ -149,10 +159,8 @@ class DiscoveredSession:
         self: Any, parameters: Mapping[str, Any]
     ) -> AuthorizationDraft:
         """Return what is to be asked of the authorization server."""
-        if self._servers is None:
-            raise ValueError("The session is one of for_servers.")
         return AuthorizationDraft(
-            self._servers.authorization,
+            self.servers.authorization,
             client_id=self.client_id,
             redirect_uri=self.redirect_uri,
             jkt=self.dpop.jkt,
@@ -174,9 +182,7 @@ class DiscoveredSession:
         self: Any, request: AuthorizationRequest, response: str | Mapping[str, str]
     ) -> dict[str, str]:
         """Return the parameters of the token request for the code in *response*."""
-        if self._servers is None:
-            raise ValueError("The session is one of for_servers.")
-        if request.issuer != self._servers.authorization.issuer:
+        if request.issuer != self.servers.authorization.issuer:
             raise WrongIssuerError
         if request.jkt != self.dpop.jkt:
             raise AuthorizationResponseError(

@@ -17,7 +17,7 @@ from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
 from tests.conftest import Clock
 from tests.integrations.scripted_server import Answer, ScriptedServer, running_server
-from tests.integrations.token_endpoint import ISSUER, AuthorizationServer
+from tests.integrations.token_endpoint import AuthorizationServer
 
 TOKEN = "the.access.token"
 NONCE_WANTED = Answer(
@@ -50,7 +50,15 @@ def server(
     running_as: ScriptedServer, resource: ScriptedServer, clock: Clock
 ) -> AuthorizationServer:
     running_as.received.clear()
-    return AuthorizationServer(running_as, resource.url, clock)
+    server = AuthorizationServer(running_as, resource.url, clock)
+    server.issuer = running_as.url
+    server.metadata = {
+        "issuer": running_as.url,
+        "token_endpoint": server.url,
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "dpop_symmetric_alg_values_supported": ["HS256"],
+    }
+    return server
 
 
 @pytest.fixture
@@ -65,10 +73,8 @@ def bundle(tmp_path: Path, server: AuthorizationServer) -> FileBundle:
     bundle = FileBundle(tmp_path / "session.json")
     about = {
         "client_id": "app",
-        "client_auth": "none",
-        "issuer": ISSUER,
+        "issuer": server.issuer,
         "resource": server.resource,
-        "token_endpoint": server.url,
     }
     bundle.save({"access_token": "old", "token_type": "DPoP", "refresh_token": "first"})
     bundle.describe(about)
@@ -188,7 +194,7 @@ def test_a_redirect_to_another_origin_has_no_token(
     key_path: Path, resource: ScriptedServer, server: AuthorizationServer
 ) -> None:
     elsewhere = server.url.replace("127.0.0.1", "localhost")
-    server.answer = Answer(body=b"there")
+    server.answer, server.metadata = Answer(body=b"there"), None
     resource.play(Answer(302, [("Location", elsewhere)]))
     assert curl(key_path, resource.url).stdout == "{}"
     assert server.received == []
@@ -233,7 +239,7 @@ def test_a_session_is_refreshed_and_a_symmetric_key_is_used_at_once(
 def test_the_token_of_a_session_goes_to_its_own_server(
     resource: ScriptedServer, server: AuthorizationServer, place: str
 ) -> None:
-    server.answer = Answer()
+    server.answer, server.metadata = Answer(), None
     result = run("curl", server.url, "--session", place)
     assert result.exit_code == 1
     assert "--elsewhere" in result.stderr
@@ -250,7 +256,8 @@ def test_a_refresh_that_is_refused_says_what_to_do(
     result = run("curl", "--refresh", resource.url, "--session", place)
     assert (result.exit_code, resource.received) == (1, [])
     assert result.stderr == (
-        "dpop-ext: the token cannot be refreshed (invalid_grant): dpop-ext login\n"
+        "dpop-ext: the token cannot be refreshed, dpop-ext login gets another "
+        "(invalid_grant)\n"
     )
 
 

@@ -30,8 +30,14 @@ class AuthorizationServer:
         self.members: dict[str, Any] = {"refresh_token": "refresh"}
         self.answer: Answer | None = None
         self.nonce: str | None = None
+        self.issuer = ISSUER
+        #: What it says about itself; None says nothing.
+        self.metadata: dict[str, Any] | None = None
 
     def script(self, request: Received) -> Answer:
+        if self.metadata is not None and request.method == "GET":
+            self.received.remove(request)
+            return Answer(body=json.dumps(self.metadata).encode())
         if self.answer is not None:
             return self.answer
         if self.nonce not in (None, request.proof.claims.get("nonce")):
@@ -43,6 +49,7 @@ class AuthorizationServer:
             now=self.clock.now,
             version=self.version,
             audience=self.resource,
+            issuer=self.issuer,
         )
         response.update(self.members)
         return Answer(body=json.dumps(response).encode())

@@ -1,0 +1,318 @@
+"""``dpop-ext login``: what the browser brings, and what is done about it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+from click.testing import Result
+from joserfc.jwk import ECKey
+
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.loopback import LoopbackRedirect
+from dpop_ext.client.authorization_request import AuthorizationRequest
+from dpop_ext.client.keyfile import save_key
+from dpop_ext.errors import AuthorizationRefusedError, WrongIssuerError
+from dpop_ext.integrations.bundle_stores import FileBundle
+from tests.cli.conftest import run
+from tests.conftest import Clock
+from tests.integrations.scripted_server import running_server
+from tests.integrations.token_endpoint import AuthorizationServer
+
+RESOURCE = "https://api.example"
+
+
+@pytest.fixture
+def server(clock: Clock) -> Iterator[AuthorizationServer]:
+    with running_server() as running:
+        server = AuthorizationServer(running, RESOURCE, clock)
+        server.issuer = running.url
+        server.members = {"refresh_token": "refresh-1", "expires_in": 600}
+        server.metadata = {
+            "issuer": running.url,
+            "authorization_endpoint": f"{running.url}/authorize",
+            "token_endpoint": server.url,
+            "dpop_signing_alg_values_supported": ["ES256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        yield server
+
+
+class Person:
+    """Sits at the browser, and comes back with what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}
+        self.pages: list[str] = []
+        self.changes: list[dict[str, str | None]] = [{}]
+
+    def open(self, url: str) -> bool:
+        query = parse_qs(urlsplit(url).query)
+        self.asked = {name: value for name, (value,) in query.items()}
+        threading.Thread(target=self._come_back, args=(url,), daemon=True).start()
+        return True
+
+    def _come_back(self, url: str) -> None:
+        issuer = url.partition("/authorize")[0]
+        good = {"code": "c-1", "state": self.asked["state"], "iss": issuer}
+        for change in self.changes:
+            given = {**good, **change}
+            answer = {name: value for name, value in given.items() if value is not None}
+            back = f"{self.asked['redirect_uri']}?{urlencode(answer)}"
+            self.pages.append(requests.get(back, timeout=5).text)
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> Person:
+    person = Person()
+    monkeypatch.setattr(webbrowser, "open", person.open)
+    return person
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "session.json"
+
+
+def login(server: AuthorizationServer, place: Path, *arguments: str) -> Result:
+    options = ("--client-id", "app", "--session", str(place), "--timeout", "5")
+    return run("login", server.issuer, *options, *arguments)
+
+
+def test_a_session_is_saved_for_the_next_command(
+    server: AuthorizationServer, person: Person, place: Path
+) -> None:
+    result = login(server, place, "--resource", RESOURCE, "--scope", "a b")
+    assert result.exit_code == 0, result.output
+    assert "You are logged in" in result.stdout
+    bundle = FileBundle(place)
+    assert person.asked["dpop_jkt"] == bundle.signer.jkt
+    assert person.asked["code_challenge_method"] == "S256"
+    assert (person.asked["resource"], person.asked["scope"]) == (RESOURCE, "a b")
+    (form,) = server.forms
+    assert form["code"] == "c-1"
+    assert form["redirect_uri"] == person.asked["redirect_uri"]
+    assert "dsk" not in server.received[0].proof.claims
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert dict(bundle.about) == {
+        "client_id": "app",
+        "issuer": server.issuer,
+        "profile": "oauth2",
+        "resource": RESOURCE,
+    }
+    assert (bundle.token or {})["refresh_token"] == "refresh-1"
+    for secret in ("access-1", "c-1", "refresh-1"):
+        assert secret not in result.output
+
+
+def test_what_is_not_the_answer_is_refused_and_the_wait_goes_on(
+    server: AuthorizationServer, person: Person, place: Path
+) -> None:
+    person.changes = [{"state": "other"}, {"state": None}, {"code": None}, {}]
+    result = login(server, place)
+    assert result.exit_code == 0, result.output
+    assert ["not the answer" in page for page in person.pages] == [True] * 3 + [False]
+    assert len(server.forms) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"error": "access_denied", "code": None}, "access_denied"),
+        ({"error": "\x1b[2J", "code": None}, "no reason is given"),
+        ({"iss": "https://evil.example"}, "another authorization server"),
+        ({"iss": None}, "another authorization server"),
+    ],
+)
+def test_an_answer_that_is_no_log_in_leaves_the_session_before_it(
+    server: AuthorizationServer,
+    person: Person,
+    place: Path,
+    change: dict[str, str | None],
+    text: str,
+) -> None:
+    before = FileBundle(place).signer.jkt
+    person.changes = [change]
+    result = login(server, place)
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+    assert "\x1b" not in result.output
+    assert server.forms == []
+    assert FileBundle(place).signer.jkt == before
+
+
+def test_a_server_that_gives_no_token_leaves_the_session_before_it(
+    server: AuthorizationServer, person: Person, place: Path
+) -> None:
+    before = place_content(place)
+    server.members = {"token_type": "Bearer"}
+    result = login(server, place)
+    assert result.exit_code == 1
+    assert "not bound" in result.stderr
+    assert place.read_text() == before
+
+
+def place_content(place: Path) -> str:
+    FileBundle(place)
+    return place.read_text()
+
+
+def test_a_key_of_ones_own_is_used_and_not_copied(
+    server: AuthorizationServer,
+    person: Person,
+    place: Path,
+    tmp_path: Path,
+    ec_key: ECKey,
+) -> None:
+    key = tmp_path / "key"
+    save_key(key, ec_key)
+    result = login(server, place, "--key", str(key), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["jkt"] == ec_key.thumbprint()
+    saved = json.loads(place.read_text())
+    assert (saved["key"], saved["jkt"]) == (None, ec_key.thumbprint())
+    url = "http://127.0.0.1:1/"
+    assert run("curl", url, "--session", str(place)).exit_code == 1
+    named = run("curl", url, "--session", str(place), "--key", str(key))
+    assert named.exit_code == 3, named.output
+
+
+def test_a_server_without_dpop_is_refused_before_anybody_is_asked(
+    server: AuthorizationServer, person: Person, place: Path
+) -> None:
+    assert server.metadata is not None
+    del server.metadata["dpop_signing_alg_values_supported"]
+    result = login(server, place)
+    assert (result.exit_code, person.asked) == (1, {})
+    assert "does not offer DPoP" in result.stderr
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--client-id", "a"], 2, "ISSUER"),
+        (["https://as.example"], 2, "--client-id"),
+        (["http://as.example", "--client-id", "a"], 1, "https"),
+        (["nothing", "--client-id", "a"], 1, "https"),
+        (["http://127.0.0.1:1", "--client-id", "a"], 3, "no connection"),
+        (["https://a", "--client-id", "a", "--timeout", "0"], 2, "--timeout"),
+        (["https://a", "--client-id", "a", "--session", "/"], 1, "is a directory"),
+        (["https://a", "--client-id", "a", "--session", "keyring:../x"], 1, "keyring:"),
+        (
+            ["https://a", "--client-id", "a", "--redirect-uri", "http://localhost/"],
+            1,
+            "http://127.0.0.1",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    arguments: list[str], code: int, text: str, tmp_path: Path
+) -> None:
+    result = run("login", *arguments, XDG_CONFIG_HOME=str(tmp_path))
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    if code != 2:
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def request_of() -> Callable[[str], AuthorizationRequest]:
+    def make(redirect_uri: str) -> AuthorizationRequest:
+        return AuthorizationRequest(
+            url="https://as.example/authorize",
+            issuer="https://as.example",
+            state="s",
+            code_verifier="v",
+            redirect_uri=redirect_uri,
+            jkt="j",
+            promises_issuer=True,
+        )
+
+    return make
+
+
+def get(url: str, **options: Any) -> requests.Response:
+    return requests.get(url, timeout=5, **options)
+
+
+def test_the_port_is_for_one_answer_to_one_address(
+    request_of: Callable[[str], AuthorizationRequest],
+) -> None:
+    good = "?code=c&state=s&iss=https://as.example"
+    with LoopbackRedirect("http://127.0.0.1/callback") as redirect:
+        # A browser that opens a connection for later does not hold the others up.
+        host, _, port = redirect.authority.partition(":")
+        with socket.create_connection((host, int(port))):
+            assert get(redirect.uri + good).status_code == 404
+            redirect.expect(request_of(redirect.uri))
+            with pytest.raises(Refusal, match=r"0\.01 seconds"):
+                redirect.wait(seconds=0.01)
+            assert get(f"http://{redirect.authority}/other{good}").status_code == 404
+            named = get(redirect.uri + good, headers={"Host": "evil.example"})
+            assert named.status_code == 404
+            page = get(redirect.uri + good)
+            assert page.status_code == 200
+            assert page.headers["Cache-Control"] == "no-store"
+            assert page.headers["Content-Security-Policy"].startswith("default-src")
+            assert get(redirect.uri + good).status_code == 404
+            assert redirect.wait(seconds=5) == redirect.uri + good
+    with pytest.raises(requests.ConnectionError):
+        get(redirect.uri)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        (
+            "?error=access_denied&state=s&iss=https://as.example",
+            AuthorizationRefusedError,
+        ),
+        ("?code=c&state=s&iss=https://evil.example", WrongIssuerError),
+    ],
+)
+def test_an_answer_that_is_a_refusal_ends_the_wait(
+    request_of: Callable[[str], AuthorizationRequest],
+    query: str,
+    error: type[Exception],
+) -> None:
+    with LoopbackRedirect("http://[::1]/callback") as redirect:
+        redirect.expect(request_of(redirect.uri))
+        assert get(redirect.uri + query).status_code == 200
+        with pytest.raises(error):
+            redirect.wait(seconds=5)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Refusal, match=f"port {port}: "):
+            LoopbackRedirect(f"http://127.0.0.1:{port}/callback")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://127.0.0.1/",
+        "http://127.0.0.1.evil.example/",
+        "http://127.0.0.1:99999/",
+        "http://0.0.0.0/",
+        "http://127.0.0.1/?a=b",
+        "http://127.0.0.1/#a",
+        "http://x@127.0.0.1/",
+        "",
+    ],
+)
+def test_other_redirect_uris_are_refused(uri: str) -> None:
+    with pytest.raises(Refusal):
+        LoopbackRedirect(uri)
