@@ -34,5 +34,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 nitpicky = True
-# A name for type checkers alone.
-nitpick_ignore = [("py:class", "WSGIApplication")]
+nitpick_ignore = [
+    ("py:class", "WSGIApplication"),  # for type checkers alone
+    ("py:attr", "Attempt.authenticate"),  # made by __init__
+]
