@@ -17,6 +17,7 @@ from dpop_ext.integrations.asgi_fields import (
     exposing,
     send_refusal,
 )
+from dpop_ext.integrations.asgi_reading import Reading
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
@@ -146,7 +147,7 @@ class DPoPMiddleware:
             token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
             read_content=(
-                partial(content.read_from_thread, asyncio.get_running_loop())
+                Reading(asyncio.get_running_loop(), content.read).content
                 if scope["type"] == "http"
                 else _no_content
             ),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi_types import Message, Receive
 from dpop_ext.integrations.wsgi import MAX_FORM
 
-#: Seconds that a client has to send the content of which its proof has a digest.
-READ_TIMEOUT = 20.0
 #: Digits of the longest length that is looked at.
 _MAX_DIGITS = 18
 
@@ -49,25 +45,15 @@ class Content:
             return b""
         if not 0 < int(length) <= MAX_FORM:
             return b""
-        return await self._read(MAX_FORM)
+        return await self.read(MAX_FORM)
 
-    def read_from_thread(self, loop: asyncio.AbstractEventLoop, limit: int) -> bytes:
-        """Return the whole content, for a decision in a thread.
+    async def read(self, limit: int) -> bytes:
+        """Return the whole content.
 
-        :param loop: where the request is served.
         :param limit: bytes that it may have.
         :raises ContentTooLargeError: it has more.
-        :raises MalformedRequestError: it did not come in :data:`READ_TIMEOUT` seconds,
-            or the client has gone.
+        :raises MalformedRequestError: the client has gone.
         """
-        reading = asyncio.run_coroutine_threadsafe(self._read(limit), loop)
-        try:
-            return reading.result(READ_TIMEOUT)
-        except TimeoutError as error:
-            reading.cancel()
-            raise MalformedRequestError("The content is incomplete.") from error
-
-    async def _read(self, limit: int) -> bytes:
         if self._held is None:
             self._held = bytearray()
         while not self._is_complete and len(self._held) <= limit:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from dpop_ext.errors import StoreError
+from dpop_ext.integrations.asgi_reading import ContentAwaitedError
 from dpop_ext.resource_server.refusal import AccessRefusedError, log_refusal, refuse
 
 #: Decisions that are made at the same time; more wait.
@@ -39,10 +40,20 @@ class DecisionThreads:
     async def decide(self, decision: Callable[[], T], *, endpoint: str) -> T:
         """Return what *decision* returns, called in a thread.
 
+        It is called again if content is not here yet that it asks for.
+
         :param endpoint: path and query that are asked for; what cannot be printed is
             escaped in the log.
         :raises AccessRefusedError: too many wait for an answer.
         """
+        try:
+            return await self._decide(decision, endpoint)
+        except ContentAwaitedError as awaited:
+            await awaited.reading.wait()
+        # It has left no trace: what succeeds only once comes last in a decision.
+        return await self._decide(decision, endpoint)
+
+    async def _decide(self, decision: Callable[[], T], endpoint: str) -> T:
         if not self._places.acquire(blocking=False):
             refusal = refuse(StoreError("Too many requests wait for a decision."))
             log_refusal(refusal, endpoint=endpoint, client_id=None)

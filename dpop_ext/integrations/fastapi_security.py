@@ -22,13 +22,13 @@ from starlette.websockets import WebSocket
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi import resource_request
 from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
-from dpop_ext.integrations.asgi_content import READ_TIMEOUT
 from dpop_ext.integrations.asgi_fields import (
     Admitted,
     adding,
     exposing,
     send_refusal,
 )
+from dpop_ext.integrations.asgi_reading import Reading
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.integrations.wsgi import MAX_FORM
@@ -157,7 +157,7 @@ class DPoPSecurity(SecurityBase):
             scope,
             token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
-            read_content=partial(_read_from_thread, request, loop),
+            read_content=Reading(loop, partial(_read, request)).content,
         )
         needed = [" ".join(scopes)] if scopes else []
         check = partial(self._gate.check, asked, scopes=needed, route=self._route)
@@ -221,9 +221,7 @@ async def _has_token_in_form(request: HTTPConnection) -> bool:
         return "access_token" in await request.form()
 
 
-def _read_from_thread(
-    request: HTTPConnection, loop: asyncio.AbstractEventLoop, limit: int
-) -> bytes:
+async def _read(request: HTTPConnection, limit: int) -> bytes:
     """Return the content, which FastAPI has read before if the route takes any.
 
     :raises ContentTooLargeError: it has more than *limit* bytes.
@@ -237,11 +235,9 @@ def _read_from_thread(
         raise ContentTooLargeError
     if not isinstance(request, Request):
         return b""
-    reading = asyncio.run_coroutine_threadsafe(request.body(), loop)
     try:
-        content = reading.result(READ_TIMEOUT)
-    except (RuntimeError, ClientDisconnect, TimeoutError) as error:
-        reading.cancel()
+        content = await request.body()
+    except (RuntimeError, ClientDisconnect) as error:
         raise MalformedRequestError("The content cannot be read.") from error
     # HTTP/2 needs no Content-Length.
     if len(content) > limit:

@@ -13,6 +13,10 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -20,6 +24,7 @@ from dpop_ext.core.request_digest import content_digest
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_store import InEventLoop
+from dpop_ext.integrations.fastapi_security import DPoPSecurity
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
@@ -232,12 +237,97 @@ def test_content_that_is_too_long_or_never_comes_is_refused(
         assert answer.status_code == 413, answer.text
 
     async def read() -> bytes:
-        content = Content(gone)
-        loop = asyncio.get_running_loop()
-        return await asyncio.to_thread(content.read_from_thread, loop, 10)
+        return await Content(gone).read(10)
 
     with pytest.raises(Exception, match="incomplete"):
         asyncio.run(read())
+
+
+@pytest.mark.requirement("X-15")
+@pytest.mark.parametrize("adapter", ["middleware", "dependency"])
+def test_a_client_that_sends_slowly_keeps_no_thread_from_the_others(
+    world: World,
+    protect: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    adapter: str,
+) -> None:
+    executor = ThreadPoolExecutor(1)
+    app = protect(echo, executor=executor)
+    if adapter == "dependency":
+        app = starlette_application(world, executor)
+    claims = {"cd": content_digest(b"x"), "hq": content_digest(b"")}
+
+    async def call(headers: dict[str, str], receive: Any) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        fields = {"host": "api.example", "content-length": "1", **headers}
+        scope = {
+            "type": "http",
+            "scheme": "https",
+            "method": "POST",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "headers": [
+                (name.lower().encode(), value.encode())
+                for name, value in fields.items()
+            ],
+        }
+        await app(scope, receive, send)
+        return int(sent[0]["status"])
+
+    async def calls() -> None:
+        came = asyncio.Event()
+
+        async def content() -> Any:
+            await came.wait()
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        def headers(**changes: Any) -> dict[str, str]:
+            url = "https://api.example/"
+            return credentials(world, url, method="POST", **changes)
+
+        slow = asyncio.create_task(call(headers(claims=claims), content))
+        await asyncio.sleep(0)
+        quick = asyncio.create_task(call(headers(claims={"x": 1}), no_content))
+        assert await asyncio.wait_for(quick, 5) == 200
+        assert not slow.done()
+        came.set()
+        assert await asyncio.wait_for(slow, 5) == 200
+        # What never comes is refused, and not used up.
+        monkeypatch.setattr("dpop_ext.integrations.asgi_reading.READ_TIMEOUT", 0.05)
+        came.clear()
+        again = headers(claims=claims)
+        assert await asyncio.wait_for(call(again, content), 5) == 400
+        came.set()
+        assert await asyncio.wait_for(call(again, content), 5) == 200
+
+    asyncio.run(calls())
+    executor.shutdown()
+
+
+async def no_content() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def starlette_application(world: World, executor: ThreadPoolExecutor) -> Any:
+    dpop = DPoPSecurity(
+        verifier=world.verifier,
+        find_token=world.validator,
+        public_url="https://api.example",
+        executor=executor,
+    )
+
+    async def route(request: Request) -> PlainTextResponse:
+        await dpop.verify(request)
+        return PlainTextResponse("")
+
+    app = Starlette(routes=[Route("/", route, methods=["POST"])])
+    dpop.install(app)
+    return app
 
 
 class Looked(bytes):
