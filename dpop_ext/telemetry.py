@@ -26,6 +26,9 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "request_refused": "A request was refused; fields.reason says why.",
         "unexpected_error": "A parser raised what it should not: please report it.",
         "target_mismatch": "A proof is for another URL: what was expected and found.",
+        "not_enforced": "Proofs are observed: a bad one is counted and not refused.",
+        "client_observed": "What one client sent since the last such event.",
+        "observations_not_kept": "The file of observations could not be written.",
         "host_believed": "No public_url is set, so the Host field is believed.",
         "keys_unavailable": "The issuer's public keys could not be fetched.",
         "keyring_unavailable": "A poll for derivation secrets brought none.",
@@ -110,10 +113,15 @@ def instrument(provider: MeterProvider | None = None) -> None:
 
 
 def count_request(
-    role: Role, *, outcome: Literal["accepted", "refused"], reason: str, kind: Kind
+    role: Role,
+    *,
+    outcome: Literal["accepted", "refused", "observed"],
+    reason: str,
+    kind: Kind,
 ) -> None:
     """Count one decision.
 
+    :param outcome: ``observed`` for one that would be refused if proofs were enforced.
     :param reason: error code or other stable name; ``ok`` for one that was accepted.
     :param kind: of the proof, as far as it is known.
     """

@@ -26,6 +26,10 @@ COMMANDS: Final = {
     "logout": ("dpop_ext.cli.logout", "Revoke the tokens of a session, and delete it."),
     "nonces": ("dpop_ext.cli.nonces", "Nonce secrets of a server: create, rotate."),
     "proof": ("dpop_ext.cli.proof", "Make a proof for one request."),
+    "readiness": (
+        "dpop_ext.cli.readiness",
+        "Say for which clients proofs can be enforced.",
+    ),
     "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),
     "thumbprint": ("dpop_ext.cli.keys", "Print the thumbprint (jkt) of a key."),
 }

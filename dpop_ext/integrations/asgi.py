@@ -22,7 +22,10 @@ from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
-from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observing_gate import gate_of
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refusing
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
@@ -68,6 +71,10 @@ class DPoPMiddleware:
         :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`.
     :param max_pending: requests that may wait for a decision at the same time; over it
         they are answered 503.
+    :param observer: lets requests pass whose proof is missing or bad, and counts them;
+        None demands good proofs. The application finds an :class:`ObservedRequest` in
+        ``scope["dpop_ext.observed"]`` then, and None for the proof, also for a good
+        one.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -87,6 +94,7 @@ class DPoPMiddleware:
         route: RoutePolicy | Callable[[Scope], RoutePolicy] = ANY_PROOF,
         executor: Executor | None = None,
         max_pending: int = MAX_PENDING,
+        observer: Observer | None = None,
     ) -> None:
         self._app = app
         self._route = route
@@ -96,9 +104,10 @@ class DPoPMiddleware:
             scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
         )
         self._threads = DecisionThreads(executor, max_pending=max_pending)
-        self._gate = Gate(
+        self._gate, self._decision = gate_of(
             verifier,
             find_token,
+            observer=observer,
             public_url=public_url,
             realm=realm,
             resource_metadata=resource_metadata,
@@ -131,13 +140,20 @@ class DPoPMiddleware:
             await self._refuse(error.refusal, scope, send)
             return
         scope["dpop_ext.token"] = verified.token
-        scope["dpop_ext.proof"] = verified.proof
+        # Whoever asks for a proof must not take an observed request for a proved one.
+        scope["dpop_ext.proof"] = None
+        if isinstance(verified, ObservedRequest):
+            scope["dpop_ext.observed"] = verified
+        else:
+            scope["dpop_ext.proof"] = verified.proof
         admitted = Admitted()
         admitted.verified = verified
         send = adding(admitted, send, self._threads.executor)
         await self._app(scope, content.receive, send)
 
-    async def _decide(self, scope: Scope, content: Content) -> VerifiedRequest:
+    async def _decide(
+        self, scope: Scope, content: Content
+    ) -> VerifiedRequest | ObservedRequest:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
         route = self._route(scope) if callable(self._route) else self._route
         with refusing(MalformedRequestError):
@@ -152,7 +168,7 @@ class DPoPMiddleware:
                 else _no_content
             ),
         )
-        check = partial(self._gate.check, request, scopes=scopes, route=route)
+        check = partial(self._decision, request, scopes=scopes, route=route)
         return await self._threads.decide(check, endpoint=request.raw_target)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:

@@ -19,6 +19,7 @@ from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.gate import VerifiedRequest
+from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.refusal import Refusal
 
 #: WebSocket close code for a handshake that may not be (:rfc:`6455#section-7.4.1`).
@@ -28,7 +29,7 @@ POLICY_VIOLATION = 1008
 class Admitted:
     """Where whoever decides leaves what he found, for whoever sends the answer."""
 
-    verified: VerifiedRequest | None = None
+    verified: VerifiedRequest | ObservedRequest | None = None
 
 
 def adding(admitted: Admitted, send: Send, executor: Executor) -> Send:
@@ -86,8 +87,10 @@ async def send_refusal(
     await send({"type": f"{prefix}.response.body", "body": body})
 
 
-def _with_fields(message: Message, verified: VerifiedRequest) -> Message:
-    nonce = verified.proof.next_nonce if verified.proof is not None else None
+def _with_fields(
+    message: Message, verified: VerifiedRequest | ObservedRequest
+) -> Message:
+    nonce = verified.next_nonce
     if nonce is None and verified.ticket is None:
         return message
     headers = as_text(message.get("headers", ()))

@@ -30,12 +30,15 @@ from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
-from dpop_ext.resource_server.credentials import parse_credentials
-from dpop_ext.resource_server.decision import check_bearer, open_request
+from dpop_ext.resource_server.credentials import parse_credentials, parse_token
+from dpop_ext.resource_server.decision import check_bearer, next_nonce, open_request
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
     as_oauth2_error,
 )
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observed_token import observe_token
+from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Refusal,
@@ -85,11 +88,21 @@ class ResourceProtector(_ResourceProtector):
 
     :param client_certificate: where tokens that are bound to a certificate find it
         (:rfc:`8705`), see :class:`ClientCertificate`; None refuses such tokens.
+    :param observer: lets requests pass whose proof is missing or bad, and counts them;
+        None demands good proofs. In the view, :data:`current_observation` is what was
+        seen then, and :data:`current_proof` is None, also for a good proof. It takes a
+        validator for Bearer.
     """
 
-    def __init__(self, *, client_certificate: ClientCertificate | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        client_certificate: ClientCertificate | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         super().__init__()
         self._client_certificate = client_certificate
+        self._observer = observer
 
     def register_token_validator(self, validator: Any) -> None:
         """Register a validator for DPoP or for Bearer, one of each.
@@ -130,14 +143,20 @@ class ResourceProtector(_ResourceProtector):
         """
         # Not Authlib's: it splits at any white space, so that two fields that were
         # joined with a comma become one token.
-        credentials = parse_credentials(request.resource_request)
-        if credentials is None:
+        found: tuple[Scheme, str] | None
+        if self._observer is not None:
+            # A proof that is missing may be no reason to refuse.
+            found = parse_token(request.resource_request)
+        else:
+            request.dpop_credentials = parse_credentials(request.resource_request)
+            found = request.dpop_credentials and request.dpop_credentials[:2]
+        if found is None:
             raise AccessRefusedError(no_credentials())
-        request.dpop_credentials = credentials
-        validator = self._token_validators.get(credentials.scheme)
+        scheme, token = found
+        validator = self._token_validators.get(scheme)
         if validator is None:
             raise AccessRefusedError(bearer_refused())
-        return validator, credentials.token
+        return validator, token
 
     def validate_request(
         self,
@@ -153,6 +172,8 @@ class ResourceProtector(_ResourceProtector):
         :raises RefusedRequestError: it may not.
         """
         self._dpop_validator()
+        if self._observer is not None and "bearer" not in self._token_validators:
+            raise RuntimeError("only who accepts Bearer tokens can observe proofs")
         environ = flask_request.environ
         if "HTTP_ORIGIN" in environ:
             after_this_request(_expose)
@@ -169,6 +190,19 @@ class ResourceProtector(_ResourceProtector):
             scheme: Scheme = validator.TOKEN_TYPE
             if scheme == "bearer" and route.needs_proof:
                 raise AccessRefusedError(bearer_refused())
+            if self._observer is not None and not route.needs_proof:
+                token, observed = observe_token(
+                    self._dpop_validator(),
+                    validator,
+                    request,
+                    scopes,
+                    observer=self._observer,
+                    **kwargs,
+                )
+                if observed is not None:
+                    g.dpop_proof, g.dpop_observed = None, observed
+                    _tell(observed.next_nonce, observed.ticket)
+                    return token
             if scheme == "dpop":
                 kwargs["route"] = route
             try:
@@ -192,9 +226,9 @@ class ResourceProtector(_ResourceProtector):
             else:
                 _log(error.refusal, client_id=_client_id(token))
             raise refused from error
-        _admit(
-            getattr(request, "dpop_proof", None), getattr(request, "dpop_ticket", None)
-        )
+        proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
+        g.dpop_proof, g.dpop_observed = proof, None
+        _tell(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
 
     def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
@@ -257,10 +291,8 @@ def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> Non
     check_bearer(read(token), certificate=certificate)
 
 
-def _admit(proof: VerifiedProof | None, ticket: TicketOffer | None) -> None:
-    """Tell the view about the proof, and the client what it is to learn."""
-    g.dpop_proof = proof
-    nonce = proof.next_nonce if proof is not None else None
+def _tell(nonce: str | None, ticket: TicketOffer | None) -> None:
+    """Tell the client what it is to learn from the answer."""
     if nonce is None and ticket is None:
         return
 
@@ -334,6 +366,16 @@ def _current_proof() -> VerifiedProof | None:
     return proof
 
 
+def _current_observation() -> ObservedRequest | None:
+    observed: ObservedRequest | None = g.get("dpop_observed")
+    return observed
+
+
+#: What was seen of a request that is served for its token alone; None if its proof was
+#: demanded, so that :data:`current_proof` counts.
+current_observation: ObservedRequest | None = LocalProxy(_current_observation)  # type: ignore[assignment]
+
 #: The verified proof of the request that is being served; its ``kind`` says whether it
-#: was asymmetric or symmetric. None for an unbound Bearer token.
+#: was asymmetric or symmetric. None for an unbound Bearer token, and for a proof that
+#: is only observed.
 current_proof: VerifiedProof | None = LocalProxy(_current_proof)  # type: ignore[assignment]

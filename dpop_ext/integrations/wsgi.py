@@ -22,7 +22,10 @@ from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
-from dpop_ext.resource_server.gate import FindToken, Gate
+from dpop_ext.resource_server.gate import FindToken
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observing_gate import gate_of
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketOffer
@@ -67,6 +70,10 @@ class DPoPMiddleware:
         (:rfc:`8705`); None refuses such tokens.
     :param route: what a request must have beside a good proof, or a function from the
         environ to that.
+    :param observer: lets requests pass whose proof is missing or bad, and counts them;
+        None demands good proofs. The application finds an :class:`ObservedRequest` in
+        ``environ["dpop_ext.observed"]`` then, and None for the proof, also for a good
+        one.
 
     Answers to requests that ask for a response proof have one, see
     :class:`~dpop_ext.integrations.wsgi_answers.SignedAnswers`: middleware that changes
@@ -88,6 +95,7 @@ class DPoPMiddleware:
         accept_bearer: bool = False,
         client_certificate: ClientCertificate | None = None,
         route: RoutePolicy | Callable[[Environ], RoutePolicy] = ANY_PROOF,
+        observer: Observer | None = None,
     ) -> None:
         self._app = app
         self._route = route
@@ -96,9 +104,10 @@ class DPoPMiddleware:
         self._scopes = (
             scopes if callable(scopes) or isinstance(scopes, str) else tuple(scopes)
         )
-        self._gate = Gate(
+        self._gate, self._decision = gate_of(
             verifier,
             find_token,
+            observer=observer,
             public_url=public_url,
             realm=realm,
             resource_metadata=resource_metadata,
@@ -124,7 +133,7 @@ class DPoPMiddleware:
         scopes = self._scopes(environ) if callable(self._scopes) else self._scopes
         route = self._route(environ) if callable(self._route) else self._route
         try:
-            verified = self._gate.check(
+            verified = self._decision(
                 resource_request(
                     environ,
                     token_in_form=_has_token_in_form(environ),
@@ -136,8 +145,13 @@ class DPoPMiddleware:
         except AccessRefusedError as error:
             return partial(self._refuse, error.refusal)
         environ["dpop_ext.token"] = verified.token
-        environ["dpop_ext.proof"] = verified.proof
-        nonce = verified.proof.next_nonce if verified.proof is not None else None
+        # Whoever asks for a proof must not take an observed request for a proved one.
+        environ["dpop_ext.proof"] = None
+        if isinstance(verified, ObservedRequest):
+            environ["dpop_ext.observed"] = verified
+        else:
+            environ["dpop_ext.proof"] = verified.proof
+        nonce = verified.next_nonce
         if nonce is None and verified.ticket is None:
             return self._app
         return partial(self._serve, nonce, verified.ticket)

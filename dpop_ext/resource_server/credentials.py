@@ -82,6 +82,20 @@ def parse_credentials(request: ResourceRequest) -> Credentials | None:
         is neither DPoP nor Bearer; an access token that is too long; under DPoP, no
         proof or more than one.
     """
+    found = parse_token(request)
+    if found is None:
+        return None
+    scheme, token = found
+    proof = _only_proof(request.proofs) if scheme == "dpop" else None
+    return Credentials(scheme=scheme, token=token, proof=proof)
+
+
+def parse_token(request: ResourceRequest) -> tuple[Scheme, str] | None:
+    """Do :func:`parse_credentials` without looking at the proof.
+
+    :returns: scheme and access token.
+    :raises AccessRefusedError: as there, but for the proof.
+    """
     if request.token_elsewhere:
         raise AccessRefusedError(
             malformed_request("An access token goes into the Authorization header.")
@@ -96,8 +110,7 @@ def parse_credentials(request: ResourceRequest) -> Credentials | None:
     if len(token) > MAX_TOKEN_LENGTH:
         error = AccessTokenError("The access token is too long.")
         raise AccessRefusedError(refuse(error, schemes=(scheme,)))
-    proof = _only_proof(request.proofs) if scheme == "dpop" else None
-    return Credentials(scheme=scheme, token=token, proof=proof)
+    return scheme, token
 
 
 def names_access_token(urlencoded: str) -> bool:

@@ -35,6 +35,7 @@ from dpop_ext.resource_server.credentials import (
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
+    Scheme,
     bound_token_as_bearer,
     insufficient_scope,
     no_credentials,
@@ -180,7 +181,7 @@ def require_scope(
     token: AccessToken,
     scopes: Iterable[str],
     *,
-    opened: OpenedRequest,
+    scheme: Scheme,
     verified: VerifiedProof | None,
 ) -> None:
     """Check what the token may do, once it is known to be in the right hands.
@@ -200,7 +201,7 @@ def require_scope(
         insufficient_scope(
             # One that would do; which of them the caller wants is not known.
             alternatives[0],
-            scheme=opened.credentials.scheme,
+            scheme=scheme,
             nonce=next_nonce(verified),
         )
     )

@@ -13,6 +13,7 @@ from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.decision import (
     OpenedRequest,
     check_public_url,
+    next_nonce,
     open_request,
     require_scope,
     spend_proof,
@@ -22,13 +23,14 @@ from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
+    Scheme,
     bearer_refused,
     log_refusal,
     refused,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
-from dpop_ext.verified_proof import VerifiedProof
+from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
 #: Verifies the text of an access token: signature or look-up, issuer, audience, times.
@@ -45,6 +47,11 @@ class VerifiedRequest(NamedTuple):
     #: A ticket for the client, if it asks for one: :meth:`TicketOffer.accept` it when
     #: the answer is known to be no error.
     ticket: TicketOffer | None = None
+
+    @property
+    def next_nonce(self) -> str | None:
+        """Value for a ``DPoP-Nonce`` field of the answer, if the client needs one."""
+        return next_nonce(self.proof)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +168,9 @@ class Gate:
                 sync=self._sync,
                 verify_token=self._verify_token,
             )
-            token = self._find(opened)
+            token = self._find(
+                opened.credentials.scheme, opened.credentials.token, opened.proof
+            )
             verified = verify_message(
                 opened,
                 token,
@@ -170,7 +179,8 @@ class Gate:
                 route=route,
                 has_content=spend,
             )
-            require_scope(token, scopes, opened=opened, verified=verified)
+            scheme = opened.credentials.scheme
+            require_scope(token, scopes, scheme=scheme, verified=verified)
             if spend:
                 spend_proof(opened, verified, verifier=self._verifier)
         except AccessRefusedError as error:
@@ -182,15 +192,16 @@ class Gate:
             raise
         return opened, token, verified
 
-    def _find(self, opened: OpenedRequest) -> AccessToken:
-        scheme = opened.credentials.scheme
+    def _find(
+        self, scheme: Scheme, text: str, proof: OpenedProof | None
+    ) -> AccessToken:
         if scheme == "bearer" and not self.challenges.accept_bearer:
             raise AccessRefusedError(bearer_refused())
-        self._failures.check(opened.proof)
+        self._failures.check(proof)
         try:
-            return self._verify_token(opened.credentials.token)
+            return self._verify_token(text)
         except Exception as error:
-            self._failures.count(opened.proof, error)
+            self._failures.count(proof, error)
             raise refused(error, AccessTokenError, scheme=scheme) from error
 
     def _verify_token(self, text: str) -> AccessToken:

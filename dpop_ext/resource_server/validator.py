@@ -114,7 +114,7 @@ class DPoPTokenValidator(TokenValidator):
                 verifier=self.verifier,
                 public_url=self.public_url,
                 sync=self.sync,
-                verify_token=partial(self._verify_token, request),
+                verify_token=partial(self.verify_token, request),
                 credentials=getattr(request, "dpop_credentials", None),
             )
             try:
@@ -178,7 +178,8 @@ class DPoPTokenValidator(TokenValidator):
         except AccessRefusedError as error:
             raise as_oauth2_error(error.refusal, self.challenges) from error
 
-    def _verify_token(self, request: Any, text: str) -> None:
+    def verify_token(self, request: Any, text: str) -> None:
+        """Raise unless *text* is a valid token."""
         try:
             token = self.inner.authenticate_token(text)
             if token is None:
@@ -188,12 +189,17 @@ class DPoPTokenValidator(TokenValidator):
             raise translated(error) from error
 
     def _validate_inner(self, token: Any, request: Any) -> None:
-        try:
-            self.inner.validate_token(token, None, request)
-        except InsufficientScopeError:
-            # It asks for a scope of its own. The second call says so again, once the
-            # proof is good.
-            return
+        validate_without_scope(self.inner, token, request)
+
+
+def validate_without_scope(validator: Any, token: Any, request: Any) -> None:
+    """Let a validator of the application check *token*, whatever it may do."""
+    try:
+        validator.validate_token(token, None, request)
+    except InsufficientScopeError:
+        # It asks for a scope of its own. The second call says so again, once the proof
+        # is good.
+        return
 
 
 class RejectBoundTokens:
@@ -235,7 +241,8 @@ class RejectBoundTokens:
     ) -> None:
         """Refuse *token* if it is bound, else let the validator decide."""
         try:
-            if token is not None:
+            # While proofs are observed, whoever observes says so.
+            if token is not None and not hasattr(request, "dpop_observation"):
                 given = getattr(request, "resource_request", None)
                 check_bearer(
                     self.get_confirmation(token),

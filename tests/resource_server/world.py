@@ -26,11 +26,17 @@ from dpop_ext.integrations import asgi, asgi_types
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.fastapi_security import DPoPSecurity
-from dpop_ext.integrations.flask_oauth2 import ResourceProtector, current_proof
+from dpop_ext.integrations.flask_oauth2 import (
+    ResourceProtector,
+    current_observation,
+    current_proof,
+)
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
 from dpop_ext.resource_server.gate import VerifiedRequest
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
@@ -181,6 +187,10 @@ class World:
     route: RoutePolicy = ANY_PROOF
     store: MemoryReplayStore = field(default_factory=MemoryReplayStore)
     quota: KeyQuota | None = None
+    #: Lets requests pass, in the adapters that take one.
+    observer: Observer | None = None
+    #: What those said that were served: None if a proof was demanded.
+    observed: list[str | None] = field(default_factory=list)
     #: How often the protected code ran.
     served: int = 0
     #: Header fields of the protected code's answer.
@@ -322,6 +332,10 @@ class World:
 
     # --- the resource server
 
+    def note(self, observed: ObservedRequest | None) -> None:
+        """Remember what the application was told."""
+        self.observed.append(observed.reason if observed else None)
+
     def wsgi_app(self) -> Any:
         """Return an application behind the WSGI middleware."""
 
@@ -329,6 +343,7 @@ class World:
             self.served += 1
             proof = environ["dpop_ext.proof"]
             token = environ["dpop_ext.token"]
+            self.note(environ.get("dpop_ext.observed"))
             assert isinstance(token, AccessToken)
             body = json.dumps(
                 {"kind": proof and proof.kind, "client": token.client_id}
@@ -348,10 +363,13 @@ class World:
             accept_bearer=self.accept_bearer,
             client_certificate=self.client_certificate,
             route=self.route,
+            observer=self.observer,
         )
 
     def protector(self) -> ResourceProtector:
-        protector = ResourceProtector(client_certificate=self.client_certificate)
+        protector = ResourceProtector(
+            client_certificate=self.client_certificate, observer=self.observer
+        )
         protector.register_token_validator(
             DPoPTokenValidator(
                 self.validator,
@@ -377,6 +395,7 @@ class World:
         def view(path: str) -> Any:
             self.served += 1
             kind = current_proof.kind if current_proof else None
+            self.note(current_observation)
             response = jsonify(kind=kind, client=current_token.client_id)
             for name, value in self.answer_headers:
                 response.headers[name] = value
@@ -391,6 +410,7 @@ class World:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             self.served += 1
             proof, token = scope["dpop_ext.proof"], scope["dpop_ext.token"]
+            self.note(scope.get("dpop_ext.observed"))
             assert isinstance(token, AccessToken)
             body = json.dumps(
                 {"kind": proof and proof.kind, "client": token.client_id}
@@ -421,6 +441,7 @@ class World:
                 else None
             ),
             route=self.route,
+            observer=self.observer,
         )
 
     def fastapi_app(self) -> Any:

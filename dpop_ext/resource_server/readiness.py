@@ -1,0 +1,195 @@
+"""Whether a client is ready for proofs to be enforced, from what it sent so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from dpop_ext.errors import StoreError
+
+#: What an enforcing server would serve.
+SUCCESSES: Final = ("ok",)
+#: What is no fault of a client.
+OWN_FAULTS: Final = (StoreError.code,)
+
+#: Different reasons that are kept of one client.
+_MAX_REASONS = 64
+_MAX_NUMBER = 2**53
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What one client sent, in some time."""
+
+    client: str
+    #: Number of requests by ``ok``, ``bearer``, or why they would be refused.
+    reasons: dict[str, int] = field(default_factory=dict)
+    #: In seconds since the epoch, as the rest; None: no request yet.
+    first_at: int | None = None
+    last_at: int | None = None
+    #: Of what is neither ``ok`` nor a fault of the server.
+    last_failure_at: int | None = None
+    last_failure: str | None = None
+
+    def count(self, reason: str, *, now: int) -> None:
+        """Count one request."""
+        one = Tally(client=self.client, reasons={reason: 1}, first_at=now, last_at=now)
+        if reason not in SUCCESSES + OWN_FAULTS:
+            one.last_failure_at, one.last_failure = now, reason
+        self.add(one)
+
+    def add(self, other: Tally) -> None:
+        """Add what was counted elsewhere, or at another time."""
+        for reason, number in other.reasons.items():
+            if reason in self.reasons or len(self.reasons) < _MAX_REASONS:
+                self.reasons[reason] = self.reasons.get(reason, 0) + number
+        self.first_at = _least(self.first_at, other.first_at)
+        self.last_at = _most(self.last_at, other.last_at)
+        if other.last_failure_at is not None and (
+            self.last_failure_at is None or other.last_failure_at > self.last_failure_at
+        ):
+            self.last_failure_at = other.last_failure_at
+            self.last_failure = other.last_failure
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members of a JSON object."""
+        return {
+            "client": self.client,
+            "requests": dict(self.reasons),
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "last_failure_at": self.last_failure_at,
+            "last_failure": self.last_failure,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Tally:
+        """Return what :meth:`to_json` made.
+
+        :raises ValueError: it did not make this.
+        """
+        requests, client = value.get("requests"), value.get("client")
+        times = [value.get(name) for name in ("first_at", "last_at", "last_failure_at")]
+        failure = value.get("last_failure")
+        if (
+            not isinstance(client, str)
+            or not isinstance(requests, dict)
+            or not all(isinstance(reason, str) for reason in requests)
+            or not all(_is_number(number) for number in requests.values())
+            or not all(_is_number(time) for time in times[:2])
+            or not (times[2] is None or _is_number(times[2]))
+            or not (failure is None or isinstance(failure, str))
+        ):
+            raise ValueError("this is no count of requests")
+        return cls(
+            client=client,
+            reasons=dict(requests),
+            first_at=times[0],
+            last_at=times[1],
+            last_failure_at=times[2],
+            last_failure=failure,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """When it is safe to enforce proofs for a client.
+
+    :param days: for which it must have been observed; what is older does not count.
+    :param share: of its requests that must have been clean, 0 to 1.
+    :param requests: that it must have sent in this time.
+    :param bearer_stays: unbound tokens will be accepted as Bearer also when proofs are
+        enforced, so they count as clean.
+    """
+
+    days: int = 7
+    share: float = 0.999
+    requests: int = 100
+    bearer_stays: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """One line of the report."""
+
+    #: Of the days that count.
+    tally: Tally
+    #: First request of all, in seconds since the epoch.
+    since: int
+    #: Requests that say something about the client.
+    total: int
+    #: Of them, those that an enforcing server would serve.
+    clean: int
+    #: ``enforce``: it is safe; ``fix``: requests would be refused; ``wait``: too little
+    #: was seen.
+    verdict: Literal["enforce", "fix", "wait"]
+    because: str
+
+
+def judge(tallies: Iterable[Tally], *, criteria: Criteria, now: int) -> list[Readiness]:
+    """Return the report, by client.
+
+    :param tallies: of any number of processes and times.
+    :param now: seconds since the epoch.
+    """
+    begin = now - criteria.days * 86_400
+    recent: dict[str, Tally] = {}
+    first: dict[str, int] = {}
+    for tally in tallies:
+        if tally.first_at is None or tally.last_at is None:
+            continue
+        first[tally.client] = min(
+            first.get(tally.client, tally.first_at), tally.first_at
+        )
+        known = recent.setdefault(tally.client, Tally(client=tally.client))
+        if tally.last_at >= begin:
+            known.add(tally)
+    return [
+        _judge(tally, since=first[client], criteria=criteria, now=now)
+        for client, tally in sorted(recent.items())
+    ]
+
+
+def _judge(tally: Tally, *, since: int, criteria: Criteria, now: int) -> Readiness:
+    clean_reasons = (*SUCCESSES, *(("bearer",) if criteria.bearer_stays else ()))
+    total = sum(n for reason, n in tally.reasons.items() if reason not in OWN_FAULTS)
+    clean = sum(tally.reasons.get(reason, 0) for reason in clean_reasons)
+    failed = {
+        reason: number
+        for reason, number in tally.reasons.items()
+        if reason not in (*clean_reasons, *OWN_FAULTS)
+    }
+    verdict: Literal["enforce", "fix", "wait"] = "wait"
+    age = now - since
+    if tally.client.startswith("("):
+        because = "not one client"
+    elif total and clean < criteria.share * total:
+        worst = max(failed, key=lambda reason: failed[reason])
+        verdict, because = "fix", f"{failed[worst]} of {total}: {worst}"
+    elif age < criteria.days * 86_400:
+        because = f"observed for {age // 86_400} of {criteria.days} days"
+    elif total < criteria.requests:
+        because = f"{total} of {criteria.requests} requests"
+    else:
+        verdict, because = "enforce", f"clean for {criteria.days} days"
+    return Readiness(
+        tally=tally,
+        since=since,
+        total=total,
+        clean=clean,
+        verdict=verdict,
+        because=because,
+    )
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MAX_NUMBER
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((time for time in (one, other) if time is not None), default=None)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return max((time for time in (one, other) if time is not None), default=None)

@@ -1,0 +1,72 @@
+"""The report on the clients whose proofs are observed."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from dpop_ext.resource_server.readiness import Tally
+from tests.cli.conftest import run
+
+DAY = 86_400
+
+
+def line(client: str, days_ago: int, **reasons: int) -> dict[str, object]:
+    at = int(time.time()) - days_ago * DAY
+    tally = Tally(client=client, reasons=reasons, first_at=at, last_at=at)
+    if "bearer" in reasons:
+        tally.last_failure, tally.last_failure_at = "bearer", 1_790_000_000
+    return {"event": "client_observed", **tally.to_json()}
+
+
+def test_the_report_adds_up_what_processes_wrote(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    logged = {"event": "client_observed", "fields": line("ready", 0, ok=4998, bearer=1)}
+    first.write_text(
+        "\n".join(
+            [
+                json.dumps(line("ready", 9, bearer=100)),
+                "rubbish",
+                "[" * 10_000,
+                json.dumps({"event": "client_observed", "client": 1}),
+                json.dumps({"event": "request_refused"}),
+                json.dumps(logged),
+                "x" * 100_000,
+            ]
+        )
+    )
+    second.write_text(
+        "\n".join(
+            json.dumps(entry)
+            for entry in [
+                line("ready", 1, ok=1),
+                line("\x1b[2Jevil", 8, bearer=100, ok=1),
+                line("\x1b[2Jevil", 0, bearer=100, ok=1),
+            ]
+        )
+    )
+    shown = run("readiness", str(first), str(second))
+    assert shown.exit_code == 0
+    header, evil, ready = shown.output.splitlines()
+    assert header.split()[:3] == ["CLIENT", "REQUESTS", "CLEAN"]
+    assert evil.startswith("\\x1b[2Jevil  101       0.99 %")
+    assert evil.endswith("2026-09-21 14:13:20Z bearer  fix: 100 of 101: bearer")
+    assert ready.startswith("ready        5000      99.98 %")
+    assert ready.endswith("enforce: clean for 7 days")
+    report = json.loads(run("readiness", str(first), str(second), "--json").output)
+    assert [(entry["client"], entry["verdict"]) for entry in report] == [
+        ("\x1b[2Jevil", "fix"),
+        ("ready", "enforce"),
+    ]
+    strict = run("readiness", str(first), str(second), "--clean", "100")
+    assert strict.output.splitlines()[-1].endswith("fix: 1 of 5000: bearer")
+    stays = run("readiness", str(first), str(second), "--bearer-stays")
+    assert stays.output.count("enforce: clean for 7 days") == 2
+
+
+def test_without_observations_there_is_no_client(tmp_path: Path) -> None:
+    file = tmp_path / "empty"
+    file.touch()
+    assert len(run("readiness", str(file)).output.splitlines()) == 1
+    assert run("readiness", str(tmp_path / "none")).exit_code == 2
