@@ -32,7 +32,9 @@ def close_at_last(close: Callable[[], object]) -> None:
 def redis_store(
     url: str, prefix: bytes, clock_check: float | None = CLOCK_CHECK
 ) -> RedisReplayStore:
-    store = RedisReplayStore.from_url(url, prefix=prefix, clock_check=clock_check)
+    store = RedisReplayStore.from_url(
+        url, prefix=prefix, clock_check=clock_check, timeout=10
+    )
     close_at_last(store.close)
     return store
 
@@ -41,7 +43,7 @@ def cluster_store(
     port: int, prefix: bytes, clock_check: float | None = CLOCK_CHECK
 ) -> RedisReplayStore:
     client = RedisCluster(
-        host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
+        host="127.0.0.1", port=port, socket_timeout=10, socket_connect_timeout=10
     )
     store = RedisReplayStore(client, prefix=prefix, clock_check=clock_check)
     close_at_last(store.close)

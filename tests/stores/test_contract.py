@@ -192,7 +192,7 @@ def async_redis_store(url: str, prefix: bytes) -> FromOtherThreads:
 
 def async_cluster_store(port: int, prefix: bytes) -> FromOtherThreads:
     client = AsyncRedisCluster(
-        host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
+        host="127.0.0.1", port=port, socket_timeout=10, socket_connect_timeout=10
     )
     store = FromOtherThreads(
         AsyncRedisReplayStore(client, prefix=prefix), client.initialize
