@@ -15,7 +15,7 @@ from dpop_ext.integrations.asgi_types import (
     as_bytes,
     as_text,
 )
-from dpop_ext.integrations.wsgi_cors import with_exposed
+from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.gate import VerifiedRequest

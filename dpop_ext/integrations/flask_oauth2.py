@@ -20,13 +20,13 @@ from werkzeug.local import LocalProxy
 
 from dpop_ext.errors import AccessTokenError, ContentTooLargeError
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi import (
     MAX_FORM,
     raw_target,
     resource_request,
 )
 from dpop_ext.integrations.wsgi_content import read_content
-from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi_answers import (
     ANSWER,
     Application,
@@ -18,7 +19,6 @@ from dpop_ext.integrations.wsgi_answers import (
     send_signed,
 )
 from dpop_ext.integrations.wsgi_content import read_content, read_pieces
-from dpop_ext.integrations.wsgi_cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token

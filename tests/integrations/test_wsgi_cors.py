@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.integrations import asgi_cors
 from dpop_ext.integrations.wsgi_cors import CORS
 from tests.authorization_server.simulator import Prover, Simulator, basic
 from tests.integrations.browser import BlockedError, Browser, names
+from tests.resource_server.under_wsgi import under_wsgi
 from tests.resource_server.world import ADAPTERS, Request, World, send
 
 ORIGIN = "https://app.example"
@@ -32,7 +35,14 @@ def credentials(world: World, **proof: Any) -> list[tuple[str, str]]:
 
 
 def browser(world: World, adapter: str, **options: Any) -> Browser:
-    return Browser(app=CORS(world.app(adapter), origins=[ORIGIN], **options))
+    return Browser(app=with_cors(world, adapter, **options))
+
+
+def with_cors(world: World, adapter: str, **options: Any) -> Any:
+    """Return the application behind the middleware of its kind."""
+    if adapter == "asgi":
+        return under_wsgi(asgi_cors.CORS(world.asgi_app(), origins=[ORIGIN], **options))
+    return CORS(world.app(adapter), origins=[ORIGIN], **options)
 
 
 @adapters
@@ -102,7 +112,7 @@ def test_a_preflight_is_answered_without_authentication_and_nothing_else_is(
     for incomplete in (fields[:1], fields[1:], []):
         answer = send(app, Request(headers=incomplete, method="GET").environ())
         assert answer.status == 401
-    if adapter == "wsgi":  # Flask answers OPTIONS itself
+    if adapter in {"wsgi", "asgi"}:  # Flask answers OPTIONS itself
         for incomplete in (fields[:1], fields[1:], []):
             request = Request(headers=incomplete, method="OPTIONS")
             assert send(app, request.environ()).status == 401
@@ -117,7 +127,7 @@ def test_what_the_application_exposes_stays_exposed(world: World, adapter: str) 
         ("Vary", "Accept"),
     ]
     fields = [*credentials(world), ("Origin", ORIGIN)]
-    for app in (world.app(adapter), CORS(world.app(adapter), origins=[ORIGIN])):
+    for app in (world.app(adapter), with_cors(world, adapter)):
         world._verifier = None
         world.store = type(world.store)()
         answer = send(app, Request(headers=fields).environ())
@@ -235,3 +245,29 @@ def test_a_script_gets_a_token(clock: Any, ec_key: ECKey) -> None:
     assert aged.only("DPoP-Nonce") != nonce
     refused = send_form(prove(nonce=aged.only("DPoP-Nonce")), "wrong")
     assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.requirement("P-15", "U-26")
+def test_an_asgi_application_is_marked_where_it_is_for_scripts(world: World) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body"})
+
+    cors: Any = asgi_cors.CORS(app, origins=[ORIGIN], paths={"/token"})
+    asyncio.run(cors({"type": "websocket", "path": "/token"}, None, None))
+    wsgi = under_wsgi(cors)
+    one, two = ("Origin", ORIGIN), ("Access-Control-Request-Method", "POST")
+    for target, fields, allowed in [
+        ("/token", [one], 1),
+        ("/login", [one], 0),
+        ("/login", [one, two], 0),
+    ]:
+        request = Request(headers=fields, target=target, method="OPTIONS")
+        answer = send(wsgi, request.environ())
+        assert answer.status == 200
+        assert len(answer.values("Access-Control-Allow-Origin")) == allowed
+    assert seen == ["websocket", "http", "http", "http"]
