@@ -36,6 +36,10 @@ docs: $(STAMP)
 bench: $(STAMP) $(BENCH)/.installed
 	PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks
 
+# The figures of docs/sizing.md, from the last run.
+sizing: $(STAMP)
+	$(BIN)/python -m benchmarks.sizing
+
 $(BENCH)/.installed: $(STAMP) benchmarks/requirements.txt
 	$(PIP) install --quiet --require-hashes --no-deps --only-binary=:all: --upgrade \
 		--target $(BENCH) --requirement benchmarks/requirements.txt

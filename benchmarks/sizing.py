@@ -1,0 +1,195 @@
+"""Write docs/sizing.md and its chart from what ``make bench`` has measured.
+
+``make sizing``: all figures in the document, and those that follow from
+them, come out of ``build/benchmarks.json``, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from shutil import copyfile
+from string import Template
+from typing import Any
+
+from benchmarks.__main__ import FOLDER
+
+_DOCUMENT = Path("docs/sizing.md")
+_TEMPLATE = Path(__file__).parent / "sizing.md"
+_NOTE = "\n<!-- Written by make sizing: edit benchmarks/sizing.md. -->\n"
+#: Seconds for which an entry lives in memory, and in a shared store.
+_LIFETIME, _SHARED_LIFETIME = 66, 77
+#: Part of the capacity that is planned with.
+_LOAD = 0.6
+
+
+def main() -> None:
+    """Fill the template, and copy the chart beside the document."""
+    run = json.loads((FOLDER / "benchmarks.json").read_text(encoding="utf-8"))
+    try:
+        text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(figures(run))
+    except KeyError as error:
+        raise SystemExit(f"not measured: {error}; wrk and Redis are needed") from error
+    _DOCUMENT.write_text(text + _NOTE, encoding="utf-8")
+    copyfile(FOLDER / "benchmarks.svg", _DOCUMENT.parent / "benchmarks.svg")
+
+
+def figures(run: dict[str, Any]) -> dict[str, str]:
+    """Return the figures of the document by the names that the template has.
+
+    :param run: what ``make bench`` wrote.
+    """
+    us = {row["operation"]: row["microseconds"] for row in run["results"]}
+    value = {
+        row["operation"]: row["value"]
+        for section in ("issuance", "wire", "scale", "stores", "served", "workers")
+        for row in run[section]
+    }
+    symmetric, first = us["symmetric"], us["symmetric, token not seen before"]
+    issuing = us["issue a token, DPoP and a symmetric key"]
+    decision = us["whole decision, symmetric"]
+    redis_rate = value["one Redis: adds of 16 clients"]
+    route = value["gunicorn: symmetric"]
+    memory = value["memory store: one entry"]
+    redis = value["Redis: one entry, with its tables"]
+    return {
+        "python": run["python"],
+        "cryptography": run["packages"]["cryptography"],
+        "costs": _costs(us),
+        "routes": _routes(value),
+        "workers": _workers(value),
+        "bad_mac": _short(us["refuse: bad MAC"]),
+        "forged": _short(us["refuse: bad MAC, forged token"]),
+        "bad_signature": _short(us["refuse: bad signature"]),
+        "used": _short(us["refuse: used proof"]),
+        "make_symmetric": _short(us["make a symmetric proof"]),
+        "make_es256": _short(us["make an ES256 proof"]),
+        "wire_symmetric": f"{value['symmetric proof on the wire']:.0f}",
+        "wire_es256": f"{value['ES256 proof on the wire']:.0f}",
+        "decisions": f"{_hundreds(1e6 / decision):,}",
+        "es256_checks": f"{_hundreds(1e6 / us['ES256, key and token seen before']):,}",
+        "new_token": _short(first - symmetric),
+        "token_bytes": f"{value['bytes of a remembered token']:,.0f}",
+        "token_megabytes": f"{value['bytes of a remembered token'] / 100:.0f}",
+        "memory_entry": f"{memory:.0f}",
+        "memory_megabytes": f"{memory * (_LIFETIME + 10) / 1000:.1f}",
+        "redis_entry": f"{redis:.0f}",
+        "redis_megabytes": f"{redis * _SHARED_LIFETIME / 1000:.1f}",
+        "redis_rate": f"{_hundreds(redis_rate):,}",
+        "redis_add": _short(value["Redis, Unix socket: one add"]),
+        "sqlite_rate": f"{_hundreds(value['SQLite, 4 processes: adds']):,}",
+        "issue": f"{issuing:,.0f}",
+        "issue_plain": f"{us['issue a token']:,.0f}",
+        "issue_users": f"{_hundreds(1e6 / issuing * 300):,}",
+        "route": f"{route:,.0f}",
+        "redis_half": f"{_hundreds(redis_rate / 2):,}",
+        "fleet": _fleet(route, decision, redis_rate / 2, redis),
+        "missed": _missed(run),
+        "profile": _profile(run["profile"], us),
+    }
+
+
+def _costs(us: dict[str, float]) -> str:
+    shown = {
+        "symmetric, token seen before": "symmetric",
+        "symmetric, token not seen before": "symmetric, token not seen before",
+        "ES256, key and token seen before": "ES256, key and token seen before",
+        "ES256, nothing seen before": "ES256, nothing seen before",
+        "Ed25519, key and token seen before": "Ed25519, key and token seen before",
+        "the whole decision of a `Gate`, symmetric": "whole decision, symmetric",
+        "one ES256 verification": "ES256 verify",
+    }
+    unit = us["ES256 verify"]
+    return "\n".join(
+        f"| {name} | {_short(us[row])} | {us[row] / unit:.2f} |"
+        for name, row in shown.items()
+    )
+
+
+def _routes(value: dict[str, float]) -> str:
+    shown = {
+        "open": "open",
+        "symmetric": "symmetric",
+        "ES256": "ES256",
+        "symmetric, used proofs in Redis": "symmetric, Redis",
+        "plain Bearer RS256 token, checked by PyJWT": "Bearer RS256, PyJWT",
+    }
+    lines = []
+    for name, row in shown.items():
+        rates = [
+            value.get(f"{server}: {row}")
+            for server in ("gunicorn", "granian", "granian, ASGI")
+        ]
+        cells = ["" if rate is None else f"{rate:,.0f}" for rate in rates]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _workers(value: dict[str, float]) -> str:
+    names = {"memory": "memory store of each worker", "SQLite": "SQLite"}
+    names["Redis"] = "Redis"
+    counts = ("1 worker", "2 workers", "4 workers")
+    return "\n".join(
+        f"| {shown} | "
+        + " | ".join(f"{value[f'{count}, {store}']:,.0f}" for count in counts)
+        + " |"
+        for store, shown in names.items()
+    )
+
+
+def _fleet(route: float, decision: float, redis_rate: float, entry: float) -> str:
+    lines = []
+    for rate in (1_000, 10_000, 100_000, 1_000_000):
+        cells = (
+            f"{rate:,}",
+            f"{math.ceil(rate / route / _LOAD):,}",
+            f"{rate * decision / 1e6:.1f}",
+            f"{math.ceil(rate / redis_rate):,}",
+            f"{rate * _SHARED_LIFETIME * entry / 1e9:.2f} GB",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _missed(run: dict[str, Any]) -> str:
+    """Return a row for each budget that this run missed."""
+    lines = [
+        f"| {row['operation']} | {row['ratio']:.2f} x {' + '.join(row['base'])} "
+        f"| {row['budget']:.2f} |"
+        for row in run["results"]
+        if row["met"] is False
+    ]
+    for section in run.values():
+        for row in section if isinstance(section, list) else ():
+            if isinstance(row, dict) and "unit" in row and row["met"] is False:
+                sign = "at least " if row["at_least"] else ""
+                lines.append(
+                    f"| {row['operation']} | {row['value']:,.2f} {row['unit']} "
+                    f"| {sign}{row['budget']:,.2f} |"
+                )
+    return "\n".join(lines)
+
+
+def _profile(profile: dict[str, dict[str, float]], us: dict[str, float]) -> str:
+    lines = []
+    for request, parts in profile.items():
+        libraries = [f"{cost:.1f} {part}" for part, cost in list(parts.items())[:-1]]
+        rest = list(parts.values())[-1]
+        lines.append(
+            f"| {request} | {us[request]:.1f} | {', '.join(libraries)} | {rest:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _short(microseconds: float) -> str:
+    return f"{microseconds:.1f}" if microseconds < 100 else f"{microseconds:.0f}"
+
+
+def _hundreds(number: float) -> int:
+    """Round to what two runs have in common."""
+    return round(number / 100) * 100
+
+
+if __name__ == "__main__":
+    main()
