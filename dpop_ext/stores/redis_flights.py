@@ -65,10 +65,15 @@ class Flights:
 
     def _land(self) -> None:
         self._under_way -= 1
-        if not self._waiting:
+        leaving: list[_Waiting] = []
+        while self._waiting and len(leaving) < MAX_COMMANDS:
+            one = self._waiting.popleft()
+            # One that was cancelled does not wait any more. When the loop ends that is
+            # everybody, and what would leave now could not land.
+            if not one.answer.done():
+                leaving.append(one)
+        if not leaving:
             return
-        number = min(len(self._waiting), MAX_COMMANDS)
-        leaving = [self._waiting.popleft() for _ in range(number)]
         self._under_way += 1
         # Not by whoever has landed: it has its answer, or was cancelled.
         task = asyncio.get_running_loop().create_task(self._fly(leaving))

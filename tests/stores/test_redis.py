@@ -338,6 +338,58 @@ class TestManyCalls:
         assert cancelled == [True, False, False, True, False, False]
         assert [answers[number] for number in (1, 2, 4, 5)] == [True] * 4
 
+    def test_a_loop_that_ends_leaves_nothing_under_way(
+        self, client: Any, redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Or all calls of the next one would wait for ever."""
+        store = AsyncRedisReplayStore.from_url(redis.url, max_flights=1)
+        now = real_time()
+
+        async def leave_some_waiting() -> None:
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            client.client_pause(200, all=False)
+            adding = [
+                asyncio.create_task(
+                    store.add(number.to_bytes(16), expires_at=now + 66, now=now)
+                )
+                for number in range(1500)
+            ]
+            await asyncio.sleep(0.05)
+            assert not any(task.done() for task in adding)
+
+        async def add() -> bool:
+            async with asyncio.timeout(1):
+                added = await store.add(b"n" * 16, expires_at=now + 66, now=now)
+            await store.aclose()
+            return added
+
+        asyncio.run(leave_some_waiting())
+        client.client_unpause()
+        assert asyncio.run(add()) is True
+        assert not [one for one in caplog.records if one.name == "asyncio"]
+
+    def test_one_that_is_cancelled_while_it_waits_is_not_sent(
+        self, client: Any, redis: RedisServer
+    ) -> None:
+        """Whoever has gone costs those who are still there nothing."""
+
+        async def scenario() -> None:
+            store = AsyncRedisReplayStore.from_url(redis.url, max_flights=1)
+            now = real_time()
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            first, second, third = (
+                asyncio.create_task(store.add(key, expires_at=now + 66, now=now))
+                for key in (b"1" * 16, b"2" * 16, b"3" * 16)
+            )
+            await asyncio.sleep(0)
+            second.cancel()
+            assert await asyncio.gather(first, third) == [True, True]
+            await store.aclose()
+
+        asyncio.run(scenario())
+        assert client.dbsize() == 3
+        assert not client.exists(b"2" * 16)
+
     def test_at_least_one_is_under_way(self) -> None:
         with pytest.raises(ValueError, match="max_flights"):
             AsyncRedisReplayStore.from_url("redis://localhost", max_flights=0)
