@@ -48,6 +48,7 @@ def status(names: dict[str, Any], headers: list[tuple[str, str]]) -> Any:
     return answer.json if answer.status == 200 else answer.status
 
 
+@pytest.mark.requirement("U-28")
 def test_a_client_is_observed_until_it_is_enforced(
     world: World, tmp_path: Path
 ) -> None:
