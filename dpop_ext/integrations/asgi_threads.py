@@ -58,14 +58,23 @@ class DecisionThreads:
             refusal = refuse(StoreError("Too many requests wait for a decision."))
             log_refusal(refusal, endpoint=endpoint, client_id=None)
             raise AccessRefusedError(refusal)
-        try:
-            return await in_thread(decision, self.executor)
-        finally:
-            self._places.release()
+
+        def decide() -> T:
+            try:
+                return decision()
+            finally:
+                self._places.release()
+
+        # Shielded: a request that is given up stays in the queue until its turn.
+        return await asyncio.shield(_begin(decide, self.executor))
 
 
 async def in_thread(decide: Callable[[], T], executor: Executor) -> T:
     """Return what *decide* returns, with the context variables of the caller."""
+    return await _begin(decide, executor)
+
+
+def _begin(decide: Callable[[], T], executor: Executor) -> asyncio.Future[T]:
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, lambda: context.run(decide))
+    return loop.run_in_executor(executor, lambda: context.run(decide))

@@ -24,7 +24,9 @@ from dpop_ext.core.request_digest import content_digest
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_store import InEventLoop
+from dpop_ext.integrations.asgi_threads import DecisionThreads
 from dpop_ext.integrations.fastapi_security import DPoPSecurity
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
@@ -574,3 +576,29 @@ def test_only_so_many_requests_wait_for_a_decision(
         assert [send(later).status_code for _ in range(2)] == [200, 401]
     with pytest.raises(ValueError, match="max_pending"):
         protect(echo, max_pending=0)
+
+
+@pytest.mark.requirement("X-15")
+def test_a_request_that_is_given_up_keeps_its_place_until_its_turn() -> None:
+    """A client that leaves and comes again does not make the queue longer."""
+    leave = threading.Event()
+    executor = ThreadPoolExecutor(1)
+    threads = DecisionThreads(executor, max_pending=2)
+
+    async def decide() -> bool:
+        return await threads.decide(lambda: leave.wait(10), endpoint="/")
+
+    async def come_and_go() -> None:
+        tasks = [asyncio.create_task(decide()) for _ in range(2)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with pytest.raises(AccessRefusedError):
+            await decide()
+        leave.set()
+        await asyncio.to_thread(executor.shutdown)
+
+    asyncio.run(come_and_go())
+    threads.executor = ThreadPoolExecutor(1)
+    assert asyncio.run(decide())
