@@ -53,7 +53,7 @@ class AuthorizationRequest:
     """
 
     #: Where to send the browser.
-    url: str
+    url: str = field(repr=False)
     #: Identifier of the authorization server.
     issuer: str
     state: str = field(repr=False)
@@ -208,7 +208,9 @@ def _read_parameters(response: str | Mapping[str, str]) -> dict[str, str]:
     if isinstance(response, str):
         pairs = _parse_query(response)
     else:
-        pairs = list(response.items())
+        # Those of web frameworks show one value of each, and have a way to all.
+        values = getattr(response, "getlist", lambda name: [response[name]])
+        pairs = [(name, value) for name in response for value in values(name)]
     # Raised here: the context of an exception could carry the code.
     if pairs is None or not all(isinstance(value, str) for _, value in pairs):
         raise AuthorizationResponseError
