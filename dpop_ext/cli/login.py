@@ -7,7 +7,7 @@ import webbrowser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -20,7 +20,6 @@ from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.request_options import cacert_option, session_option
 from dpop_ext.cli.saved_session import discovery, session_at
 from dpop_ext.cli.session_options import SECRET_VARIABLE, SessionPlace, refusing
-from dpop_ext.client.servers import Profile
 from dpop_ext.client.session_bundle import (
     LOCK_INTERVAL,
     BundleStore,
@@ -153,7 +152,7 @@ def login(
         bundle = SessionBundle(
             unsaved,
             key=key,
-            algorithm=servers.make_signer(cast("Profile", profile)).algorithm,
+            algorithm=servers.make_signer().algorithm,
             # A symmetric key would be lost with this process.
             make_signer=partial(ProofSigner, symmetric="never"),
         )

@@ -195,12 +195,6 @@ def test_a_server_without_dpop_is_refused_before_anybody_is_asked(
     assert (result.exit_code, person.asked) == (1, {})
     assert "does not offer DPoP" in result.stderr
     assert not place.exists()
-    # The key is of an algorithm of the profile: it is another thing that is missing.
-    server.metadata["dpop_signing_alg_values_supported"] = ["EdDSA", "PS256"]
-    server.metadata["code_challenge_methods_supported"] = ["S256"]
-    result = login(server, place, "--profile", "fapi2")
-    assert (result.exit_code, person.asked) == (1, {})
-    assert "pushed authorization requests" in result.stderr
 
 
 @pytest.mark.parametrize(
