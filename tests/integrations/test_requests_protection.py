@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -94,9 +95,10 @@ def parties(request: Any, world: World) -> Iterator[Parties]:
 def test_every_body_that_can_be_hashed_is(
     parties: Parties, body: dict[str, Any]
 ) -> None:
-    response = parties.send(path="/echo?a=b", **body)
+    # A copy, since the first test that sends a file leaves it at its end.
+    response = parties.send(path="/echo?a=b", **copy.deepcopy(body))
     assert response.status_code == 200
-    assert response.json()["length"] == len(parties.seen[0])
+    assert response.json()["length"] == len(parties.seen[0]) > 0 or not body
     assert response_authentication(response)
 
 
