@@ -13,14 +13,19 @@ from authlib.oauth2.rfc6749 import InvalidClientError
 from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.errors import TemporarilyUnavailableError
 from dpop_ext.authorization_server.http_request import form_value
-from dpop_ext.authorization_server.refusal import log
+from dpop_ext.authorization_server.refusal import log, log_refusal
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import CompactJWS, parse_compact_jws
 from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.core.policy import FAPI2
-from dpop_ext.errors import DPoPError, MalformedJOSEError, MalformedRequestError
+from dpop_ext.errors import (
+    DPoPError,
+    MalformedJOSEError,
+    MalformedRequestError,
+    StoreError,
+)
 from dpop_ext.stores.base import ReplayStore, require_replay_store
 
 METHOD = "private_key_jwt"
@@ -101,7 +106,7 @@ class ClientAssertion:
         client = self._find_client(query_client, jws.payload.get("sub"))
         self._verify(client, jws)
         self._check_claims(request, client, jws.payload)
-        self._spend(client, jws.payload)
+        self._spend(request, client, jws.payload)
         return client
 
     def get_jwks(self, client: Any) -> dict[str, Any]:
@@ -161,7 +166,7 @@ class ClientAssertion:
         ours = (self._issuer, self._token_endpoint)
         return bool(audiences) and all(each in ours for each in audiences)
 
-    def _spend(self, client: Any, claims: dict[str, Any]) -> None:
+    def _spend(self, request: Any, client: Any, claims: dict[str, Any]) -> None:
         # Apart from the proofs, whose keys begin with a thumbprint: an assertion and
         # a proof may have one jti.
         name = f"{METHOD}\0{client.get_client_id()}\0{claims['jti']}"
@@ -172,7 +177,12 @@ class ClientAssertion:
                 now=int(self._clock()),
             )
         except Exception as error:
-            raise TemporarilyUnavailableError from error
+            # Here, for all endpoints: those of Authlib have no line for a refusal.
+            cause = error.__cause__ if isinstance(error, StoreError) else error
+            log_refusal(request, "authentication", StoreError.code, cause=cause)
+            unavailable = TemporarilyUnavailableError()
+            unavailable.is_logged = True
+            raise unavailable from error
         if added is not True:
             raise _refusal("The client assertion has been used before.")
 

@@ -73,6 +73,8 @@ class TemporarilyUnavailableError(OAuth2Error):
     error = "temporarily_unavailable"
     description = StoreError.description
     status_code = 503
+    #: Whoever raised it has written the line, which names the cause.
+    is_logged = False
 
     def get_headers(self) -> list[Header]:
         """Say when to try again."""

@@ -25,7 +25,11 @@ from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.client_assertion import ClientAssertion
 from dpop_ext.authorization_server.errors import Header, to_response
 from dpop_ext.authorization_server.http_request import form_value
-from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
+from dpop_ext.authorization_server.refusal import (
+    log_error,
+    log_refusal,
+    run_grant_validation,
+)
 from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.key import ALGORITHMS, is_b64url_of, thumbprint
 from dpop_ext.errors import DPoPError, StoreError
@@ -44,6 +48,7 @@ from dpop_ext.symmetric.keyring_claims import (
     content_digest,
     keyring_claims,
 )
+from dpop_ext.symmetric.secret_ring import SecretRing
 
 _NO_STORE = ("Cache-Control", "no-store")
 
@@ -138,10 +143,10 @@ class SymmetricKeyringEndpoint(Endpoint):
                 request
             )
         except DPoPError as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.code)
+            log_refusal(request, self.ENDPOINT_NAME, error.code, cause=error.__cause__)
             raise to_response(error, request) from error
         except OAuth2Error as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.error)
+            log_error(request, self.ENDPOINT_NAME, error)
             raise
         return result
 
@@ -175,7 +180,7 @@ class SymmetricKeyringEndpoint(Endpoint):
         recipient = self._recipient(client)
         numbered = None
         if audience is not None and recipient is not None:
-            numbered = self._secrets.load_numbered(audience)
+            numbered = self._load(audience)
         if numbered is None or recipient is None:
             raise NotAResourceServerError
         ring, epoch, sequence = numbered
@@ -198,6 +203,14 @@ class SymmetricKeyringEndpoint(Endpoint):
         )
         body = encrypt_keyring(signed, recipient=recipient)
         return 200, body, [("Content-Type", KEYRING_MEDIA_TYPE), *fields]
+
+    def _load(self, audience: str) -> tuple[SecretRing, int, int] | None:
+        try:
+            return self._secrets.load_numbered(audience)
+        except DPoPError:
+            raise
+        except Exception as error:
+            raise StoreError from error
 
     def _recipient(self, client: Any) -> Key | None:
         jwk = self.get_encryption_key(client)

@@ -18,7 +18,11 @@ from dpop_ext.authorization_server.pushed_parameters import (
     PushedPayload,
     read_pushed_parameters,
 )
-from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
+from dpop_ext.authorization_server.refusal import (
+    log_error,
+    log_refusal,
+    run_grant_validation,
+)
 from dpop_ext.errors import DPoPError
 from dpop_ext.stores.pushed_requests import PushedRequest
 from dpop_ext.verified_proof import VerifiedProof
@@ -62,7 +66,7 @@ class PushedAuthorizationEndpoint(Endpoint):
             log_refusal(request, self.ENDPOINT_NAME, error.code, cause=error.__cause__)
             raise to_response(error, request) from error
         except OAuth2Error as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.error)
+            log_error(request, self.ENDPOINT_NAME, error)
             # Trap: with these, Authlib would make a redirection of it.
             error.redirect_uri = error.state = None
             raise

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 
 from dpop_ext import telemetry
 from dpop_ext.authorization_server.http_request import claimed_client_id
@@ -51,6 +51,12 @@ def log_refusal(
         client=client,
         endpoint=endpoint,
     )
+
+
+def log_error(request: Any, endpoint: str, error: OAuth2Error) -> None:
+    """Log that a request was refused with *error*, unless whoever raised it has."""
+    if not getattr(error, "is_logged", False):
+        log_refusal(request, endpoint, error.error)
 
 
 def log_fault(error: Exception) -> None:

@@ -154,6 +154,7 @@ class PushedAuthorizationRequests:
             try:
                 consumed = self.store.consume(request.pushed_reference)
             except StoreError as error:
+                log_refusal(request, "authorization", error.code, cause=error.__cause__)
                 raise to_response(error, request) from error
             if not consumed:
                 raise InvalidRequestUriError

@@ -31,7 +31,11 @@ from dpop_ext.authorization_server.issued_jwt import (
 )
 from dpop_ext.authorization_server.key_offer import KeyOffer
 from dpop_ext.authorization_server.key_plan import KeyPlan
-from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
+from dpop_ext.authorization_server.refusal import (
+    log_error,
+    log_refusal,
+    run_grant_validation,
+)
 from dpop_ext.errors import DPoPError
 
 if TYPE_CHECKING:
@@ -73,7 +77,7 @@ class TokenRequest:
             log_refusal(request, ENDPOINT, error.code, cause=error.__cause__)
             raise to_response(error, request) from error
         except OAuth2Error as error:
-            log_refusal(request, ENDPOINT, error.error)
+            log_error(request, ENDPOINT, error)
             raise
 
     def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -115,7 +119,7 @@ class TokenRequest:
             )
             raise to_response(error, self._grant.request) from error
         except OAuth2Error as error:
-            log_refusal(self._grant.request, ENDPOINT, error.error)
+            log_error(self._grant.request, ENDPOINT, error)
             raise
         issuance = self._issuance
         if status == 200 and issuance is not None and issuance.jkt is not None:

@@ -479,7 +479,9 @@ def test_a_client_of_another_method_uses_nothing_up(
 
 
 def test_a_store_that_fails_authenticates_nobody(
-    make_signing: Callable[..., Signing], key: ECKey
+    make_signing: Callable[..., Signing],
+    key: ECKey,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Silent:
         error: Exception = StoreError()
@@ -492,7 +494,16 @@ def test_a_store_that_fails_authenticates_nobody(
         answer = signing.token(signing.sign(key))
         assert answer.status_code == 503
         assert answer.get_json()["error"] == "temporarily_unavailable"
+        assert answer.headers["Retry-After"] == "5"
         assert "password" not in answer.text
+    # As of any other store: whoever watches for it must not miss this one.
+    fields: Any = [vars(one)["fields"] for one in caplog.records]
+    assert [(one["reason"], one["cause"]) for one in fields] == [
+        ("store_unavailable", None),
+        ("store_unavailable", "OSError"),
+    ]
+    assert {one.levelname for one in caplog.records} == {"ERROR"}
+    assert "password" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -237,16 +237,26 @@ def test_no_secret_can_be_read_without_the_key(at: Distribution) -> None:
     assert b64url_encode(entry.secret.reveal()) not in text
 
 
+@pytest.mark.parametrize("error", [StoreError(), OSError("dsn with a password")])
 def test_a_database_that_does_not_answer_is_503(
-    at: Distribution, monkeypatch: pytest.MonkeyPatch
+    at: Distribution,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
+    """Whatever secrets that are not ours raise."""
+
     def fail(audience: str) -> Any:
-        raise StoreError
+        raise error
 
     monkeypatch.setattr(at.secrets, "load_numbered", fail)
     answer = at.ask()
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
+    (record,) = caplog.records
+    assert vars(record)["fields"]["reason"] == "store_unavailable"
+    assert ("cause OSError" in caplog.text) == isinstance(error, OSError)
+    assert "password" not in caplog.text + answer.text
 
 
 def test_secrets_of_another_issuer_are_not_sent(at: Distribution) -> None:

@@ -301,7 +301,9 @@ def test_a_grant_that_is_looked_up_twice_is_consumed_once(pushing: Pushing) -> N
 
 
 @pytest.mark.parametrize("method", ["load", "consume", "save"])
-def test_a_store_that_fails_lets_nothing_through(pushing: Pushing, method: str) -> None:
+def test_a_store_that_fails_lets_nothing_through(
+    pushing: Pushing, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
     address = pushing.address(pushing.request_uri())
 
     def fail(*args: Any, **kwargs: Any) -> Any:
@@ -314,7 +316,11 @@ def test_a_store_that_fails_lets_nothing_through(pushing: Pushing, method: str) 
         response = pushing.sim.http.post(address, data=ALLOW)
     assert response.status_code == 503
     assert response.get_json()["error"] == "temporarily_unavailable"
+    assert response.headers["Retry-After"] == "5"
     assert pushing.sim.codes == {}
+    (record,) = (one for one in caplog.records if one.levelname == "ERROR")
+    assert vars(record)["event"] == "request_refused"
+    assert vars(record)["fields"]["reason"] == "store_unavailable"
 
 
 @pytest.mark.requirement("Q-18")
