@@ -15,7 +15,19 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import AccessTokenValidator, IntrospectionTokenValidator
-from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, Request, World, send
+from dpop_ext.symmetric.deny_list import Denial, DenyList
+from dpop_ext.symmetric.secret_ring import SecretRing
+from tests.resource_server.world import (
+    AUDIENCE,
+    CLIENT,
+    ISSUER,
+    VERSION,
+    Request,
+    World,
+    ring,
+    secret,
+    send,
+)
 
 
 class Keys:
@@ -166,6 +178,45 @@ def test_the_binding_is_checked_on_each_request(world: World) -> None:
     assert send(world.wsgi_app(), _request(world, text).environ()).status == 200
     stolen = _request(world, text, key=world.other_key).environ()
     assert send(world.wsgi_app(), stolen).status == 401
+
+
+@pytest.mark.requirement("R1510", "R2012")
+def test_a_token_that_is_denied_by_its_jti_ends_at_once(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    world.validator, world.symmetric = validator, True
+    text, app = world.symmetric_token(), world.wsgi_app()
+
+    def call() -> list[int]:
+        proofs = world.symmetric_proof(text), world.proof(text)
+        return [send(app, _with(text, proof).environ()).status for proof in proofs]
+
+    assert call() == [200, 200]
+    denial = Denial(token_id="token-1", expires_at=world.clock.now + 300)
+    world.keyring.replace(
+        SecretRing(
+            [secret(VERSION)],
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            denied=DenyList([denial]),
+        )
+    )
+    assert call() == [401, 401]
+    # Until the last moment it was not verified anew.
+    assert keys.asked == 1
+
+
+def test_a_secret_that_is_revoked_ends_symmetric_proofs_at_once(
+    world: World, keys: Keys, validator: AccessTokenValidator
+) -> None:
+    world.validator, world.symmetric = validator, True
+    text, app = world.symmetric_token(), world.wsgi_app()
+    proofs = [world.symmetric_proof(text) for _ in range(2)]
+    assert send(app, _with(text, proofs[0]).environ()).status == 200
+    world.keyring.replace(ring(secret(VERSION, "revoked"), secret(VERSION + 1)))
+    assert send(app, _with(text, proofs[1]).environ()).status == 401
+    assert send(app, _with(text, world.proof(text)).environ()).status == 200
+    assert keys.asked == 1
 
 
 def test_nobody_can_change_the_claims_that_requests_share(
@@ -363,9 +414,8 @@ def test_a_rate_is_one_in_a_second_at_least(world: World) -> None:
 
 
 def _request(world: World, text: str, **changes: Any) -> Request:
-    return Request(
-        headers=[
-            ("Authorization", f"DPoP {text}"),
-            ("DPoP", world.proof(text, jti=None, **changes)),
-        ]
-    )
+    return _with(text, world.proof(text, jti=None, **changes))
+
+
+def _with(text: str, proof: str) -> Request:
+    return Request(headers=[("Authorization", f"DPoP {text}"), ("DPoP", proof)])
