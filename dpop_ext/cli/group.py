@@ -8,6 +8,7 @@ import os
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from dpop_ext.errors import DPoPError
 
@@ -33,6 +34,16 @@ COMMANDS: Final = {
     "secrets": ("dpop_ext.cli.secrets", "Derivation secrets: list, rotate, revoke."),
     "thumbprint": ("dpop_ext.cli.keys", "Print the thumbprint (jkt) of a key."),
 }
+
+_EPILOG: Final = """\
+\b
+Exit code: 0 done, 1 refused, 2 wrong command line; 3 (login, logout, curl) no answer.
+\b
+Completion of commands, options and files:
+  bash  eval "$(_DPOP_EXT_COMPLETE=bash_source dpop-ext)"    in ~/.bashrc
+  zsh   eval "$(_DPOP_EXT_COMPLETE=zsh_source dpop-ext)"     in ~/.zshrc
+  fish  _DPOP_EXT_COMPLETE=fish_source dpop-ext | source     in config.fish
+"""
 
 #: The extra that brings a package.
 EXTRAS: Final = {
@@ -70,9 +81,26 @@ class LazyGroup(click.Group):
         """Load a command; None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
+        try:
+            module = importlib.import_module(COMMANDS[cmd_name][0])
+        except ModuleNotFoundError:
+            if not ctx.resilient_parsing:
+                raise
+            # Nobody who only completes it wants to read about an extra.
+            return click.Command(cmd_name)
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the commands that begin so, without loading them, and the options."""
+        commands = [
+            CompletionItem(name, help=COMMANDS[name][1])
+            for name in sorted(COMMANDS)
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -107,7 +135,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
-    epilog="Exit code: 0 done, 1 refused, 2 wrong command line.",
+    epilog=_EPILOG,
 )
 @click.version_option(package_name="dpop-ext", prog_name="dpop-ext")
 def dpop_ext() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class FilePath(click.Path):
@@ -24,6 +25,13 @@ class FilePath(click.Path):
 
 
 FILE = FilePath()
+
+
+def complete_file(
+    _context: click.Context, _option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete what can be a file: ``shell_complete`` of an option."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def lacks_file(database_url: str) -> bool:

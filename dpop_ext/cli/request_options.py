@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.parameters import complete_file
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -50,6 +51,7 @@ session_option = click.option(
     "place",
     metavar="FILE",
     envvar="DPOP_EXT_SESSION",
+    shell_complete=complete_file,
     help="Where the session is: a file, or keyring:NAME. Default: the usual file [env: "
     "DPOP_EXT_SESSION].",
 )
