@@ -66,6 +66,7 @@ class Attempt:
     :param authenticate: the adapter gives the whole of the answer to the flow.
     :param sign_form: makes the parameters of a form, given the nonce to use; None for
         a request that has no form.
+    :param is_needed: whether it must go out still, after others were waited for.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Attempt:
         sign: Callable[[str | None], Mapping[str, str]],
         sign_form: Callable[[str | None], Mapping[str, str]] | None = None,
         authenticate: bool = False,
+        is_needed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._destination = destination
         self._role: Role = role
@@ -86,6 +88,8 @@ class Attempt:
         self._nonce: str | None = None
         self._is_first = False
         self.authenticate = authenticate
+        #: Ask after :meth:`turn`: whether it must go out still. If not, close the flow.
+        self.is_needed = is_needed
         #: The proof that was made last: the one that an answer is the answer to.
         self.proof = ""
 

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal
 
@@ -18,6 +18,8 @@ Role = Literal["as", "rs"]
 MAX_NONCE_LENGTH = 1024
 #: Seconds that requests wait, at most, for the first answer of a server.
 FIRST_ANSWER_WAIT = 1.0
+#: Seconds for which a nonce is expected to be good. Servers say nothing about that.
+FRESH = 30.0
 
 _LEGAL = re.compile(rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{MAX_NONCE_LENGTH}}}")
 
@@ -52,6 +54,8 @@ class NonceCache:
         self._clock = clock
         #: None of a server that has answered and never supplied a nonce.
         self._nonces: OrderedDict[tuple[str, Role], str | None] = OrderedDict()
+        #: When each was supplied; one from an earlier process is not in here.
+        self._supplied: dict[tuple[str, Role], float] = {}
         #: Requests to servers that have not answered yet, and when they went out.
         self._first: dict[tuple[str, Role], tuple[Future[None], float]] = {}
         self._lock = threading.Lock()
@@ -104,7 +108,28 @@ class NonceCache:
     def put(self, origin: str, role: Role, nonce: str) -> None:
         """Remember *nonce* in place of the one before."""
         with self._lock:
+            self._supplied[origin, role] = self._clock()
             self._keep((origin, role), nonce)
+
+    def is_fresh(self, origin: str, role: Role) -> bool:
+        """Tell whether a request is likely to have the nonce that the server wants.
+
+        So it is for :data:`FRESH` seconds after a nonce was supplied, and at a server
+        that has answered and never supplied one.
+        """
+        server = origin, role
+        with self._lock:
+            if self._nonces.get(server) is None:
+                return server in self._nonces
+            supplied = self._supplied.get(server)
+            return supplied is not None and 0 <= self._clock() - supplied < FRESH
+
+    def restore(self, nonces: Mapping[tuple[str, Role], str]) -> None:
+        """Take over what :meth:`known` returned, nobody knows how long ago."""
+        with self._lock:
+            for server, nonce in nonces.items():
+                self._keep(server, nonce)
+                self._supplied.pop(server, None)
 
     def known(self) -> dict[tuple[str, Role], str]:
         """Return the nonces by origin and role."""
@@ -119,4 +144,5 @@ class NonceCache:
         self._nonces[server] = nonce
         self._nonces.move_to_end(server)
         if len(self._nonces) > self._max_servers:
-            self._nonces.popitem(last=False)
+            forgotten, _ = self._nonces.popitem(last=False)
+            self._supplied.pop(forgotten, None)

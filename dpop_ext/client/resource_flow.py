@@ -56,8 +56,7 @@ class ResourceRequest:
         message: RequestMessage,
         authenticate: bool,
     ) -> None:
-        if not _TOKEN68.fullmatch(access_token):
-            raise ValueError("The access token has characters that no header takes.")
+        require_token68(access_token)
         self._destination = destination
         self._method = method
         self._token = access_token
@@ -281,3 +280,12 @@ class ResourceRequest:
             self._keys.drop(self._token)
         self._key = None
         return self._method in IDEMPOTENT
+
+
+def require_token68(access_token: str) -> None:
+    """Refuse a token that would be something else in a header field.
+
+    :raises ValueError: it has other characters than those of a token68.
+    """
+    if not _TOKEN68.fullmatch(access_token):
+        raise ValueError("The access token has characters that no header takes.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NoReturn
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -17,6 +18,7 @@ from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache, Role
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.protection import NO_PROTECTION, Protection
+from dpop_ext.client.rehearsal import Rehearsal
 from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.resource_flow import ResourceRequest
 from dpop_ext.client.ticket_ring import TicketRing
@@ -27,6 +29,7 @@ from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
+from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import (
     KeyDeliveryError,
     SymmetricUnavailableError,
@@ -217,14 +220,56 @@ class ProofSigner:
             authenticate=protection.authenticated_responses,
         ).flow()
 
+    def needs_nonce(self, url: str, role: Role) -> bool:
+        """Tell whether a request is likely to be refused for want of a nonce.
+
+        :param url: where to.
+        :param role: ``as`` for an authorization server, ``rs`` for a resource server.
+        :raises ValueError: the URL is plain http beyond this machine.
+        """
+        return not self._nonces.is_fresh(Destination.of(url).origin, role)
+
+    def rehearsal(self, *, method: str, url: str, access_token: str) -> Flow | None:
+        """Begin a request for nothing but a nonce, before one that is sent once only.
+
+        It has no content, and its answer is of no interest to anybody.
+
+        :param method: of the request that follows, which may be the only one that the
+            server knows at this URL. None accepts this one.
+        :param url: the final URL.
+        :returns: None if the server's nonce is known, and not old, or it wants none.
+        :raises ValueError: as :meth:`resource_request`.
+        """
+        if not self.needs_nonce(url, "rs"):
+            return None
+        destination = Destination.of(url)
+        protection = replace(self.protection, authenticated_responses=False)
+        content = content_digest(b"")
+        return Rehearsal(
+            destination,
+            method=method,
+            access_token=access_token,
+            proofs=self._proofs,
+            nonces=self._nonces,
+            keys=self._keys,
+            skew=self._skew,
+            message=RequestMessage(protection, url=url, content=content),
+        ).flow()
+
     def token_request(
-        self, *, method: str, url: str, audience: Audience | None = None
+        self,
+        *,
+        method: str,
+        url: str,
+        audience: Audience | None = None,
+        once: bool = False,
     ) -> Flow:
         """Begin a request to the token endpoint, of any grant.
 
         :param method: as it goes out.
         :param url: the final URL.
         :param audience: what a symmetric key would be for; None asks for none.
+        :param once: do not send it again with the nonce that the server wants.
         :raises ValueError: the URL is plain http beyond this machine.
         """
         return TokenRequest(
@@ -232,6 +277,7 @@ class ProofSigner:
             method=method,
             audience=None if self._symmetric == "never" else audience,
             must=self._symmetric == "must",
+            once=once,
             compose=self._compose,
             key_algorithm=self._key_algorithm,
             proofs=self._proofs,
@@ -294,8 +340,7 @@ class ProofSigner:
         self, nonces: Mapping[tuple[str, Role], str], skew: Mapping[str, int]
     ) -> None:
         """Take over what :meth:`memory` returned, perhaps in another process."""
-        for (origin, role), nonce in nonces.items():
-            self._nonces.put(origin, role, nonce)
+        self._nonces.restore(nonces)
         self._skew.restore(skew)
 
     def time_at(self, url: str) -> int:

@@ -35,6 +35,7 @@ class TokenRequest:
     """One request to the token endpoint, sent once more if the server wants a nonce.
 
     :param audience: of the symmetric key to ask for; None asks for none.
+    :param once: do not send it again for a nonce.
     :param must: rather get an error than a token without a key.
     :param key_algorithm: JWE ``alg`` for the symmetric key: ``ECDH-ES`` or
         ``HPKE-9-KE``.
@@ -49,6 +50,7 @@ class TokenRequest:
         method: str,
         audience: Audience | None,
         must: bool,
+        once: bool,
         compose: bool,
         key_algorithm: str,
         proofs: ProofMaker,
@@ -60,6 +62,7 @@ class TokenRequest:
         self._method = method
         self._audience = audience
         self._must = must
+        self._once = once
         self._compose = compose
         self._proofs = proofs
         self._nonces = nonces
@@ -89,7 +92,8 @@ class TokenRequest:
             sign_form=self._parameters if self._proofs.is_long else None,
         )
         reply = yield from send(attempt)
-        if attempt.learn(reply) and is_nonce_demand(reply):
+        nonce_is_new = attempt.learn(reply)
+        if nonce_is_new and not self._once and is_nonce_demand(reply):
             reply = yield from send(attempt)
             attempt.learn(reply)
         if is_proof_refused(reply):

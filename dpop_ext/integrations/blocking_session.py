@@ -18,6 +18,7 @@ from dpop_ext.client.authorization_request import (
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.renewal import Schedule, in_background, in_foreground
 from dpop_ext.integrations.bound_session import (
+    NO_GRANT,
     BoundSession,
     log_failed_renewal,
     log_unsaved,
@@ -46,8 +47,31 @@ class BlockingSession(BoundSession, ABC):
         """Return how the HTTP library sends token requests, unless told otherwise."""
 
     @abstractmethod
-    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
+    def token_request_auth(
+        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+    ) -> Any:
         """Return the ``auth`` of a token request."""
+
+    def prefetch_token_nonce(self: Any) -> None:
+        """Fetch the nonce of the authorization server, if none is known.
+
+        One request goes to the token endpoint, of a grant that is missing. A server
+        that refuses a proof for want of a nonce leaves the code good, so that this is
+        for servers that do not; and a pushed request has fetched the nonce already.
+        """
+        url = self.metadata["token_endpoint"]
+        if self.dpop.needs_nonce(url, "as"):
+            auth = self.token_request_auth(
+                self.client_auth(self.token_endpoint_auth_method), None, once=True
+            )
+            self.request(
+                "POST",
+                url,
+                data=NO_GRANT,
+                auth=auth,
+                withhold_token=True,
+                **self.token_request_options(),
+            )
 
     def start_authorization(self: Any, **parameters: Any) -> AuthorizationRequest:
         """Begin the authorization code flow, at the servers of this session.

@@ -25,6 +25,8 @@ from dpop_ext.telemetry import log_event
 
 #: Seconds for a token request, if the session has no time limit of its own.
 TOKEN_TIMEOUT = 30
+#: The form of a token request that cannot be granted: it has no code.
+NO_GRANT = {"grant_type": "authorization_code"}
 
 _log = logging.getLogger("dpop_ext.client")
 

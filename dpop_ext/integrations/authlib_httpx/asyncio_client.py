@@ -26,8 +26,9 @@ from dpop_ext.client.renewal import uniform_jitter
 from dpop_ext.client.session_bundle import LOCK_INTERVAL, SessionBundle, lock_deadline
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
-from dpop_ext.integrations.authlib_httpx.library import TokenAuth
+from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.bound_session import (
+    NO_GRANT,
     BoundSession,
     Resource,
     log_failed_renewal,
@@ -39,6 +40,8 @@ AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 #: A redirect would take the grant and the client's secret elsewhere.
 _TOKEN_REQUEST = {"follow_redirects": False}
+#: It carries a credential of its own, and no redirect is of interest.
+_REHEARSAL = {"withhold_token": True, "follow_redirects": False}
 
 
 class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
@@ -72,6 +75,21 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         self._due: str | None = None
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
+
+    async def prefetch_nonce(
+        self, url: str | None = None, *, method: str = "POST"
+    ) -> None:
+        """Fetch a nonce as :meth:`OAuth2Client.prefetch_nonce` does."""
+        if url is not None:
+            if self.dpop.needs_nonce(url, "rs"):
+                auth: Any = NonceAuth.of(self)
+                await self.request(method, url, auth=auth, **_REHEARSAL)
+            return
+        url = self.metadata["token_endpoint"]
+        if self.dpop.needs_nonce(url, "as"):
+            client_auth = self.client_auth(self.token_endpoint_auth_method)
+            auth = TokenAuth(self.dpop, client_auth, once=True)
+            await self.request("POST", url, data=NO_GRANT, auth=auth, **_REHEARSAL)
 
     async def start_authorization(self, **parameters: Any) -> AuthorizationRequest:
         """Begin the authorization code flow, as :class:`OAuth2Client` does."""

@@ -14,7 +14,7 @@ from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
-from dpop_ext.integrations.authlib_httpx.library import TokenAuth
+from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import (
     Resource,
@@ -54,6 +54,29 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         """Follow no redirect: it would take the grant and the secret elsewhere."""
         return {"follow_redirects": False}
 
-    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
+    def prefetch_nonce(self, url: str | None = None, *, method: str = "POST") -> None:
+        """Fetch a nonce before a request that is not to be refused for want of one.
+
+        Bodies that can be sent once only need no such call.
+
+        :param url: of the request to come, to a resource server; None is the token
+            endpoint, before a code is sent there that is good once.
+        :param method: of the request to come.
+        :raises UnboundTokenError: there is no bound token yet to ask with.
+        """
+        if url is None:
+            self.prefetch_token_nonce()
+        elif self.dpop.needs_nonce(url, "rs"):
+            self.request(
+                method,
+                url,
+                auth=NonceAuth.of(self),
+                withhold_token=True,
+                follow_redirects=False,
+            )
+
+    def token_request_auth(
+        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+    ) -> Any:
         """Send a proof beside the client's own authentication."""
-        return TokenAuth(self.dpop, client_auth, audience=audience)
+        return TokenAuth(self.dpop, client_auth, audience=audience, once=once)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from authlib.integrations.httpx_client._compat import httpx2 as library
 
-from dpop_ext.integrations.httpx_auth.arguments import TokenEndpointAuth
+from dpop_ext.client.token_response import require_bound
+from dpop_ext.integrations.httpx_auth.arguments import RehearsalAuth, TokenEndpointAuth
 from dpop_ext.integrations.httpx_auth.discovery import (
     AsyncioDiscovery,
     BlockingDiscovery,
@@ -19,6 +22,7 @@ __all__ = [
     "AsyncDiscovery",
     "DPoPTransport",
     "Discovery",
+    "NonceAuth",
     "TokenAuth",
     "library",
 ]
@@ -28,6 +32,19 @@ class TokenAuth(TokenEndpointAuth, library.Auth):
     """Sends a proof to the token endpoint: see :class:`.TokenEndpointAuth`."""
 
     library = library
+
+
+class NonceAuth(RehearsalAuth, library.Auth):
+    """Fetches a nonce: see :class:`.RehearsalAuth`."""
+
+    @classmethod
+    def of(cls, client: Any) -> NonceAuth:
+        """Make one of a client's token.
+
+        :raises UnboundTokenError: it has none that is bound.
+        """
+        require_bound(client.token or {})
+        return cls(client.dpop, client.token["access_token"])
 
 
 class DPoPTransport(BlockingTransport, library.BaseTransport):

@@ -30,6 +30,7 @@ from dpop_ext.integrations.httpx_auth.signed_request import (
     read_content,
     redirected,
     send_signed,
+    without_content,
 )
 from dpop_ext.integrations.httpx_auth.transport import (
     ProtectedExchange,
@@ -142,6 +143,8 @@ class ResourceAuth(WaitingAuth):
             return
         replayable = is_replayable(request)
         earlier: list[Any] = []
+        if not replayable and not self._protection.needs_content:
+            yield from self._rehearse(request, earlier)
         while True:
             flow = self._begin(request, replayable=replayable)
             hops = yield from send_signed(
@@ -164,8 +167,44 @@ class ResourceAuth(WaitingAuth):
             protection=self._protection,
         )
 
+    def _rehearse(self, request: Any, earlier: list[Any]) -> Sending:
+        """Fetch a nonce, if none is known, for a request that is sent once only."""
+        flow = self._signer.rehearsal(
+            method=request.method,
+            url=str(request.url),
+            access_token=self._access_token,
+        )
+        if flow is not None:
+            yield from send_signed(without_content(request), flow, earlier=earlier)
+
     def __repr__(self) -> str:
         return f"<DPoPAuth {self._signer!r}>"
+
+
+class RehearsalAuth(WaitingAuth):
+    """Send a request without content for nothing but a nonce; no server accepts it.
+
+    :param signer: made with the key that the token is bound to.
+    :param access_token: as the token endpoint returned it.
+    """
+
+    def __init__(self, signer: ProofSigner, access_token: str) -> None:
+        self._signer = signer
+        self._access_token = access_token
+
+    def auth_flow(self, request: Any) -> Sending:
+        """Sign *request*, and learn from the answer."""
+        flow = self._signer.rehearsal(
+            method=request.method,
+            url=str(request.url),
+            access_token=self._access_token,
+        )
+        if flow is None:
+            raise ValueError("The nonce is known: ask needs_nonce first.")
+        yield from send_signed(request, flow, earlier=[])
+
+    def __repr__(self) -> str:
+        return f"<RehearsalAuth {self._signer!r}>"
 
 
 class TokenEndpointAuth(WaitingAuth):
@@ -178,6 +217,7 @@ class TokenEndpointAuth(WaitingAuth):
         is HTTP Basic. It is applied to each attempt anew: the assertion of
         ``private_key_jwt`` is good for one.
     :param audience: of the symmetric key to ask for; None asks for none.
+    :param once: do not send the request again with the nonce that the server wants.
     """
 
     #: httpx or httpx2.
@@ -192,12 +232,14 @@ class TokenEndpointAuth(WaitingAuth):
         client_auth: Any = None,
         *,
         audience: Audience | None = None,
+        once: bool = False,
     ) -> None:
         if isinstance(client_auth, tuple):
             client_auth = self.library.BasicAuth(*client_auth)
         self._signer = signer
         self._client_auth = client_auth or self.library.Auth()
         self._audience = audience
+        self._once = once
 
     def auth_flow(self, request: Any) -> Sending:
         """Authenticate and sign *request*.
@@ -205,7 +247,10 @@ class TokenEndpointAuth(WaitingAuth):
         :raises ValueError: its URL is plain http beyond this machine.
         """
         flow = self._signer.token_request(
-            method=request.method, url=str(request.url), audience=self._audience
+            method=request.method,
+            url=str(request.url),
+            audience=self._audience,
+            once=self._once,
         )
         yield from send_signed(
             request, flow, earlier=[], prepare=self._authenticate, with_body=True

@@ -9,13 +9,15 @@ from typing import Any, TypeAlias
 from authlib.integrations.base_client import UnsupportedTokenTypeError
 from authlib.integrations.requests_client import OAuth2Auth as AuthlibAuth
 from requests.auth import AuthBase, HTTPBasicAuth
-from requests.models import PreparedRequest
+from requests.models import PreparedRequest, Request
+from requests.sessions import Session
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Flow, Outcome
 from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.token_response import is_bound, require_bound
+from dpop_ext.integrations.requests_client.rehearsal import sign_rehearsal
 from dpop_ext.integrations.requests_client.signed_request import Exchange
 
 ClientAuth: TypeAlias = (
@@ -65,7 +67,11 @@ class DPoPAuth(AuthBase):
             key to do so with.
         """
         exchange = Exchange(
-            request, self._begin, finish=self._finish, protection=self._protection
+            request,
+            self._begin,
+            finish=self._finish,
+            protection=self._protection,
+            rehearse=self._rehearse,
         )
         exchange.prepare(request)
         return request
@@ -86,6 +92,39 @@ class DPoPAuth(AuthBase):
             protection=self._protection,
         )
 
+    def prefetch_nonce(
+        self, session: Session, url: str, *, method: str = "POST", **kwargs: Any
+    ) -> None:
+        """Fetch a nonce before a request that is not to be refused for want of one.
+
+        One request without content goes out, which no server accepts; none, if the
+        nonce is known. :class:`.OAuth2Session` does it by itself where a body can be
+        sent once only.
+
+        :param session: that sends it.
+        :param url: of the request to come.
+        :param method: of the request to come.
+        :param kwargs: as of :meth:`requests.Session.send`, such as ``timeout``.
+        :raises ValueError: the URL is plain http beyond this machine.
+        """
+        flow = self._rehearse(method, url)
+        if flow is None:
+            return
+        bare = session.prepare_request(Request(method, url, auth=_unauthenticated))
+        signed = sign_rehearsal(bare, flow)
+        if signed is not None:
+            settings = session.merge_environment_settings(
+                bare.url, {}, None, kwargs.pop("verify", None), kwargs.pop("cert", None)
+            )
+            session.send(
+                signed, **{**settings, **kwargs, "allow_redirects": False}
+            ).close()
+
+    def _rehearse(self, method: str, url: str) -> Flow | None:
+        return self._signer.rehearsal(
+            method=method, url=url, access_token=self._access_token
+        )
+
     def __repr__(self) -> str:
         return f"<DPoPAuth {self._signer!r}>"
 
@@ -99,6 +138,7 @@ class DPoPTokenAuth(AuthBase):
     :param client_auth: another ``auth`` of requests; a pair is HTTP Basic. It is
         applied to each attempt anew.
     :param audience: of the symmetric key to ask for; None asks for none.
+    :param once: do not send the request again with the nonce that the server wants.
     """
 
     def __init__(
@@ -107,12 +147,14 @@ class DPoPTokenAuth(AuthBase):
         client_auth: ClientAuth = None,
         *,
         audience: Audience | None = None,
+        once: bool = False,
     ) -> None:
         if isinstance(client_auth, tuple):
             client_auth = HTTPBasicAuth(*client_auth)
         self._signer = signer
         self._authenticate = client_auth or _unauthenticated
         self._audience = audience
+        self._once = once
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Authenticate and sign *request*.
@@ -131,7 +173,7 @@ class DPoPTokenAuth(AuthBase):
         content: str | None,
     ) -> Flow:
         return self._signer.token_request(
-            method=method, url=url, audience=self._audience
+            method=method, url=url, audience=self._audience, once=self._once
         )
 
     def __repr__(self) -> str:

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from requests.models import PreparedRequest, Response
 
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.client.token_response import require_bound
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT, Resource
-from dpop_ext.integrations.requests_client.auth import DPoPTokenAuth, OAuth2Auth
+from dpop_ext.integrations.requests_client.auth import (
+    DPoPAuth,
+    DPoPTokenAuth,
+    OAuth2Auth,
+)
+from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of
 
 
 class OAuth2Session(BlockingSession, AuthlibSession):
@@ -70,6 +77,40 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
 
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a request, and one for a nonce first if its body can be sent once only.
+
+        At most one, and only if no nonce of the server is known that is new enough.
+        """
+        rehearsal = rehearsal_of(request)
+        if rehearsal is not None:
+            options = {**kwargs, "allow_redirects": False, "stream": False}
+            super().send(rehearsal, **options).close()
+        response: Response = super().send(request, **kwargs)
+        return response
+
+    def prefetch_nonce(
+        self, url: str | None = None, *, method: str = "POST", **kwargs: Any
+    ) -> None:
+        """Fetch a nonce before a request that is not to be refused for want of one.
+
+        Bodies that can be sent once only need no such call: :meth:`send` does it.
+
+        :param url: of the request to come, to a resource server; None is the token
+            endpoint, before a code is sent there that is good once.
+        :param method: of the request to come.
+        :param kwargs: such as ``timeout``.
+        :raises UnboundTokenError: there is no bound token yet to ask with.
+        """
+        if url is None:
+            self.prefetch_token_nonce()
+            return
+        require_bound(self.token or {})
+        auth = DPoPAuth(self.dpop, self.token["access_token"])
+        if self.default_timeout:
+            kwargs.setdefault("timeout", self.default_timeout)
+        auth.prefetch_nonce(self, url, method=method, **kwargs)
+
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect, and end in time."""
         return {
@@ -79,6 +120,8 @@ class OAuth2Session(BlockingSession, AuthlibSession):
             "timeout": self.default_timeout or TOKEN_TIMEOUT,
         }
 
-    def token_request_auth(self, client_auth: Any, audience: Audience | None) -> Any:
+    def token_request_auth(
+        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+    ) -> Any:
         """Send a proof beside the client's own authentication."""
-        return DPoPTokenAuth(self.dpop, client_auth, audience=audience)
+        return DPoPTokenAuth(self.dpop, client_auth, audience=audience, once=once)

@@ -44,6 +44,8 @@ from dpop_ext.integrations.requests_client.reply import (
 Begin: TypeAlias = Callable[[str, str, bool, str | None], Flow]
 Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 
+Rehearse: TypeAlias = Callable[[str, str], Flow | None]
+
 _CREDENTIALS = ("Authorization", "DPoP")
 
 
@@ -82,6 +84,7 @@ class Exchange:
         token endpoint, of which a redirect is never signed.
     :param finish: told how the exchange ended.
     :param protection: what is authenticated beside what every proof covers.
+    :param rehearse: starts the flow of a request that fetches a nonce.
     :raises ValueError: *protection* needs the digest of a body that can be read once
         only.
     """
@@ -94,8 +97,10 @@ class Exchange:
         authenticate: Authenticate | None = None,
         finish: Callable[[Outcome], None] | None = None,
         protection: Protection = NO_PROTECTION,
+        rehearse: Rehearse | None = None,
     ) -> None:
         self._begin = begin
+        self._rehearse = rehearse
         self._protection = protection
         self._authenticate = authenticate
         self._finish = finish
@@ -105,10 +110,31 @@ class Exchange:
         self._rewind = rewinder(request.body)
         self._attempt: Attempt | None = self._start()
 
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the body can be sent a second time."""
+        return self._rewind is not None or isinstance(self._body, str | bytes | None)
+
+    def rehearse(self) -> Flow | None:
+        """Begin a request for a nonce, if this one is sent once only and needs one."""
+        if self._rehearse is None or self.is_replayable:
+            return None
+        return self._rehearse(self._method, self._url)
+
+    def is_needed(self) -> bool:
+        """Wait for a request that goes first, and tell whether this one goes still."""
+        if self._attempt is None:
+            return False
+        first = self._attempt.turn()
+        if first is not None:
+            wait([first], timeout=FIRST_ANSWER_WAIT)
+        if self._attempt.is_needed():
+            return True
+        self._flow.close()
+        return False
+
     def _start(self) -> Attempt:
-        replayable = self._rewind is not None or isinstance(
-            self._body, str | bytes | None
-        )
+        replayable = self.is_replayable
         digest = None
         if self._protection.needs_content:
             digest = body_digest(self._body, self._rewind)
@@ -229,7 +255,11 @@ class Exchange:
         """Return the fields of the request that a redirect leads to."""
         try:
             successor = Exchange(
-                target, self._begin, finish=self._finish, protection=self._protection
+                target,
+                self._begin,
+                finish=self._finish,
+                protection=self._protection,
+                rehearse=self._rehearse,
             )
         except ResponseProofError:
             # The key is not for that path. It may be that nobody follows.

@@ -1,0 +1,272 @@
+"""Bodies that can be sent once only, at servers that demand nonces."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx
+import httpx2
+import pytest
+import requests
+from joserfc.jwk import ECKey
+
+from dpop_ext import ProofSigner
+from dpop_ext.integrations import (
+    authlib_httpx,
+    httpx2_client,
+    httpx_client,
+    requests_client,
+)
+from dpop_ext.testing import servers
+from tests.integrations.scripted_server import (
+    Answer,
+    Received,
+    ScriptedServer,
+    running_server,
+)
+
+TOKEN = {"access_token": "access", "token_type": "DPoP"}
+PIECE, PIECES = b"x" * 4096, 64
+CHALLENGE = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce"')
+#: Sessions, blocking or not.
+SESSIONS: dict[str, Any] = {
+    "requests": requests_client.OAuth2Session,
+    "httpx2": authlib_httpx.OAuth2Client,
+    "asyncio": authlib_httpx.AsyncOAuth2Client,
+}
+
+
+def pieces() -> Iterator[bytes]:
+    """A body that can be read once."""
+    for _ in range(PIECES):
+        yield PIECE
+
+
+async def async_pieces() -> AsyncIterator[bytes]:
+    for piece in pieces():
+        yield piece
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with running_server() as server:
+        server.script = demanding("n1")
+        yield server
+
+
+def demanding(nonce: str) -> Callable[[Received], Answer]:
+    def script(request: Received) -> Answer:
+        if request.proof.claims.get("nonce") != nonce:
+            return Answer(401, [CHALLENGE, ("DPoP-Nonce", nonce)])
+        return Answer(201)
+
+    return script
+
+
+@pytest.fixture(params=SESSIONS)
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def _of(call: Callable[[], Any]) -> Any:
+    value = call()
+    return await value if inspect.isawaitable(value) else value
+
+
+def use(
+    library: str, ec_key: ECKey, *steps: Callable[[Any], Any], **arguments: Any
+) -> list[Any]:
+    """Return what each step returns of one session, in one event loop."""
+    make = partial(SESSIONS[library], "app", token=TOKEN, dpop=ProofSigner(ec_key))
+
+    async def run() -> list[Any]:
+        session = make(**arguments)
+        results = [await _of(partial(step, session)) for step in steps]
+        await _of(session.aclose if hasattr(session, "aclose") else session.close)
+        return results
+
+    return anyio.run(run)
+
+
+def upload(library: str, url: str) -> Callable[[Any], Any]:
+    """Return what sends the body that can be read once."""
+    argument = "data" if library == "requests" else "content"
+    body = async_pieces if library == "asyncio" else pieces
+    fields = {"Content-Type": "application/x-stream", "X-Own": "1"}
+    return lambda session: session.post(url, **{argument: body()}, headers=fields)
+
+
+def sizes(server: ScriptedServer) -> list[int]:
+    return [len(request.body) for request in server.received]
+
+
+def test_a_large_body_travels_once(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    url = f"{server.url}/upload"
+    first, second = use(library, ec_key, *[upload(library, url)] * 2)
+    assert (first.status_code, second.status_code) == (201, 201)
+    # One more request, at the first upload, and no second one.
+    assert sizes(server) == [0, PIECES * len(PIECE), PIECES * len(PIECE)]
+    rehearsal = server.received[0]
+    assert rehearsal.method == "POST"
+    assert not rehearsal.all("Content-Type")
+    assert not rehearsal.all("Transfer-Encoding")
+    assert server.nonces == [None, "n1", "n1"]
+    assert len({proof.claims["jti"] for proof in server.proofs}) == 3
+
+
+def test_a_body_that_can_be_sent_again_needs_no_other_request(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    argument = "data" if library == "requests" else "content"
+    url = f"{server.url}/upload"
+    (response,) = use(library, ec_key, lambda s: s.post(url, **{argument: b"short"}))
+    assert response.status_code == 201
+    assert sizes(server) == [5, 5]
+
+
+def test_a_server_without_nonces_is_asked_once(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    server.play(
+        Answer(401, [("WWW-Authenticate", 'DPoP error="invalid_dpop_proof"')]),
+        Answer(201),
+    )
+    url = f"{server.url}/upload"
+    results = use(library, ec_key, *[upload(library, url)] * 2)
+    assert [response.status_code for response in results] == [201, 201]
+    assert sizes(server) == [0, PIECES * len(PIECE), PIECES * len(PIECE)]
+
+
+def test_there_is_one_request_more_at_most(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    # It wants another nonce each time, and so it gets the body once, and no more.
+    numbers = iter(range(9))
+    server.script = lambda request: Answer(
+        401, [CHALLENGE, ("DPoP-Nonce", f"n{next(numbers)}")]
+    )
+    url = f"{server.url}/upload"
+    (response,) = use(library, ec_key, upload(library, url))
+    assert response.status_code == 401
+    assert sizes(server) == [0, PIECES * len(PIECE)]
+
+
+def test_a_nonce_is_fetched_on_request(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    url = f"{server.url}/upload"
+
+    def prefetch(session: Any) -> Any:
+        return session.prefetch_nonce(url, method="PUT")
+
+    _, _, response = use(library, ec_key, prefetch, prefetch, lambda s: s.put(url))
+    assert response.status_code == 201
+    assert [request.method for request in server.received] == ["PUT", "PUT"]
+    assert server.nonces == [None, "n1"]
+
+
+def test_a_nonce_is_fetched_before_a_code_is_sent(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    def script(request: Received) -> Answer:
+        if request.proof.claims.get("nonce") != "n1":
+            body = b'{"error": "use_dpop_nonce"}'
+            return Answer(400, [("DPoP-Nonce", "n1")], body)
+        return Answer(body=b'{"access_token": "b", "token_type": "DPoP"}')
+
+    server.script = script
+    url = f"{server.url}/token"
+    use(
+        library,
+        ec_key,
+        lambda session: session.prefetch_nonce(),
+        lambda session: session.prefetch_nonce(),
+        lambda session: session.fetch_token(code="c-1"),
+        token_endpoint=url,
+    )
+    forms = [request.form for request in server.received]
+    assert ["code" in form for form in forms] == [False, True]
+    assert server.nonces == [None, "n1"]
+
+
+def test_uploads_at_once_fetch_one_nonce(server: ScriptedServer, ec_key: ECKey) -> None:
+    count = 8
+    signer = ProofSigner(ec_key)
+    start = threading.Barrier(count)
+    statuses: list[int] = []
+
+    def run() -> None:
+        session = requests_client.OAuth2Session("app", token=TOKEN, dpop=signer)
+        with session:
+            start.wait(5)
+            answer = session.post(f"{server.url}/upload", data=pieces())
+            statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [201] * count
+    assert len(server.received) == count + 1
+
+
+@pytest.mark.parametrize(
+    ("client", "auth"),
+    [
+        (httpx.Client, httpx_client.DPoPAuth),
+        (httpx2.Client, httpx2_client.DPoPAuth),
+    ],
+)
+def test_single_requests_of_httpx_do_it_too(
+    server: ScriptedServer, ec_key: ECKey, client: Any, auth: Any
+) -> None:
+    with client(auth=auth(ProofSigner(ec_key), "access")) as http:
+        assert http.post(f"{server.url}/upload", content=pieces()).status_code == 201
+    assert sizes(server) == [0, PIECES * len(PIECE)]
+
+
+def test_single_requests_of_requests_are_told_to(
+    server: ScriptedServer, ec_key: ECKey
+) -> None:
+    auth = requests_client.DPoPAuth(ProofSigner(ec_key), "access")
+    url = f"{server.url}/upload"
+    with requests.Session() as session:
+        auth.prefetch_nonce(session, url, timeout=5)
+        auth.prefetch_nonce(session, url, timeout=5)
+        answer = session.post(url, data=pieces(), auth=auth, timeout=5)
+    assert answer.status_code == 201
+    assert sizes(server) == [0, PIECES * len(PIECE)]
+
+
+def test_our_own_servers_do_nothing_but_supply_a_nonce(ec_key: ECKey) -> None:
+    issuer = servers.AuthorizationServer(nonces=True)
+    with (
+        servers.run(issuer),
+        servers.run(servers.ResourceServer(issuer, nonces=True)) as api,
+    ):
+        token_url = f"{issuer.url}/token"
+        with requests_client.OAuth2Session(
+            "client", "secret", dpop=ProofSigner(ec_key), token_endpoint=token_url
+        ) as session:
+            session.prefetch_nonce()
+            session.fetch_token()
+            answer = session.post(f"{api.url}/echo", data=pieces())
+            assert answer.json()["method"] == "POST"
+            assert not answer.history
+    # And those without nonces refuse it, too, as the first upload shows.
+    issuer = servers.AuthorizationServer()
+    with servers.run(issuer), servers.run(servers.ResourceServer(issuer)) as api:
+        signer = ProofSigner(ec_key)
+        with requests_client.OAuth2Session(
+            "client", "secret", dpop=signer, token_endpoint=f"{issuer.url}/token"
+        ) as session:
+            session.fetch_token()
+            assert session.post(f"{api.url}/echo", data=pieces()).status_code == 200
