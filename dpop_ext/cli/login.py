@@ -19,7 +19,12 @@ from dpop_ext.cli.output import json_option, print_json, utc
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.request_options import cacert_option, session_option
 from dpop_ext.cli.saved_session import discovery, session_at
-from dpop_ext.cli.session_options import SECRET_VARIABLE, SessionPlace, refusing
+from dpop_ext.cli.session_options import (
+    SECRET_VARIABLE,
+    SessionPlace,
+    client_secret,
+    refusing,
+)
 from dpop_ext.client.session_bundle import (
     LOCK_INTERVAL,
     BundleStore,
@@ -135,6 +140,11 @@ def login(
     """
     if issuer is None and resource is None:
         raise click.UsageError("name ISSUER, or --resource URL, which names it")
+    if issuer is None and client_key is None and client_secret() is not None:
+        # Whom the resource server names would be sent what only one server knows.
+        raise click.UsageError(
+            f"name ISSUER: it is sent the secret in {SECRET_VARIABLE}"
+        )
     session_place = SessionPlace(place)
     session_place.prepare()
     about = {"client_id": client_id, "profile": profile}

@@ -55,7 +55,8 @@ class DiscoveredSession:
 
         :param servers: as the ``Discovery`` of the same module found them.
         :param client_id: who the client is there.
-        :param client_secret: None for a client that has none.
+        :param client_secret: None for a client that has none. It is sent to the server
+            that was found: name the issuer, and do not leave that to a resource server.
         :param client_key: the private key of ``private_key_jwt``, or what signs with
             it.
         :param profile: ``fapi2`` refuses servers without what the FAPI 2.0 Security
