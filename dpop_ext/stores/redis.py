@@ -198,7 +198,8 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         """Connect to one server; as :meth:`RedisReplayStore.from_url`.
 
         :param max_flights: connections, each with one call or one pipeline of calls at
-            a time. More calls wait for one of them, and so for two time-outs at most.
+            a time. More calls wait for one of them, and so for two time-outs at most
+            if they are no more than a thousand for each.
         """
         from redis.asyncio import Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415

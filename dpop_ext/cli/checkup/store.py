@@ -14,6 +14,7 @@ from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.server_clock import MAX_AHEAD
 from dpop_ext.stores.sql import SQLReplayStore
 
 _REACHABLE = "replay store"
@@ -174,13 +175,13 @@ def _judge_clock(offset: float) -> Finding:
     seen = f"{offset:+.1f} s from this machine"
     if abs(offset) <= 1:
         return good(_CLOCK, seen)
-    if offset <= CLOCK_TOLERANCE:
+    if -MAX_AHEAD <= offset <= CLOCK_TOLERANCE:
         return look(_CLOCK, seen, "Synchronise the clocks (NTP).")
     return bad(
         _CLOCK,
         seen,
-        f"Servers that are more than {CLOCK_TOLERANCE} s behind refuse requests (503): "
-        "synchronise the clocks (NTP).",
+        f"Servers that are over {CLOCK_TOLERANCE} s behind, or a day ahead, refuse "
+        "requests (503): synchronise the clocks (NTP).",
     )
 
 
