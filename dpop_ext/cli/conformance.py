@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 import requests
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.conformance_checks import (
     answers,
     issuance,
@@ -38,7 +39,13 @@ def _secure(
     return value
 
 
-@click.command()
+@click.command(
+    epilog=closing(
+        "dpop-ext conformance --as https://as.example --rs https://api.example \\",
+        "    --client-id conformance --scope accounts",
+        codes="0 nothing failed, 1 something did, or refused, 2 wrong command line",
+    )
+)
 @click.option(
     "--as",
     "issuer",
@@ -85,7 +92,7 @@ def conformance(
 
     It gets tokens and makes proofs, good and bad, and prints for each requirement that
     it tried what the servers made of it. It ends with the claim of conformance that
-    this allows, or with what breaks it (exit code 1).
+    this allows, or with what breaks it.
     """
     pair = Pair(
         issuer=issuer,

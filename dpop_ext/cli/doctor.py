@@ -24,6 +24,7 @@ from dpop_ext.cli.checkup.resource import (
     check_public_url,
 )
 from dpop_ext.cli.checkup.store import check_store
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.cli.parameters import FILE
@@ -47,7 +48,13 @@ def _secure(context: click.Context, option: click.Parameter, value: object) -> o
     return value
 
 
-@click.command()
+@click.command(
+    epilog=closing(
+        "dpop-ext doctor --resource https://api.example/accounts",
+        "dpop-ext doctor --issuer https://as.example --replay-store rediss://redis/0",
+        codes="0 nothing is bad, 1 something is, or refused, 2 wrong command line",
+    )
+)
 @click.option(
     "--resource",
     metavar="URL",

@@ -9,6 +9,7 @@ import time
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.explanation import Circumstances, Explanation
 from dpop_ext.cli.explanation import explain as explain_proof
 from dpop_ext.cli.group import Refusal
@@ -33,7 +34,13 @@ MAX_SECONDS = 253_402_300_799
 _MARKS = {True: ("ok", "green"), False: ("FAIL", "red"), None: ("-", "bright_black")}
 
 
-@click.command()
+@click.command(
+    epilog=closing(
+        'dpop-ext explain "$PROOF" --against https://api.example/accounts',
+        "dpop-ext explain - --against https://api.example/pay -X POST < proof",
+        codes="0 every check passed, 1 one failed or refused, 2 wrong command line",
+    )
+)
 @click.argument("proof")
 @click.option("--against", "url", required=True, metavar="URL", help="Of the request.")
 @method_option
@@ -74,7 +81,7 @@ def explain(
     """Make every check of PROOF, the value of a DPoP header field; - reads it.
 
     Shown are all faults at once, not only the first one, each with what was expected
-    and what to change. Nothing is sent. Exit code 1: a check failed.
+    and what to change. Nothing is sent.
     """
     if proof == access_token == "-":
         raise click.UsageError("only one of PROOF and --access-token can be -")

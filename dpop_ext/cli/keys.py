@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.cli.parameters import FILE
@@ -42,7 +43,7 @@ def read_key(path: Path) -> AnyKey:
         raise Refusal(f"{path}: {_reason(error)}") from error
 
 
-@click.command()
+@click.command(epilog=closing("dpop-ext keygen client.jwk"))
 @click.argument("path", type=FILE, metavar="FILE")
 @click.option(
     "--algorithm",
@@ -69,7 +70,7 @@ def keygen(path: Path, *, algorithm: str, force: bool, as_json: bool) -> None:
     _print(key, as_json=as_json)
 
 
-@click.command()
+@click.command(epilog=closing("dpop-ext thumbprint client.jwk"))
 @click.argument("path", type=FILE, metavar="FILE")
 @json_option
 def thumbprint(path: Path, *, as_json: bool) -> None:

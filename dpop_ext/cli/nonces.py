@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
-from dpop_ext.cli.output import utc
+from dpop_ext.cli.output import json_option, print_json, utc
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.nonce_file import DELAY, create_nonce_file, rotate_nonce_file
@@ -16,14 +17,15 @@ from dpop_ext.stores.nonce_file import DELAY, create_nonce_file, rotate_nonce_fi
 _FILE = click.argument("file", type=FILE)
 
 
-@click.group()
+@click.group(epilog=closing("dpop-ext nonces create nonces.json"))
 def nonces() -> None:
     """Look after the nonce secrets that the processes of a server share."""
 
 
-@nonces.command()
+@nonces.command(epilog=closing("dpop-ext nonces create nonces.json"))
 @_FILE
-def create(file: Path) -> None:
+@json_option
+def create(file: Path, *, as_json: bool) -> None:
     """Make FILE with one secret, mode 0600, unless there is one."""
     if file.exists():
         raise Refusal("the file exists; dpop-ext nonces rotate adds a secret")
@@ -31,10 +33,13 @@ def create(file: Path) -> None:
         create_nonce_file(file)
     except OSError as error:
         raise Refusal(f"the file cannot be written: {error.strerror}") from error
-    click.echo("a nonce secret was made")
+    if as_json:
+        print_json({"file": str(file)})
+    else:
+        click.echo("a nonce secret was made")
 
 
-@nonces.command()
+@nonces.command(epilog=closing("dpop-ext nonces rotate nonces.json --delay 120"))
 @_FILE
 @click.option(
     "--delay",
@@ -44,7 +49,8 @@ def create(file: Path) -> None:
     metavar="SECONDS",
     help="How long every process has to read the file, until the new secret is used.",
 )
-def rotate(file: Path, delay: int) -> None:
+@json_option
+def rotate(file: Path, *, delay: int, as_json: bool) -> None:
     """Add a secret to FILE. Nonces of the earlier ones stay good for their time."""
     try:
         begins_at = rotate_nonce_file(file, now=int(time.time()), delay=delay)
@@ -58,4 +64,7 @@ def rotate(file: Path, delay: int) -> None:
             f"{file}: no file of nonce secrets with mode 0600; dpop-ext nonces create "
             "makes one"
         ) from error
-    click.echo(f"a new secret makes nonces from {utc(begins_at)}")
+    if as_json:
+        print_json({"file": str(file), "begins_at": begins_at})
+    else:
+        click.echo(f"a new secret makes nonces from {utc(begins_at)}")

@@ -23,6 +23,8 @@ _EXAMPLE = """\
 Example:
   curl -H "Authorization: DPoP $TOKEN" \\
        -H "DPoP: $(dpop-ext proof --key FILE --access-token $TOKEN URL)" URL
+\b
+Exit code: 0 done, 1 refused, 2 wrong command line.
 """
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.output import json_option, print_json, print_table, utc
 from dpop_ext.resource_server.readiness import Criteria, Readiness, Tally, judge
 
@@ -18,7 +19,13 @@ MAX_LINE: Final = 64 * 1024
 _COLORS: Final = {"enforce": "green", "fix": "red", "wait": "yellow"}
 
 
-@click.command()
+@click.command(
+    epilog=closing(
+        "dpop-ext readiness /var/log/api/*.jsonl",
+        "dpop-ext readiness --days 14 --json observed.jsonl",
+        codes="0 the report is printed, 1 refused, 2 wrong command line",
+    )
+)
 @click.argument("files", type=click.File(errors="replace"), nargs=-1, required=True)
 @click.option(
     "--days",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.secrets_changes import retire, revoke, rotate
 from dpop_ext.cli.secrets_copies import export_key, publish
 from dpop_ext.cli.secrets_list import list_versions
 
 _GLOSSARY = """\
 \b
-Glossary
+Words:
   derivation secret  32 random bytes that an authorization server shares with one
                      resource server; both derive the keys of symmetric proofs from
                      it. The first sketch of the profile called it the "salt".
@@ -20,9 +21,13 @@ Glossary
   verify_only        its keys are good until the last token with one has ended.
   retired, revoked   erased, in time or at once.
 """
+_CLOSING = closing(
+    "export DPOP_EXT_DATABASE=postgresql://... DPOP_EXT_KEY_FILE=database.key",
+    "dpop-ext secrets list",
+)
 
 
-@click.group(epilog=_GLOSSARY)
+@click.group(epilog=_CLOSING + _GLOSSARY)
 def secrets() -> None:
     """Look after the derivation secrets of symmetric proofs (their "salt")."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.secrets_target import Target, target_options
@@ -17,7 +18,13 @@ from dpop_ext.stores.secret_rows_redis import RedisSecretRows
 from dpop_ext.symmetric.sealed_row import audience_row_key
 
 
-@click.command("export-key", short_help="The key of one audience's rows.")
+@click.command(
+    "export-key",
+    short_help="The key of one audience's rows.",
+    epilog=closing(
+        "dpop-ext secrets export-key rows.key --audience https://rs.example"
+    ),
+)
 @target_options
 @click.argument("file", type=FILE)
 def export_key(target: Target, file: Path) -> None:
@@ -35,7 +42,10 @@ def export_key(target: Target, file: Path) -> None:
     click.echo(f"{audience}: the key of its rows is in {file}")
 
 
-@click.command(short_help="Copy the sealed rows to Redis.")
+@click.command(
+    short_help="Copy the sealed rows to Redis.",
+    epilog=closing("dpop-ext secrets publish --redis rediss://redis.example/0"),
+)
 @target_options
 @click.option(
     "--redis",

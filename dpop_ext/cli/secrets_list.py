@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import duration, json_option, print_json, print_table, utc
 from dpop_ext.cli.secrets_target import Target, target_options
@@ -25,7 +26,11 @@ _COLOURS = {
 }
 
 
-@click.command("list", short_help="Versions, states, times and what is next.")
+@click.command(
+    "list",
+    short_help="Versions, states, times and what is next.",
+    epilog=closing("dpop-ext secrets list --audience https://api.example --json"),
+)
 @target_options
 @json_option
 def list_versions(target: Target, *, as_json: bool) -> None:

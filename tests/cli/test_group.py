@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -53,6 +55,31 @@ def test_every_command_is_there_and_has_help(name: str) -> None:
     shown = run(name, "--help")
     assert shown.exit_code == 0
     assert shown.output.startswith(f"Usage: dpop-ext {name}")
+
+
+def commands(
+    group: click.Group, context: click.Context
+) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            for inner, one in commands(command, context):
+                yield f"{name} {inner}", one
+
+
+def test_every_help_ends_with_an_example_and_the_exit_codes() -> None:
+    found = dict(commands(group.dpop_ext, click.Context(group.dpop_ext)))
+    assert {"secrets list", "nonces create", "login"} <= found.keys()
+    for name, command in found.items():
+        epilog = command.epilog or ""
+        assert re.search(r"Examples?:\n", epilog), name
+        assert "Exit code: 0 " in epilog, name
+        for line in epilog.splitlines():
+            assert len(line) <= 86, name
+        called = f"dpop-ext {name.partition(' ')[0]}"
+        assert called in epilog, name
 
 
 def test_an_extra_that_is_missing_is_named() -> None:

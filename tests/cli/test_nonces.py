@@ -47,6 +47,15 @@ def test_a_rotation_says_when_the_secret_is_used(
         assert entry["secret"] not in shown.output
 
 
+def test_programs_read_when_the_secret_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.json"
+    made = run("nonces", "create", str(path), "--json")
+    assert json.loads(made.stdout) == {"file": str(path)}
+    rotated = json.loads(run("nonces", "rotate", str(path), "--json").stdout)
+    _, new = json.loads(path.read_bytes())
+    assert rotated == {"file": str(path), "begins_at": new["begins_at"]}
+
+
 def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "nonces.json"
     for command in "create", "rotate":

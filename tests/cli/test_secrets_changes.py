@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,7 +86,10 @@ def test_rotate_without_an_audience_is_for_all(
     operator: Run, secrets: SQLAudienceSecrets
 ) -> None:
     secrets.revoke(OTHER, 1)
-    shown = operator("rotate")
+    shown = operator("rotate", "--json")
+    (made,) = json.loads(shown.stdout)
+    assert (made["audience"], made["version"]) == (AUDIENCE, 2)
+    assert made["not_before"] > time.time()
     assert seen(secrets) == ["active", "pending"]
     assert shown.exit_code == 1
     assert f"{OTHER}: version 2 is pending already" in shown.stderr
