@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from functools import partialmethod
@@ -19,6 +20,8 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from demo_server import demo_data
+from demo_server.fapi_client import CLIENT_ID
 from dpop_ext import ProofSigner, ProofVerifier
 from dpop_ext.authorization_server import AccessTokenGenerator
 from dpop_ext.cli.group import COMMANDS
@@ -32,6 +35,8 @@ from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 from dpop_ext.testing import FakeClock, Issuer
+from tests.demo.fapi import FapiParties
+from tests.demo.parties import CALLBACK
 from tests.readme_application import (
     Names,
     add_endpoints,
@@ -54,6 +59,7 @@ MARKS = {
     "wsgi": "wsgi_app = DPoPMiddleware(",
     "fastapi": "dpop = DPoPSecurity(",
     "client": "client.fetch_token()",
+    "fapi2 client": "bank.start_authorization()",
     "testing": "def test_the_accounts_are_protected(",
     "symmetric": "symmetric=SymmetricKeys(",
 }
@@ -232,6 +238,33 @@ def test_code_and_refresh_token_of_a_public_client_are_bound(names: Names) -> No
     )
     with pytest.raises(Exception, match="invalid_grant"):
         thief.refresh_token(refresh_token=client.token["refresh_token"])
+
+
+@pytest.mark.requirement("F-8", "F-9", "X-1")
+def test_the_fapi_client_finds_what_it_needs(
+    network: WSGINetwork, tmp_path: Path, ec_key: ECKey
+) -> None:
+    settings = {"issuer": "https://as.example", "resource": "https://api.example"}
+    fapi = FapiParties(tmp_path, FakeClock(int(time.time())), ec_key, **settings)
+    network.hosts["as.example"] = fapi.parties.as_app
+    network.hosts["api.example"] = fapi.parties.rs_app
+
+    def send_browser_to(url: str) -> str:
+        address = url.removeprefix("https://as.example")
+        browser = fapi.signed_in(address)
+        return str(fapi.parties.decide(browser, address, "allow").location)
+
+    names: Names = {
+        "OAuth2Session": OAuth2Session,
+        "client_id": CLIENT_ID,
+        "client_key": fapi.client_key,
+        "redirect_uri": CALLBACK,
+        "path": tmp_path / "bundle",
+        "send_browser_to": send_browser_to,
+    }
+    run("fapi2 client", names)
+    assert names["response"].json()["owner"] == demo_data.USERNAME
+    assert names["bank"].token["token_type"] == "DPoP"
 
 
 def test_a_symmetric_key_is_used_at_any_wsgi_application(
