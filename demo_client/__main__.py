@@ -21,7 +21,7 @@ from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
 from demo_server.cli.options import parse
-from demo_server.settings import SettingsError
+from demo_server.option_values import SettingsError
 from demo_server.supervisor import DemoServer, ServerError, operator_environment
 
 _DESCRIPTION = """\

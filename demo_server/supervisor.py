@@ -21,9 +21,10 @@ from demo_server.browser_client import PageServer
 from demo_server.database import Database
 from demo_server.derivation_secrets import KEY_FILE
 from demo_server.first_start import prepare, prepare_resource_server
+from demo_server.option_values import SettingsError
 from demo_server.registration import register_resource_server
 from demo_server.resource_server_keys import public_jwks
-from demo_server.settings import ENVIRONMENT_PREFIX, Settings, SettingsError
+from demo_server.settings import ENVIRONMENT_PREFIX, Settings
 from dpop_ext.resource_server.transport import fetch
 
 Role = Literal["as", "rs"]

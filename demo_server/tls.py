@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from demo_server.settings import Settings, SettingsError
+from demo_server.option_values import SettingsError
+from demo_server.settings import Settings
 
 #: For TLS 1.2, those that :rfc:`9325#section-4.2` recommends; 1.3 has no others.
 CIPHERS = "ECDHE+AESGCM"

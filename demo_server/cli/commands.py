@@ -18,6 +18,7 @@ from demo_server.cli.serve_all import serve_all
 from demo_server.database import Database
 from demo_server.first_start import StartError
 from demo_server.models import Token
+from demo_server.option_values import SettingsError
 from demo_server.private_file import PrivateFileError
 from demo_server.registration import (
     RegistrationError,
@@ -26,7 +27,7 @@ from demo_server.registration import (
     register_resource_server,
 )
 from demo_server.resource_server_keys import public_jwks
-from demo_server.settings import Settings, SettingsError
+from demo_server.settings import Settings
 from demo_server.signing_keys import SIGNING_KEYS_FILE, SigningKeys
 from dpop_ext.errors import DPoPError
 

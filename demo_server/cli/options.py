@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import NoReturn, get_args, get_type_hints
 
 from demo_server import logs
-from demo_server.settings import (
-    DEFAULT_DATABASE,
-    ENVIRONMENT_PREFIX,
-    Settings,
-    SettingsError,
-)
+from demo_server.option_values import SettingsError
+from demo_server.settings import DEFAULT_DATABASE, ENVIRONMENT_PREFIX, Settings
 
 _DESCRIPTION = """\
 An OAuth authorization server and a resource server that use DPoP (RFC 9449).

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from demo_server import demo_data
-from demo_server.settings import Settings, SettingsError
+from demo_server.option_values import SettingsError
+from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext import ProofSigner, ProofTooLongError
 from dpop_ext.client.audience import Audience

@@ -15,7 +15,8 @@ from demo_server import first_start
 from demo_server.browser_client import PageServer
 from demo_server.cli.serve_all import with_page
 from demo_server.client_file import ClientFileError, load
-from demo_server.settings import Settings, SettingsError
+from demo_server.option_values import SettingsError
+from demo_server.settings import Settings
 from tests.demo.test_server_tls import make_certificate
 
 AS, RS = "http://127.0.0.1:9000", "http://127.0.0.1:9001"

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from joserfc.jwk import ECKey
 
-from demo_server.settings import Settings, SettingsError
+from demo_server.option_values import SettingsError
+from demo_server.settings import Settings
 from dpop_ext.core.proof_making import make_proof
 from tests.conftest import Clock
 from tests.demo.parties import CONFIDENTIAL, Parties

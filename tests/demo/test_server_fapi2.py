@@ -24,8 +24,9 @@ from demo_server.database import Database
 from demo_server.fapi_client import KEY_FILE, load_key
 from demo_server.first_start import StartError, prepare
 from demo_server.models import Base
+from demo_server.option_values import SettingsError
 from demo_server.private_file import PrivateFileError
-from demo_server.settings import Settings, SettingsError
+from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore

@@ -18,8 +18,9 @@ from demo_server.client_file import ClientFileError
 from demo_server.database import Database
 from demo_server.first_start import prepare
 from demo_server.models import Client
+from demo_server.option_values import SettingsError
 from demo_server.redirect_uri import is_registered
-from demo_server.settings import Settings, SettingsError
+from demo_server.settings import Settings
 from tests.conftest import Clock
 from tests.demo.parties import Parties, basic
 

@@ -20,7 +20,8 @@ from joserfc.jwk import ECKey
 from demo_server import demo_data
 from demo_server.cli.commands import main
 from demo_server.cli.options import parse
-from demo_server.settings import Settings, SettingsError
+from demo_server.option_values import SettingsError
+from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from demo_server.tls import client_context, server_context
 from tests.demo.fapi import FapiClient
