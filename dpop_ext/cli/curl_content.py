@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ def open_content(
 ) -> AbstractContextManager[bytes | IO[bytes] | None]:
     """Return what is sent.
 
-    :param data: text, or ``@`` and the path of a file; ``@-`` is standard input, which
-        is read as a whole: it may have to be sent twice.
+    :param data: text, or ``@`` and the path of a file; ``@-`` is standard input. It is
+        read as a whole, as is a pipe: it may have to be sent twice.
     :raises Refusal: it cannot be read.
     """
     if data == "@-":
@@ -53,6 +54,11 @@ def open_content(
     if data is None or not data.startswith("@"):
         return nullcontext(None if data is None else data.encode())
     try:
-        return Path(data[1:]).open("rb")
+        file = Path(data[1:]).open("rb")  # noqa: SIM115 - who sends it closes it
+        # Nor does the length of a pipe say what is in it, or of a file in /proc.
+        if file.seekable() and os.fstat(file.fileno()).st_size:
+            return file
+        with file:
+            return nullcontext(file.read())
     except OSError as error:
         raise Refusal(f"--data: {error.strerror}") from error

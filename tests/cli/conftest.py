@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
+from tests.cli.login_world import RESOURCE, LoginServer, Person
+from tests.conftest import Clock
+from tests.integrations.scripted_server import running_server
 
 ISSUER = "https://as.example"
 AUDIENCE = "https://api.example"
@@ -48,3 +52,31 @@ def secrets(database: str) -> Iterator[SQLAudienceSecrets]:
     secrets.register(OTHER, RotationPlan())
     yield secrets
     engine.dispose()
+
+
+@pytest.fixture
+def server(clock: Clock) -> Iterator[LoginServer]:
+    with running_server() as running:
+        server = LoginServer(running, RESOURCE, clock)
+        server.issuer = running.url
+        server.members = {"refresh_token": "refresh-1", "expires_in": 600}
+        server.metadata = {
+            "issuer": running.url,
+            "authorization_endpoint": f"{running.url}/authorize",
+            "token_endpoint": server.url,
+            "dpop_signing_alg_values_supported": ["ES256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        yield server
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> Person:
+    person = Person()
+    monkeypatch.setattr(webbrowser, "open", person.open)
+    return person
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "session.json"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +148,29 @@ def test_what_is_sent_is_what_was_given(
     ]
     for sent in resource.received:
         assert sent.all("Content-Type") == ["application/json"]
+
+
+def test_an_empty_file_is_sent_as_no_content_and_a_pipe_as_what_is_in_it(
+    key_path: Path, resource: ScriptedServer, tmp_path: Path
+) -> None:
+    empty, pipe = tmp_path / "empty", tmp_path / "pipe"
+    empty.touch()
+    os.mkfifo(pipe)
+    # Whoever opens one end of a pipe waits for the other end.
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"piped",))
+    writer.start()
+    resource.play(NONCE_WANTED, Answer())
+    for path in (pipe, empty):
+        result = curl(key_path, resource.url, "-d", f"@{path}")
+        assert result.exit_code == 0, result.stderr
+    writer.join()
+    assert [(sent.method, sent.body) for sent in resource.received] == [
+        ("POST", b"piped"),
+        ("POST", b"piped"),
+        ("POST", b""),
+    ]
+    assert resource.received[2].all("Content-Length") == ["0"]
+    assert resource.received[2].all("Transfer-Encoding") == []
 
 
 @pytest.mark.parametrize("given", ["-", "@FILE"])

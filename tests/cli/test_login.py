@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
@@ -23,63 +20,8 @@ from dpop_ext.client.keyfile import save_key
 from dpop_ext.errors import AuthorizationRefusedError, WrongIssuerError
 from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
-from tests.conftest import Clock
-from tests.integrations.scripted_server import running_server
+from tests.cli.login_world import RESOURCE, Person
 from tests.integrations.token_endpoint import AuthorizationServer
-
-RESOURCE = "https://api.example"
-
-
-@pytest.fixture
-def server(clock: Clock) -> Iterator[AuthorizationServer]:
-    with running_server() as running:
-        server = AuthorizationServer(running, RESOURCE, clock)
-        server.issuer = running.url
-        server.members = {"refresh_token": "refresh-1", "expires_in": 600}
-        server.metadata = {
-            "issuer": running.url,
-            "authorization_endpoint": f"{running.url}/authorize",
-            "token_endpoint": server.url,
-            "dpop_signing_alg_values_supported": ["ES256"],
-            "authorization_response_iss_parameter_supported": True,
-        }
-        yield server
-
-
-class Person:
-    """Sits at the browser, and comes back with what the test says."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, str] = {}
-        self.pages: list[str] = []
-        self.changes: list[dict[str, str | None]] = [{}]
-
-    def open(self, url: str) -> bool:
-        query = parse_qs(urlsplit(url).query)
-        self.asked = {name: value for name, (value,) in query.items()}
-        threading.Thread(target=self._come_back, args=(url,), daemon=True).start()
-        return True
-
-    def _come_back(self, url: str) -> None:
-        issuer = url.partition("/authorize")[0]
-        good = {"code": "c-1", "state": self.asked["state"], "iss": issuer}
-        for change in self.changes:
-            given = {**good, **change}
-            answer = {name: value for name, value in given.items() if value is not None}
-            back = f"{self.asked['redirect_uri']}?{urlencode(answer)}"
-            self.pages.append(requests.get(back, timeout=5).text)
-
-
-@pytest.fixture
-def person(monkeypatch: pytest.MonkeyPatch) -> Person:
-    person = Person()
-    monkeypatch.setattr(webbrowser, "open", person.open)
-    return person
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "session.json"
 
 
 def login(server: AuthorizationServer, place: Path, *arguments: str) -> Result:
