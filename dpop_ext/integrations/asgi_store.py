@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import CancelledError
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import AsyncReplayStore
@@ -39,13 +40,16 @@ class InEventLoop:
         To be called in another thread than that of the loop, as the ASGI middleware
         does.
 
-        :raises StoreError: the store cannot tell, or did not answer in time.
+        :raises StoreError: the store cannot tell, did not answer in time, or its loop
+            has ended.
         """
+        if self._loop.is_closed():
+            raise StoreError
         adding = asyncio.run_coroutine_threadsafe(
             self._store.add(key, expires_at=expires_at, now=now), self._loop
         )
         try:
             return adding.result(TIMEOUT)
-        except TimeoutError as error:
+        except (TimeoutError, CancelledError) as error:
             adding.cancel()
             raise StoreError from error

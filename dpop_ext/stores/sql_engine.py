@@ -138,6 +138,8 @@ def limit_answers(engine: Engine, *, timeout: float) -> None:
     It does for psycopg 3. For any other this does nothing: psycopg2 waits as long as
     the connection lives.
 
+    Call it last: SQLAlchemy does not ask those who listen to ``do_connect`` after it.
+
     :param engine: whose connections have what :func:`time_limits` returns.
     :param timeout: seconds, as there. A statement may take :data:`GRACE` longer: the
         server, if it runs, is to end it by itself.

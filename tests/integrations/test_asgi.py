@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dpop_ext.core.request_digest import content_digest
+from dpop_ext.errors import StoreError
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_store import InEventLoop
@@ -509,6 +510,32 @@ def test_a_store_of_asyncio_is_called_in_its_loop(
 def test_a_store_of_asyncio_needs_a_loop() -> None:
     with pytest.raises(RuntimeError):
         InEventLoop(AsyncStore())
+
+
+def test_a_store_whose_loop_ends_cannot_tell() -> None:
+    """Neither a call that is under way then nor one that comes later."""
+    entered = threading.Event()
+
+    class Waiting(AsyncStore):
+        async def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            entered.set()
+            await asyncio.Event().wait()
+            return await super().add(key, expires_at=expires_at, now=now)
+
+    def add(store: InEventLoop) -> None:
+        with pytest.raises(StoreError):
+            store.add(bytes(16), expires_at=2, now=1)
+
+    async def scenario() -> InEventLoop:
+        store = InEventLoop(Waiting())
+        adding = asyncio.create_task(asyncio.to_thread(add, store))
+        assert await asyncio.to_thread(entered.wait, 10)
+        for task in asyncio.all_tasks() - {adding, asyncio.current_task()}:
+            task.cancel()
+        await adding
+        return store
+
+    add(asyncio.run(scenario()))
 
 
 def test_decisions_do_not_hold_up_the_loop(
