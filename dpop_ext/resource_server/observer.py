@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -12,17 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.resource_server.readiness import SUCCESSES, Tally
+from dpop_ext.errors import StoreError
+from dpop_ext.resource_server.claims import MAX_TEXT
+from dpop_ext.resource_server.readiness import OTHERS, SUCCESSES, Tally
 from dpop_ext.telemetry import log_event
 
 #: Client of tokens that name none.
 UNKNOWN: Final = "(unknown)"
-#: Where clients are counted for which there is no room.
-OTHERS: Final = "(others)"
-
-#: Characters of a client identifier that are kept.
-_MAX_NAME = 200
-
 _logger = logging.getLogger("dpop_ext.resource_server")
 
 
@@ -65,6 +62,8 @@ class Observer:
         self._lock = threading.Lock()
         self._counted: dict[str, Tally] = {}
         self._pending: dict[str, Tally] = {}
+        #: What could not be written; it is in what was counted.
+        self._unwritten: dict[str, Tally] = {}
         self._flushed_at = clock()
         log_event(
             _logger,
@@ -77,8 +76,15 @@ class Observer:
         """Tell whether a good proof is demanded of whoever sends this token.
 
         :param token: verified.
+        :raises StoreError: that cannot be told now.
         """
-        return self._enforces(token)
+        try:
+            return self._enforces(token)
+        except StoreError:
+            raise
+        except Exception as error:
+            # A table that is out of reach demands nothing, and grants nothing either.
+            raise StoreError from error
 
     def count(self, client_id: str | None, reason: str) -> None:
         """Count one request.
@@ -87,7 +93,10 @@ class Observer:
         :param reason: ``ok``, ``bearer``, or why it would be refused.
         """
         now = self._clock()
-        name = client_id[:_MAX_NAME] if client_id else UNKNOWN
+        name = client_id or UNKNOWN
+        if len(name) > MAX_TEXT:
+            # Not a part of it, which may be all of another one's.
+            name = OTHERS
         with self._lock:
             tally = _tally_of(self._pending, name, self._max_clients)
             tally.count(reason, now=int(now))
@@ -102,21 +111,31 @@ class Observer:
             return self._all()
 
     def flush(self) -> None:
-        """Write out what was counted since the last time."""
+        """Write out what was counted since the last time.
+
+        What cannot be written is kept for the next time.
+        """
         with self._lock:
-            pending, counted = list(self._pending.values()), self._all()
+            pending = self._merged(self._unwritten, self._pending)
+            counted = self._all()
             self._counted = {tally.client: tally for tally in counted}
-            self._pending = {}
+            self._pending, self._unwritten = {}, {}
             self._flushed_at = self._clock()
         if self._file is None:
             for tally in pending:
                 _log(tally)
-        elif pending:
-            _append(self._file, pending)
+        elif pending and (unwritten := _append(self._file, pending)):
+            with self._lock:
+                kept = {tally.client: tally for tally in unwritten}
+                merged = self._merged(kept, self._unwritten)
+                self._unwritten = {tally.client: tally for tally in merged}
 
     def _all(self) -> list[Tally]:
+        return self._merged(self._counted, self._pending)
+
+    def _merged(self, *groups: dict[str, Tally]) -> list[Tally]:
         merged: dict[str, Tally] = {}
-        for tallies in (self._counted, self._pending):
+        for tallies in groups:
             for tally in tallies.values():
                 _tally_of(merged, tally.client, self._max_clients).add(tally)
         return list(merged.values())
@@ -149,18 +168,21 @@ def _log(tally: Tally) -> None:
     )
 
 
-def _append(file: Path, tallies: list[Tally]) -> None:
-    lines = [
-        json.dumps({"event": "client_observed", **tally.to_json()}) + "\n"
-        for tally in tallies
-    ]
+def _append(file: Path, tallies: list[Tally]) -> list[Tally]:
+    """Append lines to *file*; return what is not in it then."""
+    left, lead = list(tallies), "\n"
     try:
         # Opened each time, so that it can be rotated away.
         opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            # One write each: lines of several processes do not mix.
-            for line in lines:
-                os.write(opened, line.encode("ascii"))
+            while left:
+                event = {"event": "client_observed", **left[0].to_json()}
+                # After a line of which another process could write a part only.
+                line = f"{lead}{json.dumps(event)}\n".encode("ascii")
+                # One write each: lines of several processes do not mix.
+                if os.write(opened, line) < len(line) - 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                left, lead = left[1:], ""
         finally:
             os.close(opened)
     except OSError as error:
@@ -168,8 +190,9 @@ def _append(file: Path, tallies: list[Tally]) -> None:
             _logger,
             logging.WARNING,
             "observations_not_kept",
-            "observations of %d clients are lost: %s",
-            len(tallies),
+            "observations of %d clients are not in the file yet: %s",
+            len(left),
             type(error).__name__,
             cause=type(error).__name__,
         )
+    return left

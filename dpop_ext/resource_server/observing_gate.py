@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.errors import StoreError
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.decision import require_scope
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
@@ -15,6 +16,7 @@ from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     bearer_refused,
     log_refusal,
+    refusing,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
@@ -74,7 +76,8 @@ class ObservingGate(Gate):
             )
             proof = seen.open(self._verify_token)
             token = self._find(seen.scheme, seen.text, proof)
-            is_observed = not self._observer.enforces(token)
+            with refusing(StoreError, scheme=seen.scheme):
+                is_observed = not self._observer.enforces(token)
             if is_observed:
                 seen.verify(token)
                 require_scope(token, scopes, scheme=seen.scheme, verified=seen.verified)

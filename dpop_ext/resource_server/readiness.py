@@ -13,6 +13,12 @@ SUCCESSES: Final = ("ok",)
 #: What is no fault of a client.
 OWN_FAULTS: Final = (StoreError.code,)
 
+#: Where clients are counted for which there is no room.
+OTHERS: Final = "(others)"
+
+_DAY: Final = 86_400
+#: Days on which a client must have been seen, if so many count.
+_SEEN_DAYS: Final = 2
 #: Different reasons that are kept of one client.
 _MAX_REASONS = 64
 _MAX_NUMBER = 2**53
@@ -96,6 +102,8 @@ class Tally:
 class Criteria:
     """When it is safe to enforce proofs for a client.
 
+    It must have been seen on two days of them, if so many count.
+
     :param days: for which it must have been observed; what is older does not count.
     :param share: of its requests that must have been clean, 0 to 1.
     :param requests: that it must have sent in this time.
@@ -133,9 +141,10 @@ def judge(tallies: Iterable[Tally], *, criteria: Criteria, now: int) -> list[Rea
     :param tallies: of any number of processes and times.
     :param now: seconds since the epoch.
     """
-    begin = now - criteria.days * 86_400
+    begin = now - criteria.days * _DAY
     recent: dict[str, Tally] = {}
     first: dict[str, int] = {}
+    seen: dict[str, set[int]] = {}
     for tally in tallies:
         if tally.first_at is None or tally.last_at is None:
             continue
@@ -143,23 +152,52 @@ def judge(tallies: Iterable[Tally], *, criteria: Criteria, now: int) -> list[Rea
             first.get(tally.client, tally.first_at), tally.first_at
         )
         known = recent.setdefault(tally.client, Tally(client=tally.client))
+        days = seen.setdefault(tally.client, set())
         if tally.last_at >= begin:
             known.add(tally)
+            for at in (max(tally.first_at, begin), tally.last_at):
+                days.add(min(max(now - at, 0) // _DAY, criteria.days - 1))
+    hidden = _failures(recent.get(OTHERS, Tally(client=OTHERS)), criteria)
     return [
-        _judge(tally, since=first[client], criteria=criteria, now=now)
+        _judge(
+            tally,
+            since=first[client],
+            days=len(seen[client]),
+            hidden=sum(hidden.values()),
+            criteria=criteria,
+            now=now,
+        )
         for client, tally in sorted(recent.items())
     ]
 
 
-def _judge(tally: Tally, *, since: int, criteria: Criteria, now: int) -> Readiness:
-    clean_reasons = (*SUCCESSES, *(("bearer",) if criteria.bearer_stays else ()))
-    total = sum(n for reason, n in tally.reasons.items() if reason not in OWN_FAULTS)
-    clean = sum(tally.reasons.get(reason, 0) for reason in clean_reasons)
-    failed = {
+def _failures(tally: Tally, criteria: Criteria) -> dict[str, int]:
+    """Return what would have been refused, by reason."""
+    passing = (*SUCCESSES, *OWN_FAULTS, *(("bearer",) if criteria.bearer_stays else ()))
+    return {
         reason: number
         for reason, number in tally.reasons.items()
-        if reason not in (*clean_reasons, *OWN_FAULTS)
+        if number and reason not in passing
     }
+
+
+def _judge(
+    tally: Tally,
+    *,
+    since: int,
+    days: int,
+    hidden: int,
+    criteria: Criteria,
+    now: int,
+) -> Readiness:
+    """Return the line about one client.
+
+    :param days: of those that count, on which it was seen.
+    :param hidden: failures that may be of any client.
+    """
+    failed = _failures(tally, criteria)
+    total = sum(n for reason, n in tally.reasons.items() if reason not in OWN_FAULTS)
+    clean = total - sum(failed.values())
     verdict: Literal["enforce", "fix", "wait"] = "wait"
     age = now - since
     if tally.client.startswith("("):
@@ -167,12 +205,19 @@ def _judge(tally: Tally, *, since: int, criteria: Criteria, now: int) -> Readine
     elif total and clean < criteria.share * total:
         worst = max(failed, key=lambda reason: failed[reason])
         verdict, because = "fix", f"{failed[worst]} of {total}: {worst}"
-    elif age < criteria.days * 86_400:
-        because = f"observed for {age // 86_400} of {criteria.days} days"
+    elif age < criteria.days * _DAY:
+        because = f"observed for {age // _DAY} of {criteria.days} days"
     elif total < criteria.requests:
         because = f"{total} of {criteria.requests} requests"
+    elif days < min(_SEEN_DAYS, criteria.days):
+        because = "seen on 1 day only"
+    elif hidden:
+        # A table that somebody floods would hide them.
+        failures = "1 failure" if hidden == 1 else f"{hidden} failures"
+        because = f"{failures} of clients that were not told apart"
     else:
-        verdict, because = "enforce", f"clean for {criteria.days} days"
+        verdict = "enforce"
+        because = f"clean, seen on {days} of {criteria.days} days"
     return Readiness(
         tally=tally,
         since=since,

@@ -110,8 +110,15 @@ def test_a_client_is_remembered_in_its_metadata(clock: Clock, ec_key: ECKey) -> 
 def test_the_report_of_the_document_is_one_that_can_be() -> None:
     now = 1_790_000_000
     tallies = [
-        Tally(client=client, reasons=reasons, first_at=now - days * 86_400, last_at=now)
+        Tally(
+            client=client,
+            reasons=reasons,
+            first_at=now - days * 86_400,
+            last_at=now if days in {0, 8} else now - days * 86_400,
+        )
+        # Nothing more on the days before, but that it was there.
         for client, reasons, days in [
+            *(("app", {"ok": 0}, day) for day in range(1, 7)),
             ("app", {"ok": 48201, "stale_proof": 9}, 8),
             ("batch", {"bearer": 960}, 8),
             ("partner", {"ok": 12}, 0),

@@ -296,6 +296,22 @@ def test_a_client_of_which_proofs_are_demanded_is_not_observed(
 
 @each_adapter
 @pytest.mark.requirement("P-3")
+def test_nobody_is_served_while_it_is_not_known_whether_proofs_are_demanded(
+    world: World, adapter: str
+) -> None:
+    def broken(token: AccessToken) -> bool:
+        raise OSError("no connection")
+
+    world.observer = Observer(enforce=broken, clock=world.clock)
+    app = world.app(adapter)
+    for fields in (dpop(world), dpop(world)[:1], bearer(world.unbound_token())):
+        answer = send(app, Request(headers=fields).environ())
+        assert (answer.status, world.served) == (503, 0)
+    assert not world.observer.tallies()
+
+
+@each_adapter
+@pytest.mark.requirement("P-3")
 def test_a_route_that_demands_something_of_a_proof_is_not_observed(
     world: World, adapter: str
 ) -> None:
