@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from dpop_ext.errors import StoreError, TooManyRequestsError
-from dpop_ext.stores.contract import PATIENCE
+from dpop_ext.stores.contract_base import PATIENCE
 from dpop_ext.stores.pushed_requests import PushedRequest, PushedRequestStore
 
 LIFETIME = 300
