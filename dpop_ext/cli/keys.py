@@ -11,8 +11,8 @@ from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.cli.parameters import FILE
+from dpop_ext.client.key_generation import generate_key
 from dpop_ext.client.keyfile import load_key, save_key
-from dpop_ext.client.signer import generate_key
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA

@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol
 
 from dpop_ext.client.bundle_state import BundleState
 from dpop_ext.client.external_key import ExternalKey
-from dpop_ext.client.signer import ProofSigner, generate_key
+from dpop_ext.client.key_generation import generate_key
+from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA

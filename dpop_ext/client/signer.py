@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NoReturn
 
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
-
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.clock_skew import MAX_SKEW, ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Flow
 from dpop_ext.client.external_key import ExternalKey
+from dpop_ext.client.key_generation import choose_algorithm, generate_key
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache, Role
 from dpop_ext.client.proof_maker import ProofMaker
@@ -25,29 +24,16 @@ from dpop_ext.client.ticket_ring import TicketRing
 from dpop_ext.client.ticket_server import TicketServer
 from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
-from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AnyKey
-from dpop_ext.core.key import ALGORITHMS
-from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import (
     KeyDeliveryError,
     SymmetricUnavailableError,
-    UnsupportedKeyError,
 )
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 
 SymmetricMode = Literal["prefer", "must", "never"]
 KeyAlgorithm = Literal["ECDH-ES", "HPKE-9-KE"]
-
-_RSA_SIZE = 3072  # bits
-#: What a new key is for, unless the caller says otherwise: small and fast ones first.
-_PREFERENCE = ("ES256", "Ed25519", "EdDSA", "PS256", "ES384", "ES512", "RS256")
-_GENERATE: Mapping[str, Callable[..., Key]] = {
-    "EC": ECKey.generate_key,
-    "OKP": OKPKey.generate_key,
-    "RSA": RSAKey.generate_key,
-}
 
 
 class ProofSigner:
@@ -145,13 +131,7 @@ class ProofSigner:
         :raises UnsupportedKeyError: the server supports none of the algorithms, or not
             the one that was named (:rfc:`9449#section-5.1`).
         """
-        if algorithm is not None and algorithm not in {*ALGORITHMS, *ML_DSA}:
-            raise ValueError("not a signature algorithm of DPoP")
-        wanted = _PREFERENCE if algorithm is None else (algorithm,)
-        common = [name for name in wanted if supported is None or name in supported]
-        if not common:
-            raise UnsupportedKeyError("The server supports no algorithm of the client.")
-        algorithm = common[0]
+        algorithm = choose_algorithm(algorithm, supported=supported)
         return cls(
             generate_key(algorithm),
             algorithm=algorithm,
@@ -361,15 +341,3 @@ class ProofSigner:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a signer is not pickled; keep its key in a key file")
-
-
-def generate_key(algorithm: str) -> AnyKey:
-    """Make a private key.
-
-    :param algorithm: what it is to sign with.
-    :raises ValueError: the cryptography package of this process lacks it.
-    """
-    if algorithm in ML_DSA:
-        return ml_dsa.generate(algorithm)
-    key_type, curve = ALGORITHMS[algorithm]
-    return _GENERATE[key_type](_RSA_SIZE if curve is None else curve)
