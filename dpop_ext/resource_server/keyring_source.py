@@ -6,7 +6,6 @@ came: neither an answer of 304 nor one that cannot be verified makes it younger.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
@@ -21,15 +20,11 @@ from typing import Any, Literal
 from joserfc.jwk import Key
 
 from dpop_ext import telemetry
-from dpop_ext.core.jose import CompactJWS
 from dpop_ext.errors import DPoPError
-from dpop_ext.resource_server.issuer_signature import IssuerSignature
 from dpop_ext.resource_server.jwks import KeySource
-from dpop_ext.resource_server.keyring_cache import KeyringCache
+from dpop_ext.resource_server.keyring_fetch import KeyringFetch
 from dpop_ext.resource_server.keyring_request import KeyringRequest
-from dpop_ext.symmetric.keyring import KEYRING_TYPE, open_keyring
-from dpop_ext.symmetric.keyring_claims import Keyring
-from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
+from dpop_ext.symmetric.keyring_floor import KeyringError
 from dpop_ext.symmetric.secret_ring import SecretRing
 
 #: An interval is longer by up to this part of it, so that servers do not ask at once.
@@ -44,8 +39,6 @@ SYNC_WAIT = 0.2
 FIRST_WAIT = 10
 #: How long the thread that polls sleeps at a time, in seconds.
 MIN_SLEEP, MAX_SLEEP = 0.05, 0.5
-#: A keyring that is good for fewer polls is asked for even if it has not changed.
-_CONDITIONAL = 1.5
 
 _logger = logging.getLogger("dpop_ext.resource_server")
 
@@ -104,21 +97,21 @@ class HTTPKeyringSource:
     ) -> None:
         if poll is not None and poll <= 0:
             raise ValueError("poll must be positive")
-        self._request = request
-        self._audience = audience
-        self._private_keys = list(private_keys)
-        self._signature = IssuerSignature(jwks, None, clock=clock)
-        self._cache = KeyringCache(cache) if cache is not None else None
+        self._fetched = KeyringFetch(
+            request,
+            audience=audience,
+            private_keys=private_keys,
+            jwks=jwks,
+            cache=cache,
+            clock=clock,
+        )
         self._poll = poll
         self._background = run is None
         self._run = run or _in_background
         self._clock = clock
-        self._floor = self._cache.load_floor() if self._cache else KeyringFloor()
         self._nothing = SecretRing(
             (), issuer=request.issuer, audience=audience, good_until=0
         )
-        self._keyring: Keyring | None = None
-        self._etag: str | None = None
         self._lock = threading.Lock()
         #: Set when the poll that is under way has ended.
         self._under_way: threading.Event | None = None
@@ -136,9 +129,9 @@ class HTTPKeyringSource:
             self._begin()
         if self._is_due():
             self._start(self._is_due, self._run)
-        if self._keyring is None:
+        if self._fetched.keyring is None:
             self._first.wait(FIRST_WAIT)
-        keyring = self._keyring
+        keyring = self._fetched.keyring
         return keyring.ring if keyring is not None else self._nothing
 
     def sync(self) -> None:
@@ -196,7 +189,7 @@ class HTTPKeyringSource:
         now = self._clock()
         wait: float = RETRY_INTERVAL
         try:
-            self._fetch(now)
+            self._fetched.fetch(now, poll=self._interval())
         except Exception as error:  # noqa: BLE001 - whatever it was, there is no keyring
             self._log(error, now)
             self._count("failed", now)
@@ -214,75 +207,11 @@ class HTTPKeyringSource:
     def _interval(self) -> float:
         if self._poll is not None:
             return self._poll
-        return self._keyring.poll if self._keyring is not None else RETRY_INTERVAL
-
-    def _fetch(self, now: float) -> None:
-        etag = self._etag if self._is_good_for_long(now) else None
-        try:
-            nonce, answer = self._request.send(etag=etag)
-            if answer.status >= 500:
-                raise OSError("the issuer is not available")
-        except OSError:
-            # Only if the issuer cannot be asked: what it says now counts for more.
-            if self._keyring is None and self._cache is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    self._accept(self._cache.load(), nonce=None)
-            raise
-        if answer.status == 304 and etag is not None:
-            return
-        if answer.status != 200:
-            raise KeyringError("the issuer gives no keyring to this client")
-        text = answer.body.decode("ascii", "replace")
-        keyring = self._accept(text, nonce=nonce)
-        self._etag = answer.etag
-        if self._cache is not None:
-            try:
-                self._cache.save(text, keyring.floor)
-            except OSError as error:
-                # It is good all the same. What is lost is the memory of it.
-                cause = type(error).__name__
-                telemetry.log_event(
-                    _logger,
-                    logging.ERROR,
-                    "keyring_not_kept",
-                    "keyring not kept: %s",
-                    cause,
-                    cause=cause,
-                )
-
-    def _accept(self, text: str, *, nonce: str | None) -> Keyring:
-        if self._cache is not None:
-            # Another process may have seen a later one.
-            self._floor = max(
-                self._floor,
-                self._cache.load_floor(),
-                key=lambda floor: (floor.epoch, floor.sequence),
-            )
-        keyring = open_keyring(
-            text,
-            private_keys=self._private_keys,
-            verify=self._verify,
-            issuer=self._request.issuer,
-            audience=self._audience,
-            nonce=nonce,
-            floor=self._floor,
-            now=int(self._clock()),
-        )
-        self._floor = keyring.floor
-        self._keyring = keyring
-        return keyring
-
-    def _verify(self, jws: CompactJWS) -> None:
-        self._signature.verify(jws, types=(KEYRING_TYPE,))
-
-    def _is_good_for_long(self, now: float) -> bool:
-        keyring = self._keyring
-        if keyring is None or keyring.ring.good_until is None:
-            return False
-        return keyring.ring.good_until - now > _CONDITIONAL * self._interval()
+        keyring = self._fetched.keyring
+        return keyring.poll if keyring is not None else RETRY_INTERVAL
 
     def _count(self, outcome: Literal["answered", "failed"], now: float) -> None:
-        keyring = self._keyring
+        keyring = self._fetched.keyring
         age = now - keyring.issued_at if keyring is not None else None
         telemetry.record_keyring_poll(outcome=outcome, age=age)
 
@@ -291,7 +220,7 @@ class HTTPKeyringSource:
 
         One that was not answered is nothing yet.
         """
-        keyring = self._keyring
+        keyring = self._fetched.keyring
         level, reason = logging.WARNING, type(error).__name__
         if isinstance(error, KeyringError):
             reason = str(error)
