@@ -24,7 +24,10 @@ from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi import MAX_FORM, resource_request
 from dpop_ext.integrations.wsgi_fields import Headers, with_nonce, with_ticket
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
-from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observing_gate import gate_of
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
@@ -61,6 +64,9 @@ class DPoPProtector:
     :param verifier: shared by all requests.
     :param client_certificate: where tokens that are bound to a certificate find it
         (:rfc:`8705`), in ``request.META``; None refuses such tokens.
+    :param observer: lets requests pass whose proof is missing or bad, and counts them;
+        None demands good proofs. A view finds an :class:`ObservedRequest` in
+        ``request.dpop`` then, whose ``proof`` is None, also for a good one.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -75,11 +81,13 @@ class DPoPProtector:
         resource_metadata: str | None = None,
         accept_bearer: bool = False,
         client_certificate: ClientCertificate | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._client_certificate = client_certificate
-        self._gate = Gate(
+        self._gate, self._decision = gate_of(
             verifier,
             find_token,
+            observer=observer,
             public_url=public_url,
             realm=realm,
             resource_metadata=resource_metadata,
@@ -153,7 +161,7 @@ class DPoPProtector:
     ) -> HttpResponse | None:
         """Decide about a request; return the answer to one that is refused."""
         try:
-            request.dpop = self._gate.check(
+            request.dpop = self._decision(
                 _resource_request(request, self._client_certificate),
                 scopes=scopes,
                 route=route,
@@ -170,10 +178,10 @@ class DPoPProtector:
 
     def _finish(self, request: Any, response: HttpResponseBase) -> HttpResponseBase:
         """Put on an answer what the client is to learn from it."""
-        verified: VerifiedRequest = request.dpop
+        verified: VerifiedRequest | ObservedRequest = request.dpop
         headers = list(response.items())
-        if verified.proof is not None and verified.proof.next_nonce is not None:
-            headers = with_nonce(headers, verified.proof.next_nonce)
+        if verified.next_nonce is not None:
+            headers = with_nonce(headers, verified.next_nonce)
         if verified.ticket is not None:
             headers = with_ticket(headers, verified.ticket, status=response.status_code)
         _set(response, headers)

@@ -35,7 +35,10 @@ from dpop_ext.integrations.wsgi import MAX_FORM
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import names_access_token
-from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
+from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
+from dpop_ext.resource_server.observation import ObservedRequest
+from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observing_gate import gate_of
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refuse
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
@@ -80,6 +83,9 @@ class DPoPSecurity(SecurityBase):
     :param client_certificate: as of the middleware.
     :param executor: where decisions are made.
     :param max_pending: as of the middleware.
+    :param observer: lets requests pass whose proof is missing or bad, and counts them;
+        None demands good proofs. A route gets an :class:`ObservedRequest` then, whose
+        ``proof`` is None, also for a good one.
 
     The other arguments are those of :class:`Gate`.
     """
@@ -98,15 +104,17 @@ class DPoPSecurity(SecurityBase):
         description: str | None = "An access token with a proof of possession",
         executor: Executor | None = None,
         max_pending: int = MAX_PENDING,
+        observer: Observer | None = None,
     ) -> None:
         self.model = HTTPBase(scheme="DPoP", description=description)
         self.scheme_name = scheme_name
         self._client_certificate = client_certificate
         self._threads = DecisionThreads(executor, max_pending=max_pending)
         self._route = ANY_PROOF
-        self._gate = Gate(
+        self._gate, self._decision = gate_of(
             verifier,
             find_token,
+            observer=observer,
             public_url=public_url,
             realm=realm,
             resource_metadata=resource_metadata,
@@ -130,14 +138,16 @@ class DPoPSecurity(SecurityBase):
 
     async def __call__(
         self, request: HTTPConnection, security_scopes: SecurityScopes
-    ) -> VerifiedRequest:
+    ) -> VerifiedRequest | ObservedRequest:
         """Return who calls a route of FastAPI.
 
         :raises RouteRefusedError: it may not be called.
         """
         return await self.verify(request, *security_scopes.scopes)
 
-    async def verify(self, request: HTTPConnection, *scopes: str) -> VerifiedRequest:
+    async def verify(
+        self, request: HTTPConnection, *scopes: str
+    ) -> VerifiedRequest | ObservedRequest:
         """Return who calls; for a route of Starlette.
 
         :param scopes: all of them are needed.
@@ -160,7 +170,7 @@ class DPoPSecurity(SecurityBase):
             read_content=Reading(loop, partial(_read, request)).content,
         )
         needed = [" ".join(scopes)] if scopes else []
-        check = partial(self._gate.check, asked, scopes=needed, route=self._route)
+        check = partial(self._decision, asked, scopes=needed, route=self._route)
         try:
             verified = await self._threads.decide(check, endpoint=asked.raw_target)
         except AccessRefusedError as error:

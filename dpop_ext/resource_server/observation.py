@@ -60,6 +60,11 @@ class ObservedRequest:
     #: A ticket for the client; only for a good proof.
     ticket: TicketOffer | None = None
 
+    @property
+    def proof(self) -> None:
+        """None, as of an unbound token that was sent as Bearer."""
+        return
+
 
 class Observation:
     """The checks of one request's proof. The first that fails is kept, and not raised.

@@ -460,14 +460,18 @@ class World:
                 if find_certificate
                 else None
             ),
+            observer=self.observer,
         )
         dpop.install(app)
         caller = Security(dpop.demanding(self.route), scopes=[self.scope])
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 
         @app.api_route("/{path:path}", methods=methods)
-        async def view(path: str, caller: VerifiedRequest = caller) -> Any:
+        async def view(
+            path: str, caller: VerifiedRequest | ObservedRequest = caller
+        ) -> Any:
             self.served += 1
+            self.note(caller if isinstance(caller, ObservedRequest) else None)
             return JSONResponse(
                 {
                     "kind": caller.proof and caller.proof.kind,
@@ -488,12 +492,15 @@ class World:
             resource_metadata=self.resource_metadata,
             accept_bearer=self.accept_bearer,
             client_certificate=self.client_certificate,
+            observer=self.observer,
         )
 
         @protector(self.scope, route=self.route)
         def view(request: Any) -> Any:
             self.served += 1
             proof, token = request.dpop.proof, request.dpop.token
+            seen = request.dpop
+            self.note(seen if isinstance(seen, ObservedRequest) else None)
             return JsonResponse(
                 {"kind": proof and proof.kind, "client": token.client_id},
                 headers=dict(self.answer_headers),
