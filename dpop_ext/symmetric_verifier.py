@@ -58,6 +58,7 @@ class SymmetricVerifier:
         self._keys = TokenKeys(keyring, decryptor, issuer=issuer, audience=audience)
         self._issuer = issuer
         self._audience = audience
+        self._audiences = (audience,)
         self._token_form = token_form
         self._clock = clock
 
@@ -151,7 +152,7 @@ class SymmetricVerifier:
         :raises ProofError: the MAC, or a claim.
         :raises StoreError: the keyring did not answer.
         """
-        if token.issuer != self._issuer or token.audience != (self._audience,):
+        if token.issuer != self._issuer or token.audience != self._audiences:
             raise AccessTokenError
         confirmation = token.confirmation
         if token.client_id is None or token.expires_at is None or confirmation is None:
@@ -204,7 +205,7 @@ class SymmetricVerifier:
         :raises SymmetricKeyError: the key is retired, expired or not known.
         :raises StoreError: the keyring did not answer.
         """
-        if token.issuer != self._issuer or token.audience != (self._audience,):
+        if token.issuer != self._issuer or token.audience != self._audiences:
             raise AccessTokenError
         dsk = token.confirmation.dsk if token.confirmation is not None else None
         if dsk is not None and dsk.expires_at is not None and now >= dsk.expires_at:

@@ -39,17 +39,14 @@ class TokenKeys:
         audience: str,
     ) -> None:
         self._keyring = keyring
+        #: Whether there is a keyring.
+        self.derives = keyring is not None
         self._decryptor = decryptor
         self._issuer = issuer
         self._audience = audience
         #: Keys of proofs that verified with a verified token, by the hash of that
         #: token.
         self.recent: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
-
-    @property
-    def derives(self) -> bool:
-        """Whether there is a keyring."""
-        return self._keyring is not None
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -37,7 +37,13 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_verifier import TicketVerifier
 from dpop_ext.tickets import Tickets
-from dpop_ext.verified_proof import SEAL, KeyKind, OpenedProof, VerifiedProof
+from dpop_ext.verified_proof import (
+    KeyKind,
+    OpenedProof,
+    VerifiedProof,
+    opened_proof,
+    verified_proof,
+)
 
 Purpose = Literal["as", "rs"]
 
@@ -131,10 +137,7 @@ class ProofVerifier:
                 token_form=token_form,
                 clock=clock,
             )
-
-    @property
-    def _takes_symmetric(self) -> bool:
-        return self._symmetric is not None or self._tickets is not None
+        self._takes_symmetric = has_keys or tickets is not None
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
@@ -206,28 +209,26 @@ class ProofVerifier:
                     access_token=access_token,
                     known=self._headers,
                 )
-                return OpenedProof(
+                return opened_proof(
                     kind="asymmetric",
                     method=method,
                     url=url,
                     access_token=access_token,
                     proof=signed,
                     derived=None,
-                    seal=SEAL,
                 )
         if symmetric is None:
             symmetric = parse_symmetric_proof(jws)
         verifier = self._verifier_of(symmetric)
         if verifier is None or access_token is None:
             raise MalformedProofError("Symmetric proofs are not accepted here.")
-        return OpenedProof(
+        return opened_proof(
             kind="symmetric",
             method=method,
             url=url,
             access_token=access_token,
             proof=symmetric,
             derived=verifier.open(symmetric, access_token),
-            seal=SEAL,
         )
 
     def verify(
@@ -266,6 +267,7 @@ class ProofVerifier:
         now = self._now()
         proof = opened.proof
         key_kind: KeyKind | None = None
+        next_nonce: str | None = None
         if isinstance(proof, SymmetricProof):
             verifier = self._verifier_of(proof)
             if verifier is None or token is None or opened.access_token is None:
@@ -276,12 +278,14 @@ class ProofVerifier:
             if asymmetric_only:
                 raise AsymmetricRequiredError
             key_kind = _key_kind(proof, token)
-            next_nonce = self._check_nonce(proof.nonce, "rs", now)
+            if self.nonces is not None:
+                next_nonce = _check_nonce(self.nonces, proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
             jkt = proof.jkt
             purpose: Purpose = "as" if token is None else "rs"
-            next_nonce = self._check_nonce(proof.nonce, purpose, now)
+            if self.nonces is not None:
+                next_nonce = _check_nonce(self.nonces, proof.nonce, purpose, now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
                 _check_binding(token, jkt)
@@ -414,14 +418,16 @@ class ProofVerifier:
     ) -> SymmetricVerifier | TicketVerifier | None:
         return self._symmetric if proof.ticket is None else self._tickets
 
-    def _check_nonce(self, nonce: object, purpose: Purpose, now: int) -> str | None:
-        if self.nonces is None:
-            return None
-        age = self.nonces.verify(nonce, purpose=purpose, now=now)
-        return self.nonces.issue(purpose=purpose, now=now) if age else None
-
     def _now(self) -> int:
         return int(self.clock())
+
+
+def _check_nonce(
+    nonces: Nonces, nonce: object, purpose: Purpose, now: int
+) -> str | None:
+    """Return the nonce that the client needs next, if it needs another."""
+    age = nonces.verify(nonce, purpose=purpose, now=now)
+    return nonces.issue(purpose=purpose, now=now) if age else None
 
 
 def _verified(
@@ -434,9 +440,9 @@ def _verified(
     now: int,
 ) -> VerifiedProof:
     proof = opened.proof
-    digest = hashlib.sha256(jkt.encode() + b"\0" + proof.jti.encode()).digest()
+    digest = hashlib.sha256(f"{jkt}\0{proof.jti}".encode()).digest()
     issued_at = math.ceil(proof.iat)
-    return VerifiedProof(
+    return verified_proof(
         jkt=jkt,
         jti=proof.jti,
         kind=opened.kind,
@@ -446,7 +452,6 @@ def _verified(
         replay_key=digest[:16],
         replay_expires_at=max(now, issued_at) + window + 1,
         spend_until=issued_at + window,
-        seal=SEAL,
     )
 
 
@@ -454,8 +459,9 @@ def _key_kind(proof: SymmetricProof, token: AccessToken) -> KeyKind:
     if proof.ticket is not None:
         return "ticket"
     confirmation = token.confirmation
-    has_jwe = confirmation is not None and confirmation.jwe is not None
-    return "encapsulated" if has_jwe else "derived"
+    if confirmation is None or confirmation.jwe is None:
+        return "derived"
+    return "encapsulated"
 
 
 def _check_binding(token: AccessToken, jkt: str) -> None:

@@ -434,7 +434,6 @@ def test_no_other_code_makes_a_verified_proof() -> None:
             replay_key=b"",
             replay_expires_at=0,
             spend_until=0,
-            seal=None,
         )
     with pytest.raises(TypeError, match=r"only ProofVerifier\.open"):
         OpenedProof(
@@ -442,9 +441,8 @@ def test_no_other_code_makes_a_verified_proof() -> None:
             method="GET",
             url=URL,
             access_token=None,
-            proof=None,  # type: ignore[arg-type]
+            proof=None,
             derived=None,
-            seal=None,
         )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.strict_json import MAX_STRUCTURAL, parse_json_object
@@ -16,8 +15,7 @@ MAX_HEADER_LENGTH = 2048
 _REFUSED_HEADERS = frozenset(("crit", "b64", "zip", "enc"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class CompactJWS:
+class CompactJWS(NamedTuple):
     """A JWS that is well-formed; its signature has not been looked at.
 
     It has no useful ``repr``: a header may hold the private key that its sender should
@@ -29,6 +27,9 @@ class CompactJWS:
     #: The bytes that the signature covers.
     signing_input: bytes
     signature: bytes
+
+    def __repr__(self) -> str:
+        return f"<CompactJWS of {len(self.signing_input)} bytes>"
 
 
 def parse_header(

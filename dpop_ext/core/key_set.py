@@ -26,6 +26,11 @@ class StaticKeys:
         if not isinstance(keys, list) or not 0 < len(keys) <= MAX_KEYS:
             raise ValueError("a JWK Set with at least one key is needed")
         self._keys: list[dict[str, Any]] = [_public(key) for key in keys]
+        #: Their places in the set, by the identifier.
+        self._named: dict[str, list[int]] = {}
+        for index, key in enumerate(self._keys):
+            if isinstance(key.get("kid"), str):
+                self._named.setdefault(key["kid"], []).append(index)
         self._imported: dict[tuple[int, str], Key | None] = {}
 
     def find(self, kid: str | None, *, algorithm: str) -> Key:
@@ -40,15 +45,15 @@ class StaticKeys:
             found = [self._import(i, algorithm) for i in range(len(self._keys))]
             found = [key for key in found if key is not None]
         else:
-            named = [i for i, key in enumerate(self._keys) if key.get("kid") == kid]
+            named = self._named.get(kid, ())
             found = [self._import(i, algorithm) for i in named]
         if len(found) != 1 or found[0] is None:
             raise AccessTokenError
         return found[0]
 
-    def has(self, kid: str | None) -> bool:
+    def has(self, kid: str) -> bool:
         """Tell whether a key, or more than one, has the identifier *kid*."""
-        return any(key.get("kid") == kid for key in self._keys)
+        return kid in self._named
 
     def _import(self, index: int, algorithm: str) -> Key | None:
         """Return the key for *algorithm*, or None if it is not for it."""

@@ -28,8 +28,11 @@ def check_hash(ath: object, expected: str) -> None:
 
     :raises TokenMismatchError: it is missing, mistyped, or of another token.
     """
-    if not isinstance(ath, str) or not hmac.compare_digest(
-        ath.encode(), expected.encode()
+    # Text is compared in constant time too, if it is ASCII.
+    if (
+        not isinstance(ath, str)
+        or not ath.isascii()
+        or not hmac.compare_digest(ath, expected)
     ):
         raise TokenMismatchError
 

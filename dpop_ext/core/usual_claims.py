@@ -9,13 +9,12 @@ from typing import Any, Final
 #: Without white space and escapes, in the order of this package's client. It has few
 #: enough of the characters that the strict parser counts, and numbers that it takes.
 _USUAL: Final = re.compile(
-    r'\{"jti":"([\w-]{1,256})"'
+    r'\{"jti":"([A-Za-z0-9_-]{1,256})"'
     r',"htm":"([A-Z]+)"'
     r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+)?)"'
     r',"iat":([1-9][0-9]{0,14})'
-    r'(?:,"ath":"([\w-]{43})")?'
-    r'(?:,"nonce":"([\w.~+/=-]+)")?\}',
-    re.ASCII,
+    r'(?:,"ath":"([A-Za-z0-9_-]{43})")?'
+    r'(?:,"nonce":"([A-Za-z0-9_.~+/=-]+)")?\}',
 )
 
 _quote = json.JSONEncoder().encode

@@ -153,7 +153,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
         return None
     if claims is None or "ath" not in claims or not tag:
         return None
-    return SymmetricProof(
+    values = (
         algorithm,
         None,  # kid
         ticket,
@@ -169,6 +169,8 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
         text[: -1 - len(parts[2])].encode("ascii"),
         tag,
     )
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(SymmetricProof, values)
 
 
 def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:

@@ -181,9 +181,10 @@ class SecretRing:
         entry = self._by_version.get(version)
         if (
             entry is not None
+            and entry.secret is not None
+            and now < entry.expires_at
             and version >= self.min_live
             and version not in self.revoked
-            and entry.is_usable(now=now)
         ):
             return entry
         if version <= self.highest_version:
