@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy import Engine
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_denials import SQLDenials
+from dpop_ext.integrations.sqla_secret_change import Change, write_change
 from dpop_ext.integrations.sqla_secret_database import ATTEMPTS, SecretDatabase
 from dpop_ext.integrations.sqla_secret_rows import SecretRows
 from dpop_ext.stores.secret_tables import PREFIX
@@ -25,9 +26,6 @@ from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 #: The keyrings of a database have one epoch: the number of a change is never less than
 #: the time of it, so that it goes up even over a backup that was restored.
 EPOCH: Final = 1
-
-#: Returns a version as it is to be, from all of them, their plan and the time.
-Change = Callable[[Sequence[AudienceSecret], RotationPlan, int], AudienceSecret]
 
 
 class SQLAudienceSecrets:
@@ -248,58 +246,25 @@ class SQLAudienceSecrets:
         at_once: bool = False,
     ) -> AudienceSecret | None:
         """Do what is due, and *change*; return the version that was made, if any."""
-        written: dict[int, int] = {}
 
-        def try_once(rows: SecretRows) -> AudienceSecret | None:
-            written.clear()
+        def try_once(rows: SecretRows) -> tuple[AudienceSecret | None, dict[int, int]]:
             seen = self._known(audience)
             plan = rows.plan(audience)
             if plan is None:
                 raise StoreError("The audience has no derivation secrets.")
             ring, sequences = self._read(rows, audience, seen=seen)
-            before, now = list(ring), int(self._clock())
-            after = {e.version: e for e in rotation.advanced(before, now=now)}
-            if change is not None:
-                changed = change(list(after.values()), plan, now)
-                after[changed.version] = changed
-            # The number of a row is never less than the time at which it was written.
-            standby = rotation.promoted(
-                list(after.values()), plan, published=sequences, now=now
+            return write_change(
+                rows,
+                change,
+                audience=audience,
+                plan=plan,
+                ring=ring,
+                sequences=sequences,
+                rotate=rotate,
+                at_once=at_once,
+                now=int(self._clock()),
             )
-            if standby is not None:
-                after[standby.version] = standby
-            entries = list(after.values())
-            times = None
-            if not entries and at_once:
-                times = (now, now + plan.active_period + plan.verify_period)
-            elif rotate:
-                times = rotation.successor_times(entries, plan, now=now)
-            elif rotation.successor_due(entries, plan, now=now) <= now:
-                times = rotation.following_times(entries, plan, now=now)
 
-            sequence = max([now, *(number + 1 for number in sequences.values())])
-            for entry, earlier in zip(entries, before, strict=True):
-                if entry != earlier:
-                    replaces = sequences[entry.version]
-                    rows.write(audience, entry, sequence=sequence, replaces=replaces)
-                    written[entry.version] = sequence
-                    sequence += 1
-            made = None
-            if times is not None:
-                made = rows.add(
-                    audience,
-                    version=ring.highest_version + 1,
-                    times=times,
-                    sequence=sequence,
-                    # What an operator does may be about a root that is known.
-                    root_since=now
-                    if rotate or change is not None
-                    else now - plan.active_period,
-                    now=now,
-                )
-            rows.erase_unused_roots()
-            return made
-
-        made = self._database.run(try_once)
+        made, written = self._database.run(try_once)
         self._remember(audience, written)
         return made
