@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import ResourceProtector as _ResourceProtector
 from authlib.integrations.flask_oauth2 import token_authenticated
-from authlib.integrations.flask_oauth2.requests import (
-    FlaskJsonPayload,
-    FlaskJsonRequest,
-)
-from flask import Response, after_this_request, g
+from flask import g
 from flask import request as flask_request
-from werkzeug.datastructures import Headers
 from werkzeug.local import LocalProxy
 
-from dpop_ext.errors import AccessTokenError, ContentTooLargeError
+from dpop_ext.errors import AccessTokenError
 from dpop_ext.integrations.client_certificate import ClientCertificate
-from dpop_ext.integrations.cors import with_exposed
-from dpop_ext.integrations.wsgi import (
-    MAX_FORM,
-    raw_target,
-    resource_request,
+from dpop_ext.integrations.flask_answers import (
+    expose_fields,
+    log_refused,
+    log_unless_served,
+    tell_client,
 )
-from dpop_ext.integrations.wsgi_content import read_content
-from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
+from dpop_ext.integrations.flask_request import (
+    ProtectedRequest,
+    has_token_in_form,
+    read_flask_content,
+)
+from dpop_ext.integrations.wsgi import resource_request
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token
@@ -41,14 +39,11 @@ from dpop_ext.resource_server.observed_token import observe_token
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
-    Refusal,
     Scheme,
     bearer_refused,
-    log_refusal,
     no_credentials,
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
-from dpop_ext.resource_server.ticket_issuer import TicketOffer
 from dpop_ext.resource_server.translation import translated
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
@@ -131,7 +126,7 @@ class ResourceProtector(_ResourceProtector):
         for name, value in demands.items():
             if isinstance(value, str):
                 demands[name] = [value]
-        token = self.validate_request(request=_ProtectedRequest(), **demands)
+        token = self.validate_request(request=ProtectedRequest(), **demands)
         token_authenticated.send(self, token=token)
         g.authlib_server_oauth2_token = token
         return token
@@ -176,13 +171,13 @@ class ResourceProtector(_ResourceProtector):
             raise RuntimeError("only who accepts Bearer tokens can observe proofs")
         environ = flask_request.environ
         if "HTTP_ORIGIN" in environ:
-            after_this_request(_expose)
+            expose_fields()
         request.resource_request = resource_request(
             environ,
             # Most requests have no body, and nothing in it to parse.
-            token_in_form=bool(environ.get("CONTENT_LENGTH")) and _has_token_in_form(),
+            token_in_form=bool(environ.get("CONTENT_LENGTH")) and has_token_in_form(),
             client_certificate=self._client_certificate,
-            content=_read_content,
+            content=read_flask_content,
         )
         token = None
         try:
@@ -201,7 +196,7 @@ class ResourceProtector(_ResourceProtector):
                 )
                 if observed is not None:
                     g.dpop_proof, g.dpop_observed = None, observed
-                    _tell(observed.next_nonce, observed.ticket)
+                    tell_client(observed.next_nonce, observed.ticket)
                     return token
             if scheme == "dpop":
                 kwargs["route"] = route
@@ -222,13 +217,13 @@ class ResourceProtector(_ResourceProtector):
         except AccessRefusedError as error:
             refused = as_oauth2_error(error.refusal, self._challenges())
             if isinstance(refused, MissingCredentialsError):
-                _log_unless_served(error.refusal)
+                log_unless_served(error.refusal)
             else:
-                _log(error.refusal, client_id=_client_id(token))
+                log_refused(error.refusal, client_id=_client_id(token))
             raise refused from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
         g.dpop_proof, g.dpop_observed = proof, None
-        _tell(next_nonce(proof), getattr(request, "dpop_ticket", None))
+        tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
 
     def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
@@ -263,93 +258,12 @@ class ResourceProtector(_ResourceProtector):
         return replace(validator.challenges, accept_bearer=accept_bearer)
 
 
-class _ProtectedRequest(FlaskJsonRequest):
-    """The request that is being served, as the validators of Authlib know it."""
-
-    def __init__(self) -> None:
-        # Nothing more: what no validator asks for need not be made.
-        self.method = flask_request.method
-
-    @cached_property
-    def uri(self) -> str:
-        return flask_request.url
-
-    @cached_property
-    def headers(self) -> Headers:
-        return flask_request.headers
-
-    @cached_property
-    def payload(self) -> FlaskJsonPayload:
-        return FlaskJsonPayload(flask_request)
-
-
 def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
     """Refuse a bound token under Bearer, whatever kind of validator accepts it."""
     if token is None:
         raise AccessTokenError
     read = getattr(validator, "get_confirmation", read_confirmation)
     check_bearer(read(token), certificate=certificate)
-
-
-def _tell(nonce: str | None, ticket: TicketOffer | None) -> None:
-    """Tell the client what it is to learn from the answer."""
-    if nonce is None and ticket is None:
-        return
-
-    @after_this_request
-    def add_fields(response: Response) -> Response:
-        headers = list(response.headers)
-        if nonce is not None:
-            headers = with_nonce(headers, nonce)
-        if ticket is not None:
-            headers = with_ticket(headers, ticket, status=response.status_code)
-        response.headers = Headers(headers)
-        return response
-
-
-def _expose(response: Response) -> Response:
-    """Let a script read the nonce and the challenge, of refusals above all."""
-    response.headers = Headers(with_exposed(list(response.headers)))
-    return response
-
-
-def _has_token_in_form() -> bool:
-    """Tell whether a form names an access token; the view can still read the body."""
-    length = flask_request.content_length or 0
-    if flask_request.mimetype != "application/x-www-form-urlencoded":
-        return False
-    if not 0 < length <= MAX_FORM:
-        return False
-    # Kept first, because parsing a form uses the body up.
-    flask_request.get_data(cache=True)
-    return "access_token" in flask_request.form
-
-
-def _read_content(limit: int) -> bytes:
-    """Return the content; the view can still read it."""
-    if "stream" not in vars(flask_request):
-        return read_content(flask_request.environ, limit)
-    # Somebody has begun to read it. Whoever kept it finds it here; else it is empty.
-    content = flask_request.get_data(cache=True)
-    if len(content) > limit:
-        raise ContentTooLargeError
-    return content
-
-
-def _log_unless_served(refusal: Refusal) -> None:
-    """Log later: with ``optional=True`` the view serves the request nevertheless."""
-
-    @after_this_request
-    def log(response: Response) -> Response:
-        if response.status_code == refusal.status:
-            _log(refusal, client_id=None)
-        return response
-
-
-def _log(refusal: Refusal, *, client_id: str | None) -> None:
-    log_refusal(
-        refusal, endpoint=raw_target(flask_request.environ), client_id=client_id
-    )
 
 
 def _client_id(token: Any) -> str | None:
