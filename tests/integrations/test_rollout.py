@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dpop_ext.integrations.flask_oauth2 import current_observation, current_proof
+from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.readiness import Criteria, Tally, judge
 from tests.authorization_server.simulator import Prover, Simulator
 from tests.authorization_server.test_every_grant import error_of
@@ -46,6 +47,30 @@ def status(names: dict[str, Any], headers: list[tuple[str, str]]) -> Any:
 
     answer = send(app, Request(headers=headers).environ())
     return answer.json if answer.status == 200 else answer.status
+
+
+@pytest.mark.requirement("U-28", "D-8")
+def test_each_step_at_a_resource_server_can_be_taken_back(world: World) -> None:
+    """Steps 2, 6 and 8 of ``docs/migration.md``, and again from their end."""
+    bound, unbound = world.token(), world.unbound_token()
+
+    def answers(*, accept_bearer: bool, observer: Observer | None) -> list[int]:
+        world.accept_bearer, world.observer = accept_bearer, observer
+        app = world.flask_app()
+        good = [("Authorization", f"DPoP {bound}"), ("DPoP", world.proof(bound))]
+        bearer = [[("Authorization", f"Bearer {text}")] for text in (unbound, bound)]
+        return [
+            send(app, Request(headers=fields).environ()).status
+            for fields in (good, good[:1], *bearer)
+        ]
+
+    steps: list[tuple[bool, Observer | None, list[int]]] = [
+        (True, Observer(clock=world.clock), [200, 200, 200, 200]),
+        (True, None, [200, 401, 200, 401]),
+        (False, None, [200, 401, 401, 401]),
+    ]
+    for accept_bearer, observer, expected in [*steps, *reversed(steps)]:
+        assert answers(accept_bearer=accept_bearer, observer=observer) == expected
 
 
 @pytest.mark.requirement("U-28")
