@@ -10,8 +10,9 @@ import time
 import click
 
 from dpop_ext.cli.closing import closing
-from dpop_ext.cli.explanation import Circumstances, Explanation
+from dpop_ext.cli.explanation import Explanation
 from dpop_ext.cli.explanation import explain as explain_proof
+from dpop_ext.cli.explanation_checks import Circumstances
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json, utc
 from dpop_ext.cli.request_options import (

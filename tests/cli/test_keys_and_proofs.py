@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from dpop_ext.cli.explanation import Circumstances, explain
+from dpop_ext.cli.explanation import explain
+from dpop_ext.cli.explanation_checks import Circumstances
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.core.akp import any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
