@@ -11,6 +11,7 @@ from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.sql_engine import check_database, connect, create_schema
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
+from dpop_ext.stores.sqlite_insertion import SQLiteInsertion
 from dpop_ext.telemetry import log_event, timing_store
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class SQLReplayStore:
         check_database(engine.url)
         self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements = Statements(engine.dialect.name, table, clock_tolerance)
+        self._quick: SQLiteInsertion | None = None
         self._sweep_every = sweep_every
         self._circuit = circuit or CircuitBreaker()
         # Neither is exact between threads, which does not matter.
@@ -99,6 +101,8 @@ class SQLReplayStore:
         )
         # Its connections commit by themselves anyway: no need to tell them each time.
         store._engine = engine
+        if engine.dialect.driver == "pysqlite":
+            store._quick = SQLiteInsertion(engine, store._statements.insert)
         return store
 
     def create_schema(self) -> None:
@@ -162,10 +166,14 @@ class SQLReplayStore:
     def _insert(self, key: bytes, expires_at: int, now: int) -> bool | None:
         """Tell whether the key was added; None if it cannot be known."""
         parameters = {"key": key, "expires_at": expires_at, "now": now}
+        quick = self._quick
+        if quick is not None and quick(parameters) == 1:
+            return True
         with self._engine.connect() as connection:
-            rows = connection.execute(self._statements.insert, parameters).rowcount
-            if rows == 1:
-                return True
+            if quick is None:
+                done = connection.execute(self._statements.insert, parameters)
+                if done.rowcount == 1:
+                    return True
             # Why not? There is a live entry, or one may have been deleted.
             parameters = {"key": key, "now": now}
             held = connection.execute(self._statements.find, parameters).first()
