@@ -19,8 +19,9 @@ OTHERS: Final = "(others)"
 _DAY: Final = 86_400
 #: Days on which a client must have been seen, if so many count.
 _SEEN_DAYS: Final = 2
-#: Different reasons that are kept of one client.
+#: Different reasons that are kept of one client, and the name of the rest.
 _MAX_REASONS = 64
+_OTHER_REASONS = "other"
 _MAX_NUMBER = 2**53
 
 
@@ -47,9 +48,11 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add what was counted elsewhere, or at another time."""
-        for reason, number in other.reasons.items():
-            if reason in self.reasons or len(self.reasons) < _MAX_REASONS:
-                self.reasons[reason] = self.reasons.get(reason, 0) + number
+        for given, number in other.reasons.items():
+            has_room = given in self.reasons or len(self.reasons) < _MAX_REASONS
+            # Where there is none it is a failure still.
+            reason = given if has_room else _OTHER_REASONS
+            self.reasons[reason] = self.reasons.get(reason, 0) + number
         self.first_at = _least(self.first_at, other.first_at)
         self.last_at = _most(self.last_at, other.last_at)
         if other.last_failure_at is not None and (

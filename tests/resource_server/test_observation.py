@@ -296,6 +296,25 @@ def test_a_client_of_which_proofs_are_demanded_is_not_observed(
 
 @each_adapter
 @pytest.mark.requirement("P-3")
+def test_whoever_is_enforced_is_answered_as_by_a_server_without_bearer(
+    world: World, adapter: str
+) -> None:
+    world.observer = Observer(enforce=[CLIENT], clock=world.clock)
+    enforcing = world.app(adapter)
+    observer, world.observer, world.accept_bearer = world.observer, None, False
+    strict = world.app(adapter)
+    for case, (make, _, _) in CASES.items():
+        for scheme in ("https", "http"):
+            answers = [
+                send(app, Request(headers=make(world), scheme=scheme).environ()).status
+                for app in (enforcing, strict)
+            ]
+            assert answers[0] == answers[1], case
+    assert not observer.tallies()
+
+
+@each_adapter
+@pytest.mark.requirement("P-3")
 def test_nobody_is_served_while_it_is_not_known_whether_proofs_are_demanded(
     world: World, adapter: str
 ) -> None:

@@ -186,6 +186,15 @@ def test_without_a_file_there_are_log_events(
     assert Tally.from_json(vars(record)["fields"]).reasons == {"key_mismatch": 1}
 
 
+def test_no_failure_is_lost_among_many_reasons() -> None:
+    added = Tally(client="a")
+    for number in range(100):
+        added.count(f"reason-{number}", now=1)
+    assert len(added.reasons) == 65
+    assert sum(added.reasons.values()) == 100
+    assert added.reasons["reason-0"] == 1
+
+
 # --- the report
 
 NOW = 1_790_000_000
