@@ -21,7 +21,6 @@ class TokenCache:
     clock was set back, the token is checked anew.
 
     :param max_age: seconds; 0 keeps nothing.
-    :param max_tokens: tokens to keep.
     :param clock: seconds since the epoch.
     :raises ValueError: *max_age* is negative.
     """
@@ -31,14 +30,13 @@ class TokenCache:
         *,
         max_age: float,
         clock: Callable[[], float],
-        max_tokens: int = MAX_TOKENS,
     ) -> None:
         if not max_age >= 0:
             raise ValueError("seconds to remember a token for are not negative")
         self._max_age = max_age
         self._clock = clock
         #: Each token with the time at which its check began.
-        self._tokens: Recent[bytes, tuple[AccessToken, float]] = Recent(max_tokens)
+        self._tokens: Recent[bytes, tuple[AccessToken, float]] = Recent(MAX_TOKENS)
 
     def find(self, text: str, check: Callable[[str], AccessToken]) -> AccessToken:
         """Return the token that *check* returned for *text*, now or before.

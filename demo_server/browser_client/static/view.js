@@ -8,7 +8,7 @@ const MAX_LISTED = 25;
 export const byId = (id) => document.getElementById(id);
 
 /** Make an element; what is not a node becomes text. */
-export function element(name, attributes, ...children) {
+function element(name, attributes, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
