@@ -1,4 +1,7 @@
-"""The DPoP field, the URL and the parameters of a request, as they were received."""
+"""The DPoP field, the URL and the parameters of a request, as they were received.
+
+:rfc:`9449#section-4.3`: the field is there once, or not at all.
+"""
 
 from __future__ import annotations
 

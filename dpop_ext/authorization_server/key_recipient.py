@@ -1,4 +1,7 @@
-"""Which resource servers get symmetric keys encrypted, by their registration."""
+"""Which resource servers get symmetric keys encrypted, by their registration.
+
+DPoP Symmetric Profile 1.0.
+"""
 
 from __future__ import annotations
 

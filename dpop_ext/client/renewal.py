@@ -1,4 +1,7 @@
-"""When the refresh that a stale symmetric key calls for takes place."""
+"""When the refresh that a stale symmetric key calls for takes place.
+
+DPoP Symmetric Profile 1.0.
+"""
 
 from __future__ import annotations
 

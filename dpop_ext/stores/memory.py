@@ -1,4 +1,4 @@
-"""Stores in the memory of one process."""
+"""Stores in the memory of one process (:rfc:`9449#section-11.1`)."""
 
 from __future__ import annotations
 
