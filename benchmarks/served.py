@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 from benchmarks.stores import running_redis
@@ -33,6 +32,7 @@ from benchmarks.world import (
 from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.symmetric.proof import make_symmetric_proof
+from tests.programs import find_program
 
 #: Seconds of load in one round, rounds, and connections that wrk keeps open.
 SECONDS, ROUNDS, CONNECTIONS = 2, 2, 8
@@ -143,9 +143,14 @@ def scaling() -> list[Rate]:
 
 def reason_to_skip() -> str | None:
     """Say why nothing can be measured; None if it can."""
-    if which("wrk") is None:
-        return "there is no wrk on the PATH (Debian: apt-get install wrk)"
+    if _find_wrk() is None:
+        return "there is no wrk on the PATH, and only root installs Debian's package"
     return None
+
+
+def _find_wrk() -> Path | None:
+    """Return the path of wrk, which is installed if this process may do that."""
+    return find_program("wrk", package="wrk")
 
 
 def servers() -> list[str]:
@@ -241,7 +246,7 @@ def _load(server: _Running, route: Route, folder: Path, *, seconds: int) -> _Sam
     """Put load on a server for a while."""
     requests = folder / "requests"
     requests.write_text("\n".join(_lines(route)) + "\n", encoding="ascii")
-    wrk = which("wrk") or "wrk"
+    wrk = str(_find_wrk())
     arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
     script = str(_HERE / "requests.lua")
     before = _processor_time(server.session)

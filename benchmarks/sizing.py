@@ -13,13 +13,14 @@ from shutil import copyfile
 from string import Template
 from typing import Any
 
-from benchmarks.__main__ import FOLDER
+from benchmarks.__main__ import FOLDER, ROUTES
 
 _DOCUMENT = Path("docs/sizing.md")
 _TEMPLATE = Path(__file__).parent / "sizing.md"
 _NOTE = "\n<!-- Written by make sizing: edit benchmarks/sizing.md. -->\n"
 #: Seconds for which an entry lives in memory, and in a shared store.
 _LIFETIME, _SHARED_LIFETIME = 66, 77
+_BEARER = "Bearer RS256, PyJWT"
 #: Part of the capacity that is planned with.
 _LOAD = 0.6
 
@@ -86,6 +87,7 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "redis_half": f"{_hundreds(redis_rate / 2):,}",
         "fleet": _fleet(route, decision, redis_rate / 2, redis),
         "missed": _missed(run),
+        **_reasons(us, value, run["profile"]["symmetric"]),
         "profile": _profile(run["profile"], us),
     }
 
@@ -169,6 +171,34 @@ def _missed(run: dict[str, Any]) -> str:
                     f"| {sign}{row['budget']:,.2f} |"
                 )
     return "\n".join(lines)
+
+
+def _reasons(
+    us: dict[str, float], value: dict[str, float], profile: dict[str, float]
+) -> dict[str, str]:
+    """Return the figures of what stands in the way of a budget."""
+    pydpop = next(cost for name, cost in us.items() if "pydpop" in name)
+    pyjwt = next(cost for name, cost in us.items() if name.startswith(_BEARER))
+    # The least part of the open route's rate that the symmetric route should have.
+    least = ROUTES["symmetric"][0] or 1
+    left = {
+        server: 1e6 / rate * (1 / least - 1)
+        for server in ("gunicorn", "granian")
+        for rate in [value[f"{server}: open"]]
+    }
+    return {
+        "third": _short(pydpop / 3),
+        "twentieth": _short(pydpop / 20),
+        "es256_verify": _short(us["ES256 verify"]),
+        "libraries": _short(sum(list(profile.values())[:-1])),
+        "decision": _short(us["whole decision, symmetric"]),
+        "gunicorn_open": f"{value['gunicorn: open']:,.0f}",
+        "granian_open": f"{value['granian: open']:,.0f}",
+        "gunicorn_left": _short(left["gunicorn"]),
+        "granian_left": _short(left["granian"]),
+        "pyjwt_ratio": f"{pyjwt / us['ES256 verify']:.2f}",
+        "bare_dict": f"{value['a bare dict, 1,000,000 live: one setdefault']:.2f}",
+    }
 
 
 def _profile(profile: dict[str, dict[str, float]], us: dict[str, float]) -> str:
