@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import re
+import urllib.request
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import requests
-from joserfc.jwk import ECKey
+from authlib.integrations import flask_oauth2 as authorization_server
+from authlib.oauth2.rfc6749 import grants
+from joserfc.jwk import ECKey, KeySet
+from requests.adapters import HTTPAdapter
+from sqlalchemy import create_engine
 from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 from dpop_ext import ProofVerifier
+from dpop_ext.authorization_server import AccessTokenGenerator
+from dpop_ext.resource_server import transport
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.testing import FakeClock, Issuer
 from dpop_ext.testing.servers import AuthorizationServer, ResourceServer, run
 from tests.documents.regions import DOCS
 from tests.readme_application import application, keep_the_rest, register_clients
 from tests.resource_server.django_project import configure, django_application
+from tests.wsgi_network import WSGINetwork, send_over
 
 Names = dict[str, Any]
 
@@ -154,6 +163,68 @@ def test_the_authorization_server_of_the_page_runs() -> None:
         metadata = client.get("/.well-known/oauth-authorization-server").get_json()
         assert "ES256" in metadata["dpop_signing_alg_values_supported"]
         assert names["strict"].policy.required
+
+
+def test_symmetric_keys_are_turned_on_as_the_page_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network, kinds = WSGINetwork(), []
+    monkeypatch.setattr(HTTPAdapter, "send", partialmethod(send_over, network))
+    opener = urllib.request.build_opener(network)
+    monkeypatch.setattr(transport, "_opener", lambda context: opener)
+
+    def api(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        kinds.append(environ["dpop_ext.proof"].kind)
+        start_response("204 No Content", [])
+        return []
+
+    keys, authorization, resource, client = blocks("howto/symmetric-keys.md")
+    key = ECKey.generate_key("P-256", {"kid": "1"})
+    with application() as names:
+        exec(keys, names)
+        registered = {
+            name: names["Client"](client_id=name) for name in ("client", "api")
+        }
+        registered["client"].client_secret = "secret"
+        registered["client"].set_client_metadata(
+            {
+                "grant_types": ["client_credentials"],
+                "token_endpoint_auth_method": "client_secret_basic",
+                "audiences": ["https://api.example"],
+            }
+        )
+        registered["api"].set_client_metadata(names["registration"])
+        server = authorization_server.AuthorizationServer(
+            names["app"], query_client=registered.get, save_token=lambda *_: None
+        )
+        server.register_grant(grants.ClientCredentialsGrant)
+        server.register_token_generator(
+            "default",
+            AccessTokenGenerator(
+                "https://as.example", lambda: key, expires_generator=300
+            ),
+        )
+        names["app"].post("/token")(server.create_token_response)
+        names |= {
+            "engine": create_engine(f"sqlite:///{tmp_path}/secrets.db"),
+            "database_key": bytes(range(32)),
+            "verifier": ProofVerifier(MemoryReplayStore()),
+            "replay_store": MemoryReplayStore(),
+            "api_store": MemoryReplayStore(),
+            "load_signing_keys": lambda: key,
+            "issuer_keys": KeySet([key]).as_dict(private=False),
+            "api_application": api,
+            "server": server,
+        }
+        exec(authorization, names)
+        network.hosts["as.example"] = names["app"]
+        exec(resource, names)
+        network.hosts["api.example"] = names["api"]
+        exec(client, names)
+        assert names["response"].status_code == 204
+        assert kinds == ["symmetric"]
+        names["engine"].dispose()
 
 
 def test_every_page_with_code_of_this_folder_is_run() -> None:

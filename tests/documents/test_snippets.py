@@ -33,6 +33,7 @@ RUN_BY = {
     "howto/authorization-server.md": "documents/test_howto.py",
     "howto/client.md": "documents/test_howto.py",
     "howto/resource-server.md": "documents/test_howto.py",
+    "howto/symmetric-keys.md": "documents/test_howto.py",
     "operations.md": "documents/test_snippets.py",
     "post-quantum.md": "documents/test_snippets.py",
     "rollout.md": "integrations/test_rollout.py",
