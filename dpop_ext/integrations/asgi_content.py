@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi_types import Message, Receive
-from dpop_ext.integrations.wsgi import MAX_FORM
+from dpop_ext.integrations.wsgi_request import MAX_FORM
 
 #: Digits of the longest length that is looked at.
 _MAX_DIGITS = 18

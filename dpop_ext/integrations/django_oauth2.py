@@ -21,8 +21,8 @@ from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations import asgi
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.cors import with_exposed
-from dpop_ext.integrations.wsgi import MAX_FORM, resource_request
 from dpop_ext.integrations.wsgi_fields import Headers, with_nonce, with_ticket
+from dpop_ext.integrations.wsgi_request import MAX_FORM, resource_request
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest

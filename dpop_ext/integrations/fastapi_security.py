@@ -31,7 +31,7 @@ from dpop_ext.integrations.asgi_fields import (
 from dpop_ext.integrations.asgi_reading import Reading
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
-from dpop_ext.integrations.wsgi import MAX_FORM
+from dpop_ext.integrations.wsgi_request import MAX_FORM
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import names_access_token

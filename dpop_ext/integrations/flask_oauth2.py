@@ -25,7 +25,7 @@ from dpop_ext.integrations.flask_request import (
     has_token_in_form,
     read_flask_content,
 )
-from dpop_ext.integrations.wsgi import resource_request
+from dpop_ext.integrations.wsgi_request import resource_request
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token

@@ -12,8 +12,8 @@ from flask import request as flask_request
 from werkzeug.datastructures import Headers
 
 from dpop_ext.errors import ContentTooLargeError
-from dpop_ext.integrations.wsgi import MAX_FORM
 from dpop_ext.integrations.wsgi_content import read_content
+from dpop_ext.integrations.wsgi_request import MAX_FORM
 
 
 class ProtectedRequest(FlaskJsonRequest):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.cors import with_exposed
@@ -18,10 +16,12 @@ from dpop_ext.integrations.wsgi_answers import (
     Headers,
     send_signed,
 )
-from dpop_ext.integrations.wsgi_content import read_content, read_pieces
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
+from dpop_ext.integrations.wsgi_request import (
+    has_token_in_form,
+    resource_request,
+)
 from dpop_ext.resource_server.answer import AnswerSlot
-from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken
 from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observer import Observer
@@ -31,9 +31,6 @@ from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketOffer
 from dpop_ext.verifier import ProofVerifier
 
-#: Bytes of the longest form that is searched for an access token.
-MAX_FORM = 64 * 1024
-
 _STATUS = {
     400: "400 Bad Request",
     401: "401 Unauthorized",
@@ -42,8 +39,6 @@ _STATUS = {
     429: "429 Too Many Requests",
     503: "503 Service Unavailable",
 }
-#: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
-_PATH = "/:@!$&'()*+,;=-._~"
 
 
 class DPoPMiddleware:
@@ -136,7 +131,7 @@ class DPoPMiddleware:
             verified = self._decision(
                 resource_request(
                     environ,
-                    token_in_form=_has_token_in_form(environ),
+                    token_in_form=has_token_in_form(environ),
                     client_certificate=self._client_certificate,
                 ),
                 scopes=scopes,
@@ -184,49 +179,6 @@ class DPoPMiddleware:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-def resource_request(
-    environ: Environ,
-    *,
-    token_in_form: bool,
-    client_certificate: ClientCertificate | None = None,
-    content: Callable[[int], bytes] | None = None,
-) -> ResourceRequest:
-    """Return what the decision needs of a request.
-
-    WSGI joins the lines of a repeated field with a comma, so each value is one line.
-
-    :param token_in_form: the body is a form with an access token.
-    :param client_certificate: where to find the certificate of the client.
-    :param content: how to read the content, if not from the environ.
-    """
-    return ResourceRequest(
-        method=environ["REQUEST_METHOD"],
-        scheme=environ["wsgi.url_scheme"],
-        host=_host(environ),
-        raw_target=raw_target(environ),
-        authorization=_field(environ, "HTTP_AUTHORIZATION"),
-        proofs=_field(environ, "HTTP_DPOP"),
-        token_elsewhere=token_in_form
-        or names_access_token(environ.get("QUERY_STRING", "")),
-        certificate=client_certificate(environ) if client_certificate else None,
-        spent=environ.setdefault("dpop_ext.spent", set()),
-        read_content=content or partial(read_content, environ),
-        answer=environ.get(ANSWER),
-    )
-
-
-def raw_target(environ: Environ) -> str:
-    """Return the request target as it was sent, or the decoded path, quoted anew."""
-    target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-    if target:
-        return target
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    path = quote(path.encode("latin-1"), safe=_PATH) or "/"
-    # Not decoded by anyone: it is the one that was sent.
-    query = environ.get("QUERY_STRING")
-    return f"{path}?{query}" if query else path
-
-
 def _exposing(start_response: Callable[..., Any]) -> Callable[..., Any]:
     """Let a script read the nonce and the challenge, of refusals above all.
 
@@ -237,29 +189,3 @@ def _exposing(start_response: Callable[..., Any]) -> Callable[..., Any]:
         return start_response(status, with_exposed(headers), *exc_info)
 
     return start
-
-
-def _field(environ: Environ, name: str) -> tuple[str, ...]:
-    """Return the value of a field; an empty one is there, and is not nothing."""
-    return (environ[name],) if name in environ else ()
-
-
-def _host(environ: Environ) -> str:
-    host: str | None = environ.get("HTTP_HOST")
-    if host is not None:
-        return host
-    name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-
-
-def _has_token_in_form(environ: Environ) -> bool:
-    """Tell whether a form names an access token; the application can still read it."""
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if kind != "application/x-www-form-urlencoded" or len(length) > 6:
-        return False
-    if not length.isdecimal() or not 0 < int(length) <= MAX_FORM:
-        return False
-    body = read_pieces(environ["wsgi.input"], int(length))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return names_access_token(body.decode("latin-1"))

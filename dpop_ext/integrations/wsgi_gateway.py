@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from dpop_ext.integrations.client_certificate import ClientCertificate
-from dpop_ext.integrations.wsgi import resource_request
 from dpop_ext.integrations.wsgi_answers import Environ
+from dpop_ext.integrations.wsgi_request import resource_request
 from dpop_ext.resource_server.gateway import GatewayCheck
 from dpop_ext.resource_server.trusted_hop import Subrequest
 

@@ -13,7 +13,7 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
-from dpop_ext.integrations.wsgi import resource_request
+from dpop_ext.integrations.wsgi_request import resource_request
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.resource_server.gate import VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
