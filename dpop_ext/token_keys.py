@@ -76,7 +76,14 @@ class TokenKeys:
             return
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
-            kept = derived._replace(token=token, verified=True)
+            kept = DerivedKey(
+                mac_key=derived.mac_key,
+                token=token,
+                ring=derived.ring,
+                ath=derived.ath,
+                recipient=derived.recipient,
+                verified=True,
+            )
             self.recent.put(token_digest(text), kept)
 
     def derive(

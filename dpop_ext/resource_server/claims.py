@@ -20,8 +20,8 @@ def required_text(claims: Mapping[str, Any], name: str) -> str:
 
     :raises AccessTokenError: it is not.
     """
-    value = optional_text(claims, name)
-    if not value:
+    value = claims.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
         raise AccessTokenError
     return value
 
@@ -70,16 +70,18 @@ def check_times(
             raise AccessTokenError
     if expires_at is not None and now >= expires_at:
         raise AccessTokenError
-    for start in (not_before, issued_at):
-        if start is not None and start > now + FUTURE:
-            raise AccessTokenError
+    latest = now + FUTURE
+    if not_before is not None and not_before > latest:
+        raise AccessTokenError
+    if issued_at is not None and issued_at > latest:
+        raise AccessTokenError
     return None if expires_at is None else math.floor(expires_at)
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    value = claims.get(name)
-    if value is None and name not in claims:
+    if name not in claims:
         return None
+    value = claims[name]
     # bool is an int in Python; JSON says otherwise.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise AccessTokenError
