@@ -15,6 +15,7 @@ import pytest
 import requests
 from authlib.integrations import flask_oauth2 as authorization_server
 from authlib.oauth2.rfc6749 import grants
+from flask import Flask
 from joserfc.jwk import ECKey, KeySet
 from requests.adapters import HTTPAdapter
 from sqlalchemy import create_engine
@@ -23,6 +24,7 @@ from werkzeug.test import Client
 
 from dpop_ext import ProofVerifier
 from dpop_ext.authorization_server import AccessTokenGenerator
+from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import transport
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.testing import FakeClock, Issuer
@@ -224,6 +226,19 @@ def test_symmetric_keys_are_turned_on_as_the_page_has_it(
         exec(client, names)
         assert names["response"].status_code == 204
         assert kinds == ["symmetric"]
+
+        # The same client demands a proved answer, as another page has it.
+        names |= {
+            "app": Flask("payments"),
+            "access_token": names["client"].token["access_token"],
+            "order": {"item": 42},
+            "require_oauth": ResourceProtector(),
+            "url": "https://api.example/orders",
+        }
+        for block in blocks("protected-messages.md"):
+            exec(block, names)
+        assert kinds == ["symmetric", "symmetric"]
+        names["client"].close()
         names["engine"].dispose()
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from authlib.integrations.flask_oauth2 import AuthorizationServer
 from joserfc.jwk import ECKey
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, create_engine
 
 from dpop_ext import ProofSigner, ProofVerifier
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.private_file import write_private
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.documents.links import ROOT
 from tests.documents.regions import DOCS
 
@@ -36,7 +39,9 @@ RUN_BY = {
     "howto/symmetric-keys.md": "documents/test_howto.py",
     "operations.md": "documents/test_snippets.py",
     "post-quantum.md": "documents/test_snippets.py",
+    "protected-messages.md": "documents/test_howto.py",
     "rollout.md": "integrations/test_rollout.py",
+    "rotation.md": "documents/test_snippets.py",
     "sessions.md": "integrations/test_session_bundle.py",
     "tickets.md": "stores/test_tickets_document.py",
     "tutorial.md": "documents/test_tutorial.py",
@@ -96,6 +101,30 @@ def test_the_code_of_post_quantum_runs() -> None:
         },
     )
     assert names["dpop"].takes_form_proofs
+
+
+def test_the_code_of_rotation_runs(tmp_path: Path) -> None:
+    now = int(time.time())
+    engine = create_engine(f"sqlite:///{tmp_path}/secrets.db")
+    names = run(
+        "rotation.md",
+        {
+            "engine": engine,
+            "key": SecretBytes(bytes(range(32))),
+            "verifier": ProofVerifier(MemoryReplayStore()),
+            "replay_store": MemoryReplayStore(),
+            "load_signing_keys": tuple,
+            "server": AuthorizationServer(),
+            "jti": "1",
+            "exp": now + 300,
+            "new_jti": "2",
+            "new_exp": now + 200,
+        },
+    )
+    ring, _, _ = names["secrets"].load_numbered("https://api.example.com")
+    assert [entry.state for entry in ring] == ["pending"]
+    assert {entry.token_id for entry in ring.denied} == {"1", "2"}
+    engine.dispose()
 
 
 def test_the_code_of_operations_runs() -> None:
