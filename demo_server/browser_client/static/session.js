@@ -77,7 +77,12 @@ export const end = () =>
     const body = new URLSearchParams({ client_id: clientId, token });
     try {
       const { revocation_endpoint: url } = await discover();
-      const response = await fetch(url, { method: "POST", body, credentials: "omit" });
+      const response = await fetch(url, {
+        method: "POST",
+        body,
+        credentials: "omit",
+        redirect: "error",
+      });
       return response.ok;
     } catch {
       return false;
