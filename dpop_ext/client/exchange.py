@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from dpop_ext.client.destination import Destination
@@ -66,7 +67,6 @@ class Attempt:
     :param authenticate: the adapter gives the whole of the answer to the flow.
     :param sign_form: makes the parameters of a form, given the nonce to use; None for
         a request that has no form.
-    :param is_needed: whether it must go out still, after others were waited for.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class Attempt:
         sign: Callable[[str | None], Mapping[str, str]],
         sign_form: Callable[[str | None], Mapping[str, str]] | None = None,
         authenticate: bool = False,
-        is_needed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._destination = destination
         self._role: Role = role
@@ -88,8 +87,6 @@ class Attempt:
         self._nonce: str | None = None
         self._is_first = False
         self.authenticate = authenticate
-        #: Ask after :meth:`turn`: whether it must go out still. If not, close the flow.
-        self.is_needed = is_needed
         #: The proof that was made last: the one that an answer is the answer to.
         self.proof = ""
 
@@ -160,7 +157,10 @@ class Attempt:
             self._nonces.settle(self._destination.origin, self._role, answered=answered)
 
 
-def send(attempt: Attempt) -> Generator[Attempt, Reply, Reply]:
+AnyAttempt = TypeVar("AnyAttempt", bound=Attempt)
+
+
+def send(attempt: AnyAttempt) -> Generator[AnyAttempt, Reply, Reply]:
     """Yield *attempt* and return the reply to it, if one comes."""
     try:
         return (yield attempt)

@@ -17,7 +17,7 @@ from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache, Role
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.protection import NO_PROTECTION, Protection
-from dpop_ext.client.rehearsal import Rehearsal
+from dpop_ext.client.rehearsal import Rehearsal, RehearsalFlow
 from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.resource_flow import ResourceRequest
 from dpop_ext.client.ticket_ring import TicketRing
@@ -209,13 +209,16 @@ class ProofSigner:
         """
         return not self._nonces.is_fresh(Destination.of(url).origin, role)
 
-    def rehearsal(self, *, method: str, url: str, access_token: str) -> Flow | None:
-        """Begin a request for nothing but a nonce, before one that is sent once only.
+    def rehearsal(
+        self, *, method: str, url: str, access_token: str
+    ) -> RehearsalFlow | None:
+        """Begin to ask for nothing but a nonce, before a request that is sent once.
 
-        It has no content, and its answer is of no interest to anybody.
+        One ``HEAD`` request with a proof that no server accepts, and one without any
+        credentials if the route has no ``HEAD``. Neither can do anything, and their
+        answers are of no interest to anybody.
 
-        :param method: of the request that follows, which may be the only one that the
-            server knows at this URL. None accepts this one.
+        :param method: of the request that follows.
         :param url: the final URL.
         :returns: None if the server's nonce is known, and not old, or it wants none.
         :raises ValueError: as :meth:`resource_request`.
@@ -228,6 +231,7 @@ class ProofSigner:
         return Rehearsal(
             destination,
             method=method,
+            url=url,
             access_token=access_token,
             proofs=self._proofs,
             nonces=self._nonces,

@@ -146,7 +146,7 @@ class ResourceProtector(_ResourceProtector):
             request.dpop_credentials = parse_credentials(request.resource_request)
             found = request.dpop_credentials and request.dpop_credentials[:2]
         if found is None:
-            raise AccessRefusedError(no_credentials())
+            raise AccessRefusedError(no_credentials(self._dpop_validator().verifier))
         scheme, token = found
         validator = self._token_validators.get(scheme)
         if validator is None:

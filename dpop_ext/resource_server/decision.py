@@ -89,7 +89,7 @@ def open_request(
     """
     credentials = credentials or parse_credentials(request)
     if credentials is None:
-        raise AccessRefusedError(no_credentials())
+        raise AccessRefusedError(no_credentials(verifier))
     try:
         url = _url_of(request, public_url)
     except Exception as error:

@@ -89,7 +89,7 @@ class Observation:
     ) -> None:
         found = parse_token(request)
         if found is None:
-            raise AccessRefusedError(no_credentials())
+            raise AccessRefusedError(no_credentials(verifier))
         self.scheme, self.text = found
         self.verified: VerifiedProof | None = None
         self._is_content_lost = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -25,6 +26,7 @@ from dpop_ext.errors import (
     TooManyRequestsError,
     UnknownKeyError,
 )
+from dpop_ext.verifier import ProofVerifier
 
 Scheme = Literal["dpop", "bearer"]
 
@@ -124,9 +126,18 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
     )
 
 
-def no_credentials() -> Refusal:
-    """Return the answer to a request without credentials: no challenge has an error."""
-    return Refusal(status=401, reason=NO_CREDENTIALS, schemes=())
+def no_credentials(verifier: ProofVerifier) -> Refusal:
+    """Return the answer to a request without credentials: no challenge has an error.
+
+    :param verifier: supplies the nonce that it would demand, if it demands any
+        (:rfc:`9449#section-9`): a client can ask for one without showing its token.
+    """
+    nonce = None
+    if verifier.nonces is not None:
+        # Secrets that did not arrive are no reason to answer anything else.
+        with suppress(StoreError):
+            nonce = verifier.nonces.issue(purpose="rs", now=int(verifier.clock()))
+    return Refusal(status=401, reason=NO_CREDENTIALS, schemes=(), nonce=nonce)
 
 
 def unsupported_scheme() -> Refusal:

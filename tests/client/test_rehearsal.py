@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.client.exchange import Flow, Outcome
+from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.nonces import FRESH, NonceCache
 from dpop_ext.client.protection import Protection
+from dpop_ext.client.rehearsal import RehearsalFlow
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.core.proof import parse_proof, verify_proof
@@ -18,11 +19,15 @@ from tests.conftest import Clock
 URL = "https://api.example/upload?name=x"
 
 
-def rehearse(signer: ProofSigner, *, url: str = URL) -> Flow | None:
+def rehearse(signer: ProofSigner, *, url: str = URL) -> RehearsalFlow | None:
     return signer.rehearsal(method="POST", url=url, access_token="access")
 
 
-def begin(signer: ProofSigner) -> Flow:
+#: Of a route that knows POST only.
+NO_HEAD = [Reply(status=status) for status in (404, 405, 501)]
+
+
+def begin(signer: ProofSigner) -> RehearsalFlow:
     flow = rehearse(signer)
     assert flow is not None
     return flow
@@ -34,7 +39,7 @@ def test_no_server_accepts_a_rehearsal(signer: ProofSigner, clock: Clock) -> Non
     assert fields["Authorization"] == "DPoP access"
     proof = verify_proof(
         parse_proof(fields["DPoP"], max_length=RFC9449.max_length),
-        method="POST",
+        method="HEAD",
         url="https://api.example/upload",
         access_token="access",
         policy=RFC9449,
@@ -53,6 +58,43 @@ def test_it_is_sent_once_and_its_nonce_is_used(signer: ProofSigner) -> None:
         method="POST", url=URL, access_token="access", replayable=False
     )
     assert drive(flow, OK).nonces == ["n1"]
+
+
+@pytest.mark.parametrize("reply", NO_HEAD)
+def test_a_route_without_head_is_asked_by_a_stranger(
+    signer: ProofSigner, reply: Reply
+) -> None:
+    flow = begin(signer)
+    question = next(flow)
+    assert (question.method, question.url) == ("HEAD", URL)
+    assert not question.is_anonymous
+    assert question.turn() is None
+    assert question.headers()
+    waiting = next(begin(signer)).turn()
+    assert waiting is not None
+    question = flow.send(reply)
+    # Others still wait for the nonce, which may come now.
+    assert not waiting.done()
+    assert question.is_anonymous
+    assert question.method == "POST"
+    assert question.url == "https://api.example/upload"
+    with pytest.raises(StopIteration):
+        flow.send(Reply(status=401, nonces=("n1",)))
+    assert waiting.done()
+    assert signer.memory()[0] == {("https://api.example", "rs"): "n1"}
+
+
+def test_there_are_two_questions_at_most(signer: ProofSigner) -> None:
+    assert drive(begin(signer), *NO_HEAD[:2]).outcome == Outcome()
+
+
+@pytest.mark.parametrize(
+    "reply", [OK, INVALID_PROOF, Reply(status=404, nonces=("n1",))]
+)
+def test_who_answers_head_is_asked_once(signer: ProofSigner, reply: Reply) -> None:
+    driven = drive(begin(signer), reply)
+    assert driven.outcome == Outcome()
+    assert len(driven.headers) == 1
 
 
 def test_a_server_that_wants_no_nonce_is_asked_once(signer: ProofSigner) -> None:
@@ -100,7 +142,8 @@ def test_what_is_forgotten_takes_no_room() -> None:
 
 def test_those_that_waited_need_no_rehearsal_of_their_own(signer: ProofSigner) -> None:
     first, second = begin(signer), begin(signer)
-    attempt, following = next(first), next(second)
+    attempt = next(first)
+    following = next(second)
     assert attempt.turn() is None
     assert attempt.is_needed()
     attempt.headers()

@@ -6,6 +6,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -33,6 +34,8 @@ from tests.integrations.scripted_server import (
 TOKEN = {"access_token": "access", "token_type": "DPoP"}
 PIECE, PIECES = b"x" * 4096, 64
 CHALLENGE = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce"')
+#: Makes another method of HEAD at some servers.
+OVERRIDE = {"X-HTTP-Method-Override": "DELETE"}
 #: Sessions, blocking or not.
 SESSIONS: dict[str, Any] = {
     "requests": requests_client.OAuth2Session,
@@ -60,6 +63,8 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def demanding(nonce: str) -> Callable[[Received], Answer]:
+    """Answer as one who checks proofs before routes."""
+
     def script(request: Received) -> Answer:
         if request.proof.claims.get("nonce") != nonce:
             return Answer(401, [CHALLENGE, ("DPoP-Nonce", nonce)])
@@ -97,7 +102,7 @@ def upload(library: str, url: str) -> Callable[[Any], Any]:
     """Return what sends the body that can be read once."""
     argument = "data" if library == "requests" else "content"
     body = async_pieces if library == "asyncio" else pieces
-    fields = {"Content-Type": "application/x-stream", "X-Own": "1"}
+    fields = {"Content-Type": "application/x-stream", "X-Own": "1"} | OVERRIDE
     return lambda session: session.post(url, **{argument: body()}, headers=fields)
 
 
@@ -114,7 +119,9 @@ def test_a_large_body_travels_once(
     # One more request, at the first upload, and no second one.
     assert sizes(server) == [0, PIECES * len(PIECE), PIECES * len(PIECE)]
     rehearsal = server.received[0]
-    assert rehearsal.method == "POST"
+    assert rehearsal.method == "HEAD"
+    assert rehearsal.all("X-Own") == ["1"]
+    assert not rehearsal.all("X-HTTP-Method-Override")
     assert not rehearsal.all("Content-Type")
     assert not rehearsal.all("Transfer-Encoding")
     assert server.nonces == [None, "n1", "n1"]
@@ -144,6 +151,77 @@ def test_a_server_without_nonces_is_asked_once(
     assert sizes(server) == [0, PIECES * len(PIECE), PIECES * len(PIECE)]
 
 
+def a_route_without_head(request: Received) -> Answer:
+    """Do not look at proofs, but tell strangers what would be wanted."""
+    if request.method == "HEAD":
+        return Answer(405, [("Set-Cookie", "own=1; Path=/")])
+    if not request.all("Authorization"):
+        fields = [("WWW-Authenticate", "DPoP"), ("DPoP-Nonce", "n1")]
+        return Answer(401, [*fields, ("Set-Cookie", "stranger=1; Path=/")])
+    return Answer(201)
+
+
+def test_nothing_is_done_where_nothing_is_enforced(
+    server: ScriptedServer, library: str, ec_key: ECKey
+) -> None:
+    server.script = a_route_without_head
+    url = f"{server.url}/upload"
+
+    def give_cookie(session: Any) -> None:
+        session.cookies.set("login", "secret")
+
+    send = upload(library, f"{url}?key=secret")
+    _, response = use(library, ec_key, give_cookie, send)
+    assert response.status_code == 201
+    head, stranger, real = server.received
+    # The method of HEAD is safe. The other request is nobody's.
+    assert (head.method, len(head.body)) == ("HEAD", 0)
+    assert (stranger.method, stranger.target, stranger.body) == ("POST", "/upload", b"")
+    known = {name.lower() for name, _ in stranger.fields}
+    assert known <= {
+        *("host", "user-agent", "connection", "content-length", "accept-encoding"),
+    }
+    assert (len(real.body), real.proof.claims["nonce"]) == (PIECES * len(PIECE), "n1")
+    assert "login=secret" in real.all("Cookie")[0]
+    if library == "requests":
+        # What strangers get does not replace what is known.
+        assert "stranger" not in real.all("Cookie")[0]
+
+
+def test_a_certificate_is_not_shown_to_ask_for_a_nonce(
+    server: ScriptedServer, ec_key: ECKey, tmp_path: Path
+) -> None:
+    server.script = a_route_without_head
+    session = requests_client.OAuth2Session(
+        "app", token=TOKEN, dpop=ProofSigner(ec_key)
+    )
+    with session:
+        # Read for https only.
+        session.cert = str(tmp_path / "client.pem")
+        (tmp_path / "client.pem").touch()
+        session.post(f"{server.url}/upload", data=pieces())
+    methods = [(request.method, len(request.body)) for request in server.received]
+    body = PIECES * len(PIECE)
+    assert methods == [("HEAD", 0), ("POST", body)]
+
+
+def test_a_question_is_not_redirected(server: ScriptedServer, ec_key: ECKey) -> None:
+    # With cookies, and with its method, as httpx follows it otherwise.
+    def script(request: Received) -> Answer:
+        if request.method == "HEAD":
+            return Answer(405)
+        return Answer(307, [("Location", f"{server.url}/other")])
+
+    server.script = script
+    auth = httpx_client.DPoPAuth(ProofSigner(ec_key), "access")
+    with (
+        httpx.Client(auth=auth, follow_redirects=True) as http,
+        pytest.raises(httpx.ProtocolError),
+    ):
+        http.post(f"{server.url}/upload", content=pieces())
+    assert [request.target for request in server.received] == ["/upload", "/upload"]
+
+
 def test_there_is_one_request_more_at_most(
     server: ScriptedServer, library: str, ec_key: ECKey
 ) -> None:
@@ -168,7 +246,7 @@ def test_a_nonce_is_fetched_on_request(
 
     _, _, response = use(library, ec_key, prefetch, prefetch, lambda s: s.put(url))
     assert response.status_code == 201
-    assert [request.method for request in server.received] == ["PUT", "PUT"]
+    assert [request.method for request in server.received] == ["HEAD", "PUT"]
     assert server.nonces == [None, "n1"]
 
 

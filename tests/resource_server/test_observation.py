@@ -6,13 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
-from flask import Flask
+from flask import Flask, request
 
+from dpop_ext import ProofSigner
 from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import StoreError
-from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.integrations.flask_oauth2 import (
+    ResourceProtector,
+    current_observation,
+)
+from dpop_ext.integrations.httpx_client import DPoPAuth
 from dpop_ext.integrations.wsgi_request import resource_request
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.resource_server.gate import VerifiedRequest
@@ -450,3 +457,57 @@ def test_that_nothing_is_enforced_is_logged_once(
     events = [vars(record)["event"] for record in caplog.records]
     assert events == ["not_enforced"]
     assert caplog.records[0].levelno == logging.WARNING
+
+
+@each_adapter
+@pytest.mark.parametrize("observes", [True, False])
+@pytest.mark.requirement("Q-4", "Q-11", "Q-12")
+def test_a_stranger_is_told_the_nonce(
+    world: World, adapter: str, observes: bool
+) -> None:
+    asked = Request(headers=[], method="POST").environ()
+    answer = send(world.app(adapter), asked)
+    assert (answer.status, answer.values("DPoP-Nonce")) == (401, [])
+    world.use_nonces, world._verifier = True, None
+    world.observer = world.observer if observes else None
+    answer = send(world.app(adapter), asked)
+    assert answer.status == 401
+    assert answer.only("DPoP-Nonce") == world.nonce()
+    assert answer.only("Cache-Control") == "no-store"
+    assert world.served == 0
+
+
+def test_a_store_without_secrets_tells_strangers_no_nonce(world: World) -> None:
+    class Broken(NonceIssuer):
+        def issue(self, **_: Any) -> str:
+            raise StoreError
+
+    world.use_nonces, world.nonces = True, Broken([bytes(range(32))])
+    answer = send(world.app("wsgi"), Request(headers=[]).environ())
+    assert (answer.status, answer.values("DPoP-Nonce")) == (401, [])
+
+
+def test_a_client_that_asks_for_a_nonce_has_nothing_executed(world: World) -> None:
+    # With the token, which is all that this server demands.
+    world.use_nonces = True
+    app = Flask("observing")
+    done: list[tuple[bytes, str]] = []
+
+    @app.route("/upload", methods=["PUT"])
+    @world.protector()("accounts")  # type: ignore[untyped-decorator]
+    def upload() -> str:
+        assert current_observation
+        done.append((request.get_data(), current_observation.reason))
+        return ""
+
+    auth = DPoPAuth(ProofSigner(world.key, clock=world.clock), world.token())
+    transport = httpx.WSGITransport(app)
+    with httpx.Client(auth=auth, transport=transport) as http:
+        for _ in range(2):
+            answer = http.put(
+                f"{AUDIENCE}/upload",
+                content=iter([b"all"]),
+                headers={"Content-Length": "3"},
+            )
+            assert answer.status_code == 200
+    assert done == [(b"all", "ok"), (b"all", "ok")]

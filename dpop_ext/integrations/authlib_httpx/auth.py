@@ -10,11 +10,9 @@ from authlib.integrations.httpx_client import OAuth2Auth as AuthlibAuth
 
 from dpop_ext.client.token_response import is_bound, require_bound
 from dpop_ext.integrations.authlib_httpx.library import library
-from dpop_ext.integrations.httpx_auth.arguments import (
-    ResourceAuth,
-    WaitingAuth,
-)
+from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth
 from dpop_ext.integrations.httpx_auth.signed_request import Sending
+from dpop_ext.integrations.httpx_auth.waiting import WaitingAuth
 
 
 class OAuth2Auth(WaitingAuth, AuthlibAuth):

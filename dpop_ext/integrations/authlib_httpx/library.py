@@ -7,11 +7,12 @@ from typing import Any
 from authlib.integrations.httpx_client._compat import httpx2 as library
 
 from dpop_ext.client.token_response import require_bound
-from dpop_ext.integrations.httpx_auth.arguments import RehearsalAuth, TokenEndpointAuth
+from dpop_ext.integrations.httpx_auth.arguments import TokenEndpointAuth
 from dpop_ext.integrations.httpx_auth.discovery import (
     AsyncioDiscovery,
     BlockingDiscovery,
 )
+from dpop_ext.integrations.httpx_auth.rehearsal import RehearsalAuth
 from dpop_ext.integrations.httpx_auth.transport import (
     AsyncTransport,
     BlockingTransport,

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Generator,
-    Iterator,
-)
-from concurrent.futures import wait
-from contextlib import closing, suppress
+from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -18,71 +10,25 @@ from typing import Any
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
-from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ResponseProofError
+from dpop_ext.integrations.httpx_auth.once import once_stream
+from dpop_ext.integrations.httpx_auth.rehearsal import rehearse
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
-    is_future,
     is_replayable,
     read_content,
     redirected,
     send_signed,
-    without_content,
 )
 from dpop_ext.integrations.httpx_auth.transport import (
     ProtectedExchange,
     protected_request,
     response_authentication,
-    wait_in_thread,
 )
-
-
-class WaitingAuth:
-    """Runs a flow in a blocking client, or in one of any asynchronous framework."""
-
-    requires_request_body = False
-    requires_response_body = False
-
-    def auth_flow(self, request: Any) -> Sending:
-        """Sign *request*; see the subclasses."""
-        yield request
-
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Run the flow in a blocking client."""
-        if self.requires_request_body:
-            request.read()
-        with closing(self.auth_flow(request)) as flow:
-            response = None
-            with suppress(StopIteration):
-                while True:
-                    step = flow.send(response)
-                    response = None
-                    if is_future(step):
-                        wait([step], timeout=FIRST_ANSWER_WAIT)
-                        continue
-                    response = yield step
-                    if self.requires_response_body:
-                        response.read()
-
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Run the flow where other tasks go on while one waits."""
-        if self.requires_request_body:
-            await request.aread()
-        with closing(self.auth_flow(request)) as flow:
-            response = None
-            with suppress(StopIteration):
-                while True:
-                    step = flow.send(response)
-                    response = None
-                    if is_future(step):
-                        await wait_in_thread(step)
-                        continue
-                    response = yield step
-                    if self.requires_response_body:
-                        await response.aread()
+from dpop_ext.integrations.httpx_auth.waiting import WaitingAuth
 
 
 class ResourceAuth(WaitingAuth):
@@ -175,36 +121,10 @@ class ResourceAuth(WaitingAuth):
             access_token=self._access_token,
         )
         if flow is not None:
-            yield from send_signed(without_content(request), flow, earlier=earlier)
+            yield from rehearse(request, flow, earlier=earlier)
 
     def __repr__(self) -> str:
         return f"<DPoPAuth {self._signer!r}>"
-
-
-class RehearsalAuth(WaitingAuth):
-    """Send a request without content for nothing but a nonce; no server accepts it.
-
-    :param signer: made with the key that the token is bound to.
-    :param access_token: as the token endpoint returned it.
-    """
-
-    def __init__(self, signer: ProofSigner, access_token: str) -> None:
-        self._signer = signer
-        self._access_token = access_token
-
-    def auth_flow(self, request: Any) -> Sending:
-        """Sign *request*, and learn from the answer."""
-        flow = self._signer.rehearsal(
-            method=request.method,
-            url=str(request.url),
-            access_token=self._access_token,
-        )
-        if flow is None:
-            raise ValueError("The nonce is known: ask needs_nonce first.")
-        yield from send_signed(request, flow, earlier=[])
-
-    def __repr__(self) -> str:
-        return f"<RehearsalAuth {self._signer!r}>"
 
 
 class TokenEndpointAuth(WaitingAuth):
@@ -276,37 +196,8 @@ class TokenEndpointAuth(WaitingAuth):
             "A grant is sent once: no redirect of a token endpoint is followed.",
             request=authenticated,
         )
-        authenticated.stream = _once_stream(self.library)(authenticated.content, refuse)
+        authenticated.stream = once_stream(self.library)(authenticated.content, refuse)
         return authenticated
 
     def __repr__(self) -> str:
         return f"<DPoPTokenAuth {self._signer!r}>"
-
-
-def _once_stream(
-    library: ModuleType,
-) -> Callable[[bytes, Callable[[], Exception]], Any]:
-    """Return the class of bodies that go out once.
-
-    The library hands the body of a request on to where a redirect leads, and there is
-    a client secret in this one.
-    """
-
-    class OnceStream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[name-defined]
-        def __init__(self, content: bytes, refuse: Callable[[], Exception]) -> None:
-            self._content: bytes | None = content
-            self._refuse = refuse
-
-        def _take(self) -> bytes:
-            content, self._content = self._content, None
-            if content is None:
-                raise self._refuse()
-            return content
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield self._take()
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield self._take()
-
-    return OnceStream

@@ -17,12 +17,6 @@ from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
 
 _CREDENTIALS = ("Authorization", "DPoP")
-#: What is not said of a request without content.
-_CONTENT_FIELDS = (
-    *("Content-Type", "Content-Encoding", "Content-Language", "Content-Length"),
-    *("Content-Digest", "Content-MD5", "Repr-Digest", "Digest"),
-    *("Transfer-Encoding", "Expect"),
-)
 
 #: Yields a request of either library, and is sent the response; or yields a ``Future``
 #: to wait for before it goes on.
@@ -103,9 +97,6 @@ def send_signed(
         first = attempt.turn()
         if first is not None:
             yield first
-        if not attempt.is_needed():
-            flow.close()
-            return []
         signed = prepare(request, attempt)
         response = yield sign(signed, attempt)
         # The library lists the refusals before, then any redirects of this attempt.
@@ -141,16 +132,6 @@ def is_replayable(request: Any) -> bool:
         fields = getattr(request.stream, "fields", None)
         return fields is not None and all(map(_is_replayable_field, fields))
     return True
-
-
-def without_content(request: Any) -> Any:
-    """Return a copy of *request* that has no content."""
-    fields = request.headers.copy()
-    for name in _CONTENT_FIELDS:
-        fields.pop(name, None)
-    return type(request)(
-        request.method, request.url, headers=fields, extensions=request.extensions
-    )
 
 
 def read_content(request: Any) -> bytes:

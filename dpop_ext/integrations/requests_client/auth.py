@@ -15,9 +15,10 @@ from requests.sessions import Session
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Flow, Outcome
 from dpop_ext.client.protection import Protection
+from dpop_ext.client.rehearsal import RehearsalFlow
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.token_response import is_bound, require_bound
-from dpop_ext.integrations.requests_client.rehearsal import sign_rehearsal
+from dpop_ext.integrations.requests_client.rehearsal import rehearse
 from dpop_ext.integrations.requests_client.signed_request import Exchange
 
 ClientAuth: TypeAlias = (
@@ -97,9 +98,9 @@ class DPoPAuth(AuthBase):
     ) -> None:
         """Fetch a nonce before a request that is not to be refused for want of one.
 
-        One request without content goes out, which no server accepts; none, if the
-        nonce is known. :class:`.OAuth2Session` does it by itself where a body can be
-        sent once only.
+        One ``HEAD`` request goes out, with a proof that no server accepts; one without
+        any credentials, if the route has no ``HEAD``; none, if the nonce is known.
+        :class:`.OAuth2Session` asks by itself where a body can be sent once only.
 
         :param session: that sends it.
         :param url: of the request to come.
@@ -111,16 +112,12 @@ class DPoPAuth(AuthBase):
         if flow is None:
             return
         bare = session.prepare_request(Request(method, url, auth=_unauthenticated))
-        signed = sign_rehearsal(bare, flow)
-        if signed is not None:
-            settings = session.merge_environment_settings(
-                bare.url, {}, None, kwargs.pop("verify", None), kwargs.pop("cert", None)
-            )
-            session.send(
-                signed, **{**settings, **kwargs, "allow_redirects": False}
-            ).close()
+        settings = session.merge_environment_settings(
+            bare.url, {}, None, kwargs.pop("verify", None), kwargs.pop("cert", None)
+        )
+        rehearse(session, bare, flow, **{**settings, **kwargs})
 
-    def _rehearse(self, method: str, url: str) -> Flow | None:
+    def _rehearse(self, method: str, url: str) -> RehearsalFlow | None:
         return self._signer.rehearsal(
             method=method, url=url, access_token=self._access_token
         )

@@ -20,7 +20,7 @@ from dpop_ext.integrations.requests_client.auth import (
     DPoPTokenAuth,
     OAuth2Auth,
 )
-from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of
+from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of, rehearse
 
 
 class OAuth2Session(BlockingSession, AuthlibSession):
@@ -78,14 +78,14 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         self.bind(dpop, resources, bundle)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a request, and one for a nonce first if its body can be sent once only.
+        """Send a request, and ask for a nonce first if its body can be sent once only.
 
-        At most one, and only if no nonce of the server is known that is new enough.
+        With two requests at most, which can do nothing, and only if no nonce of the
+        server is known that is new enough.
         """
         rehearsal = rehearsal_of(request)
         if rehearsal is not None:
-            options = {**kwargs, "allow_redirects": False, "stream": False}
-            super().send(rehearsal, **options).close()
+            rehearse(self, request, rehearsal, **kwargs)
         response: Response = super().send(request, **kwargs)
         return response
 

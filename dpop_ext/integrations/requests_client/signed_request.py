@@ -27,6 +27,7 @@ from dpop_ext.client.protection import (
     NO_PROTECTION,
     Protection,
 )
+from dpop_ext.client.rehearsal import RehearsalFlow
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations.requests_client.body import body_digest, rewinder
 from dpop_ext.integrations.requests_client.redirect import (
@@ -44,7 +45,8 @@ from dpop_ext.integrations.requests_client.reply import (
 Begin: TypeAlias = Callable[[str, str, bool, str | None], Flow]
 Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 
-Rehearse: TypeAlias = Callable[[str, str], Flow | None]
+#: Begins to ask for a nonce for a method and a URL, if none is known.
+Rehearse: TypeAlias = Callable[[str, str], RehearsalFlow | None]
 
 _CREDENTIALS = ("Authorization", "DPoP")
 
@@ -84,7 +86,7 @@ class Exchange:
         token endpoint, of which a redirect is never signed.
     :param finish: told how the exchange ended.
     :param protection: what is authenticated beside what every proof covers.
-    :param rehearse: starts the flow of a request that fetches a nonce.
+    :param rehearse: begins to ask for a nonce.
     :raises ValueError: *protection* needs the digest of a body that can be read once
         only.
     """
@@ -115,23 +117,11 @@ class Exchange:
         """Whether the body can be sent a second time."""
         return self._rewind is not None or isinstance(self._body, str | bytes | None)
 
-    def rehearse(self) -> Flow | None:
-        """Begin a request for a nonce, if this one is sent once only and needs one."""
+    def rehearse(self) -> RehearsalFlow | None:
+        """Begin to ask for a nonce, if this one is sent once only and needs one."""
         if self._rehearse is None or self.is_replayable:
             return None
         return self._rehearse(self._method, self._url)
-
-    def is_needed(self) -> bool:
-        """Wait for a request that goes first, and tell whether this one goes still."""
-        if self._attempt is None:
-            return False
-        first = self._attempt.turn()
-        if first is not None:
-            wait([first], timeout=FIRST_ANSWER_WAIT)
-        if self._attempt.is_needed():
-            return True
-        self._flow.close()
-        return False
 
     def _start(self) -> Attempt:
         replayable = self.is_replayable
