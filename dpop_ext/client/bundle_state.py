@@ -10,6 +10,7 @@ from typing import Any, Final
 from joserfc.jwk import import_key
 
 from dpop_ext.client.nonces import Role, read_nonce
+from dpop_ext.client.proof_maker import usual_algorithm
 from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
@@ -30,6 +31,8 @@ class BundleState:
     jkt: str
     #: The private key; None if it is kept elsewhere.
     key: AnyKey | None = field(default=None, repr=False)
+    #: What the key signs with; None is the usual one for it.
+    algorithm: str | None = None
     #: The token response; None before there was one.
     token: Mapping[str, Any] | None = field(default=None, repr=False)
     nonces: Mapping[tuple[str, Role], str] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class BundleState:
                 "version": VERSION,
                 "jkt": self.jkt,
                 "key": None if self.key is None else self.key.as_dict(private=True),
+                "algorithm": self.algorithm,
                 "token": self.token,
                 "nonces": [[*server, nonce] for server, nonce in self.nonces.items()],
                 "skew": self.skew,
@@ -78,9 +82,13 @@ class BundleState:
             raise LostKeyError
         if key is not None and any_thumbprint(key) != jkt:
             raise OtherKeyError
+        algorithm = content.get("algorithm")
+        if algorithm is not None and not _is_for(key, algorithm):
+            raise BundleError
         return cls(
             jkt=jkt,
             key=key,
+            algorithm=algorithm,
             token=token,
             nonces=_read_nonces(content.get("nonces")),
             skew=_read_skew(content.get("skew")),
@@ -96,6 +104,15 @@ def _read_key(jwk: Any) -> AnyKey | None:
     except Exception:  # noqa: BLE001  joserfc lets KeyError, TypeError and others out
         return None
     return key if key.is_private else None
+
+
+def _is_for(key: AnyKey | None, algorithm: object) -> bool:
+    if key is None or not isinstance(algorithm, str):
+        return False
+    try:
+        return usual_algorithm(key, algorithm) == algorithm
+    except ValueError:
+        return False
 
 
 def _read_nonces(entries: Any) -> dict[tuple[str, Role], str]:

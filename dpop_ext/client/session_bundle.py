@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from dpop_ext.client.bundle_state import BundleState
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_generation import generate_key
+from dpop_ext.client.proof_maker import usual_algorithm
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.key import ALGORITHMS
@@ -65,7 +66,9 @@ class SessionBundle:
         thumbprint. None makes a key at the first use, and saves it.
     :param algorithm: of a key that is made, one of those of
         :meth:`.ProofSigner.generate`. A key that is there stays as it is.
-    :param make_signer: makes the signer of the session from the key.
+    :param make_signer: makes the signer of the session from the key; and from the
+        keyword *algorithm*, if it is not the usual one for the key: ``EdDSA`` and
+        ``RS256`` are not.
     :raises BundleError: the store holds something else, or was locked for a minute.
     :raises LostKeyError: the key is needed, and neither here nor there.
     :raises OtherKeyError: the token is bound to another key than *key*.
@@ -79,20 +82,23 @@ class SessionBundle:
         *,
         key: AnyKey | ExternalKey | None = None,
         algorithm: str = "ES256",
-        make_signer: Callable[[Any], ProofSigner] = ProofSigner,
+        make_signer: Callable[..., ProofSigner] = ProofSigner,
     ) -> None:
         if algorithm not in {*ALGORITHMS, *ML_DSA}:
             raise ValueError("not a signature algorithm of DPoP")
         self._store = store
         self._key: AnyKey | None = None
+        self._algorithm: str | None = None
         # Locked: of two processes that start at once, one makes the key.
         with self.locked():
             text = store.read()
             state = BundleState.load(text) if text is not None else None
             if key is None:
                 key = self._key = _own_key(state, algorithm)
+                self._algorithm = _own_algorithm(state, key, algorithm)
+            special = {} if self._algorithm is None else {"algorithm": self._algorithm}
             #: Signs the requests of the session.
-            self.signer = make_signer(key)
+            self.signer = make_signer(key, **special)
             if state is not None:
                 self._check(state)
                 self.signer.remember(state.nonces, state.skew)
@@ -165,6 +171,7 @@ class SessionBundle:
         state = BundleState(
             jkt=self.signer.jkt,
             key=self._key,
+            algorithm=self._algorithm,
             token=None if token is None else dict(token),
             nonces=nonces,
             skew=skew,
@@ -245,3 +252,15 @@ def _own_key(state: BundleState | None, algorithm: str) -> AnyKey:
     if state.key is None:
         raise LostKeyError
     return state.key
+
+
+def _own_algorithm(
+    state: BundleState | None, key: AnyKey, algorithm: str
+) -> str | None:
+    """Return what the key is to sign with, if that is not the usual one for it."""
+    if state is not None:
+        return state.algorithm
+    # A post-quantum key knows its own.
+    if algorithm in ML_DSA or usual_algorithm(key, None) == algorithm:
+        return None
+    return algorithm

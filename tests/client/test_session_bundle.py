@@ -269,3 +269,37 @@ def test_the_key_of_a_bundle_is_for_the_algorithm_of_the_server(
     assert SessionBundle(store, algorithm="ES384").signer.algorithm == "Ed25519"
     with pytest.raises(ValueError, match="algorithm"):
         SessionBundle(MemoryStore(), algorithm="HS256")
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
+def test_a_server_that_has_one_algorithm_for_a_key_gets_proofs_of_that(
+    store: MemoryStore, algorithm: str
+) -> None:
+    def make(key: Any, **options: Any) -> ProofSigner:
+        return ProofSigner(key, symmetric="never", **options)
+
+    first = SessionBundle(store, algorithm=algorithm, make_signer=make)
+    # In a later process too, whatever that would make.
+    for bundle in (first, SessionBundle(store), SessionBundle(store, make_signer=make)):
+        bundle.save(TOKEN)
+        flow = bundle.signer.resource_request(
+            method="GET", url="https://api.example", access_token="access"
+        )
+        (proof,) = drive(flow).proofs
+        assert proof.header["alg"] == algorithm
+        assert bundle.signer.jkt == first.signer.jkt
+
+
+def test_an_algorithm_that_is_not_for_the_key_is_no_bundle(store: MemoryStore) -> None:
+    def make(key: Any) -> ProofSigner:
+        return ProofSigner(key)
+
+    # One that takes a key alone is called with no more for the usual algorithm.
+    SessionBundle(store, make_signer=make)
+    for algorithm in ("EdDSA", "none", 1, ["ES256"]):
+        change(store, algorithm=algorithm)
+        with pytest.raises(BundleError):
+            SessionBundle(store)
+    # As it was before there was one.
+    change(store, algorithm=None)
+    assert SessionBundle(store).signer.algorithm == "ES256"
