@@ -181,7 +181,7 @@ def test_the_gateway_refuses_with_the_challenge_of_the_check(guarded: Guarded) -
         answer = guarded.send("GET", "/orders", sent)
         assert answer.status == 401
         assert challenge_of(answer).params.get("error") == error
-        assert "DPoP-Nonce" not in answer.headers
+        assert ("DPoP-Nonce" in answer.headers) == (sent == [])
     answer = guarded.send("GET", "/orders", guarded.fields("GET", "/orders", scope="x"))
     assert (answer.status, challenge_of(answer).params["scope"]) == (403, "accounts")
     # The location of the check is not for clients.
