@@ -45,7 +45,8 @@ class StaticKeys:
             found = [self._import(i, algorithm) for i in range(len(self._keys))]
             found = [key for key in found if key is not None]
         else:
-            named = self._named.get(kid, ())
+            # A header may have anything there, and a list has no hash.
+            named = self._named.get(kid, ()) if isinstance(kid, str) else ()
             found = [self._import(i, algorithm) for i in named]
         if len(found) != 1 or found[0] is None:
             raise AccessTokenError
