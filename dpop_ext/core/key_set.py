@@ -33,7 +33,7 @@ class StaticKeys:
                 self._named.setdefault(key["kid"], []).append(index)
         self._imported: dict[tuple[int, str], Key | None] = {}
 
-    def find(self, kid: str | None, *, algorithm: str) -> Key:
+    def find(self, kid: object, *, algorithm: str) -> Key:
         """Return the key with the identifier *kid*, or the only one that fits.
 
         A *kid* that two keys have names neither: it would be a guess which one the
