@@ -43,10 +43,6 @@ class BlockingSession(BoundSession, ABC):
         self._schedule = _SCHEDULES[refresh]() if isinstance(refresh, str) else refresh
 
     @abstractmethod
-    def token_request_options(self) -> dict[str, Any]:
-        """Return how the HTTP library sends token requests, unless told otherwise."""
-
-    @abstractmethod
     def token_request_auth(
         self, client_auth: Any, audience: Audience | None, *, once: bool = False
     ) -> Any:

@@ -134,6 +134,20 @@ class BoundSession(DiscoveredSession):
         """
         raise UnboundTokenError
 
+    def token_request_options(self) -> dict[str, Any]:
+        """Return how the HTTP library sends token requests, unless told otherwise."""
+        raise NotImplementedError
+
+    def revoke_token(self: Any, url: str, *args: Any, **kwargs: Any) -> Any:
+        """End a token (:rfc:`7009`); no redirect takes it elsewhere."""
+        options = self.token_request_options() | kwargs
+        return super().revoke_token(url, *args, **options)  # type: ignore[misc]
+
+    def introspect_token(self: Any, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Ask about a token (:rfc:`7662`); no redirect takes it elsewhere."""
+        options = self.token_request_options() | kwargs
+        return super().introspect_token(url, *args, **options)  # type: ignore[misc]
+
     def set_resource(self, kwargs: dict[str, Any]) -> None:
         """Name the resource in a request that names none."""
         if self._resource.name is not None:

@@ -306,6 +306,20 @@ def test_a_client_does_not_follow_a_redirect_of_the_token_endpoint(
     assert resource.received == []
 
 
+@pytest.mark.parametrize("end", ["revoke_token", "introspect_token"])
+def test_no_redirect_takes_a_token_elsewhere(
+    make: Callable[..., Client],
+    server: AuthorizationServer,
+    resource: ScriptedServer,
+    end: str,
+) -> None:
+    client = make(follow_redirects=True)
+    client.fetch_token()
+    server.answer = Answer(307, [("Location", f"{resource.url}/token")])
+    assert getattr(client, end)(server.url, token="refresh").status_code == 307
+    assert resource.received == []
+
+
 def test_hooks_of_authlib_still_run(client: Client, resource: ScriptedServer) -> None:
     def hook(url: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
         headers["X-Mine"] = "1"

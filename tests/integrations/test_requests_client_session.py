@@ -298,6 +298,19 @@ def test_a_session_does_not_follow_a_redirect_of_the_token_endpoint(
     assert session.token is None
 
 
+@pytest.mark.parametrize("end", ["revoke_token", "introspect_token"])
+def test_no_redirect_takes_a_token_elsewhere(
+    session: OAuth2Session,
+    server: AuthorizationServer,
+    resource: ScriptedServer,
+    end: str,
+) -> None:
+    session.fetch_token()
+    server.answer = Answer(307, [("Location", resource.url)])
+    assert getattr(session, end)(server.url, token="refresh").status_code == 307
+    assert resource.received == []
+
+
 def test_an_expired_token_is_refreshed_once_for_all_threads(
     session: OAuth2Session, server: AuthorizationServer, resource: ScriptedServer
 ) -> None:

@@ -38,8 +38,6 @@ from dpop_ext.integrations.bound_session import (
 #: Runs a job of an asyncio client at the time of its choice, once.
 AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
-#: A redirect would take the grant and the client's secret elsewhere.
-_TOKEN_REQUEST = {"follow_redirects": False}
 #: It carries a credential of its own, and no redirect is of interest.
 _REHEARSAL = {"withhold_token": True, "follow_redirects": False}
 
@@ -76,6 +74,10 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
 
+    def token_request_options(self) -> dict[str, Any]:
+        """Follow no redirect: it would take the grant and the secret elsewhere."""
+        return {"follow_redirects": False}
+
     async def prefetch_nonce(
         self, url: str | None = None, *, method: str = "POST"
     ) -> None:
@@ -103,7 +105,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
             data=self.pushed_form(draft),
             auth=auth,
             withhold_token=True,
-            **_TOKEN_REQUEST,
+            **self.token_request_options(),
         )
         return draft.pushed(Reply(status=response.status_code, body=response.content))
 
@@ -244,7 +246,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         kwargs: dict[str, Any],
     ) -> OAuth2Token:
         self.set_resource(kwargs)
-        for name, value in _TOKEN_REQUEST.items():
+        for name, value in self.token_request_options().items():
             kwargs.setdefault(name, value)
         auth = TokenAuth(
             self.dpop,
