@@ -10,7 +10,7 @@
         verified_proof
     L2  stores   telemetry
     L1  core   symmetric                                     (no clock, no I/O)
-    L0  errors
+    L0  errors   extras
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Part:
 JOSE = frozenset({"cryptography", "joserfc"})
 PARTS = {
     "errors": Part(level=0, third_party=frozenset()),
+    "extras": Part(level=0, third_party=frozenset()),
     "core": Part(level=1, third_party=JOSE),
     "symmetric": Part(level=1, third_party=JOSE),
     "stores": Part(

@@ -1,10 +1,11 @@
-"""The wheel: what is in it, and that it installs and imports with each extra alone."""
+"""What wheel and sdist hold, and that the wheel installs with each extra alone."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -93,6 +94,23 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if ".dist-info/" not in name} == source
     assert "dpop_ext/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_source_holds_what_the_documents_tell_to_run(tmp_path: Path) -> None:
+    built = uv(
+        *("build", "--sdist", "--no-build-isolation", "--python", sys.executable),
+        *("--out-dir", tmp_path),
+    )
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names >= {
+        *("Makefile", "SECURITY.md", "docs/tutorial.md", "requirements.lock"),
+        *("benchmarks/__main__.py", "demo_client/__main__.py"),
+        *("demo_server/__main__.py", "tests/test_wheel.py"),
+    }
+    assert not [name for name in names if "__pycache__" in name]
 
 
 def test_the_metadata_names_the_licence_and_every_extra(metadata: Message) -> None:

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keyring
-from filelock import FileLock, Timeout
-from keyring.backend import KeyringBackend
+from dpop_ext.extras import needs
+
+with needs("session"):
+    import keyring
+    from filelock import FileLock, Timeout
+    from keyring.backend import KeyringBackend
 
 from dpop_ext.client.bundle_state import MAX_LENGTH
 from dpop_ext.client.session_bundle import SessionBundle

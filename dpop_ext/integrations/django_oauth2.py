@@ -12,10 +12,13 @@ from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
-from asgiref.sync import markcoroutinefunction, sync_to_async
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from dpop_ext.extras import needs
+
+with needs("django"):
+    from asgiref.sync import markcoroutinefunction, sync_to_async
+    from django.core.exceptions import RequestDataTooBig
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations import asgi

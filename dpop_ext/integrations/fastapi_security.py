@@ -12,12 +12,15 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from fastapi.openapi.models import HTTPBase
-from fastapi.security import SecurityScopes
-from fastapi.security.base import SecurityBase
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.websockets import WebSocket
+from dpop_ext.extras import needs
+
+with needs("fastapi"):
+    from fastapi.openapi.models import HTTPBase
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
+    from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect, HTTPConnection, Request
+    from starlette.websockets import WebSocket
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi import resource_request

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from authlib.integrations.flask_oauth2 import ResourceProtector as _ResourceProtector
-from authlib.integrations.flask_oauth2 import token_authenticated
-from flask import g
-from flask import request as flask_request
-from werkzeug.local import LocalProxy
+from dpop_ext.extras import needs
+
+with needs("flask"):
+    from authlib.integrations.flask_oauth2 import (
+        ResourceProtector as _ResourceProtector,
+    )
+    from authlib.integrations.flask_oauth2 import token_authenticated
+    from flask import g
+    from flask import request as flask_request
+    from werkzeug.local import LocalProxy
 
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.integrations.client_certificate import ClientCertificate

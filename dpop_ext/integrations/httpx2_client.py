@@ -5,7 +5,10 @@ Importing it needs the extra ``httpx2``.
 
 from __future__ import annotations
 
-import httpx2
+from dpop_ext.extras import needs
+
+with needs("httpx2"):
+    import httpx2
 
 from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
 from dpop_ext.integrations.httpx_auth.transport import (

@@ -5,7 +5,10 @@ Importing it needs the extra ``httpx``.
 
 from __future__ import annotations
 
-import httpx
+from dpop_ext.extras import needs
+
+with needs("httpx"):
+    import httpx
 
 from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
 from dpop_ext.integrations.httpx_auth.transport import (

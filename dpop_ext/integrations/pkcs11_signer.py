@@ -13,8 +13,12 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from joserfc.jwk import ECKey
-from pkcs11 import KeyType, Mechanism, ObjectClass, Session
-from pkcs11.util.ec import encode_ec_public_key
+
+from dpop_ext.extras import needs
+
+with needs("pkcs11"):
+    from pkcs11 import KeyType, Mechanism, ObjectClass, Session
+    from pkcs11.util.ec import encode_ec_public_key
 
 __all__ = ["PKCS11Key"]
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, delete, func, insert, select
+from dpop_ext.extras import needs
+
+with needs("sql"):
+    from sqlalchemy import Connection, Engine, MetaData, delete, func, insert, select
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_database import create_tables, run

@@ -11,9 +11,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import InvalidGrantError
-from sqlalchemy import Integer, String, Text, inspect, update
-from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session
+
+from dpop_ext.extras import needs
+
+with needs("sql"):
+    from sqlalchemy import Integer, String, Text, inspect, update
+    from sqlalchemy.engine import CursorResult
+    from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session
 
 from dpop_ext.authorization_server import dpop_columns
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sqlalchemy import Engine
+from dpop_ext.extras import needs
+
+with needs("sql"):
+    from sqlalchemy import Engine
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_denials import SQLDenials

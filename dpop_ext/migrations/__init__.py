@@ -18,13 +18,16 @@ to fill them where there are rows already.
 
 from __future__ import annotations
 
-from dpop_ext.migrations.columns import (
-    add_code_columns,
-    add_token_columns,
-    drop_code_columns,
-    drop_token_columns,
-)
-from dpop_ext.migrations.tables import define_tables
+from dpop_ext import extras
+
+with extras.needs("migrations"):
+    from dpop_ext.migrations.columns import (
+        add_code_columns,
+        add_token_columns,
+        drop_code_columns,
+        drop_token_columns,
+    )
+    from dpop_ext.migrations.tables import define_tables
 
 __all__ = [
     "add_code_columns",

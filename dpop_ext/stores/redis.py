@@ -6,6 +6,7 @@ import secrets
 from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
+from dpop_ext.extras import needs
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
@@ -201,10 +202,11 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
             a time. More calls wait for one of them, and so for two time-outs at most
             if they are no more than a thousand for each.
         """
-        from redis.asyncio import Redis  # noqa: PLC0415
-        from redis.asyncio.retry import Retry  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
+        with needs("redis"):
+            from redis.asyncio import Redis  # noqa: PLC0415
+            from redis.asyncio.retry import Retry  # noqa: PLC0415
+            from redis.backoff import NoBackoff  # noqa: PLC0415
+            from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
 
         client = Redis.from_url(
             url,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from dpop_ext.errors import StoreError
+from dpop_ext.extras import needs
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.telemetry import timing_store
 
@@ -50,10 +51,11 @@ def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
     :param connect_timeout: seconds.
     :param timeout: seconds for an answer.
     """
-    from redis import Redis  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
+    with needs("redis"):
+        from redis import Redis  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
 
     return Redis.from_url(
         url,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dpop_ext.errors import StoreError
+from dpop_ext.extras import needs
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.psycopg_limit import limited_connection
 from dpop_ext.telemetry import timing_store
@@ -112,7 +113,8 @@ def connect(url: str, *, timeout: float) -> Engine:
     :param timeout: seconds; see :meth:`dpop_ext.stores.sql.SQLReplayStore.from_url`.
     :raises ValueError: another database, or SQLite in memory, which is not shared.
     """
-    import sqlalchemy  # noqa: PLC0415
+    with needs("sql"):
+        import sqlalchemy  # noqa: PLC0415
 
     location = sqlalchemy.make_url(url)
     check_database(location)

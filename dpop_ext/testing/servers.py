@@ -17,8 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
+from dpop_ext.extras import needs
+
+with needs("flask"):
+    from flask import Flask
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dpop_ext.testing.authorization_server import (
     AUDIENCE,

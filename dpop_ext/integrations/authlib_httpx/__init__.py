@@ -6,16 +6,19 @@ the extra ``httpx2`` or ``httpx``.
 
 from __future__ import annotations
 
-from dpop_ext.integrations.authlib_httpx.asyncio_client import AsyncOAuth2Client
-from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
-from dpop_ext.integrations.authlib_httpx.blocking_client import OAuth2Client
-from dpop_ext.integrations.authlib_httpx.library import (
-    AsyncDiscovery,
-    AsyncDPoPTransport,
-    Discovery,
-    DPoPTransport,
-)
-from dpop_ext.integrations.httpx_auth.transport import response_authentication
+from dpop_ext import extras
+
+with extras.needs("httpx2"):
+    from dpop_ext.integrations.authlib_httpx.asyncio_client import AsyncOAuth2Client
+    from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
+    from dpop_ext.integrations.authlib_httpx.blocking_client import OAuth2Client
+    from dpop_ext.integrations.authlib_httpx.library import (
+        AsyncDiscovery,
+        AsyncDPoPTransport,
+        Discovery,
+        DPoPTransport,
+    )
+    from dpop_ext.integrations.httpx_auth.transport import response_authentication
 
 __all__ = [
     "AsyncDPoPTransport",

@@ -5,14 +5,17 @@ Importing it needs the extra ``requests``.
 
 from __future__ import annotations
 
-from dpop_ext.integrations.requests_client.auth import (
-    DPoPAuth,
-    DPoPTokenAuth,
-    OAuth2Auth,
-)
-from dpop_ext.integrations.requests_client.discovery import Discovery
-from dpop_ext.integrations.requests_client.reply import response_authentication
-from dpop_ext.integrations.requests_client.session import OAuth2Session
+from dpop_ext import extras
+
+with extras.needs("requests"):
+    from dpop_ext.integrations.requests_client.auth import (
+        DPoPAuth,
+        DPoPTokenAuth,
+        OAuth2Auth,
+    )
+    from dpop_ext.integrations.requests_client.discovery import Discovery
+    from dpop_ext.integrations.requests_client.reply import response_authentication
+    from dpop_ext.integrations.requests_client.session import OAuth2Session
 
 __all__ = [
     "DPoPAuth",
