@@ -20,6 +20,7 @@ from benchmarks.world import (
     warm,
 )
 from dpop_ext.core.token_text import token_digest
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.memory import MemoryReplayStore
 
 #: Requests for each size, each with a proof of its own.
@@ -105,7 +106,9 @@ def _live(number: int) -> Callable[[], None]:
     """Return a call against one store, which the used proofs of others fill."""
     store = MemoryReplayStore(10_000_000)
     for other in range(number):
-        store.add(other.to_bytes(16, "little"), expires_at=NOW + 66, now=NOW)
+        store.add(
+            other.to_bytes(REPLAY_KEY_LENGTH, "little"), expires_at=NOW + 66, now=NOW
+        )
     server = ResourceServer(store=store)
     text, key = access_token(EC_KEY), delivered_key(EC_KEY)
     proofs = iter([symmetric_proof(key, text) for _ in range(USED_UP)])

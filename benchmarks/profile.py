@@ -21,6 +21,7 @@ from benchmarks.world import (
 )
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.usual_claims import read_usual_claims
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.mac_key import MacKey
@@ -88,7 +89,9 @@ def parts() -> dict[str, Callable[[], object]]:
         "base64url of a proof": lambda: (b64url_decode(claims), b64url_decode(tag)),
         "claims of a proof": lambda: read_usual_claims(raw),
         "replay store, one add": lambda: store.add(
-            next(counter).to_bytes(16, "little"), expires_at=NOW + 66, now=NOW
+            next(counter).to_bytes(REPLAY_KEY_LENGTH, "little"),
+            expires_at=NOW + 66,
+            now=NOW,
         ),
         "base64url and JSON of the access token": read_token,
         "derivation of a key": lambda: symmetric_key(

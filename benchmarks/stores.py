@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.measure import measure
 from benchmarks.world import NOW
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
@@ -58,7 +59,7 @@ def memory() -> list[Figure]:
     typical, worst = _adding(
         lambda key: store.add(key, expires_at=now + LIFETIME, now=now)
     )
-    bare = {key: key for key in (os.urandom(16) for _ in range(LIVE))}
+    bare = {key: key for key in (os.urandom(REPLAY_KEY_LENGTH) for _ in range(LIVE))}
     floor, _ = _adding(lambda key: bare.setdefault(key, key) is key)
     return [
         _figure("memory store, 1,000,000 live: one add", typical, "us", 1),
@@ -73,7 +74,7 @@ def _adding(add: Callable[[bytes], bool]) -> tuple[float, float]:
 
     The ten worst of 100,000 are left out: the machine interrupted them.
     """
-    keys = [os.urandom(16) for _ in range(100_000)]
+    keys = [os.urandom(REPLAY_KEY_LENGTH) for _ in range(100_000)]
     times = []
     gc.disable()
     for key in keys:
@@ -118,7 +119,7 @@ def redis(verify: float) -> list[Figure]:
             print("Redis: skipped, there is no redis-server on the PATH")
             return []
         store = RedisReplayStore.from_url(url, clock_check=None)
-        keys = iter(lambda: os.urandom(16), b"")
+        keys = iter(lambda: os.urandom(REPLAY_KEY_LENGTH), b"")
 
         def add() -> None:
             store.add(next(keys), expires_at=NOW + LIFETIME, now=NOW)
@@ -214,7 +215,7 @@ def _filled() -> MemoryReplayStore:
     store = MemoryReplayStore(10 * LIVE)
     for number in range(LIVE):
         now = NOW + number * LIFETIME // LIVE
-        store.add(os.urandom(16), expires_at=now + LIFETIME, now=now)
+        store.add(os.urandom(REPLAY_KEY_LENGTH), expires_at=now + LIFETIME, now=now)
     return store
 
 
@@ -225,11 +226,11 @@ def _clock_cost() -> float:
 
 def _add_for_a_while(url: str, start: Any, results: Any) -> None:
     store = SQLReplayStore.from_url(url, timeout=5)
-    store.add(os.urandom(16), expires_at=NOW + LIFETIME, now=NOW)
+    store.add(os.urandom(REPLAY_KEY_LENGTH), expires_at=NOW + LIFETIME, now=NOW)
     start.wait()
     added, began = 0, time.perf_counter()
     while time.perf_counter() < began + SECONDS:
-        store.add(os.urandom(16), expires_at=NOW + LIFETIME, now=NOW)
+        store.add(os.urandom(REPLAY_KEY_LENGTH), expires_at=NOW + LIFETIME, now=NOW)
         added += 1
     results.put(added / (time.perf_counter() - began))
     store.close()

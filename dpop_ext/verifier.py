@@ -23,7 +23,12 @@ from dpop_ext.errors import (
     StoreError,
     UnboundTokenError,
 )
-from dpop_ext.stores.base import KeyringSource, ReplayStore, require_replay_store
+from dpop_ext.stores.base import (
+    REPLAY_KEY_LENGTH,
+    KeyringSource,
+    ReplayStore,
+    require_replay_store,
+)
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
@@ -449,7 +454,7 @@ def _verified(
         key_kind=key_kind,
         claims=proof.claims,
         next_nonce=next_nonce,
-        replay_key=digest[:16],
+        replay_key=digest[:REPLAY_KEY_LENGTH],
         replay_expires_at=max(now, issued_at) + window + 1,
         spend_until=issued_at + window,
     )

@@ -195,6 +195,12 @@ def test_a_proof_by_the_bound_key_verifies(client: Asymmetric) -> None:
     assert (verified.kind, verified.jkt) == ("asymmetric", client.jkt)
 
 
+@pytest.mark.requirement("X-16")
+def test_the_store_is_given_14_bytes_whatever_the_jti(client: Asymmetric) -> None:
+    keys = {client.verify(client.proof(jti="x" * n)).replay_key for n in (1, 22, 256)}
+    assert [len(key) for key in keys] == [14, 14, 14]
+
+
 @pytest.mark.requirement("B-2", "C-12b")
 def test_a_proof_by_another_key_does_not(client: Asymmetric, other_ec_key: Any) -> None:
     with pytest.raises(KeyMismatchError):

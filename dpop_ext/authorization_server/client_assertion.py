@@ -26,7 +26,7 @@ from dpop_ext.errors import (
     MalformedRequestError,
     StoreError,
 )
-from dpop_ext.stores.base import ReplayStore, require_replay_store
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH, ReplayStore, require_replay_store
 
 METHOD = "private_key_jwt"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -172,7 +172,7 @@ class ClientAssertion:
         name = f"{METHOD}\0{client.get_client_id()}\0{claims['jti']}"
         try:
             added = self._replay_store.add(
-                hashlib.sha256(name.encode()).digest()[:16],
+                hashlib.sha256(name.encode()).digest()[:REPLAY_KEY_LENGTH],
                 expires_at=math.ceil(claims["exp"]),
                 now=int(self._clock()),
             )

@@ -11,6 +11,10 @@ from dpop_ext.symmetric.ticket_keys import TicketKeys
 #: Seconds by which the clocks of servers that share a store may differ, or be set
 #: back, unless the store is told another number. Entries are kept for as much longer.
 CLOCK_TOLERANCE: Final = 10
+#: Bytes of a hash that stand for one proof: Redis keeps a name of 14 bytes in 16, and a
+#: longer one in 24 or 32. If two proofs had the same, the second would be refused; to
+#: make one that meets a proof of somebody else takes 2**112 attempts.
+REPLAY_KEY_LENGTH: Final = 14
 
 
 class ReplayStore(Protocol):
@@ -19,7 +23,7 @@ class ReplayStore(Protocol):
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent, in one atomic step.
 
-        :param key: 16 bytes that stand for one proof.
+        :param key: bytes that stand for one proof, :data:`REPLAY_KEY_LENGTH` of them.
         :param expires_at: the last second in which the proof could be accepted, in
             seconds since the epoch. Until then, inclusive, the key must not be lost.
         :param now: seconds since the epoch.

@@ -6,7 +6,7 @@ import time
 from typing import ClassVar
 
 from dpop_ext.core.policy import RFC9449
-from dpop_ext.stores.base import ReplayStore
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH, ReplayStore
 
 #: Seconds for which a proof is remembered, from when it was made.
 WINDOW = RFC9449.window + 1
@@ -34,4 +34,4 @@ class ContractBase:
 
 def make_key(number: int) -> bytes:
     """Return the key of a store that stands for a proof."""
-    return number.to_bytes(16, "big")
+    return number.to_bytes(REPLAY_KEY_LENGTH, "big")

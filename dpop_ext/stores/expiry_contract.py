@@ -7,7 +7,7 @@ import time
 
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
+from dpop_ext.stores.base import CLOCK_TOLERANCE, REPLAY_KEY_LENGTH, ReplayStore
 from dpop_ext.stores.contract_base import WINDOW, ContractBase, make_key
 
 
@@ -28,8 +28,9 @@ class ExpiryContract(ContractBase):
     def test_keys_are_told_apart_by_every_bit(self) -> None:
         """Nothing is cut off, decoded or compared without case."""
         store, now = self.make_store(), self.now()
-        keys = [bytes(16), b"\xff" * 16, b"a" * 16, b"A" * 16, b"{tag}".ljust(16)]
-        keys += [(1 << bit).to_bytes(16, "big") for bit in range(128)]
+        size = REPLAY_KEY_LENGTH
+        keys = [each * size for each in (b"\0", b"\xff", b"a", b"A")]
+        keys += [b"{tag}".ljust(size), *(make_key(1 << n) for n in range(size * 8))]
 
         for key in keys:
             assert store.add(key, expires_at=now + WINDOW, now=now) is True, key

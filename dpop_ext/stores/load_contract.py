@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from dpop_ext.errors import TooManyRequestsError
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.contract_base import PATIENCE, WINDOW, ContractBase, make_key
 from dpop_ext.stores.quota import KeyQuota
 
@@ -21,7 +22,7 @@ class LoadContract(ContractBase):
         used: dict[bytes, int] = {}
         for number in range(self.flood):
             now = start + number * 2 * WINDOW // self.flood
-            key = random.Random(number).randbytes(16)  # noqa: S311
+            key = random.Random(number).randbytes(REPLAY_KEY_LENGTH)  # noqa: S311
             assert store.add(key, expires_at=now + WINDOW, now=now) is True
             used[key] = now + WINDOW
 
@@ -38,7 +39,7 @@ class LoadContract(ContractBase):
 
         def use(owner: str, number: int, now: int) -> bool:
             quota.check(owner, now=now)
-            key = f"{owner}-{number}".encode().ljust(16)
+            key = f"{owner}-{number}".encode().ljust(REPLAY_KEY_LENGTH)
             added = store.add(key, expires_at=now + WINDOW, now=now)
             if added:
                 quota.count(owner, expires_at=now + WINDOW)
@@ -54,7 +55,7 @@ class LoadContract(ContractBase):
         assert outcomes == {"added": share, "refused": self.flood - share}
         assert use("b", 1, now) is True
         for number in range(share):
-            key = f"a-{number}".encode().ljust(16)
+            key = f"a-{number}".encode().ljust(REPLAY_KEY_LENGTH)
             assert store.add(key, expires_at=now + WINDOW, now=now) is False
         later = start + 2 * WINDOW
         assert use("a", self.flood, later) is True

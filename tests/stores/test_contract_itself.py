@@ -68,7 +68,7 @@ class TakesTheExpiryIntoTheKey(ChecksThenSets):
 
 class CutsTheKey(ChecksThenSets):
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
-        return super().add(key[:15], expires_at=expires_at, now=now)
+        return super().add(key[:13], expires_at=expires_at, now=now)
 
 
 class IgnoresCase(ChecksThenSets):

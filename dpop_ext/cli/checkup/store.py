@@ -12,7 +12,7 @@ from dpop_ext.cli.checkup.finding import Finding, bad, good, look
 from dpop_ext.cli.checkup.probe import TIMEOUT
 from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.base import CLOCK_TOLERANCE, ReplayStore
+from dpop_ext.stores.base import CLOCK_TOLERANCE, REPLAY_KEY_LENGTH, ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.server_clock import MAX_AHEAD
 from dpop_ext.stores.sql import SQLReplayStore
@@ -72,7 +72,7 @@ def check_store(
         return
     try:
         begun = time.monotonic()
-        _add(store, secrets.token_bytes(16), clock)
+        _add(store, secrets.token_bytes(REPLAY_KEY_LENGTH), clock)
         taken = time.monotonic() - begun
     except StoreError as error:
         cause = type(error.__cause__).__name__ if error.__cause__ else error.description
@@ -97,7 +97,7 @@ def _race(store: ReplayStore, clock: Callable[[], float]) -> Finding:
     winners: list[int] = []
     failed: list[bool] = []
     for _ in range(RACES):
-        key = secrets.token_bytes(16)
+        key = secrets.token_bytes(REPLAY_KEY_LENGTH)
         barrier = threading.Barrier(RACERS)
         won: list[bool] = []
 
