@@ -51,7 +51,11 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 @functools.cache
 def _opener(context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
     https = urllib.request.HTTPSHandler(context=context)
-    return urllib.request.build_opener(_NoRedirects, https)
+    proxies = urllib.request.getproxies()
+    # Plain http stays on this machine, whatever the environment says.
+    proxies.pop("http", None)
+    proxy = urllib.request.ProxyHandler(proxies)
+    return urllib.request.build_opener(_NoRedirects, https, proxy)
 
 
 def fetch(

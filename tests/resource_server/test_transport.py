@@ -109,6 +109,20 @@ def test_an_answer_that_trickles_in_is_given_up() -> None:
         transport._read(Trickle(), deadline=0)
 
 
+@pytest.mark.requirement("G-1")
+def test_plain_http_goes_through_no_proxy(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where nobody listens: what went there would not come back.
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # Made anew, as in a process that starts now.
+    monkeypatch.setattr(transport, "_opener", transport._opener.__wrapped__)
+    assert fetch(base + "/ok") == b"xx"
+
+
 def test_nobody_there() -> None:
     with pytest.raises(OSError):  # noqa: PT011 - of any kind
         fetch("http://127.0.0.1:1/")
