@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, Key
 
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
@@ -22,6 +23,7 @@ from tests.resource_server.world import (
     CLIENT,
     ISSUER,
     VERSION,
+    R,
     Request,
     World,
     ring,
@@ -292,6 +294,48 @@ def test_introspection_sees_a_lesser_scope_within_its_window(world: World) -> No
     server.answer["scope"] = "accounts"
     world.clock.advance(5)
     assert introspect("opaque").scope == "accounts"
+
+
+@pytest.mark.requirement("J-4", "R1501")
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"active": False}, 401),
+        ({"scope": "transfers"}, 403),
+        ({"aud": "https://other.example.com"}, 401),
+        ({"cnf": {"jkt": "A" * 43}}, 401),
+        ({"cnf": None}, 401),
+        # Nothing tells of it: the time alone.
+        ({"exp": 5}, 401),
+    ],
+)
+def test_a_request_ends_with_the_window_however_warm_all_caches_are(
+    world: World, kind: str, change: dict[str, Any], status: int
+) -> None:
+    """Also those of keys, which are filled by the same token."""
+    server = Server(world)
+    dsk = {"alg": "HS256", "v": VERSION, "r": b64url_encode(R)}
+    server.answer |= {"iss": ISSUER, "client_id": CLIENT}
+    server.answer["cnf"] = {"jkt": world.jkt, "dsk": dsk}
+    if "exp" in change:
+        change = {"exp": world.clock.now + change["exp"]}
+        server.answer |= change
+    world.validator = _introspection(world, server, 5)
+    world.symmetric, world.token_form = True, "opaque"
+    app = world.wsgi_app()
+
+    def call() -> int:
+        make = world.symmetric_proof if kind == "symmetric" else world.proof
+        return send(app, _with("opaque", make("opaque")).environ()).status
+
+    assert [call(), call()] == [200, 200]
+    server.answer |= change
+    world.clock.advance(4)
+    assert call() == 200
+    assert server.asked == 1
+    world.clock.advance(1)
+    assert [call(), call()] == [status, status]
 
 
 def test_introspection_does_not_outlast_the_token(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from authlib.integrations.flask_oauth2 import current_token
@@ -179,6 +179,7 @@ class World:
     #: Private keys for keys that come in tokens; the keyring is then left out.
     private_keys: list[ECKey] | None = None
     tickets: Tickets | None = None
+    token_form: Literal["jwt", "opaque"] = "jwt"
     public_url: str | None = AUDIENCE
     realm: str | None = None
     resource_metadata: str | None = None
@@ -212,6 +213,7 @@ class World:
     def verifier(self) -> ProofVerifier:
         if self._verifier is None:
             symmetric: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE}
+            symmetric["token_form"] = self.token_form
             if self.private_keys is None:
                 symmetric["keyring"] = self.keyring
             else:
