@@ -154,6 +154,11 @@ def _environ(request: Any) -> Mapping[str, str]:
 
 
 def _field_values(headers: Any, name: str) -> list[str]:
+    environ = getattr(headers, "environ", None)
+    if environ is not None:
+        # Of WSGI: there is one value of each name, and to list it takes all others.
+        value = headers.get(name)
+        return [] if value is None else [value]
     if hasattr(headers, "getlist"):
         return list(headers.getlist(name))
     return [value for key, value in headers.items() if key.lower() == name.lower()]

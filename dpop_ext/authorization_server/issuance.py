@@ -8,9 +8,7 @@ for the one call that makes the token and reset after it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +37,8 @@ class Issuance:
     claims: dict[str, Any] = field(default_factory=dict)
     #: What the token says about the key, once the time of issue is fixed.
     issued_key: IssuedKey | None = None
+    #: The JWT of our own generator, and the claims that it has just signed.
+    signed: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
     #: The value for the ``dpop_dsk`` column: of opaque tokens only.
     dsk_column: str | None = None
     #: Whether the application has asked for the columns, in order to save them.
@@ -96,15 +96,20 @@ class Issuance:
         self.dsk_column = json.dumps({**column, "aud": plan.audience})
 
 
-@contextmanager
-def issuing(issuance: Issuance) -> Iterator[None]:
-    """Make *issuance* the current one for the token generators that run inside."""
-    # Reset in any case: after an error the thread serves somebody else's request.
-    reset = _current.set(issuance)
-    try:
-        yield
-    finally:
-        _current.reset(reset)
+class Issuing:
+    """Makes *issuance* the current one for the token generators that run inside."""
+
+    __slots__ = ("_issuance", "_reset")
+
+    def __init__(self, issuance: Issuance) -> None:
+        self._issuance = issuance
+
+    def __enter__(self) -> None:
+        self._reset: Token[Issuance | None] = _current.set(self._issuance)
+
+    def __exit__(self, *_error: object) -> None:
+        # In any case: after an error the thread serves somebody else's request.
+        _current.reset(self._reset)
 
 
 def current_issuance() -> Issuance | None:

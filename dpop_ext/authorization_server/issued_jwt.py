@@ -11,8 +11,15 @@ from dpop_ext.authorization_server.issuance import Issuance
 from dpop_ext.authorization_server.key_plan import Encapsulation
 
 
-def jwt_claims(access_token: str) -> dict[str, Any] | None:
-    """Return the claims of our own token, or None if it is opaque."""
+def issued_claims(issuance: Issuance, access_token: str) -> dict[str, Any] | None:
+    """Return the claims of the token that was made, or None if it is opaque."""
+    # What our own generator has just signed need not be parsed again.
+    if issuance.signed is not None and issuance.signed[0] == access_token:
+        return issuance.signed[1]
+    return _parse(access_token)
+
+
+def _parse(access_token: str) -> dict[str, Any] | None:
     parts = access_token.split(".")
     if len(parts) != 3:
         return None

@@ -214,7 +214,10 @@ class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
         cnf = issuance and issuance.confirmation(now=now, expires_at=now + expires_in)
         if cnf:
             claims["cnf"] = self.limited(cnf, client)
-        return sign(claims, self.get_jwks(), algorithm=self.alg, typ="at+jwt")
+        text = sign(claims, self.get_jwks(), algorithm=self.alg, typ="at+jwt")
+        if issuance is not None:
+            issuance.signed = text, claims
+        return text
 
 
 def _limited(expires_in: int, *, now: int) -> int:

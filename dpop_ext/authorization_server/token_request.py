@@ -23,10 +23,10 @@ from dpop_ext.authorization_server.http_request import (
     form_value,
     form_values,
 )
-from dpop_ext.authorization_server.issuance import Issuance, issuing
+from dpop_ext.authorization_server.issuance import Issuance, Issuing
 from dpop_ext.authorization_server.issued_jwt import (
     check_claims,
-    jwt_claims,
+    issued_claims,
     limit_lifetime,
 )
 from dpop_ext.authorization_server.key_offer import KeyOffer
@@ -87,9 +87,9 @@ class TokenRequest:
             # A token from the authorization endpoint: there is no proof there.
             token: dict[str, Any] = self._generate(*args, **kwargs)
             return token
-        with issuing(issuance):
+        with Issuing(issuance):
             token = self._generate(*args, **kwargs)
-        claims = jwt_claims(token["access_token"])
+        claims = issued_claims(issuance, token["access_token"])
         if issuance.latest is not None or issuance.claims:
             now = int(self._extension.verifier.clock())
             token = limit_lifetime(issuance, token, claims, now=now)

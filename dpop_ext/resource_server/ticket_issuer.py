@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dpop_ext.core.akp import any_thumbprint
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.core.request_digest import content_digest
@@ -158,7 +157,7 @@ class TicketIssuer:
             allow_hpke=HPKE_ALGORITHM in accepted,
         )
         # The key of the proof is not for encryption as well.
-        if recipient is None or any_thumbprint(recipient.key) == offer.binding.jkt:
+        if recipient is None or recipient.key.thumbprint() == offer.binding.jkt:
             return None
         chosen = choose(
             recipient.key,

@@ -16,6 +16,8 @@ CONTENT_KEYS: Final = {"A256GCM": 32, "A128GCM": 16}
 IV_LENGTH: Final = 12
 TAG_LENGTH: Final = 16
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def seal(
     header: Mapping[str, Any],
@@ -34,7 +36,7 @@ def seal(
     """
     if len(content_key) != CONTENT_KEYS[header["enc"]]:
         raise ValueError("the key does not fit the algorithm")
-    protected = b64url_encode(json.dumps(header, separators=(",", ":")).encode("ascii"))
+    protected = b64url_encode(_encode(header).encode("ascii"))
     iv = secrets.token_bytes(IV_LENGTH)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
     segments = (encrypted_key, iv, sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:])

@@ -11,6 +11,7 @@ from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.derivation import composite_r
+from dpop_ext.symmetric.encryption_key import Recipient
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
@@ -74,7 +75,7 @@ class DeliveredKey:
 
 
 def choose(
-    recipient: AnyKey,
+    recipient: Recipient,
     *,
     key_algorithms: Sequence[str],
     encodings: Sequence[str],
@@ -99,7 +100,7 @@ def choose(
 def wrap_key(
     key: SecretBytes,
     *,
-    recipient: AnyKey,
+    recipient: Recipient,
     algorithm: str,
     encoding: str,
     mac_algorithm: str,

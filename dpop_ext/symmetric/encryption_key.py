@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -18,9 +18,10 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.base64url import b64url_decode
-from dpop_ext.core.key import FIELDS, is_b64url_of
+from dpop_ext.core.key import FIELDS
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.symmetric import hpke
+from dpop_ext.symmetric.ecdh_es import X25519Recipient
 
 #: Longest JWK, in characters of compact JSON.
 MAX_JWK_LENGTH: Final = 4096
@@ -38,7 +39,6 @@ KEY_ALGORITHMS_BY_TYPE: Final = {
 #: such a key into one for key agreement is not done.
 _FIELDS: Final = {
     **{("EC", curve): field for curve, field in FIELDS.items()},
-    ("OKP", "X25519"): 2**255 - 19,
     ("OKP", "X448"): 2**448 - 2**224 - 1,
 }
 _PUBLIC_MEMBERS: Final = {
@@ -67,12 +67,15 @@ _OPERATIONS: Final = frozenset(
 
 K = TypeVar("K")
 
+#: What something can be encrypted for.
+Recipient: TypeAlias = AnyKey | X25519Recipient
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptionKey:
     """A public key that is known to work for encryption."""
 
-    key: AnyKey
+    key: Recipient
     #: It is the key that signed the proof, offered as such or once more as its own:
     #: one key for two purposes, which a server may not want.
     is_proof_key: bool
@@ -97,7 +100,7 @@ def import_encryption_key(
     """
     if jwk is None:
         try:
-            key = import_recipient(dict(proof_jwk))
+            key = _checked(dict(proof_jwk), _import_tried)
             return EncryptionKey(key=key, is_proof_key=True)
         except UnsupportedKeyError:
             return None
@@ -106,11 +109,12 @@ def import_encryption_key(
     if allow_hpke and jwk.get("kty") == "AKP":
         # Never the key of a proof, whose alg is one for signatures.
         return EncryptionKey(key=_checked(jwk, hpke.import_public), is_proof_key=False)
-    key = import_recipient(jwk)
+    key = _checked(jwk, _import_tried)
     members = _PUBLIC_MEMBERS[key.key_type]
     return EncryptionKey(
         key=key,
-        is_proof_key=all(jwk[name] == proof_jwk.get(name) for name in members),
+        is_proof_key=key.key_type == proof_jwk.get("kty")
+        and all(jwk[name] == proof_jwk.get(name) for name in members),
     )
 
 
@@ -131,12 +135,18 @@ def import_recipient(jwk: dict[str, Any]) -> Key:
     :raises MalformedProofError: as :func:`import_encryption_key`.
     :raises UnsupportedKeyError: as :func:`import_encryption_key`.
     """
-    return _checked(jwk, _import_tried)
+    key = _checked(jwk, _import_tried)
+    if not isinstance(key, X25519Recipient):
+        return key
+    members = {"kty": "OKP", "crv": "X25519", "x": key.x}
+    if key.alg is not None:
+        members["alg"] = key.alg
+    return OKPKey(key.public_key, members)
 
 
 def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> K:
     try:
-        if len(json.dumps(jwk, separators=(",", ":"))) > MAX_JWK_LENGTH:
+        if not _is_short(jwk):
             raise MalformedProofError("The encryption key is too long.")
         _check_purpose(jwk)
         return import_key(jwk)
@@ -148,7 +158,20 @@ def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> 
         raise UnsupportedKeyError("The encryption key cannot be used.") from error
 
 
-def _import_tried(jwk: Mapping[str, Any]) -> Key:
+def _is_short(jwk: Mapping[str, Any]) -> bool:
+    # JSON takes twelve characters at most for one of a string. So usual keys are known
+    # to be short before they are written.
+    values = jwk.values()
+    if all(isinstance(value, str) for value in values):
+        characters = len("".join(jwk)) + len("".join(values))
+        if 12 * characters + 6 * len(jwk) < MAX_JWK_LENGTH:
+            return True
+    return len(json.dumps(jwk, separators=(",", ":"))) <= MAX_JWK_LENGTH
+
+
+def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
+    if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
+        return _import_x25519(jwk)
     key = _import_public(jwk)
     _try_exchange(key)
     return key
@@ -164,30 +187,52 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
         raise UnsupportedKeyError("The encryption key is not for encryption.")
 
 
+def _import_x25519(jwk: Mapping[str, Any]) -> X25519Recipient:
+    x, algorithm = jwk["x"], jwk.get("alg")
+    if "alg" in jwk:
+        _check_algorithm(jwk)
+    octets = _coordinate(x, 2**255 - 19, "little")
+    # An exchange fails with these and no others.
+    if int.from_bytes(octets, "little") in LOW_ORDER:
+        raise UnsupportedKeyError("The encryption key cannot be used.")
+    public = X25519PublicKey.from_public_bytes(octets)
+    return X25519Recipient(public_key=public, x=x, alg=algorithm)
+
+
 def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
     kty = jwk["kty"]
     public = {name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}
     if "alg" in jwk:
-        # A key that names its algorithm is used with no other.
-        if jwk["alg"] not in KEY_ALGORITHMS_BY_TYPE[kty]:
-            raise UnsupportedKeyError("The encryption key is not for encryption.")
+        _check_algorithm(jwk)
         public["alg"] = jwk["alg"]
     if kty == "RSA":
         _check_rsa_numbers(public)
         return RSAKey.import_key(public)
-    # One key, one text: another length, or a number that the import below reduces,
-    # would give it a second thumbprint.
     field = _FIELDS[kty, public["crv"]]
-    length = (field.bit_length() + 7) // 8
-    for name in ("x", "y") if kty == "EC" else ("x",):
-        if not is_b64url_of(public[name], length=length):
-            raise UnsupportedKeyError("The encryption key cannot be used.")
-        number = b64url_decode(public[name])
-        if int.from_bytes(number, "big" if kty == "EC" else "little") >= field:
-            raise UnsupportedKeyError("The encryption key cannot be used.")
-    if public["crv"] == "X25519":
-        return OKPKey(X25519PublicKey.from_public_bytes(number), public)
-    return (ECKey if kty == "EC" else OKPKey).import_key(public)
+    if kty == "EC":
+        _coordinate(public["x"], field, "big")
+        _coordinate(public["y"], field, "big")
+        return ECKey.import_key(public)
+    _coordinate(public["x"], field, "little")
+    return OKPKey.import_key(public)
+
+
+def _check_algorithm(jwk: Mapping[str, Any]) -> None:
+    # A key that names its algorithm is used with no other.
+    if jwk["alg"] not in KEY_ALGORITHMS_BY_TYPE[jwk["kty"]]:
+        raise UnsupportedKeyError("The encryption key is not for encryption.")
+
+
+def _coordinate(value: object, field: int, order: Literal["big", "little"]) -> bytes:
+    # One key, one text: another length, or a number that the import reduces, would give
+    # it a second thumbprint.
+    octets = b64url_decode(value) if isinstance(value, str) else b""
+    if (
+        len(octets) != (field.bit_length() + 7) // 8
+        or int.from_bytes(octets, order) >= field
+    ):
+        raise UnsupportedKeyError("The encryption key cannot be used.")
+    return octets
 
 
 def _check_rsa_numbers(public: Mapping[str, Any]) -> None:
@@ -208,11 +253,6 @@ def _try_exchange(key: RSAKey | ECKey | OKPKey) -> None:
 
     A low-order point of X448, for example, is imported like any other.
     """
-    if isinstance(key.public_key, X25519PublicKey):
-        # The exchange fails with these and no others.
-        if int.from_bytes(key.public_key.public_bytes_raw(), "little") in LOW_ORDER:
-            raise UnsupportedKeyError("The encryption key cannot be used.")
-        return
     if isinstance(key, RSAKey):
         digest = hashes.SHA256()
         key.public_key.encrypt(

@@ -7,7 +7,6 @@ one error for all of it.
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -23,7 +22,8 @@ from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.symmetric import ecdh_es, hpke
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS, composite_r
-from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
+from dpop_ext.symmetric.ecdh_es import X25519Recipient
+from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE, Recipient
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_JWE_TYPE: Final = "dpop-sym+jwe"
@@ -172,7 +172,7 @@ def encrypt_key(
     key: SecretBytes,
     header: Mapping[str, Any],
     *,
-    recipient: AnyKey,
+    recipient: Recipient,
     mac_algorithm: str,
     operation: str,
     version: int | None,
@@ -188,26 +188,26 @@ def encrypt_key(
         ``alg``.
     """
     algorithm, encoding = header["alg"], header["enc"]
-    if MAC_ALGORITHMS.get(mac_algorithm) != len(key):
+    value = key.reveal()
+    if MAC_ALGORITHMS.get(mac_algorithm) != len(value):
         raise ValueError("the key does not fit the algorithm")
     if not fits(algorithm, recipient) or encoding not in ENCODINGS:
         raise ValueError("the recipient does not fit the algorithm")
-    jwk: dict[str, Any] = {
-        "kty": "oct",
-        "use": "sig",
-        "key_ops": [operation],
-        "alg": mac_algorithm,
-        "k": b64url_encode(key.reveal()),
-    }
-    if version is not None:
-        jwk["kid"] = str(version)
+    # Nothing in it needs an escape.
+    kid = "" if version is None else f',"kid":"{version:d}"'
+    plaintext = (
+        f'{{"kty":"oct","use":"sig","key_ops":["{operation}"],"alg":"{mac_algorithm}",'
+        f'"k":"{b64url_encode(value)}"{kid}}}'
+    ).encode("ascii")
+    if isinstance(recipient, X25519Recipient):
+        members = {**header, "cty": CONTENT_TYPE, "kid": recipient.thumbprint()}
+        return ecdh_es.encrypt(members, plaintext, recipient.public_key)
     members = {**header, "cty": CONTENT_TYPE, "kid": any_thumbprint(recipient)}
-    plaintext = json.dumps(jwk, separators=(",", ":"))
     if isinstance(recipient, AKPKey):
-        return hpke.encrypt(members, plaintext.encode("ascii"), recipient)
+        return hpke.encrypt(members, plaintext, recipient)
     public = recipient.public_key
-    if algorithm == ecdh_es.ALGORITHM and isinstance(public, X25519PublicKey):
-        return ecdh_es.encrypt(members, plaintext.encode("ascii"), public)
+    if isinstance(public, X25519PublicKey):
+        return ecdh_es.encrypt(members, plaintext, public)
     registry = KeyRegistry(algorithm, encoding)
     return jwe.encrypt_compact(members, plaintext, recipient, registry=registry)
 
@@ -226,10 +226,11 @@ def decrypt(
     return SecretBytes(decrypted.plaintext or b"")
 
 
-def fits(algorithm: str, key: AnyKey) -> bool:
+def fits(algorithm: str, key: Recipient) -> bool:
     """Tell whether a JWE ``alg`` is one for *key*."""
+    only = key.alg
     if isinstance(key, AKPKey):
-        return key.alg == algorithm == hpke.HPKE_ALGORITHM
-    if key.alg is not None and key.alg != algorithm:
+        return only == algorithm == hpke.HPKE_ALGORITHM
+    if only is not None and only != algorithm:
         return False
     return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())

@@ -137,19 +137,22 @@ def _parse_claim(dsk: object) -> KeyRequest:
 def _names(
     dsk: Mapping[str, Any], member: str, default: tuple[str, ...]
 ) -> tuple[str, ...]:
-    value = dsk.get(member, default)
-    if member in dsk and not isinstance(value, list):
-        raise MalformedProofError("The dsk claim is malformed.")
-    if not _are_names(value):
+    value = dsk.get(member)
+    if default and member not in dsk:
+        return default
+    if not isinstance(value, list) or not _are_names(value):
         raise MalformedProofError("The dsk claim is malformed.")
     return tuple(value)
 
 
 def _are_names(values: Sequence[object]) -> bool:
     """Tell whether *values* are algorithm names, known here or not."""
-    return 0 < len(values) <= MAX_NAMES and all(
-        isinstance(value, str) and _NAME.fullmatch(value) for value in values
-    )
+    if not 0 < len(values) <= MAX_NAMES:
+        return False
+    for value in values:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            return False
+    return True
 
 
 def _n(dsk: Mapping[str, Any]) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric.encryption_key import Recipient
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
     KEY_JWE_TYPE,
@@ -69,7 +70,7 @@ class TicketBinding:
 def wrap_ticket(
     key: SecretBytes,
     *,
-    recipient: AnyKey,
+    recipient: Recipient,
     algorithm: str,
     encoding: str,
     mac_algorithm: str,

@@ -14,14 +14,15 @@ from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OKPKey
 
 from dpop_ext.authorization_server import (
+    AccessTokenGenerator,
     SymmetricKeys,
     random_values,
     registered_recipient,
-    token_generator,
 )
 from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
+from dpop_ext.core.token_text import parse_token
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.derivation import mixed_key
@@ -342,11 +343,15 @@ def test_a_generator_whose_jwt_does_not_fit_the_key_is_a_fault(
     changes: dict[str, Any],
 ) -> None:
     sim = make_encapsulated(form="jwt")
-    monkeypatch.setattr(
-        token_generator,
-        "sign",
-        lambda claims, *args, **kwargs: sign(claims | changes, *args, **kwargs),
-    )
+    generate = AccessTokenGenerator.generate
+
+    def changed(self: AccessTokenGenerator, *args: Any, **kwargs: Any) -> Any:
+        token = generate(self, *args, **kwargs)
+        claims = parse_token(token["access_token"]).payload | changes
+        text = sign(claims, self.get_jwks(), algorithm=self.alg, typ="at+jwt")
+        return {**token, "access_token": text}
+
+    monkeypatch.setattr(AccessTokenGenerator, "generate", changed)
     sim.app.testing = True
     with pytest.raises(RuntimeError, match="does not fit"):
         sim.token(CLIENT_CREDENTIALS, prove(**ask(WRAPPING_KEY)))

@@ -19,9 +19,9 @@ from dpop_ext.authorization_server import (
 )
 from dpop_ext.authorization_server.issuance import (
     Issuance,
+    Issuing,
     current_issuance,
     dpop_columns,
-    issuing,
 )
 from dpop_ext.core.confirmation import parse_confirmation
 from tests.authorization_server.simulator import AUDIENCE, GRANTS, ISSUER
@@ -373,7 +373,7 @@ def test_an_error_of_the_generator_leaves_nothing_behind() -> None:
     issuance = Issuance(jkt="j", audience=None, refresh_jkt=None, plan=None)
 
     def fail() -> None:
-        with issuing(issuance):
+        with Issuing(issuance):
             assert current_issuance() is issuance
             raise ZeroDivisionError
 
@@ -385,7 +385,7 @@ def test_an_error_of_the_generator_leaves_nothing_behind() -> None:
 def test_threads_do_not_see_each_others_keys() -> None:
     seen: list[Any] = []
     issuance = Issuance(jkt="j", audience=None, refresh_jkt=None, plan=None)
-    with issuing(issuance):
+    with Issuing(issuance):
         thread = threading.Thread(target=lambda: seen.append(current_issuance()))
         thread.start()
         thread.join()

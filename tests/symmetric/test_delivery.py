@@ -24,6 +24,7 @@ from dpop_ext.symmetric.delivery import (
     unwrap_key,
     wrap_key,
 )
+from dpop_ext.symmetric.encryption_key import import_encryption_key
 from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH, KeyRegistry
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
@@ -801,14 +802,22 @@ def sound_composition() -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("imported_by", ["us", "joserfc"])
+@pytest.mark.parametrize("algorithm", ECDH)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_what_is_made_for_x25519_is_what_joserfc_makes(encoding: str) -> None:
-    key, pair = KEYS["X25519"], ("ECDH-ES", encoding)
-    public = OKPKey.import_key(key.as_dict(private=False))
-    text = wrap(public, algorithm="ECDH-ES", encoding=encoding)
+def test_what_is_made_for_x25519_is_what_joserfc_makes(
+    encoding: str, algorithm: str, imported_by: str
+) -> None:
+    key, pair = KEYS["X25519"], (algorithm, encoding)
+    jwk = dict(key.as_dict(private=False))
+    public = OKPKey.import_key(jwk)
+    found = import_encryption_key(jwk, proof_jwk={})
+    assert found is not None
+    recipient = found.key if imported_by == "us" else public
+    text = wrap(public, recipient=recipient, algorithm=algorithm, encoding=encoding)
 
     theirs = jwe.encrypt_compact(
-        {**sound_header(key), "enc": encoding},
+        {**sound_header(key), "alg": algorithm, "enc": encoding},
         b"{}",
         public,
         registry=KeyRegistry(*pair),
@@ -816,5 +825,6 @@ def test_what_is_made_for_x25519_is_what_joserfc_makes(encoding: str) -> None:
     ours, other = header_of(text), header_of(theirs)
     assert ours.pop("epk").keys() == other.pop("epk").keys()
     assert ours == other
-    assert [len(part) for part in text.split(".")[1:3]] == [0, 16]
+    lengths = [len(part) for part in text.split(".")[1:3]]
+    assert lengths == [len(part) for part in theirs.split(".")[1:3]]
     assert unwrap(text, key).key == SecretBytes(SECRET)

@@ -276,6 +276,11 @@ def test_huge_jwk_rejected() -> None:
     assert load({**P256, "x5c": "x" * room}).key.key_type == "EC"
     with pytest.raises(MalformedProofError, match="too long"):
         load({**P256, "x5c": "x" * (room + 1)})
+    # As JSON this character takes twelve.
+    wide = "\N{GRINNING FACE}"
+    assert load({**P256, "x5c": wide * (room // 12)}).key.key_type == "EC"
+    with pytest.raises(MalformedProofError, match="too long"):
+        load({**P256, "x5c": wide * (room // 12 + 1)})
 
 
 @pytest.mark.parametrize("jwk", ["jwk", [], 1, True, b"{}"])

@@ -181,6 +181,7 @@ def test_no_server_chooses_it_unless_told_to() -> None:
 def test_a_key_is_imported_only_where_that_is_allowed() -> None:
     found = import_encryption_key(PUBLIC, proof_jwk={}, allow_hpke=True)
     assert found is not None
+    assert isinstance(found.key, AKPKey)
     assert found.key.as_dict() == PUBLIC
     assert not found.is_proof_key
     with pytest.raises(UnsupportedKeyError):
