@@ -89,7 +89,8 @@ class ProofVerifier:
         may ask it for; None gives and takes no tickets.
     :param quota: how much of the replay store one key may fill; None is no limit.
     :param clock: seconds since the epoch.
-    :raises TypeError: *replay_store* is none, or one for asyncio.
+    :raises TypeError: *replay_store* is none, or one for asyncio; *policy* or *nonces*
+        is something else.
     :raises ValueError: symmetric keys or tickets without *issuer* and *audience*, or
         another *token_form*.
     """
@@ -114,6 +115,12 @@ class ProofVerifier:
             raise ValueError("symmetric keys need issuer and audience")
         if token_form not in ("jwt", "opaque"):
             raise ValueError("token_form is 'jwt' or 'opaque'")
+        if not isinstance(policy, ProofPolicy):
+            raise TypeError(
+                "policy is a ProofPolicy, such as ProofPolicy(required=True)"
+            )
+        if nonces is not None and not callable(getattr(nonces, "issue", None)):
+            raise TypeError("nonces is a NonceIssuer, or a FileNonces")
         self.policy = policy
         self.nonces = nonces
         self.issuer = issuer

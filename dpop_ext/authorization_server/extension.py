@@ -63,7 +63,8 @@ class DPoP(KeyBinding, AudienceSelection):
         it: without it the ``Host`` field of a request decides what its proof must
         name. A path in it is put before the path that this server sees.
     :raises RuntimeError: this version of Authlib is not one that was tested.
-    :raises ValueError: *public_url* is not an https URL.
+    :raises TypeError: *verifier* is something else.
+    :raises ValueError: *public_url* is not an https URL, or has a query or a fragment.
     """
 
     def __init__(
@@ -74,10 +75,19 @@ class DPoP(KeyBinding, AudienceSelection):
         public_url: str | None = None,
     ) -> None:
         _check_authlib_version(authlib_version)
+        if not isinstance(verifier, ProofVerifier):
+            raise TypeError("verifier is a ProofVerifier")
         if public_url is not None:
-            normalize_target(public_url)
+            try:
+                normalize_target(public_url)
+            except ValueError as error:
+                raise ValueError("public_url is an absolute https URL") from error
             if not is_secure_transport(public_url):
-                raise ValueError("public_url must be an https URL")
+                raise ValueError(
+                    "public_url is an https URL, or http to a loopback address"
+                )
+            if "?" in public_url or "#" in public_url:
+                raise ValueError("public_url has neither a query nor a fragment")
         self.verifier = verifier
         self.symmetric = symmetric
         self.public_url = public_url

@@ -95,6 +95,7 @@ class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
         type that returns it. Set it: Authlib's own for ``client_credentials`` is ten
         days.
     :param clock: seconds since the epoch.
+    :raises TypeError: *keys* is no function.
     :raises ValueError: *alg* is not an asymmetric algorithm that is supported.
     """
 
@@ -111,6 +112,8 @@ class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
     ) -> None:
         if alg not in ALGORITHMS:
             raise ValueError("alg is not a supported asymmetric algorithm")
+        if keys is not None and not callable(keys):
+            raise TypeError("keys is a function that returns the private keys")
         super().__init__(
             issuer,
             alg=alg,

@@ -27,7 +27,10 @@ def require_bound(token: Mapping[str, Any]) -> None:
     :raises UnboundTokenError: the ``token_type`` is not ``DPoP``, in any case.
     """
     if not is_bound(token):
-        raise UnboundTokenError
+        raise UnboundTokenError(
+            "There is no token that is bound to a DPoP key: none was requested, or the "
+            "server has no DPoP, or not for this client."
+        )
 
 
 def delivered_jwe(token: Mapping[str, Any]) -> str | None:

@@ -44,6 +44,7 @@ class NonceIssuer:
 
     :param secrets: each of at least 32 random bytes, oldest to newest: the newest
         makes nonces, all of them are recognised.
+    :raises TypeError: they are no list, or not of bytes.
     :raises ValueError: no secret, a short one, a constant one, or the same one twice.
     """
 
@@ -52,6 +53,9 @@ class NonceIssuer:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         if not secrets:
             raise ValueError("at least one nonce secret is needed")
+        # Text and bytes are sequences, too, of what is no secret.
+        if not set(map(type, secrets)) <= {bytes, bytearray, memoryview}:
+            raise TypeError("nonce secrets are a list of bytes")
         if any(len(secret) < MIN_SECRET_LENGTH for secret in secrets):
             raise ValueError("a nonce secret must be at least 32 bytes")
         if any(len(set(secret)) == 1 for secret in secrets):

@@ -214,6 +214,7 @@ class BlockingSession(BoundSession, ABC):
         auth: Any,
         kwargs: dict[str, Any],
     ) -> OAuth2Token:
+        self.require_token_endpoint(url)
         self.set_resource(kwargs)
         for name, value in self.token_request_options().items():
             kwargs.setdefault(name, value)

@@ -78,6 +78,7 @@ class BoundSession(DiscoveredSession):
     ) -> None:
         """Set what the base class does not know; call it after its ``__init__``.
 
+        :raises TypeError: the signer is something else.
         :raises ValueError: no signer, or two signers or tokens where the bundle has
             them; a token placement other than the header; or a signer that must have
             symmetric keys and is not told issuer and resource.
@@ -90,7 +91,9 @@ class BoundSession(DiscoveredSession):
             if bundle.token is not None:
                 self.token = OAuth2Token(dict(bundle.token))
         elif dpop is None:
-            raise ValueError("A session needs a signer or a bundle.")
+            raise ValueError("A session needs a signer or a bundle: dpop=, bundle=.")
+        elif not isinstance(dpop, ProofSigner):
+            raise TypeError("dpop is a ProofSigner, such as ProofSigner.generate()")
         self.dpop = dpop
         self._bundle = bundle
         self.code_verifier = None
@@ -152,6 +155,14 @@ class BoundSession(DiscoveredSession):
         """Name the resource in a request that names none."""
         if self._resource.name is not None:
             kwargs.setdefault("resource", self._resource.name)
+
+    def require_token_endpoint(self: Any, url: str | None) -> None:
+        """Refuse a token request that goes nowhere.
+
+        :raises ValueError: neither *url* nor the session says where to.
+        """
+        if not url and not self.metadata.get("token_endpoint"):
+            raise ValueError("A token request needs token_endpoint= of the session.")
 
     def set_code_verifier(self, kwargs: dict[str, Any]) -> None:
         """Send the PKCE verifier along with a code."""

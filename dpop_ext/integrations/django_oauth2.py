@@ -105,7 +105,10 @@ class DPoPProtector:
         :param scopes: alternatives, of which one is enough; each is one or more scope
             values, separated by spaces.
         :param route: what a view demands beyond a good proof.
+        :raises TypeError: a scope is the view.
         """
+        if not all(isinstance(scope, str) for scope in scopes):
+            raise TypeError("scopes are strings; write @protector() with parentheses")
 
         def decorate(view: View) -> View:
             protected = self._around(view, scopes, route)

@@ -107,11 +107,16 @@ class ResourceProtector(_ResourceProtector):
     def register_token_validator(self, validator: Any) -> None:
         """Register a validator for DPoP or for Bearer, one of each.
 
-        :raises TypeError: it is for DPoP, but no :class:`DPoPTokenValidator`.
+        :raises TypeError: it is for DPoP, but no :class:`DPoPTokenValidator`; or one
+            that goes into one.
         :raises ValueError: it is for another scheme, or the second for the same.
             Authlib ignores both without a word.
         """
-        scheme = validator.TOKEN_TYPE
+        scheme = getattr(validator, "TOKEN_TYPE", None)
+        if scheme is None:
+            raise TypeError(
+                "wrap it: DPoPTokenValidator(validator, verifier, public_url=...)"
+            )
         if scheme not in ("dpop", "bearer") or scheme in self._token_validators:
             raise ValueError("one validator with TOKEN_TYPE dpop, one with bearer")
         if scheme == "dpop" and not isinstance(validator, DPoPTokenValidator):

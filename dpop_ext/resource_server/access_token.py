@@ -14,6 +14,7 @@ from dpop_ext.resource_server.claims import (
     check_times,
     one_of,
     optional_text,
+    require_identifier,
     required_text,
 )
 from dpop_ext.resource_server.issuer_signature import (
@@ -56,8 +57,9 @@ class AccessTokenValidator(TokenFinder):
         before. 0 verifies every time.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
-    :raises ValueError: not exactly one of *jwks* and *jwks_uri*, an algorithm that is
-        unknown, ``none`` or a MAC, or *remember* is negative.
+    :raises ValueError: *issuer* or *audience* is no text; not exactly one of *jwks* and
+        *jwks_uri*, an algorithm that is unknown, ``none`` or a MAC, or *remember* is
+        negative.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class AccessTokenValidator(TokenFinder):
         remember: float = 60,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.issuer = issuer
-        self.audience = audience
+        self.issuer = require_identifier(issuer, "issuer")
+        self.audience = require_identifier(audience, "audience")
         self._signature = IssuerSignature(
             jwks, jwks_uri, algorithms=algorithms, clock=clock
         )

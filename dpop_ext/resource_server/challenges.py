@@ -55,7 +55,7 @@ class Challenges:
 
     def __post_init__(self) -> None:
         if self.resource_metadata is not None:
-            require_secure_url(self.resource_metadata)
+            require_secure_url(self.resource_metadata, "resource_metadata")
         self.headers(Refusal(status=401, reason=""))  # raises on a character
 
     def headers(self, refusal: Refusal) -> list[tuple[str, str]]:

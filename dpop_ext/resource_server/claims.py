@@ -15,6 +15,17 @@ FUTURE = 60
 MAX_TEXT = 2048
 
 
+def require_identifier(value: object, setting: str) -> str:
+    """Return the configured identifier of a server, if it can be one.
+
+    :param setting: what it is configured as, for the error.
+    :raises ValueError: it cannot: nothing that is compared with it would be good.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{setting} is one identifier, as it stands in tokens")
+    return value
+
+
 def required_text(claims: Mapping[str, Any], name: str) -> str:
     """Return a claim that must be a string and not empty.
 

@@ -62,10 +62,13 @@ class OpenedRequest(NamedTuple):
 def check_public_url(public_url: str | None) -> str | None:
     """Return the configured *public_url*, if it can be one.
 
-    :raises ValueError: it is not https, loopback excepted, or has a user name in it.
+    :raises ValueError: it is not https, loopback excepted, or has a user name, a query
+        or a fragment in it.
     """
     if public_url is not None:
-        require_secure_url(public_url)
+        require_secure_url(public_url, "public_url")
+        if "?" in public_url or "#" in public_url:
+            raise ValueError("public_url has neither a query nor a fragment")
         request_url(scheme="", host="", raw_target="/", public_url=public_url)
     return public_url
 

@@ -85,6 +85,7 @@ class Gate:
         every challenge.
     :param accept_bearer: also accept tokens that are bound to no key, as Bearer. A
         bound token is refused there.
+    :raises TypeError: *verifier* or *find_token* is something else.
     :raises ValueError: *public_url* is not https, loopback excepted, or *realm* or
         *resource_metadata* cannot be sent.
     """
@@ -99,6 +100,15 @@ class Gate:
         resource_metadata: str | None = None,
         accept_bearer: bool = False,
     ) -> None:
+        if not isinstance(verifier, ProofVerifier):
+            raise TypeError("verifier is a ProofVerifier")
+        # A class is called for each token, and what it makes is nobody's token.
+        finder: object = find_token
+        if not callable(finder) or isinstance(finder, type):
+            raise TypeError(
+                "find_token is a function of an access token, or an object that is "
+                "one, such as AccessTokenValidator(...)"
+            )
         self._verifier = verifier
         self._find_token = find_token
         self._public_url = check_public_url(public_url)

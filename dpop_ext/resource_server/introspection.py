@@ -21,6 +21,7 @@ from dpop_ext.resource_server.claims import (
     check_times,
     one_of,
     optional_text,
+    require_identifier,
     required_text,
 )
 from dpop_ext.resource_server.client_assertion import ClientAssertions
@@ -82,10 +83,10 @@ class IntrospectionTokenValidator(TokenFinder):
     :param post: sends the request.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
-    :raises ValueError: *endpoint* is plain http; not exactly one of *client_secret* and
-        *signing_key*, or that is no private key; both *jwks* and *jwks_uri*; an
-        algorithm that is unknown, ``none`` or a MAC; *remember* is negative; or
-        *rate* is less than 1.
+    :raises ValueError: *endpoint* is plain http; *issuer* or *audience* is no text; not
+        exactly one of *client_secret* and *signing_key*, or that is no private key;
+        both *jwks* and *jwks_uri*; an algorithm that is unknown, ``none`` or a MAC;
+        *remember* is negative; or *rate* is less than 1.
     """
 
     def __init__(
@@ -106,9 +107,9 @@ class IntrospectionTokenValidator(TokenFinder):
         post: Post = fetch,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.endpoint = require_secure_url(endpoint)
-        self.issuer = issuer
-        self.audience = audience
+        self.endpoint = require_secure_url(endpoint, "endpoint")
+        self.issuer = require_identifier(issuer, "issuer")
+        self.audience = require_identifier(audience, "audience")
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         self._assertions: ClientAssertions | None = None
         if (client_secret is None) == (signing_key is None):

@@ -68,7 +68,7 @@ class RemoteKeys:
         fetch: Callable[[str], bytes] = fetch,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._uri = require_secure_url(jwks_uri)
+        self._uri = require_secure_url(jwks_uri, "jwks_uri")
         self._max_age = max_age
         self._max_stale = max_stale
         self._min_interval = min_interval

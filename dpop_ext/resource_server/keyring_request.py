@@ -41,7 +41,7 @@ class KeyringRequest:
         post: Callable[..., Answer] = ask,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._endpoint = require_secure_url(endpoint)
+        self._endpoint = require_secure_url(endpoint, "endpoint")
         self.issuer = issuer
         self._assertions = ClientAssertions(
             client_id,

@@ -31,13 +31,16 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def require_secure_url(url: str) -> str:
+def require_secure_url(url: str, setting: str = "url") -> str:
     """Return *url* if it is https, or plain http to this machine.
 
+    :param setting: what the URL is configured as, for the error.
     :raises ValueError: it is not.
     """
     if not is_secure(url):
-        raise ValueError("an absolute https URL is needed (http for loopback only)")
+        raise ValueError(
+            f"{setting} is an absolute https URL, or http to a loopback address"
+        )
     return url
 
 

@@ -65,6 +65,7 @@ class DPoPTokenValidator(TokenValidator):
     :param realm: goes into every challenge.
     :param resource_metadata: absolute https URL of the :rfc:`9728` document, goes into
         every challenge.
+    :raises TypeError: *inner* or *verifier* is something else.
     :raises ValueError: *public_url* is not https, loopback excepted, or *realm* or
         *resource_metadata* cannot be sent.
     """
@@ -82,6 +83,12 @@ class DPoPTokenValidator(TokenValidator):
         resource_metadata: str | None = None,
     ) -> None:
         super().__init__(realm)
+        if not isinstance(verifier, ProofVerifier):
+            raise TypeError("verifier is a ProofVerifier")
+        if not hasattr(inner, "validate_token") or isinstance(inner, type):
+            raise TypeError(
+                "inner is a validator of tokens, such as AccessTokenValidator(...)"
+            )
         self.inner = inner
         self.verifier = verifier
         self.public_url = check_public_url(public_url)

@@ -140,8 +140,11 @@ def require_replay_store(store: ReplayStore) -> ReplayStore:
         is would be taken for a yes.
     """
     add = getattr(store, "add", None)
-    if not callable(add):
-        raise TypeError("a replay store is needed; or NoReplayProtection, by name")
+    if not callable(add) or isinstance(store, type):
+        raise TypeError(
+            "a replay store is needed, such as MemoryReplayStore(); or "
+            "NoReplayProtection(), by name"
+        )
     if iscoroutinefunction(add):
         raise TypeError("a store for asyncio is given as asgi_store.InEventLoop(store)")
     return store

@@ -245,6 +245,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         auth: Any,
         kwargs: dict[str, Any],
     ) -> OAuth2Token:
+        self.require_token_endpoint(url)
         self.set_resource(kwargs)
         for name, value in self.token_request_options().items():
             kwargs.setdefault(name, value)

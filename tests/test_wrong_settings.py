@@ -1,0 +1,164 @@
+"""What is set wrong is refused when it is set, by the name of the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from dpop_ext import NonceIssuer, ProofSigner, ProofVerifier
+from dpop_ext.authorization_server import AccessTokenGenerator, DPoP
+from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
+from dpop_ext.integrations.django_oauth2 import DPoPProtector
+from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.integrations.requests_client import OAuth2Session
+from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.resource_server import (
+    AccessTokenValidator,
+    DPoPTokenValidator,
+    IntrospectionTokenValidator,
+)
+from dpop_ext.stores.memory import MemoryReplayStore
+
+ANY: Any = None
+API = "https://api.example"
+ISSUER = "https://as.example"
+SECRET = bytes(range(32))
+
+
+def verifier(**settings: Any) -> ProofVerifier:
+    return ProofVerifier(MemoryReplayStore(), **settings)
+
+
+def tokens(**settings: Any) -> AccessTokenValidator:
+    settings = {"issuer": ISSUER, "audience": API, **settings}
+    return AccessTokenValidator(**{"jwks_uri": f"{ISSUER}/jwks", **settings})
+
+
+def middleware(**settings: Any) -> DPoPMiddleware:
+    settings = {"verifier": verifier(), "find_token": tokens(), **settings}
+    return DPoPMiddleware(ANY, **settings)
+
+
+def validator(**settings: Any) -> DPoPTokenValidator:
+    settings = {"inner": tokens(), "verifier": verifier(), **settings}
+    return DPoPTokenValidator(**settings)
+
+
+def extension(**settings: Any) -> DPoP:
+    return DPoP(settings.pop("verifier", verifier()), **settings)
+
+
+@pytest.mark.parametrize("make", [middleware, validator, extension])
+@pytest.mark.parametrize(
+    "url",
+    ["api.example", "http://api.example", "https://api.example/?a", f"{API}#a", ""],
+)
+def test_a_public_url_that_is_none_is_refused_by_its_name(
+    make: Callable[..., Any], url: str
+) -> None:
+    make(public_url=f"{API}/prefix/")
+    with pytest.raises(ValueError, match=r"^public_url "):
+        make(public_url=url)
+
+
+@pytest.mark.parametrize("make", [middleware, validator, extension])
+@pytest.mark.parametrize("wrong", [None, MemoryReplayStore(), ProofVerifier])
+def test_what_is_no_verifier_is_refused(make: Callable[..., Any], wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^verifier is a ProofVerifier"):
+        make(verifier=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, AccessTokenValidator, "token"])
+def test_what_finds_no_token_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^find_token .*AccessTokenValidator\("):
+        middleware(find_token=wrong)
+    with pytest.raises(TypeError, match=r"^inner .*AccessTokenValidator\("):
+        validator(inner=wrong)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"nonces": [SECRET]}, "nonces is a NonceIssuer"),
+        ({"nonces": True}, "nonces is a NonceIssuer"),
+        ({"policy": "required"}, "policy is a ProofPolicy"),
+    ],
+)
+def test_a_verifier_is_given_what_it_calls(settings: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        verifier(**settings)
+
+
+@pytest.mark.parametrize("store", [None, {}, MemoryReplayStore])
+def test_a_class_is_no_replay_store(store: Any) -> None:
+    with pytest.raises(TypeError, match=r"such as MemoryReplayStore\(\)"):
+        ProofVerifier(store)
+
+
+@pytest.mark.parametrize("secrets", [SECRET, SECRET.hex(), [SECRET.hex()], [1]])
+def test_nonce_secrets_are_a_list_of_bytes(secrets: Any) -> None:
+    NonceIssuer([SECRET])
+    with pytest.raises(TypeError, match="list of bytes"):
+        NonceIssuer(secrets)
+
+
+@pytest.mark.parametrize("name", ["issuer", "audience"])
+@pytest.mark.parametrize("value", ["", None, [API]])
+def test_issuer_and_audience_are_text(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} "):
+        tokens(**{name: value})
+    settings = {"issuer": ISSUER, "audience": API, name: value}
+    with pytest.raises(ValueError, match=f"^{name} "):
+        IntrospectionTokenValidator(
+            f"{ISSUER}/introspect", client_id="api", client_secret="s", **settings
+        )
+
+
+def test_urls_of_the_issuer_are_named() -> None:
+    with pytest.raises(ValueError, match=r"^jwks_uri "):
+        tokens(jwks_uri="as.example/jwks")
+    with pytest.raises(ValueError, match=r"^endpoint "):
+        IntrospectionTokenValidator(
+            "http://as.example", client_id="api", issuer=ISSUER, audience=API
+        )
+
+
+def test_signing_keys_come_from_a_function(ec_key: ECKey) -> None:
+    wrong: Any = ec_key
+    with pytest.raises(TypeError, match="keys is a function"):
+        AccessTokenGenerator(ISSUER, wrong)
+
+
+def test_a_validator_without_a_scheme_is_wrapped() -> None:
+    with pytest.raises(TypeError, match=r"DPoPTokenValidator\(validator, verifier"):
+        ResourceProtector().register_token_validator(tokens())
+
+
+def test_a_decorator_of_django_has_parentheses() -> None:
+    protector: Any = DPoPProtector(verifier=verifier(), find_token=tokens())
+    with pytest.raises(TypeError, match="with parentheses"):
+        protector(lambda request: None)
+
+
+@pytest.mark.parametrize("signer", [True, ProofSigner])
+def test_a_session_has_a_signer(signer: Any) -> None:
+    with pytest.raises(TypeError, match=r"ProofSigner\.generate\(\)"):
+        OAuth2Session("client", dpop=signer)
+
+
+async def fetch(session: Any) -> None:
+    await session.fetch_token()
+
+
+def test_a_session_that_knows_no_token_endpoint_says_so() -> None:
+    signer = ProofSigner.generate()
+    with (
+        OAuth2Session("client", dpop=signer) as session,
+        pytest.raises(ValueError, match="token_endpoint="),
+    ):
+        session.fetch_token()
+    with pytest.raises(ValueError, match="token_endpoint="):
+        fetch(AsyncOAuth2Client("client", dpop=signer)).send(None)
