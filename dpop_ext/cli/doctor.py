@@ -26,7 +26,7 @@ from dpop_ext.cli.checkup.resource import (
 from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import Refusal
-from dpop_ext.cli.output import json_option, print_json
+from dpop_ext.cli.output import json_option, print_json, printable
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.target import is_secure
@@ -203,10 +203,14 @@ def _check_nodes(
     from joserfc.jwk import ECKey  # noqa: PLC0415
 
     key = ECKey.generate_key("P-256")
+    metadata = read_metadata(issuer)
+    if metadata.get("issuer") != issuer:
+        # The client's secret is for this issuer alone (RFC 8414 section 3.3).
+        raise Refusal("the issuer's metadata is that of another issuer")
     with OAuth2Session(
         *client,
         dpop=ProofSigner(key, symmetric="never"),
-        token_endpoint=read_metadata(issuer).get("token_endpoint"),
+        token_endpoint=metadata.get("token_endpoint"),
         scope=scope,
     ) as session:
         try:
@@ -227,6 +231,6 @@ def _check_nodes(
 
 def _print(finding: Finding) -> None:
     status = click.style(f"{finding.status:7}", fg=_STYLES[finding.status])
-    click.echo(f"{status}  {finding.check:23}  {finding.seen}")
+    click.echo(f"{status}  {finding.check:23}  {printable(finding.seen)}")
     if finding.advice:
         click.echo(click.wrap_text(finding.advice, 88, " " * 9, " " * 9))

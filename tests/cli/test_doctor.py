@@ -225,6 +225,39 @@ def test_the_algorithms_of_an_issuer_are_looked_at(
         assert status_of(check_issuer(url)) == [("issuer metadata", status)]
 
 
+@contextmanager
+def issuer(**members: Any) -> Iterator[tuple[str, list[str]]]:
+    """Run an authorization server; what it is asked for is in the list."""
+    asked: list[str] = []
+    document: dict[str, Any] = {}
+
+    def answer(environ: Any, start_response: Any) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(document).encode()]
+
+    with serving(answer) as url:
+        document.update({"issuer": url, "token_endpoint": f"{url}/token"} | members)
+        yield url, asked
+
+
+def test_nothing_that_a_server_says_speaks_to_the_terminal() -> None:
+    odd = "\x1b]0;title\x07"
+    with issuer(dpop_signing_alg_values_supported=["ES256", odd]) as (url, _):
+        result = run("doctor", "--issuer", url)
+    assert "\\x1b]0;title\\x07" in result.output
+    assert result.output.replace("\n", "").isprintable()
+
+
+def test_the_metadata_of_another_issuer_gets_no_secret() -> None:
+    node = ("--node", "https://a.example", "--resource", "https://a.example")
+    client = ("--client-id", "c", "--client-secret", "s")
+    with issuer(issuer="https://other.example") as (url, asked):
+        result = run("doctor", *node, *client, "--issuer", url)
+    assert "is that of another issuer" in result.output
+    assert "/token" not in asked
+
+
 def test_nodes_that_share_nothing_are_found_out(world: World) -> None:
     token, probe = world.token(), Probe("https://api.example.com/a", key=world.key)
     one, other = (

@@ -253,8 +253,10 @@ def test_a_fault_of_the_issuer_is_reported(
     assert failures(trials) == expected
     targets = conforming_targets(trials)
     assert "AS" not in targets
-    # Without a key there is nothing to try at the other one.
-    assert ("RS" in targets) == (fault != "no key")
+    # Without a key there is nothing to try at the other one; and who says that he is
+    # somebody else is not asked for one.
+    no_key = {"no key", "another issuer in the metadata"}
+    assert ("RS" in targets) == (fault not in no_key)
     for trial in trials:
         assert bool(trial.advice) == (trial.status == "failed")
 
@@ -456,6 +458,16 @@ def test_a_server_that_is_not_there_is_one_line(demo_server: DemoServer) -> None
 
 def test_nothing_is_sent_in_the_clear(demo_server: DemoServer) -> None:
     assert run(demo_server, **{"--rs": "http://api.example.com"}).exit_code == 2
+
+
+def test_the_metadata_of_another_issuer_gets_no_secret(
+    pair: Pair, parties: Parties
+) -> None:
+    other = {"issuer": "https://other.example"}
+    edit_body(parties.as_app, partial(replaced, other, "issuer"))
+    trials = list(try_pair(pair))
+    assert "issuer metadata" in failures(trials)
+    assert "token response" not in {trial.name for trial in trials}
 
 
 def replaced(odd: dict[str, Any], seen: str, body: dict[str, Any]) -> dict[str, Any]:

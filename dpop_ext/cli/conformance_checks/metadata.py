@@ -24,13 +24,18 @@ def check_issuer(pair: Pair) -> Iterator[Trial]:
     answer = pair.document(pair.issuer, "oauth-authorization-server")
     document = answer.body
     endpoint = document.get("token_endpoint")
-    is_url = isinstance(endpoint, str) and is_secure(endpoint)
-    pair.token_endpoint = str(endpoint) if is_url else ""
+    good = (
+        # Else the client's secret would go to where another issuer says.
+        document.get("issuer") == pair.issuer
+        and isinstance(endpoint, str)
+        and is_secure(endpoint)
+    )
+    pair.token_endpoint = str(endpoint) if good else ""
     yield judged(
         "issuer metadata",
         "as",
         "R1704",
-        good=document.get("issuer") == pair.issuer and bool(pair.token_endpoint),
+        good=good,
         seen=f"{answer}, issuer {document.get('issuer')!r}",
         advice="Serve the document with the issuer as clients are configured with it, "
         "and a token_endpoint that is an https URL.",
