@@ -24,8 +24,9 @@ LOCK_TIMEOUT: Final = 60.0
 LOCK_INTERVAL: Final = 0.05
 
 
-#: The bundle that this thread or task has locked.
-_held: ContextVar[SessionBundle | None] = ContextVar("_held", default=None)
+#: The lock that this thread or task has. A task that was begun under it inherits this,
+#: and may go on when the lock has been given back.
+_held: ContextVar[object] = ContextVar("_held", default=None)
 
 
 class BundleStore(Protocol):
@@ -87,6 +88,8 @@ class SessionBundle:
         if algorithm not in {*ALGORITHMS, *ML_DSA}:
             raise ValueError("not a signature algorithm of DPoP")
         self._store = store
+        #: That of whoever holds it now.
+        self._lock: object = None
         self._key: AnyKey | None = None
         self._algorithm: str | None = None
         # Locked: of two processes that start at once, one makes the key.
@@ -206,7 +209,7 @@ class SessionBundle:
         :returns: to be entered at once; None if another one has the lock.
         :raises BundleError: another one had it for a minute.
         """
-        if _held.get() is self:
+        if self._lock is not None and _held.get() is self._lock:
             return nullcontext()
         release = self._store.try_lock()
         if release is not None:
@@ -219,11 +222,13 @@ class SessionBundle:
 
     @contextmanager
     def _hold(self, release: Callable[[], object]) -> Iterator[None]:
-        before = _held.set(self)
+        lock = self._lock = object()
+        before = _held.set(lock)
         try:
             yield
         finally:
             _held.reset(before)
+            self._lock = None
             release()
 
     def _check(self, state: BundleState) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -201,6 +202,20 @@ def test_who_holds_the_lock_gets_it_once_more(store: MemoryStore) -> None:
             pass
         assert store.lock.locked()
     assert not store.lock.locked()
+
+
+def test_what_was_begun_under_the_lock_does_not_have_it_for_ever(
+    store: MemoryStore,
+) -> None:
+    bundle = SessionBundle(store)
+    with bundle.locked():
+        task = copy_context()
+    lock = task.run(bundle.try_lock, lock_deadline())
+    assert lock is not None
+    with lock:
+        assert store.lock.locked()
+    with SessionBundle(store).locked():
+        assert task.run(bundle.try_lock, lock_deadline()) is None
 
 
 def test_neither_token_nor_key_shows(store: MemoryStore) -> None:
