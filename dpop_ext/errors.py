@@ -39,6 +39,7 @@
     ├── DiscoveryError               raised at the client only
     │   └── WrongServerError         wrong_server
     ├── UnsupportedServerError       raised at the client only
+    ├── ServerAnswerError            raised at the client only
     ├── AuthorizationResponseError   raised at the client only
     │   ├── WrongIssuerError         wrong_issuer
     │   └── AuthorizationRefusedError
@@ -383,6 +384,16 @@ class UnsupportedServerError(DPoPError):
 
     code = "unsupported_server"
     description = "The server lacks something that the client cannot do without."
+
+
+class ServerAnswerError(DPoPError):
+    """An answer of an authorization server is too long or too slow, or compressed.
+
+    What the request did is not known: a code or a refresh token may be spent.
+    """
+
+    code = "server_answer"
+    description = "The answer of the authorization server cannot be read."
 
 
 class AuthorizationResponseError(DPoPError):

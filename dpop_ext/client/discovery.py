@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from dpop_ext.client.answer_limit import PLAIN_FIELDS, LimitedContent
 from dpop_ext.client.resource_metadata import (
     ResourceMetadata,
     named_metadata_url,
@@ -43,11 +44,10 @@ _MAX_STRUCTURAL = 8192
 _AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?=[,\s]|$)", re.IGNORECASE)
 _UNSTORABLE = re.compile(r"(?:^|[,\s])no-(?:store|cache)\b", re.IGNORECASE)
 
-#: Header fields of a request for a document. It is not compressed, for nobody knows
-#: how long a compressed one is.
+#: Header fields of a request for a document.
 FETCH_FIELDS: Final[Mapping[str, str]] = {
     "Accept": "application/json",
-    "Accept-Encoding": "identity",
+    **PLAIN_FIELDS,
     "User-Agent": "dpop-ext",
 }
 
@@ -65,6 +65,16 @@ class Fetched:
 
 T = TypeVar("T")
 Lookup = Generator[str, Fetched, Servers]
+
+
+def limited_document() -> LimitedContent:
+    """Return what reads one document, as far as it may be read."""
+    return LimitedContent(
+        limit=MAX_DOCUMENT,
+        seconds=FETCH_TIMEOUT,
+        error=DiscoveryError,
+        subject="The metadata",
+    )
 
 
 class MetadataCache:

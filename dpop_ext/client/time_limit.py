@@ -1,4 +1,4 @@
-"""Waiting for a server that is to answer in time, as a whole: :rfc:`8414`."""
+"""Waiting for a server that is to answer in time, as a whole (:rfc:`8414`)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from dpop_ext.errors import DiscoveryError
-
 T = TypeVar("T")
 
 
-def within(seconds: float, act: Callable[[], T]) -> T:
+def within(seconds: float, act: Callable[[], T], *, late: Exception) -> T:
     """Return what *act* returns, called in a thread of its own.
 
     A server that sends a byte every few seconds runs into none of the time-outs of an
     HTTP library. Such a call is left alone: its thread ends with the connection.
 
     :param seconds: that it may take.
-    :raises DiscoveryError: it takes longer.
+    :param late: raised if it takes longer.
     """
     called: Future[T] = Future()
     context = contextvars.copy_context()
@@ -31,10 +29,10 @@ def within(seconds: float, act: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  raised in the other thread
             called.set_exception(error)
 
-    threading.Thread(target=call, name="dpop-discovery", daemon=True).start()
+    threading.Thread(target=call, name="dpop-time-limit", daemon=True).start()
     try:
         return called.result(seconds)
     except TimeoutError as error:
         if called.done():
             raise
-        raise DiscoveryError("The metadata took too long.") from error
+        raise late from error

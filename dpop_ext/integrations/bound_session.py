@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc6749 import OAuth2Token
 
+from dpop_ext.client.answer_limit import TOKEN_DEADLINE
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.key_material import KeyMaterial
@@ -23,7 +24,8 @@ from dpop_ext.errors import DPoPError, UnboundTokenError
 from dpop_ext.integrations.discovered_session import DiscoveredSession
 from dpop_ext.telemetry import log_event
 
-#: Seconds for a token request, if the session has no time limit of its own.
+#: Seconds in which a server is to say something in reply to a token request, if the
+#: session has no time limit of its own.
 TOKEN_TIMEOUT = 30
 #: The form of a token request that cannot be granted: it has no code.
 NO_GRANT = {"grant_type": "authorization_code"}
@@ -63,6 +65,9 @@ class Resource(NamedTuple):
 
 class BoundSession(DiscoveredSession):
     """Mixed into a session of Authlib, before it."""
+
+    #: Seconds that a token request may take as a whole.
+    token_deadline: float = TOKEN_DEADLINE
 
     dpop: ProofSigner
     _bundle: SessionBundle | None

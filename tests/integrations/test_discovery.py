@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -21,43 +18,10 @@ from dpop_ext.integrations import authlib_httpx
 from dpop_ext.integrations.requests_client import Discovery
 from tests.client.driving import ISSUER
 from tests.client.metadata import as_metadata
+from tests.integrations.hostile_site import Site, http
 
 #: What belongs to a client, and not to the servers that it looks for.
 OWN = {"Authorization": "Bearer mine", "X-Api-Key": "mine"}
-
-
-class Site:
-    """Answers one connection after another with the pieces it was given."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.issuer = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.asked: list[str] = []
-        self._ended = threading.Event()
-        self._drips = False
-        self._answer = b""
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def answers(self, answer: bytes, *, drips: bool = False) -> None:
-        self._answer, self._drips = answer, drips
-
-    def close(self) -> None:
-        self._ended.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(2)
-
-    def _serve(self) -> None:
-        while not self._ended.is_set():
-            with suppress(OSError):
-                connection, _ = self._listener.accept()
-                with connection:
-                    self.asked.append(connection.recv(65536).decode("latin-1"))
-                    connection.sendall(self._answer)
-                    while self._drips and not self._ended.wait(0.02):
-                        connection.sendall(b"a")
 
 
 @pytest.fixture
@@ -98,11 +62,6 @@ def find(request: pytest.FixtureRequest) -> Callable[[str], Servers]:
     return found
 
 
-def http(content: bytes, *fields: str, status: str = "200 OK") -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *fields]
-    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + content
-
-
 def document(issuer: str) -> bytes:
     return json.dumps(as_metadata()).replace(ISSUER, issuer).encode()
 
@@ -132,7 +91,7 @@ def test_a_server_that_sends_byte_by_byte_is_given_up(
     for module in ("requests_client", "httpx_auth"):
         name = f"dpop_ext.integrations.{module}.discovery.FETCH_TIMEOUT"
         monkeypatch.setattr(name, 0.2)
-    site.answers(start, drips=True)
+    site.answers(start, then=b"a")
     with pytest.raises(DiscoveryError, match="took too long"):
         find(site.issuer)
 

@@ -19,6 +19,7 @@ import anyio
 from authlib.integrations.httpx_client import AsyncOAuth2Client as AuthlibAsyncClient
 from authlib.oauth2.rfc6749 import OAuth2Token
 
+from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.authorization_request import AuthorizationRequest
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.key_material import KeyMaterial
@@ -149,6 +150,14 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         response = await super().request(method, url, *args, **kwargs)
         await self._renew_if_due()
         return response
+
+    async def send(self, request: Any, **kwargs: Any) -> Any:
+        """Send a request; errors as of :class:`OAuth2Client`."""
+        if not isinstance(kwargs.get("auth"), TokenAuth):
+            return await super().send(request, **kwargs)
+        with anyio.move_on_after(self.token_deadline):
+            return await super().send(request, **kwargs)
+        raise LimitedContent().late()
 
     @asynccontextmanager
     async def stream(

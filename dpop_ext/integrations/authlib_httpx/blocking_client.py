@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import (
     Sequence,
 )
+from functools import partial
 from typing import Any
 
 from authlib.integrations.httpx_client import OAuth2Client as AuthlibClient
 
+from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.client.time_limit import within
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
@@ -49,6 +52,17 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         self.set_schedule(refresh)
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        """Send a request.
+
+        :raises ServerAnswerError: it is a token request, and the answer is compressed,
+            has more than 128 KiB, or does not come in :attr:`token_deadline` seconds.
+        """
+        send = partial(super().send, request, **kwargs)
+        if not isinstance(kwargs.get("auth"), TokenAuth):
+            return send()
+        return within(self.token_deadline, send, late=LimitedContent().late())
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect: it would take the grant and the secret elsewhere."""

@@ -7,6 +7,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from dpop_ext.client.answer_limit import PLAIN_FIELDS
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
@@ -14,6 +15,7 @@ from dpop_ext.client.protection import Protection
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ResponseProofError
+from dpop_ext.integrations.httpx_auth.limited import drain
 from dpop_ext.integrations.httpx_auth.once import once_stream
 from dpop_ext.integrations.httpx_auth.rehearsal import rehearse
 from dpop_ext.integrations.httpx_auth.signed_request import (
@@ -99,6 +101,7 @@ class ResourceAuth(WaitingAuth):
             request = redirected(origin, hops)
             if request is None or not replayable:
                 return
+            drain(hops[-1])
 
     def _begin(self, request: Any, *, replayable: bool) -> Flow:
         digest = None
@@ -178,6 +181,7 @@ class TokenEndpointAuth(WaitingAuth):
 
     def _authenticate(self, request: Any, attempt: Attempt) -> Any:
         fields = request.headers.copy()
+        fields.update(PLAIN_FIELDS)
         content = request.content
         if content:
             content = extend_form(content, attempt.parameters())

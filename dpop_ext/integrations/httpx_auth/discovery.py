@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 from contextlib import aclosing, closing
 from functools import partial
 from types import ModuleType
 from typing import Any
 
+from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.discovery import (
     FETCH_FIELDS,
     FETCH_TIMEOUT,
-    MAX_DOCUMENT,
     Fetched,
     Lookup,
     MetadataCache,
     find_challenged,
     find_servers,
+    limited_document,
 )
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
-from dpop_ext.errors import DiscoveryError
-
-
-class _Reading:
-    """The content of one answer, as far as it may be read."""
-
-    def __init__(self) -> None:
-        self._deadline = time.monotonic() + FETCH_TIMEOUT
-        self._content = b""
-
-    def add(self, piece: bytes) -> None:
-        self._content += piece
-        if len(self._content) > MAX_DOCUMENT:
-            raise DiscoveryError("The metadata is too long.")
-        if time.monotonic() > self._deadline:
-            raise DiscoveryError("The metadata took too long.")
-
-    def fetched(self, response: Any) -> Fetched:
-        return Fetched(
-            status=response.status_code,
-            content=self._content,
-            cache_control=response.headers.get("Cache-Control", ""),
-        )
 
 
 class _Discovery:
@@ -120,9 +97,9 @@ class BlockingDiscovery(_Discovery):
         try:
             url = next(lookup)
             while True:
-                url = lookup.send(
-                    within(FETCH_TIMEOUT, partial(self._fetch, client, url))
-                )
+                limited = limited_document()
+                fetch = partial(self._fetch, client, url, limited)
+                url = lookup.send(within(FETCH_TIMEOUT, fetch, late=limited.late()))
         except StopIteration as end:
             found: Servers = end.value
             return found
@@ -130,13 +107,12 @@ class BlockingDiscovery(_Discovery):
             if self._client is None:
                 client.close()
 
-    def _fetch(self, client: Any, url: str) -> Fetched:
-        reading = _Reading()
+    def _fetch(self, client: Any, url: str, limited: LimitedContent) -> Fetched:
         with closing(self._send(client, url)) as response:
-            if is_readable(response):
+            if _is_readable(response, limited):
                 for piece in response.iter_raw():
-                    reading.add(piece)
-            return reading.fetched(response)
+                    limited.add(piece)
+            return _fetched(response, limited)
 
 
 class AsyncioDiscovery(_Discovery):
@@ -170,23 +146,30 @@ class AsyncioDiscovery(_Discovery):
     async def _fetch(self, client: Any, url: str) -> Fetched:
         import anyio  # noqa: PLC0415
 
-        reading = _Reading()
+        limited = limited_document()
         with anyio.move_on_after(FETCH_TIMEOUT):
             async with aclosing(await self._send(client, url)) as response:
-                if is_readable(response):
+                if _is_readable(response, limited):
                     async for piece in response.aiter_raw():
-                        reading.add(piece)
-                return reading.fetched(response)
-        raise DiscoveryError("The metadata took too long.")
+                        limited.add(piece)
+                return _fetched(response, limited)
+        raise limited.late()
 
 
-def is_readable(response: Any) -> bool:
+def _is_readable(response: Any, limited: LimitedContent) -> bool:
     """Tell whether an answer has a document that can be read.
 
     :raises DiscoveryError: it is compressed.
     """
     if response.status_code != 200:
         return False
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise DiscoveryError("The metadata is compressed.")
+    limited.require_plain(response.headers.get("Content-Encoding"))
     return True
+
+
+def _fetched(response: Any, limited: LimitedContent) -> Fetched:
+    return Fetched(
+        status=response.status_code,
+        content=limited.content,
+        cache_control=response.headers.get("Cache-Control", ""),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from dpop_ext.client.rehearsal import LEFT_OUT, Question, RehearsalFlow
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.integrations.httpx_auth.limited import drain
 from dpop_ext.integrations.httpx_auth.once import once_stream
 from dpop_ext.integrations.httpx_auth.signed_request import Sending, read_reply, sign
 from dpop_ext.integrations.httpx_auth.waiting import WaitingAuth
@@ -55,6 +56,7 @@ def rehearse(request: Any, flow: RehearsalFlow, *, earlier: list[Any]) -> Sendin
             flow.close()
             return
         response = yield _request(request, question)
+        drain(response)
         # The library lists the answers before, then any redirects of this request.
         hops = [*response.history, response][len(earlier) :]
         earlier.append(response)

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
+from dpop_ext.integrations.httpx_auth.limited import drain
 
 _CREDENTIALS = ("Authorization", "DPoP")
 
@@ -109,6 +110,7 @@ def send_signed(
             if finish is not None and end.value is not None:
                 finish(end.value)
             return hops
+        drain(response)
         send_cookies(hops[0], request)
 
 

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
+from dpop_ext.integrations.httpx_auth.limited import limit
 from dpop_ext.integrations.httpx_auth.signed_request import Sending, is_future
 from dpop_ext.integrations.httpx_auth.transport import wait_in_thread
 
@@ -37,6 +38,7 @@ class WaitingAuth:
                         continue
                     response = yield step
                     if self.requires_response_body:
+                        limit(response)
                         response.read()
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
@@ -54,4 +56,5 @@ class WaitingAuth:
                         continue
                     response = yield step
                     if self.requires_response_body:
+                        limit(response)
                         await response.aread()

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import requests
 from requests.models import Response
 
+from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.discovery import (
     FETCH_FIELDS,
     FETCH_TIMEOUT,
-    MAX_DOCUMENT,
     Fetched,
     Lookup,
     MetadataCache,
     find_challenged,
     find_servers,
+    limited_document,
 )
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
-from dpop_ext.errors import DiscoveryError
 from dpop_ext.integrations.requests_client.reply import field_lines
 
 #: Bytes that are read at a time.
@@ -86,13 +85,14 @@ class Discovery:
         try:
             url = next(lookup)
             while True:
-                url = lookup.send(within(FETCH_TIMEOUT, partial(self._fetch, url)))
+                limited = limited_document()
+                fetch = partial(self._fetch, url, limited)
+                url = lookup.send(within(FETCH_TIMEOUT, fetch, late=limited.late()))
         except StopIteration as end:
             found: Servers = end.value
             return found
 
-    def _fetch(self, url: str) -> Fetched:
-        deadline = time.monotonic() + FETCH_TIMEOUT
+    def _fetch(self, url: str, limited: LimitedContent) -> Fetched:
         # Not prepared by the session: it would add what is meant for other servers,
         # and look into ~/.netrc.
         request = requests.Request("GET", url, headers=dict(FETCH_FIELDS)).prepare()
@@ -107,17 +107,11 @@ class Discovery:
         ) as response:
             if response.status_code != 200:
                 return Fetched(status=response.status_code)
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise DiscoveryError("The metadata is compressed.")
-            content = b""
+            limited.require_plain(response.headers.get("Content-Encoding"))
             for piece in response.iter_content(_PIECE):
-                content += piece
-                if len(content) > MAX_DOCUMENT:
-                    raise DiscoveryError("The metadata is too long.")
-                if time.monotonic() > deadline:
-                    raise DiscoveryError("The metadata took too long.")
+                limited.add(piece)
             return Fetched(
                 status=200,
-                content=content,
+                content=limited.content,
                 cache_control=response.headers.get("Cache-Control", ""),
             )

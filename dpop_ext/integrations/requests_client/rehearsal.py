@@ -15,11 +15,8 @@ from requests.utils import resolve_proxies
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.rehearsal import LEFT_OUT, Question, RehearsalFlow
-from dpop_ext.integrations.requests_client.reply import read_reply
+from dpop_ext.integrations.requests_client.reply import drain, read_reply
 from dpop_ext.integrations.requests_client.signed_request import SignedHeaders
-
-#: Bytes of an answer that are read, so that the connection can be used again.
-_READ = 64 * 1024
 
 
 def rehearsal_of(request: PreparedRequest) -> RehearsalFlow | None:
@@ -108,5 +105,5 @@ def _ask_anonymously(
 
 def _read(answer: Response) -> Reply:
     with closing(answer):
-        next(answer.iter_content(_READ), None)
+        drain(answer)
         return read_reply(answer, with_body=False, whole=False)

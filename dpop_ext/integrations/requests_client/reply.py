@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import io
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 from requests.models import Response
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import HTTPError
 
+from dpop_ext.client.answer_limit import (
+    MAX_REFUSAL,
+    REFUSAL_TIMEOUT,
+    TOKEN_DEADLINE,
+    LimitedContent,
+    is_plain,
+)
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.protection import AuthenticatedResponse
+from dpop_ext.client.time_limit import within
 from dpop_ext.symmetric.response import MAX_ANSWER, RESPONSE_FIELD
 
+#: Bytes that are read at a time.
+_PIECE = 16 * 1024
 #: Attribute of a response.
 _AUTHENTICATION = "_dpop_authentication"
 
@@ -35,8 +47,10 @@ def response_authentication(response: Response) -> AuthenticatedResponse | None:
 def read_reply(response: Response, *, with_body: bool, whole: bool) -> Reply:
     """Return what a flow has to know.
 
-    :param with_body: the content after content decoding is part of it.
+    :param with_body: the content is part of it, which is not compressed.
     :param whole: all fields and the content before content decoding are part of it.
+    :raises ServerAnswerError: *with_body*, and it is compressed, has more than 128 KiB
+        or takes longer than a minute.
     """
     if whole:
         # As long as nobody has said whose it is, nobody else gets to see any of it.
@@ -55,7 +69,7 @@ def read_reply(response: Response, *, with_body: bool, whole: bool) -> Reply:
         tickets=field_lines(response, "DPoP-Ticket"),
         retry_after=response.headers.get("Retry-After"),
         dates=field_lines(response, "Date"),
-        body=response.content if with_body else b"",
+        body=_read_limited(response) if with_body else b"",
     )
 
 
@@ -68,6 +82,65 @@ def field_lines(response: Response, name: str) -> tuple[str, ...]:
     # nonce has.
     value = response.headers.get(name)
     return () if value is None else (value,)
+
+
+def drain(response: Response) -> None:
+    """Read a refusal to its end if that is near, so that its connection is of use.
+
+    Content that is longer or compressed is lost.
+    """
+    if getattr(response, "_content_consumed", False):
+        response.close()
+        return
+    content = _read_refusal(response.raw)
+    response.close()
+    if not is_plain(response.headers.get("Content-Encoding")):
+        content = b""
+    _keep(response, content)
+
+
+def _read_refusal(raw: object) -> bytes:
+    """Return the content before content decoding; empty if it is not near its end."""
+    read = getattr(raw, "read1", None)
+    length = getattr(raw, "length_remaining", None)
+    if read is None or length is None or length > MAX_REFUSAL:
+        return b""
+    deadline = time.monotonic() + REFUSAL_TIMEOUT
+    content = b""
+    with suppress(HTTPError, OSError):
+        while time.monotonic() < deadline:
+            piece = read(_PIECE, decode_content=False)
+            if not piece:
+                return content
+            content += piece
+    return b""
+
+
+def _keep(response: Response, content: bytes) -> None:
+    """Let *content* be read once more."""
+    # Private, but whoever reads it anew would find nothing.
+    response._content = content  # noqa: SLF001
+    response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _read_limited(response: Response) -> bytes:
+    """Read the content of an answer, and let it be read once more."""
+    limited = LimitedContent()
+
+    def read() -> bytes:
+        try:
+            limited.require_plain(response.headers.get("Content-Encoding"))
+            for piece in response.iter_content(_PIECE):
+                limited.add(piece)
+        except Exception:
+            # Here: another thread would wait for the end of what this one reads.
+            response.close()
+            raise
+        return limited.content
+
+    content = within(TOKEN_DEADLINE, read, late=limited.late())
+    _keep(response, content)
+    return content
 
 
 def _take_content(response: Response) -> bytes | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from requests.models import PreparedRequest, Response
 
+from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.client.time_limit import within
 from dpop_ext.client.token_response import require_bound
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT, Resource
@@ -21,6 +24,7 @@ from dpop_ext.integrations.requests_client.auth import (
     OAuth2Auth,
 )
 from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of, rehearse
+from dpop_ext.integrations.requests_client.signed_request import is_token_request
 
 
 class OAuth2Session(BlockingSession, AuthlibSession):
@@ -82,11 +86,20 @@ class OAuth2Session(BlockingSession, AuthlibSession):
 
         With two requests at most, which can do nothing, and only if no nonce of the
         server is known that is new enough.
+
+        :raises ServerAnswerError: it is a token request, and the answer is compressed,
+            has more than 128 KiB, or does not come in :attr:`token_deadline` seconds.
         """
         rehearsal = rehearsal_of(request)
         if rehearsal is not None:
             rehearse(self, request, rehearsal, **kwargs)
-        response: Response = super().send(request, **kwargs)
+        send = partial(super().send, request, **kwargs)
+        response: Response
+        if not is_token_request(request):
+            response = send()
+            return response
+        late = LimitedContent().late()
+        response = within(self.token_deadline, send, late=late)
         return response
 
     def prefetch_nonce(

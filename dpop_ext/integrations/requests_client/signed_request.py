@@ -16,6 +16,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 
+from dpop_ext.client.answer_limit import PLAIN_FIELDS
 from dpop_ext.client.exchange import (
     Attempt,
     Flow,
@@ -36,6 +37,7 @@ from dpop_ext.integrations.requests_client.redirect import (
     redirect_target,
 )
 from dpop_ext.integrations.requests_client.reply import (
+    drain,
     note_authentication,
     read_reply,
 )
@@ -113,6 +115,11 @@ class Exchange:
         self._attempt: Attempt | None = self._start()
 
     @property
+    def is_token_request(self) -> bool:
+        """Whether it is one to the authorization server."""
+        return self._authenticate is not None
+
+    @property
     def is_replayable(self) -> bool:
         """Whether the body can be sent a second time."""
         return self._rewind is not None or isinstance(self._body, str | bytes | None)
@@ -138,6 +145,7 @@ class Exchange:
         if self._authenticate is not None:
             request.url, request.body = self._url, self._body
             self._authenticate(request)
+            request.headers.update(PLAIN_FIELDS)
             if isinstance(request.body, str | bytes) and self._attempt is not None:
                 parameters = self._attempt.parameters()
                 request.body = extend_form(request.body, parameters)
@@ -170,11 +178,10 @@ class Exchange:
         self._original = self._original or response.request
         if self._sent is not None:
             response.request.headers = SignedHeaders(self._sent, self)
-        at_token_endpoint = self._authenticate is not None
         try:
             reply = read_reply(
                 response,
-                with_body=at_token_endpoint,
+                with_body=self.is_token_request,
                 whole=self._attempt is not None and self._attempt.authenticate,
             )
             self._attempt = self._flow.send(reply)
@@ -198,9 +205,7 @@ class Exchange:
     def _resend(
         self, response: Response, fields: CaseInsensitiveDict[str], **kwargs: Any
     ) -> Response:
-        # Read to its end, so that the connection can be used again.
-        _ = response.content
-        response.close()
+        drain(response)
         request = response.request.copy()
         request.headers = fields
         if self._rewind is not None:
@@ -229,7 +234,7 @@ class Exchange:
             fields.pop(name, None)
         response.request.headers = fields
         target = redirect_target(response)
-        if self._authenticate is not None:
+        if self.is_token_request:
             # Nor does the grant go anywhere else, or a client secret beside it.
             fields.pop("Content-Length", None)
             original.body = None
@@ -255,6 +260,12 @@ class Exchange:
             # The key is not for that path. It may be that nobody follows.
             return UnsendableHeaders(fields)
         return SignedHeaders(fields, successor)
+
+
+def is_token_request(request: PreparedRequest) -> bool:
+    """Tell whether a request is a signed one to the authorization server."""
+    fields = request.headers
+    return isinstance(fields, SignedHeaders) and fields.exchange.is_token_request
 
 
 def follow(response: Response, **kwargs: Any) -> Response:

@@ -1,0 +1,74 @@
+"""A server that writes what it likes to a connection, for as long as it likes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Site:
+    """Answers one connection after another with the pieces it was given."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.issuer = f"http://127.0.0.1:{self.port}"
+        self.asked: list[str] = []
+        self._ended = threading.Event()
+        self._answers: list[bytes] = []
+        self._then = b""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def answers(self, *answers: bytes, then: bytes = b"") -> None:
+        """Answer with these in turn, the last one for ever.
+
+        :param then: comes after the first one, every 20 milliseconds.
+        """
+        self._answers, self._then = list(answers), then
+
+    def close(self) -> None:
+        self._ended.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            with suppress(OSError):
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.settimeout(2)
+                    self.asked.append(_read_request(connection))
+                    answer, then = self._answers[0], self._then
+                    if len(self._answers) > 1:
+                        self._answers.pop(0)
+                        self._then = b""
+                    connection.sendall(answer)
+                    while then and not self._ended.wait(0.02):
+                        connection.sendall(then)
+
+
+def _read_request(connection: socket.socket) -> str:
+    """Read to the end: one that is closed before resets the connection."""
+    with connection.makefile("rb") as file:
+        head = b""
+        while (line := file.readline()) not in {b"\r\n", b""}:
+            head += line
+        lengths = [
+            int(line.split(b":")[1])
+            for line in head.splitlines()
+            if line.lower().startswith(b"content-length:")
+        ]
+        return (head + b"\r\n" + file.read(sum(lengths))).decode("latin-1")
+
+
+def http(content: bytes, *fields: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *fields]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + content

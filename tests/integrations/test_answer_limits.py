@@ -1,0 +1,209 @@
+"""Authorization servers whose answers have no end, or grow (:rfc:`6749#section-5`)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import httpx
+import httpx2
+import pytest
+import requests
+
+from dpop_ext import ProofSigner, ServerAnswerError
+from dpop_ext.client import Servers
+from dpop_ext.client.answer_limit import MAX_REFUSAL, MAX_TOKEN_ANSWER
+from dpop_ext.client.server_metadata import ServerMetadata
+from dpop_ext.integrations import (
+    authlib_httpx,
+    httpx2_client,
+    httpx_client,
+    requests_client,
+)
+from tests.client.metadata import as_metadata
+from tests.integrations.hostile_site import Site, http
+
+TOKEN = {"access_token": "t", "token_type": "DPoP", "expires_in": 300}
+#: Bytes that 100 MB are compressed to.
+BOMB = gzip.compress(bytes(100_000_000))
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+DEADLINE = 0.2
+
+#: Asks for a token (or, if told, pushes a request), and returns the token.
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def _options(site: Site) -> dict[str, Any]:
+    document = as_metadata(
+        issuer=site.issuer,
+        token_endpoint=f"{site.issuer}/token",
+        authorization_endpoint=f"{site.issuer}/authorize",
+        pushed_authorization_request_endpoint=f"{site.issuer}/par",
+        token_endpoint_auth_methods_supported=["none"],
+    )
+    found = ServerMetadata.of_document(document, issuer=site.issuer)
+    return {
+        "servers": Servers(authorization=found),
+        "client_id": "c",
+        "dpop": ProofSigner.generate(),
+        "redirect_uri": "https://client.example/cb",
+    }
+
+
+def _ask_blocking(kind: Any, site: Site, *, push: bool = False) -> Any:
+    with kind.for_servers(**_options(site)) as session:
+        session.token_deadline = DEADLINE
+        if push:
+            return session.start_authorization()
+        return session.fetch_token(code="c", grant_type="authorization_code")
+
+
+def by_requests(site: Site, **options: Any) -> Any:
+    return _ask_blocking(requests_client.OAuth2Session, site, **options)
+
+
+def by_httpx(site: Site, **options: Any) -> Any:
+    return _ask_blocking(authlib_httpx.OAuth2Client, site, **options)
+
+
+def by_async_httpx(site: Site, *, push: bool = False) -> Any:
+    async def ask() -> Any:
+        kind: Any = authlib_httpx.AsyncOAuth2Client
+        async with kind.for_servers(**_options(site)) as session:
+            session.token_deadline = DEADLINE
+            if push:
+                return await session.start_authorization()
+            return await session.fetch_token(code="c", grant_type="authorization_code")
+
+    return anyio.run(ask)
+
+
+def by_requests_auth(site: Site) -> Any:
+    auth = requests_client.DPoPTokenAuth(ProofSigner.generate())
+    return requests.post(site.issuer, data={"a": "b"}, auth=auth, timeout=5).json()
+
+
+def by_httpx_auth(site: Site) -> Any:
+    auth = httpx_client.DPoPTokenAuth(ProofSigner.generate())
+    return httpx.post(site.issuer, data={"a": "b"}, auth=auth).json()
+
+
+SESSIONS = [by_requests, by_httpx, by_async_httpx]
+
+
+@pytest.mark.parametrize("ask", [*SESSIONS, by_requests_auth, by_httpx_auth])
+def test_a_token_response_is_read_up_to_its_limit(site: Site, ask: Ask) -> None:
+    content = json.dumps(TOKEN).encode()
+    site.answers(http(content.ljust(MAX_TOKEN_ANSWER)))
+    assert ask(site)["access_token"] == "t"
+    assert "\naccept-encoding: identity\r" in site.asked[0].lower()
+    site.answers(http(content.ljust(MAX_TOKEN_ANSWER + 1)))
+    with pytest.raises(ServerAnswerError, match="too long"):
+        ask(site)
+    site.answers(CHUNKED, then=CHUNK * 4)
+    with pytest.raises(ServerAnswerError, match="too long"):
+        ask(site)
+
+
+@pytest.mark.parametrize("ask", [*SESSIONS, by_requests_auth, by_httpx_auth])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
+def test_a_compressed_token_response_is_not_unpacked(
+    site: Site, ask: Ask, status: str
+) -> None:
+    site.answers(http(BOMB, "Content-Encoding: gzip", status=status))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServerAnswerError, match="compressed"):
+            ask(site)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("ask", SESSIONS)
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 200 OK\r\nX: ", http(b"{")[:-1].replace(b": 1", b": 99")]
+)
+def test_a_token_response_byte_by_byte_is_given_up(
+    site: Site, ask: Ask, start: bytes
+) -> None:
+    site.answers(start, then=b"a")
+    with pytest.raises(ServerAnswerError, match="took too long"):
+        ask(site)
+
+
+@pytest.mark.parametrize("ask", SESSIONS)
+def test_the_answer_to_a_pushed_request_has_the_same_limits(
+    site: Site, ask: Ask
+) -> None:
+    site.answers(http(b" " * MAX_TOKEN_ANSWER + b"{}", status="201 Created"))
+    with pytest.raises(ServerAnswerError, match="too long"):
+        ask(site, push=True)
+    site.answers(http(BOMB, "Content-Encoding: gzip", status="201 Created"))
+    with pytest.raises(ServerAnswerError, match="compressed"):
+        ask(site, push=True)
+    site.answers(b"HTTP/1.1 201 Created\r\nX: ", then=b"a")
+    with pytest.raises(ServerAnswerError, match="took too long"):
+        ask(site, push=True)
+
+
+def get_by_requests(url: str) -> Any:
+    auth = requests_client.DPoPAuth(ProofSigner.generate(), "t")
+    return requests.get(url, auth=auth, timeout=5)
+
+
+def get_by_httpx(url: str) -> Any:
+    auth = httpx_client.DPoPAuth(ProofSigner.generate(), "t")
+    return httpx.get(url, auth=auth)
+
+
+def get_by_async_httpx(url: str) -> Any:
+    async def get() -> Any:
+        auth = httpx2_client.DPoPAuth(ProofSigner.generate(), "t")
+        async with httpx2.AsyncClient() as client:
+            return await client.get(url, auth=auth)
+
+    return anyio.run(get)
+
+
+DEMAND = ('WWW-Authenticate: DPoP error="use_dpop_nonce"', "DPoP-Nonce: n1")
+
+
+@pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
+def test_a_refusal_is_not_read_for_ever_before_the_next_attempt(
+    site: Site, get: Callable[[str], Any]
+) -> None:
+    head = "\r\n".join(["HTTP/1.1 401 Unauthorized", *DEMAND, ""]).encode()
+    for rest in (
+        b"Content-Length: 9999999999\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+    ):
+        site.answers(head + rest, http(b"ok"), then=CHUNK)
+        response = get(site.issuer)
+        assert (response.status_code, response.content) == (200, b"ok")
+        assert response.history[0].content == b""
+
+
+@pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
+def test_a_compressed_refusal_is_not_unpacked(
+    site: Site, get: Callable[[str], Any]
+) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    assert len(bomb) < MAX_REFUSAL
+    fields = (*DEMAND, "Content-Encoding: gzip")
+    site.answers(http(bomb, *fields, status="401 Unauthorized"), http(b"ok"))
+    response = get(site.issuer)
+    assert (response.content, response.history[0].content) == (b"ok", b"")
