@@ -92,7 +92,8 @@ class _Instruments:
         )
 
 
-_instruments: _Instruments | Literal["unset"] | None = "unset"
+_UNSET: Final = object()
+_instruments: _Instruments | object | None = _UNSET
 
 
 def instrument(provider: MeterProvider | None = None) -> None:
@@ -131,14 +132,19 @@ def count_request(
         )
 
 
-def record_proof_age(role: Role, seconds: float) -> None:
-    """Record the age of a proof whose signature or MAC was good.
+def count_accepted(role: Role, *, kind: Kind, age: float) -> None:
+    """Count one request whose proof was good, and record how old that was.
 
     A histogram takes no negative numbers, so the side is a label.
+
+    :param age: seconds.
     """
     if (instruments := _get()) is not None:
-        dated = "past" if seconds >= 0 else "future"
-        instruments.proof_age.record(abs(seconds), {"role": role, "dated": dated})
+        instruments.requests.add(
+            1, {"role": role, "outcome": "accepted", "reason": "ok", "kind": kind}
+        )
+        dated = "past" if age >= 0 else "future"
+        instruments.proof_age.record(abs(age), {"role": role, "dated": dated})
 
 
 def count_token(*, bound: bool, symmetric: bool) -> None:
@@ -219,6 +225,6 @@ def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> N
 
 
 def _get() -> _Instruments | None:
-    if _instruments == "unset":
+    if _instruments is _UNSET:
         instrument()
     return _instruments  # type: ignore[return-value]

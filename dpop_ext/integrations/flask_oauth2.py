@@ -53,6 +53,8 @@ from dpop_ext.resource_server.translation import translated
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
 
+_NOTHING = (None, None)
+
 
 class ResourceProtector(_ResourceProtector):
     """Protect views of Flask by a DPoP proof, as Authlib's protector does by a token.
@@ -137,7 +139,8 @@ class ResourceProtector(_ResourceProtector):
             if isinstance(value, str):
                 demands[name] = [value]
         token = self.validate_request(request=ProtectedRequest(), **demands)
-        token_authenticated.send(self, token=token)
+        if token_authenticated.receivers:
+            token_authenticated.send(self, token=token)
         g.authlib_server_oauth2_token = token
         return token
 
@@ -176,7 +179,7 @@ class ResourceProtector(_ResourceProtector):
         :param route: what the route demands beyond a good proof.
         :raises RefusedRequestError: it may not.
         """
-        self._dpop_validator()
+        dpop = self._dpop_validator()
         if self._observer is not None and "bearer" not in self._token_validators:
             raise RuntimeError("only who accepts Bearer tokens can observe proofs")
         environ = flask_request.environ
@@ -197,7 +200,7 @@ class ResourceProtector(_ResourceProtector):
                 raise AccessRefusedError(bearer_refused())
             if self._observer is not None and not route.needs_proof:
                 token, observed = observe_token(
-                    self._dpop_validator(),
+                    dpop,
                     validator,
                     request,
                     scopes,
@@ -205,16 +208,16 @@ class ResourceProtector(_ResourceProtector):
                     **kwargs,
                 )
                 if observed is not None:
-                    g.dpop_proof, g.dpop_observed = None, observed
+                    g.dpop_seen = None, observed
                     tell_client(observed.next_nonce, observed.ticket)
                     return token
             if scheme == "dpop":
                 kwargs["route"] = route
             try:
                 if scheme == "bearer":
-                    self._check_transport(request)
+                    _check_transport(dpop, request)
                 validator.validate_request(request)
-                token = self._authenticate_token(validator, text, request)
+                token = _authenticate_token(dpop, validator, text, request)
                 if scheme == "bearer":
                     _refuse_bound(
                         validator,
@@ -232,29 +235,10 @@ class ResourceProtector(_ResourceProtector):
                 log_refused(error.refusal, client_id=_client_id(token))
             raise refused from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
-        g.dpop_proof, g.dpop_observed = proof, None
+        # In one go: each use of the proxy is four calls.
+        g.dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
-
-    def _authenticate_token(self, validator: Any, text: str, request: Any) -> Any:
-        opened = getattr(request, "dpop_opened", None)
-        proof = opened.proof if opened is not None else None
-        failures = self._dpop_validator().failures
-        failures.check(proof)
-        try:
-            return validator.authenticate_token(text)
-        except Exception as error:
-            failures.count(proof, error)
-            raise
-
-    def _check_transport(self, request: Any) -> None:
-        """Open a Bearer request too: it has no proof, but needs TLS all the same."""
-        validator = self._dpop_validator()
-        open_request(
-            request.resource_request,
-            verifier=validator.verifier,
-            public_url=validator.public_url,
-        )
 
     def _dpop_validator(self) -> DPoPTokenValidator:
         if "dpop" not in self._token_validators:
@@ -266,6 +250,27 @@ class ResourceProtector(_ResourceProtector):
         validator = self._dpop_validator()
         accept_bearer = "bearer" in self._token_validators
         return replace(validator.challenges, accept_bearer=accept_bearer)
+
+
+def _check_transport(dpop: DPoPTokenValidator, request: Any) -> None:
+    """Open a Bearer request too: it has no proof, but needs TLS all the same."""
+    open_request(
+        request.resource_request, verifier=dpop.verifier, public_url=dpop.public_url
+    )
+
+
+def _authenticate_token(
+    dpop: DPoPTokenValidator, validator: Any, text: str, request: Any
+) -> Any:
+    """Let *validator* find the token, of those who have not failed too often."""
+    opened = getattr(request, "dpop_opened", None)
+    proof = opened.proof if opened is not None else None
+    dpop.failures.check(proof)
+    try:
+        return validator.authenticate_token(text)
+    except Exception as error:
+        dpop.failures.count(proof, error)
+        raise
 
 
 def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
@@ -286,12 +291,12 @@ def _client_id(token: Any) -> str | None:
 
 
 def _current_proof() -> VerifiedProof | None:
-    proof: VerifiedProof | None = g.get("dpop_proof")
+    proof: VerifiedProof | None = g.get("dpop_seen", _NOTHING)[0]
     return proof
 
 
 def _current_observation() -> ObservedRequest | None:
-    observed: ObservedRequest | None = g.get("dpop_observed")
+    observed: ObservedRequest | None = g.get("dpop_seen", _NOTHING)[1]
     return observed
 
 

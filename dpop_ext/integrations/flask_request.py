@@ -20,8 +20,12 @@ class ProtectedRequest(FlaskJsonRequest):
     """The request that is being served, as the validators of Authlib know it."""
 
     def __init__(self) -> None:
-        # Nothing more: what no validator asks for need not be made.
-        self.method = flask_request.method
+        """Read nothing: what no validator asks for need not be made."""
+
+    @cached_property
+    def method(self) -> str:
+        """The method, as it came."""
+        return flask_request.method
 
     @cached_property
     def uri(self) -> str:

@@ -33,15 +33,17 @@ def resource_request(
     :param client_certificate: where to find the certificate of the client.
     :param content: how to read the content, if not from the environ.
     """
+    # An empty field is there, and is not nothing.
+    authorization, proof = environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_DPOP")
+    query = environ.get("QUERY_STRING")
     return ResourceRequest(
         method=environ["REQUEST_METHOD"],
         scheme=environ["wsgi.url_scheme"],
         host=_host(environ),
         raw_target=raw_target(environ),
-        authorization=_field(environ, "HTTP_AUTHORIZATION"),
-        proofs=_field(environ, "HTTP_DPOP"),
-        token_elsewhere=token_in_form
-        or names_access_token(environ.get("QUERY_STRING", "")),
+        authorization=() if authorization is None else (authorization,),
+        proofs=() if proof is None else (proof,),
+        token_elsewhere=token_in_form or bool(query and names_access_token(query)),
         certificate=client_certificate(environ) if client_certificate else None,
         spent=environ.setdefault("dpop_ext.spent", set()),
         read_content=content or partial(read_content, environ),
@@ -59,11 +61,6 @@ def raw_target(environ: Environ) -> str:
     # Not decoded by anyone: it is the one that was sent.
     query = environ.get("QUERY_STRING")
     return f"{path}?{query}" if query else path
-
-
-def _field(environ: Environ, name: str) -> tuple[str, ...]:
-    """Return the value of a field; an empty one is there, and is not nothing."""
-    return (environ[name],) if name in environ else ()
 
 
 def _host(environ: Environ) -> str:

@@ -143,20 +143,23 @@ def verify_request(
         with refusing(AccessTokenError, scheme="bearer"):
             verifier.check_denied(token)
         return None
-    proof = opened.proof
-    verify = partial(
-        verifier.verify,
-        proof,
-        token=token,
-        certificate=certificate,
-        asymmetric_only=route.asymmetric,
-    )
+    proof, asymmetric_only = opened.proof, route.asymmetric
     try:
         try:
-            return verify()
+            return verifier.verify(
+                proof,
+                token=token,
+                certificate=certificate,
+                asymmetric_only=asymmetric_only,
+            )
         except UnknownKeyError as error:
             sync.catch_up(error, lambda: None)
-            return verify()
+            return verifier.verify(
+                proof,
+                token=token,
+                certificate=certificate,
+                asymmetric_only=asymmetric_only,
+            )
     except Exception as error:
         raise refused(
             error,
@@ -245,8 +248,9 @@ def spend_proof(
             nonce=verified.next_nonce,
         ) from error
     opened.request.spent.add(mark)
-    telemetry.count_request("rs", outcome="accepted", reason="ok", kind=verified.kind)
-    telemetry.record_proof_age("rs", verifier.clock() - verified.claims["iat"])
+    telemetry.count_accepted(
+        "rs", kind=verified.kind, age=verifier.clock() - verified.claims["iat"]
+    )
 
 
 def _url_of(request: ResourceRequest, public_url: str | None) -> str:

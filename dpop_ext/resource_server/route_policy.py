@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 #: Bytes of the longest content that is hashed, unless a route says otherwise.
@@ -29,15 +29,14 @@ class RoutePolicy:
     asymmetric: bool = False
     request_digest: bool = False
     max_content: int = MAX_CONTENT
+    #: A Bearer token cannot do.
+    needs_proof: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.max_content < 0:
             raise ValueError("max_content is a number of bytes")
-
-    @property
-    def needs_proof(self) -> bool:
-        """Whether a Bearer token cannot do."""
-        return self.asymmetric or self.request_digest
+        needs_proof = self.asymmetric or self.request_digest
+        object.__setattr__(self, "needs_proof", needs_proof)
 
 
 #: Any good proof, and an unbound Bearer token where those are accepted.

@@ -41,5 +41,6 @@ class TokenFinder(ABC):
         self, token: AccessToken, scopes: Any, request: Any, **kwargs: Any
     ) -> None:
         """Check the scope. Everything else was checked when the token was found."""
-        if TokenValidator.scope_insufficient(token.scope, scopes):
+        # Each request comes here twice, first without scopes.
+        if scopes and TokenValidator.scope_insufficient(token.scope, scopes):
             raise InsufficientScopeError

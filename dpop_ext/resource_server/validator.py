@@ -160,7 +160,7 @@ class DPoPTokenValidator(TokenValidator):
             if opened is None or opened.proof is None:
                 raise AccessRefusedError(refuse(MalformedProofError()))
             try:
-                self._validate_inner(token, request)
+                validate_without_scope(self.inner, token, request)
                 access_token = self.get_access_token(token)
             except Exception as error:
                 raise translated(error) from error
@@ -191,12 +191,9 @@ class DPoPTokenValidator(TokenValidator):
             token = self.inner.authenticate_token(text)
             if token is None:
                 raise AccessTokenError
-            self._validate_inner(token, request)
+            validate_without_scope(self.inner, token, request)
         except Exception as error:
             raise translated(error) from error
-
-    def _validate_inner(self, token: Any, request: Any) -> None:
-        validate_without_scope(self.inner, token, request)
 
 
 def validate_without_scope(validator: Any, token: Any, request: Any) -> None:

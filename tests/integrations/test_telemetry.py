@@ -198,7 +198,7 @@ def test_operators_can_read_about_every_event_and_instrument(meters: Meters) -> 
     for event in telemetry.EVENTS:
         assert f"`{event}`" in text
     telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
-    telemetry.record_proof_age("rs", 1.0)
+    telemetry.count_accepted("rs", kind="symmetric", age=1.0)
     telemetry.count_token(bound=True, symmetric=False)
     telemetry.record_keyring_poll(outcome="answered", age=1.0)
     with telemetry.timing_store("sql"):
@@ -215,7 +215,7 @@ import sys
 sys.modules["opentelemetry"] = None
 from dpop_ext import telemetry
 telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
-telemetry.record_proof_age("rs", 1.0)
+telemetry.count_accepted("rs", kind="symmetric", age=1.0)
 telemetry.count_token(bound=True, symmetric=False)
 telemetry.record_keyring_poll(outcome="answered", age=1.0)
 with telemetry.timing_store("sql"):
