@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from dpop_ext.core.key_set import MAX_KEYS, StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
-from dpop_ext.resource_server.jwks import RemoteKeys
+from dpop_ext.resource_server.jwks import RETRY_INTERVAL, RemoteKeys
 
 URI = "https://as.example.com/jwks"
 
@@ -261,6 +261,43 @@ def test_a_slow_issuer_does_not_hold_up_requests_with_known_keys(
 
 
 @pytest.mark.requirement("G-1")
+def test_in_an_outage_nobody_waits_for_the_keys_of_made_up_tokens(
+    clock: Any, ec_key: ECKey
+) -> None:
+    asking, answer, down = threading.Event(), threading.Event(), False
+
+    def fetch(url: str) -> bytes:
+        if not down:
+            return json.dumps({"keys": [public(ec_key, kid="a")]}).encode()
+        asking.set()
+        answer.wait(10)
+        raise OSError
+
+    def look_for_another() -> None:
+        with pytest.raises(StoreError):
+            remote.find("b", algorithm="ES256")
+
+    remote = RemoteKeys(URI, fetch=fetch, clock=clock)
+    remote.find("a", algorithm="ES256")
+    down = True
+    clock.advance(60)
+    answer.set()
+    look_for_another()
+    clock.advance(RETRY_INTERVAL)
+    asking.clear()
+    answer.clear()
+    first, second = (threading.Thread(target=look_for_another) for _ in range(2))
+    first.start()
+    assert asking.wait(10)
+    second.start()
+    second.join(5)
+    held_up = second.is_alive()
+    answer.set()
+    first.join()
+    second.join()
+    assert not held_up
+
+
 @pytest.mark.parametrize(
     "uri", ["http://as.example.com/jwks", "file:///etc/passwd", "/jwks", "https://", ""]
 )
