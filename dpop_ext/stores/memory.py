@@ -12,18 +12,29 @@ from dpop_ext.symmetric.secret_ring import SecretRing
 #: Seconds that an expired entry is kept for, while there is room: the times of two
 #: threads, and of a clock that is corrected, do not come in order.
 GRACE: Final = 10
-#: Entries for which a part of the store is made. To grow a table of this size, or to
-#: drop all of it, takes well under a millisecond.
+#: Entries for which a part of the store is made. To grow a table of this size takes
+#: well under a millisecond.
 PART_SIZE: Final = 4096
+#: Expired entries that one call drops at most, and one that needs the room.
+DROPPED_AT_ONCE: Final = 512
+DROPPED_FOR_ROOM: Final = 4096
+
+_NEVER: Final = 1 << 62
+_TOO_FAR_BACK: Final = "The replay store cannot look back so far."
 
 
 class MemoryReplayStore:
     """Remember used proofs in this process; other processes do not see them.
 
-    The entries are spread over parts by the hash of the key, each with its own lock. A
-    part has one table of them, because the same proof may come with another expiry,
-    and for each second a list of those that expire in it: nothing is ever searched for
-    old entries.
+    The entries are spread over parts by the hash of the key, so that no table is so
+    large that its growth is felt. A key has one entry, because the same proof may come
+    with another expiry; and for each second there is a list of the keys that expire in
+    it: nothing is ever searched for old entries.
+
+    A new key takes no lock, which would be half of its time. Of several threads that
+    bring the same one, ``dict.setdefault`` lets one put in an object of its own. Only
+    that thread may write to an entry that was absent; whatever else changes or drops an
+    entry holds the lock.
 
     :param max_entries: entries that are kept at most. A large store can be full with
         a few percent less, because the parts do not fill evenly. A full store refuses
@@ -33,12 +44,25 @@ class MemoryReplayStore:
     def __init__(self, max_entries: int = 1_000_000) -> None:
         if max_entries < 1:
             raise ValueError("max_entries must be positive")
-        parts = max(1, min(256, max_entries // PART_SIZE))
-        self._parts = tuple(_Part(max_entries // parts) for _ in range(parts))
+        # A power of two, so that a mask chooses the part.
+        parts = 1 << (max(1, min(256, max_entries // PART_SIZE)).bit_length() - 1)
+        self._mask = parts - 1
+        self._capacity = max_entries // parts
+        #: Each key with the second in which it expires: one object for all its keys,
+        #: where the time itself would be 32 bytes for each. While a thread adds the
+        #: key, an object of that thread.
+        self._parts: tuple[dict[bytes, object], ...] = tuple({} for _ in range(parts))
+        self._seconds: dict[int, _Second] = {}
+        #: A heap of the same seconds, and the first of them.
+        self._ends: list[int] = []
+        self._oldest = _NEVER
+        #: The latest second of which something was dropped.
+        self._dropped_until = -1
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Count the entries; some may have expired without having been dropped yet."""
-        return sum(part.size for part in self._parts)
+        return sum(map(len, self._parts))
 
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
@@ -46,11 +70,99 @@ class MemoryReplayStore:
         :raises StoreError: the clock went back to a time whose entries have been
             dropped, or the store is full.
         """
+        if expires_at < now:
+            return False
+        if self._oldest < now - GRACE:
+            self._drop(now - GRACE, DROPPED_AT_ONCE)
         # Never by a byte of the key: the hash is salted, so that nobody can aim at
         # one part.
-        part = self._parts[hash(key) % len(self._parts)]
-        with part.lock:
-            return part.add(key, expires_at=expires_at, now=now)
+        part = self._parts[hash(key) & self._mask]
+        own = object()
+        if part.setdefault(key, own) is not own:
+            return self._add_again(part, key, expires_at=expires_at, now=now)
+        if len(part) > self._capacity:
+            self._make_room(part, key, now)
+        second = self._seconds.get(expires_at) or self._begin(expires_at)
+        second.keys.append(key)
+        part[key] = second
+        # Not before: it may have been dropped until just before it was not found.
+        if now <= self._dropped_until:
+            self._take_back(part, key, second)
+        return True
+
+    def _add_again(
+        self, part: dict[bytes, object], key: bytes, *, expires_at: int, now: int
+    ) -> bool:
+        """Add a key that was found, if it has expired."""
+        with self._lock:
+            self._check_clock(now)
+            found = part.get(key)
+            if found is not None:
+                # What is no second is of the thread that is adding the key.
+                if not isinstance(found, _Second) or found.expires_at >= now:
+                    return False
+                second = self._second(expires_at)
+                second.keys.append(key)
+                part[key] = second
+                return True
+        # It was dropped meanwhile.
+        return self.add(key, expires_at=expires_at, now=now)
+
+    def _make_room(self, part: dict[bytes, object], key: bytes, now: int) -> None:
+        """Drop what has expired; if that does not help, refuse *key*."""
+        try:
+            self._check_clock(now)
+            self._drop(now, DROPPED_FOR_ROOM)
+            if len(part) > self._capacity:
+                raise StoreError("The replay store is full.")
+        except StoreError:
+            del part[key]
+            raise
+
+    def _take_back(
+        self, part: dict[bytes, object], key: bytes, second: _Second
+    ) -> None:
+        """Refuse *key*, which has been added at a time of which nothing is known."""
+        with self._lock:
+            # It may have been dropped, and then added by another thread.
+            if part.get(key) is second:
+                del part[key]
+        raise StoreError(_TOO_FAR_BACK)
+
+    def _check_clock(self, now: int) -> None:
+        if now <= self._dropped_until:
+            raise StoreError(_TOO_FAR_BACK)
+
+    def _begin(self, expires_at: int) -> _Second:
+        with self._lock:
+            return self._second(expires_at)
+
+    def _second(self, expires_at: int) -> _Second:
+        second = self._seconds.get(expires_at)
+        if second is None:
+            second = self._seconds[expires_at] = _Second(expires_at)
+            heappush(self._ends, expires_at)
+            self._oldest = self._ends[0]
+        return second
+
+    def _drop(self, before: int, most: int) -> None:
+        """Drop up to *most* entries that expired before the second *before*."""
+        with self._lock:
+            while most > 0 and self._oldest < before:
+                # First: whoever does not find a key looks at this afterwards.
+                self._dropped_until = max(self._dropped_until, self._oldest)
+                second = self._seconds[self._oldest]
+                keys = second.keys
+                while most > 0 and keys:
+                    most -= 1
+                    key = keys.pop()
+                    part = self._parts[hash(key) & self._mask]
+                    # After it expired it may have been added again.
+                    if part.get(key) is second:
+                        del part[key]
+                if not keys:
+                    del self._seconds[heappop(self._ends)]
+                    self._oldest = self._ends[0] if self._ends else _NEVER
 
 
 class _Second:
@@ -61,61 +173,6 @@ class _Second:
     def __init__(self, expires_at: int) -> None:
         self.expires_at = expires_at
         self.keys: list[bytes] = []
-
-
-class _Part:
-    """A part of a replay store. Whoever holds its lock may use it."""
-
-    __slots__ = ("_capacity", "_dropped_until", "_ends", "_held", "_seconds", "lock")
-
-    def __init__(self, capacity: int) -> None:
-        self.lock = threading.Lock()
-        self._capacity = capacity
-        #: Each key with the second in which it expires: one object for all its keys,
-        #: where the time itself would be 32 bytes for each.
-        self._held: dict[bytes, _Second] = {}
-        self._seconds: dict[int, _Second] = {}
-        #: A heap of the same seconds.
-        self._ends: list[int] = []
-        #: The latest of those that was dropped.
-        self._dropped_until = -1
-
-    @property
-    def size(self) -> int:
-        return len(self._held)
-
-    def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
-        if expires_at < now:
-            return False
-        if self._ends and self._ends[0] < now - GRACE:
-            self._drop(now - GRACE)
-        if now <= self._dropped_until:
-            raise StoreError("The replay store cannot look back so far.")
-        held = self._held.get(key)
-        if held is not None and held.expires_at >= now:
-            return False
-        if len(self._held) >= self._capacity:
-            self._drop(now)
-            if len(self._held) >= self._capacity:
-                raise StoreError("The replay store is full.")
-        second = self._seconds.get(expires_at)
-        if second is None:
-            second = self._seconds[expires_at] = _Second(expires_at)
-            heappush(self._ends, expires_at)
-        self._held[key] = second
-        second.keys.append(key)
-        return True
-
-    def _drop(self, before: int) -> None:
-        """Drop what has expired before *before*."""
-        while self._ends and self._ends[0] < before:
-            end = heappop(self._ends)
-            second = self._seconds.pop(end)
-            for key in second.keys:
-                # After it expired it may have been added again.
-                if self._held.get(key) is second:
-                    del self._held[key]
-            self._dropped_until = max(self._dropped_until, end)
 
 
 class MemoryKeyring:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import NoReplayProtection, ReplayStore
+from dpop_ext.stores.contract_base import PATIENCE
+from dpop_ext.stores.load_contract import run_threads
 from dpop_ext.stores.memory import GRACE, MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
@@ -124,6 +130,7 @@ class TestClock:
         for end in (NOW + 67, NOW + 10_000):
             with pytest.raises(StoreError, match="look back"):
                 store.add(known, expires_at=end, now=NOW + 1)
+        assert len(store) == 1
         assert store.add(b"new", expires_at=later, now=later - 3000)
 
     @pytest.mark.parametrize("step", range(GRACE + 1))
@@ -148,6 +155,31 @@ class TestClock:
         assert not store.add(b"ahead", expires_at=NOW + 66, now=NOW)
         assert not store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7266)
         assert store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7267)
+
+
+@pytest.mark.requirement("X-15")
+def test_of_many_threads_one_adds_a_key_that_has_expired() -> None:
+    """Held still, or dropped in the same moment: because it is time, or for room."""
+    threads, steps = 8, (67, 67 + GRACE, 68 + GRACE, 200) * 5
+    store = MemoryReplayStore(2 * threads)
+    barrier = threading.Barrier(threads, timeout=PATIENCE)
+    added: list[int] = []
+
+    def race(number: int) -> None:
+        # Another thread goes on at each call that is made in there.
+        sys.setprofile(lambda *_: time.sleep(0))
+        now = NOW
+        for turn, step in enumerate(steps):
+            now += step
+            barrier.wait()
+            other = bytes([number]) * 16
+            assert store.add(other, expires_at=now + 66, now=now)
+            if store.add(b"k" * 16, expires_at=now + 66, now=now):
+                added.append(turn)
+
+    run_threads(threads, race)
+    assert added == list(range(len(steps)))
+    assert len(store) <= 2 * threads
 
 
 @pytest.mark.requirement("X-15")
