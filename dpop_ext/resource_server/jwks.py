@@ -85,8 +85,8 @@ class RemoteKeys:
         """Return the key with the identifier *kid*, or the only one that fits."""
         keys, age = self._keys, self._age()
         if keys is None or age >= self._max_stale or _lacks(keys, kid):
-            # Nobody waits with the one who asks an issuer that did not answer last time:
-            # made-up tokens would take all threads, and others are served without it.
+            # Nobody waits for an issuer that did not answer last time: made-up tokens
+            # would take all threads, and others are served without it.
             self._refresh(keys, wait=keys is None or not self._failed)
         elif age >= self._max_age:
             # One thread asks; the others go on with what they have.

@@ -273,12 +273,13 @@ def test_in_an_outage_nobody_waits_for_the_keys_of_made_up_tokens(
         answer.wait(10)
         raise OSError
 
+    keys = RemoteKeys(URI, fetch=fetch, clock=clock)
+
     def look_for_another() -> None:
         with pytest.raises(StoreError):
-            remote.find("b", algorithm="ES256")
+            keys.find("b", algorithm="ES256")
 
-    remote = RemoteKeys(URI, fetch=fetch, clock=clock)
-    remote.find("a", algorithm="ES256")
+    keys.find("a", algorithm="ES256")
     down = True
     clock.advance(60)
     answer.set()
