@@ -53,6 +53,8 @@ from dpop_ext.resource_server.translation import translated
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
 
+#: What stands behind the proxies of Flask, of which each use is four calls.
+_served, _kept = flask_request._get_current_object, g._get_current_object  # type: ignore[attr-defined] # noqa: SLF001
 _NOTHING = (None, None)
 
 
@@ -141,7 +143,7 @@ class ResourceProtector(_ResourceProtector):
         token = self.validate_request(request=ProtectedRequest(), **demands)
         if token_authenticated.receivers:
             token_authenticated.send(self, token=token)
-        g.authlib_server_oauth2_token = token
+        _kept().authlib_server_oauth2_token = token
         return token
 
     def parse_request_authorization(self, request: Any) -> tuple[Any, str]:
@@ -182,7 +184,7 @@ class ResourceProtector(_ResourceProtector):
         dpop = self._dpop_validator()
         if self._observer is not None and "bearer" not in self._token_validators:
             raise RuntimeError("only who accepts Bearer tokens can observe proofs")
-        environ = flask_request.environ
+        environ = _served().environ
         if "HTTP_ORIGIN" in environ:
             expose_fields()
         request.resource_request = resource_request(
@@ -235,8 +237,7 @@ class ResourceProtector(_ResourceProtector):
                 log_refused(error.refusal, client_id=_client_id(token))
             raise refused from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
-        # In one go: each use of the proxy is four calls.
-        g.dpop_seen = proof, None
+        _kept().dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
 

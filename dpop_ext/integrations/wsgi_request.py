@@ -39,7 +39,7 @@ def resource_request(
     return ResourceRequest(
         method=environ["REQUEST_METHOD"],
         scheme=environ["wsgi.url_scheme"],
-        host=_host(environ),
+        host=environ.get("HTTP_HOST") or _host(environ),
         raw_target=raw_target(environ),
         authorization=() if authorization is None else (authorization,),
         proofs=() if proof is None else (proof,),
@@ -73,8 +73,11 @@ def _host(environ: Environ) -> str:
 
 def has_token_in_form(environ: Environ) -> bool:
     """Tell whether a form names an access token; the application can still read it."""
+    length = environ.get("CONTENT_LENGTH")
+    # Most requests have no body, and nothing in it to parse.
+    if not length:
+        return False
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    length = environ.get("CONTENT_LENGTH") or "0"
     if kind != "application/x-www-form-urlencoded" or len(length) > 6:
         return False
     if not length.isdecimal() or not 0 < int(length) <= MAX_FORM:

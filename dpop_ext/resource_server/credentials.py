@@ -87,8 +87,17 @@ def parse_credentials(request: ResourceRequest) -> Credentials | None:
     if found is None:
         return None
     scheme, token = found
-    proof = _only_proof(request.proofs) if scheme == "dpop" else None
-    return Credentials(scheme, token, proof)
+    if scheme == "bearer":
+        return Credentials(scheme, token, None)
+    # The one value of the field, which may be empty and then fails.
+    if len(request.proofs) == 1:
+        return Credentials(scheme, token, request.proofs[0])
+    description = (
+        "There must be one DPoP header."
+        if request.proofs
+        else "The DPoP proof is missing."
+    )
+    raise AccessRefusedError(refuse(MalformedProofError(description)))
 
 
 def parse_token(request: ResourceRequest) -> tuple[Scheme, str] | None:
@@ -134,31 +143,11 @@ def _parse_authorization(value: str) -> tuple[Scheme, str]:
             malformed_request("The Authorization header is malformed.")
         )
     token = token.lstrip(" ")
-    if not _is_token68(token):
-        raise AccessRefusedError(
-            malformed_request(
-                "The Authorization header is malformed.", schemes=(scheme,)
-            )
-        )
-    return scheme, token
-
-
-def _is_token68(text: str) -> bool:
-    """Tell by what is left of it; a regular expression takes seven times as long."""
-    if not text.isascii():
-        return False
-    characters = text.encode("ascii").rstrip(b"=")
-    return bool(characters) and not characters.translate(None, _TOKEN68)
-
-
-def _only_proof(proofs: tuple[str, ...]) -> str:
-    """Return the one value of the ``DPoP`` field, which may be empty and then fails."""
-    if not proofs:
-        raise AccessRefusedError(
-            refuse(MalformedProofError("The DPoP proof is missing."))
-        )
-    if len(proofs) > 1:
-        raise AccessRefusedError(
-            refuse(MalformedProofError("There must be one DPoP header."))
-        )
-    return proofs[0]
+    if token.isascii():
+        characters = token.encode("ascii").rstrip(b"=")
+        # What is left tells; a regular expression takes seven times as long.
+        if characters and not characters.translate(None, _TOKEN68):
+            return scheme, token
+    raise AccessRefusedError(
+        malformed_request("The Authorization header is malformed.", schemes=(scheme,))
+    )

@@ -109,9 +109,10 @@ class DPoPTokenValidator(TokenValidator):
 
     def get_access_token(self, token: Any) -> AccessToken:
         """Return what is needed of *token*. Override for other tokens."""
-        return read_access_token(
-            token, self.get_confirmation(token), issuer=self.verifier.issuer
-        )
+        confirmation = self.get_confirmation(token)
+        if isinstance(token, AccessToken):
+            return token
+        return read_access_token(token, confirmation, issuer=self.verifier.issuer)
 
     def validate_request(self, request: Any) -> None:
         """Open the proof, before the token is looked at."""
