@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,7 +190,7 @@ def test_the_key_is_decrypted_once_for_a_token(
     for _ in range(3):
         party.verify()
     # The token is verified anew now and then.
-    party.verify(token=replace(party.verified()))
+    party.verify(token=party.verified()._replace())
     assert decryptions == [party.claims["cnf"]["jwe"]]
 
 
@@ -336,18 +335,18 @@ def test_a_token_that_says_something_else_today_is_decrypted_again(
     again = party.make_claims()
     party.verify(token=party.verified(again))
     assert decryptions == [party.claims["cnf"]["jwe"], again["cnf"]["jwe"]]
-    shorter = replace(party.verified(again), expires_at=clock.now + 299)
+    shorter = party.verified(again)._replace(expires_at=clock.now + 299)
     with pytest.raises(AccessTokenError):
         party.verify(token=shorter)
-    unbound = replace(party.verified(again), confirmation=None)
+    unbound = party.verified(again)._replace(confirmation=None)
     with pytest.raises(AccessTokenError):
         party.verify(token=unbound)
     certificate = Confirmation(jkt=None, dsk=None, certificate=party.jkt)
     with pytest.raises(UnboundTokenError):
-        party.verify(token=replace(party.verified(again), confirmation=certificate))
+        party.verify(token=party.verified(again)._replace(confirmation=certificate))
     none = Confirmation(jkt=party.jkt, dsk=None)
     with pytest.raises(MalformedProofError):
-        party.verify(token=replace(party.verified(again), confirmation=none))
+        party.verify(token=party.verified(again)._replace(confirmation=none))
 
 
 def test_servers_with_one_kind_of_key_refuse_the_other(

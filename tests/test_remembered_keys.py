@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def test_a_key_is_derived_once_for_a_token(
     for _ in range(3):
         session.request()
     # The token is verified anew now and then.
-    session.token = replace(session.token)
+    session.token = session.token._replace()
     session.request()
     session.request()
     assert derivations == [7]
@@ -93,7 +92,7 @@ def test_a_key_is_not_remembered_before_its_token_was_verified(
 ) -> None:
     session = Session(sym)
     other = Confirmation(jkt=sym.jkt, dsk=None)
-    wrong = replace(session.token, confirmation=other)
+    wrong = session.token._replace(confirmation=other)
     for _ in range(2):
         with pytest.raises(DPoPError):
             session.request(wrong)
@@ -221,7 +220,7 @@ def test_the_verified_token_is_compared_on_each_request(
     session = Session(sym)
     session.request()
     with pytest.raises((AccessTokenError, BadSignatureError)):
-        session.request(replace(session.token, **changes))
+        session.request(session.token._replace(**changes))
     session.request()
 
 
@@ -234,7 +233,7 @@ def test_what_introspection_says_today_counts(ec_key: Any, clock: Any) -> None:
     )
     other = Confirmation(jkt=sym.jkt, dsk=reference)
     with pytest.raises(BadSignatureError):
-        session.request(replace(session.token, confirmation=other))
+        session.request(session.token._replace(confirmation=other))
 
 
 def test_a_key_is_for_one_text(session: Session, sym: Symmetric) -> None:
@@ -251,7 +250,7 @@ def test_an_expiry_that_only_the_application_knows_is_not_remembered(
 ) -> None:
     sym = Symmetric(ec_key, clock)
     session = Session(sym)
-    session.token = replace(session.token, expires_at=clock.now + 9999)
+    session.token = session.token._replace(expires_at=clock.now + 9999)
     session.request()
     assert len(remembered(sym)) == 0
 

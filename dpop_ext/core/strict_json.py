@@ -15,6 +15,8 @@ MAX_STRUCTURAL = 256
 #: Digits of an integer. All of them fit a double, so that no arithmetic overflows.
 MAX_INTEGER_DIGITS = 308
 _STRUCTURAL = b"{}[]:,"
+_OPENING = b"{["
+_DIGITS = b"0123456789"
 _WHITESPACE = " \t\n\r"
 
 
@@ -48,6 +50,13 @@ _decoder = json.JSONDecoder(
     parse_float=_finite,
     parse_constant=_refuse_constant,
 )
+#: For texts with fewer digits, all told, than one integer may have: it makes integers
+#: without a call for each.
+_few_digits_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_float=_finite,
+    parse_constant=_refuse_constant,
+)
 
 
 def _check_text(text: str) -> None:
@@ -70,6 +79,11 @@ def _check_tree(value: object, depth: int) -> None:
             _check_tree(member, depth + 1)
 
 
+def _count(raw: bytes, characters: bytes) -> int:
+    """Return how many of *characters* there are, whichever: quicker than one by one."""
+    return len(raw) - len(raw.translate(None, characters))
+
+
 def parse_json_object(
     raw: bytes, *, max_structural: int = MAX_STRUCTURAL
 ) -> dict[str, Any]:
@@ -84,18 +98,22 @@ def parse_json_object(
         are counted before anything is built, so hostile input costs little.
     :raises MalformedJOSEError: the text is refused.
     """
-    if len(raw) - len(raw.translate(None, _STRUCTURAL)) > max_structural:
+    if _count(raw, _STRUCTURAL) > max_structural:
         raise MalformedJOSEError("too many members")
+    few_digits = (
+        len(raw) < MAX_INTEGER_DIGITS or _count(raw, _DIGITS) < MAX_INTEGER_DIGITS
+    )
+    decoder = _few_digits_decoder if few_digits else _decoder
     try:
         text = raw.decode("utf-8")
         if not text.startswith("{"):
             text = text.lstrip(_WHITESPACE)
-        value, end = _decoder.raw_decode(text)
+        value, end = decoder.raw_decode(text)
         if end != len(text) and text[end:].strip(_WHITESPACE):
             raise MalformedJOSEError("more than one value")
         # Surrogates and NUL can only be written as escapes, and depth takes brackets:
         # most texts have neither and need no second look.
-        if b"\\u" in raw or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH:
+        if (b"\\" in raw and b"\\u" in raw) or _count(raw, _OPENING) > MAX_JSON_DEPTH:
             _check_tree(value, 0)
     except (ValueError, RecursionError) as error:
         raise MalformedJOSEError("not strict JSON") from error

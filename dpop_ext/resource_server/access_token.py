@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -11,11 +12,11 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.token_text import parse_token, token_confirmation
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
+    MAX_TEXT,
     check_times,
     one_of,
     optional_text,
     require_identifier,
-    required_text,
 )
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
@@ -26,6 +27,9 @@ from dpop_ext.resource_server.token_cache import TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
 
 _TYPES = ("at+jwt", "application/at+jwt")
+_TIMES = ("exp", "iat")
+#: The claims that must be there and be text.
+_texts = itemgetter("iss", "sub", "client_id", "jti")
 #: Each parse makes new strings of the names. Remembered tokens share these instead.
 _NAMES = {
     name: name
@@ -79,7 +83,7 @@ class AccessTokenValidator(TokenFinder):
             jwks, jwks_uri, algorithms=algorithms, clock=clock
         )
         self.algorithms = self._signature.algorithms
-        self._audience = (audience,)
+        self._audience: tuple[str, ...] = (audience,)
         self._clock = clock
         self._cache = TokenCache(max_age=remember, clock=clock)
 
@@ -106,26 +110,34 @@ class AccessTokenValidator(TokenFinder):
             raise AccessTokenError from error
 
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
-        if required_text(claims, "iss") != self.issuer:
+        texts = _texts(claims)
+        for text in texts:
+            if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+                raise AccessTokenError
+        issuer, _, client_id, token_id = texts
+        if issuer != self.issuer:
             raise AccessTokenError
-        audience = one_of(claims, "aud", self.audience)
-        if audience == (self.audience,):
-            audience = self._audience
-        expires_at = check_times(
-            claims, now=int(self._clock()), required=("exp", "iat")
-        )
-        required_text(claims, "sub")
+        audience = self._audience
+        if claims.get("aud") != self.audience:
+            audience = one_of(claims, "aud", self.audience)
+            if audience == self._audience:
+                audience = self._audience
+        expires_at = check_times(claims, now=int(self._clock()), required=_TIMES)
+        confirmation = token_confirmation(claims["cnf"]) if "cnf" in claims else None
+        scope = optional_text(claims, "scope") or ""
         # With the names, and the text of iss, in one string for all tokens.
-        names = map(_NAMES.get, claims, claims)
-        shared = dict(zip(names, claims.values(), strict=True)) | {"iss": self.issuer}
-        return AccessToken(
-            issuer=self.issuer,
-            audience=audience,
-            client_id=required_text(claims, "client_id"),
-            expires_at=expires_at,
-            token_id=required_text(claims, "jti"),
-            confirmation=token_confirmation(claims["cnf"]) if "cnf" in claims else None,
-            scope=optional_text(claims, "scope") or "",
+        shared = {_NAMES.get(name, name): value for name, value in claims.items()}
+        shared["iss"] = self.issuer
+        values = (
+            self.issuer,
+            audience,
+            client_id,
+            expires_at,
+            token_id,
+            confirmation,
+            scope,
             # Read-only, as all requests with this token share it.
-            claims=MappingProxyType(shared),
+            MappingProxyType(shared),
         )
+        # Half as long as by the constructor, which passes all of them on once more.
+        return tuple.__new__(AccessToken, values)

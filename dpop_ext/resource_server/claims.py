@@ -74,26 +74,23 @@ def check_times(
     :returns: ``exp`` in whole seconds since the epoch, None if it is absent.
     :raises AccessTokenError: expired, not valid yet, or no time at all.
     """
-    expires_at = _time(claims, "exp")
-    not_before, issued_at = _time(claims, "nbf"), _time(claims, "iat")
     for name in required:
         if name not in claims:
             raise AccessTokenError
-    if expires_at is not None and now >= expires_at:
-        raise AccessTokenError
     latest = now + FUTURE
-    if not_before is not None and not_before > latest:
-        raise AccessTokenError
-    if issued_at is not None and issued_at > latest:
-        raise AccessTokenError
-    return None if expires_at is None else math.floor(expires_at)
-
-
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    if name not in claims:
+    for name in ("nbf", "iat"):
+        if name in claims and _time(claims[name]) > latest:
+            raise AccessTokenError
+    if "exp" not in claims:
         return None
-    value = claims[name]
+    expires_at = _time(claims["exp"])
+    if now >= expires_at:
+        raise AccessTokenError
+    return math.floor(expires_at)
+
+
+def _time(value: object) -> float:
     # bool is an int in Python; JSON says otherwise.
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise AccessTokenError
     return value
