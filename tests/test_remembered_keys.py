@@ -19,8 +19,7 @@ from dpop_ext.errors import (
     StaleKeyError,
     TargetMismatchError,
 )
-from dpop_ext.symmetric import verification
-from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.prepared_secret import PreparedSecret
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret
 from dpop_ext.symmetric.verification import DerivedKey
@@ -37,12 +36,13 @@ def sym(request: Any, ec_key: Any, clock: Any) -> Symmetric:
 def derivations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each key that was derived by a verifier."""
     made: list[int] = []
+    derive = PreparedSecret.symmetric_key
 
-    def count(*args: Any, **values: Any) -> bytes:
-        made.append(values["version"])
-        return symmetric_key(*args, **values)
+    def count(secret: PreparedSecret, **values: Any) -> bytes:
+        made.append(int.from_bytes(secret._version))
+        return derive(secret, **values)
 
-    monkeypatch.setattr(verification, "symmetric_key", count)
+    monkeypatch.setattr(PreparedSecret, "symmetric_key", count)
     return made
 
 

@@ -26,7 +26,7 @@ import dpop_ext.core.usual_claims
 import dpop_ext.resource_server.access_token
 import dpop_ext.symmetric.verification
 import dpop_ext.verifier
-from dpop_ext.core import ml_dsa
+from dpop_ext.core import ml_dsa, strict_json
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, parse_confirmation
 from dpop_ext.core.jose import parse_header
@@ -67,6 +67,7 @@ def the_long_way() -> Iterator[None]:
         patch.setattr(dpop_ext.verifier, "parse_usual_proof", lambda text: None)
         patch.setattr(dpop_ext.core.target, "_NORMAL", NEVER)
         patch.setattr(dpop_ext.core.usual_claims, "_USUAL", NEVER)
+        patch.setattr(strict_json, "_few_digits_decoder", strict_json._decoder)
         # Signatures by way of joserfc, and nothing of a token is read only once.
         patch.setattr(dpop_ext.core.proof, "usual_signature_check", _no_check)
         patch.setattr(dpop_ext.core.jws_signature, "usual_signature_check", _no_check)

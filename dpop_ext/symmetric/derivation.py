@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 from dpop_ext.core.confirmation import MAX_VERSION
@@ -26,6 +27,9 @@ MAX_CLIENT_ID: Final = 2048
 RESPONSE_INFO: Final = b"dpop-sym/1 res\0"
 
 _HASH_LENGTH = 32
+#: The lengths that :func:`lp` puts before a thumbprint and before 32 bytes.
+_LP_THUMBPRINT: Final = (43).to_bytes(2)
+_LP_SECRET: Final = SECRET_LENGTH.to_bytes(2)
 
 
 def lp(value: bytes) -> bytes:
@@ -46,10 +50,16 @@ def expand(prk: bytes, info: bytes, length: int) -> bytes:
     """
     # hmac and cryptography's HKDFExpand take the same time, 1.4 and 1.6 microseconds
     # for 32 bytes; the one of the standard library needs no objects.
-    okm = block = b""
-    for counter in range(1, -(-length // _HASH_LENGTH) + 1):
-        message = block + info + bytes((counter,))
-        block = hmac.new(prk, message, hashlib.sha256).digest()
+    return expand_by(
+        lambda message: hmac.new(prk, message, hashlib.sha256).digest(), info, length
+    )
+
+
+def expand_by(tag: Callable[[bytes], bytes], info: bytes, length: int) -> bytes:
+    """Return HKDF-Expand with what makes a MAC by HMAC-SHA256 under the key."""
+    okm = block = tag(info + b"\1")
+    for counter in range(2, -(-length // _HASH_LENGTH) + 1):
+        block = tag(block + info + bytes((counter,)))
         okm += block
     return okm[:length]
 
@@ -72,7 +82,7 @@ def audience_secret(
         b"dpop-sym/1 aud\0"
         + lp(identity(issuer, MAX_IDENTIFIER))
         + lp(identity(audience, MAX_IDENTIFIER))
-        + u64(_version(version))
+        + version_info(version)
     )
     if len(root_id) > MAX_IDENTIFIER:
         raise ValueError("the root id is too long")
@@ -108,23 +118,53 @@ def symmetric_key(
     :returns: 32 bytes for ``HS256``, 64 for ``HS512``.
     :raises ValueError: an argument is outside its limits.
     """
+    info = server_info(algorithm, issuer=issuer, audience=audience) + token_info(
+        client_id=client_id, jkt=jkt, version=version_info(version), r=r
+    )
+    return expand(_secret(secret), info, MAC_ALGORITHMS[algorithm])
+
+
+def server_info(algorithm: str, *, issuer: str, audience: str) -> bytes:
+    """Return what the keys of all tokens for one resource server are derived from.
+
+    :raises ValueError: an argument is outside its limits.
+    """
     if algorithm not in MAC_ALGORITHMS:
         raise ValueError("not a MAC algorithm of symmetric proofs")
-    if not is_thumbprint(jkt):
-        raise ValueError("jkt is not a SHA-256 thumbprint")
-    if len(r) != SECRET_LENGTH:
-        raise ValueError("r must be 32 bytes")
-    info = (
+    return (
         b"dpop-sym/1 sk\0"
         + lp(algorithm.encode())
         + lp(identity(issuer, MAX_IDENTIFIER))
         + lp(identity(audience, MAX_IDENTIFIER))
-        + lp(identity(client_id, MAX_CLIENT_ID))
-        + lp(jkt.encode())
-        + u64(_version(version))
-        + lp(r)
     )
-    return expand(_secret(secret), info, MAC_ALGORITHMS[algorithm])
+
+
+def token_info(*, client_id: str, jkt: str, version: bytes, r: bytes) -> bytes:
+    """Return what the key of one token is derived from beside :func:`server_info`.
+
+    :param version: of the secret, from :func:`version_info`.
+    :raises ValueError: another argument is outside its limits.
+    """
+    if not is_thumbprint(jkt):
+        raise ValueError("jkt is not a SHA-256 thumbprint")
+    if len(r) != SECRET_LENGTH:
+        raise ValueError("r must be 32 bytes")
+    return (
+        lp(identity(client_id, MAX_CLIENT_ID))
+        + (_LP_THUMBPRINT + jkt.encode() + version)
+        + (_LP_SECRET + r)
+    )
+
+
+def version_info(version: int) -> bytes:
+    """Return a version as it goes into a derivation.
+
+    :raises ValueError: it is not an integer from 1 to 2**53-1.
+    """
+    # A bool is an int in Python; True would be version 1.
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise ValueError("a version is an integer from 1 to 2**53-1")
+    return u64(version)
 
 
 def composite_r(r_as: bytes, n: bytes) -> bytes:
@@ -213,10 +253,3 @@ def _secret(secret: bytes) -> bytes:
     if len(secret) != SECRET_LENGTH:
         raise ValueError("a derivation secret must be 32 bytes")
     return secret
-
-
-def _version(version: int) -> int:
-    # A bool is an int in Python; True would be version 1.
-    if type(version) is not int or not 1 <= version <= MAX_VERSION:
-        raise ValueError("a version is an integer from 1 to 2**53-1")
-    return version

@@ -12,7 +12,8 @@ from dpop_ext.symmetric.derivation import (
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
-_DIGESTS = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}
+#: With the length of a block.
+_DIGESTS = {"HS256": (hashlib.sha256, 64), "HS512": (hashlib.sha512, 128)}
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -34,9 +35,9 @@ class MacKey:
         if MAC_ALGORITHMS.get(algorithm) != len(key):
             raise ValueError("the key does not fit the algorithm")
         self.algorithm = algorithm
-        digest = _DIGESTS[algorithm]
+        digest, block_size = _DIGESTS[algorithm]
         # Neither length is more than a block of its hash.
-        block = key.ljust(digest().block_size, b"\0")
+        block = key.ljust(block_size, b"\0")
         self._inner = digest(block.translate(_INNER))
         self._outer = digest(block.translate(_OUTER))
         # Derived with SHA-256 whatever the key is for. What an HS256 key has been

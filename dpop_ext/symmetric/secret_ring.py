@@ -20,6 +20,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.symmetric.deny_list import DenyList
 from dpop_ext.symmetric.derivation import SECRET_LENGTH, check_identifier
+from dpop_ext.symmetric.prepared_secret import PreparedSecret
 from dpop_ext.symmetric.published_secrets import is_published
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -99,6 +100,7 @@ class SecretRing:
 
     __slots__ = (
         "_by_version",
+        "_prepared",
         "audience",
         "denied",
         "good_until",
@@ -133,6 +135,8 @@ class SecretRing:
         if sum(entry.state == "active" for entry in entries) > 1:
             raise ValueError("more than one version is active")
         self._by_version = by_version
+        #: Of versions that a token referred to.
+        self._prepared: dict[int, PreparedSecret] = {}
         self.issuer = issuer
         self.audience = audience
         self.min_live = min_live
@@ -192,6 +196,24 @@ class SecretRing:
         if version > self.highest_version + MAX_VERSIONS_AHEAD:
             raise AccessTokenError
         raise UnknownKeyError
+
+    def prepared(self, version: int, *, now: int) -> PreparedSecret:
+        """Return the usable secret of *version*, prepared for the keys of tokens.
+
+        :raises DPoPError: as :meth:`find`, on every request.
+        """
+        entry = self.find(version, now=now)
+        prepared = self._prepared.get(version)
+        if prepared is None:
+            if entry.secret is None:  # find() returns those that hold a secret only
+                raise AccessTokenError
+            prepared = self._prepared[version] = PreparedSecret(
+                entry.secret,
+                issuer=self.issuer,
+                audience=self.audience,
+                version=version,
+            )
+        return prepared
 
 
 def check_quality(secret: bytes) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.request_binding import check_hash, check_target
@@ -14,13 +15,13 @@ from dpop_ext.errors import (
     MalformedProofError,
     TargetMismatchError,
 )
-from dpop_ext.symmetric.derivation import symmetric_key
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof, check_mac
 from dpop_ext.symmetric.secret_ring import SecretRing
 
 #: Longest base64url text of the claims of a token read before its signature.
 MAX_PEEKED_PAYLOAD = 4 * 1024 * 4 // 3 + 1
+_NO_CLAIMS: Final[MappingProxyType[str, Any]] = MappingProxyType({})
 #: What is said about a symmetric proof with a token that brings no key to verify it.
 NO_KEY = "The access token has no key for symmetric proofs."
 
@@ -71,8 +72,11 @@ def peek_access_token(
     :raises AccessTokenError: not a JWT within the limits, of another issuer or for
         another or a second audience, expired, or with a malformed ``cnf``.
     """
-    payload_length = text.rfind(".") - text.find(".") - 1
-    if payload_length > MAX_PEEKED_PAYLOAD:
+    # Most tokens are not as long as that, all told.
+    if (
+        len(text) > MAX_PEEKED_PAYLOAD
+        and text.rfind(".") - text.find(".") - 1 > MAX_PEEKED_PAYLOAD
+    ):
         raise AccessTokenError("The access token is too long.")
     try:
         claims = parse_token(text).payload
@@ -88,16 +92,18 @@ def peek_access_token(
         raise AccessTokenError("The access token has expired.")
     if not isinstance(client_id, str) or not client_id:
         raise AccessTokenError("The access token names no client.")
-    return AccessToken(
-        issuer=issuer,
-        audience=(audience,),
-        client_id=client_id,
-        expires_at=expires_at,
-        token_id=None,
-        confirmation=token_confirmation(claims["cnf"]) if "cnf" in claims else None,
-        scope="",
-        claims={},
+    values = (
+        issuer,
+        (audience,),
+        client_id,
+        expires_at,
+        None,  # token_id
+        token_confirmation(claims["cnf"]) if "cnf" in claims else None,
+        "",  # scope
+        _NO_CLAIMS,
     )
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(AccessToken, values)
 
 
 def verify_mac(
@@ -144,25 +150,21 @@ def derive_key(
     ):
         raise MalformedProofError(NO_KEY)
     dsk = confirmation.dsk
-    secret = ring.find(dsk.version, now=now).secret
-    if secret is None:  # find() returns live entries only, and those hold a secret
-        raise AccessTokenError
-    if key is None:
-        try:
-            derived = symmetric_key(
-                secret.reveal(),
-                algorithm=dsk.algorithm,
-                issuer=ring.issuer,
-                audience=ring.audience,
-                client_id=token.client_id,
-                jkt=confirmation.jkt,
-                version=dsk.version,
-                r=dsk.r,
-            )
-        except ValueError as error:
-            raise AccessTokenError("The access token is malformed.") from error
-        key = MacKey(dsk.algorithm, derived)
-    return key
+    if key is not None:
+        # Its version may have ended since.
+        ring.find(dsk.version, now=now)
+        return key
+    secret = ring.prepared(dsk.version, now=now)
+    try:
+        derived = secret.symmetric_key(
+            algorithm=dsk.algorithm,
+            client_id=token.client_id,
+            jkt=confirmation.jkt,
+            r=dsk.r,
+        )
+    except ValueError as error:
+        raise AccessTokenError("The access token is malformed.") from error
+    return MacKey(dsk.algorithm, derived)
 
 
 def check_key(proof: SymmetricProof, key: MacKey) -> None:
@@ -221,6 +223,8 @@ def check_request(proof: SymmetricProof, *, method: str, url: str, ath: str) -> 
 
 
 def _is_for(aud: object, audience: str, *, only: bool) -> bool:
-    if aud in (audience, [audience]):
+    if aud == audience:
         return True
-    return not only and isinstance(aud, list) and audience in aud
+    return isinstance(aud, list) and (
+        aud == [audience] or (not only and audience in aud)
+    )

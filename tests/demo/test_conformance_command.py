@@ -395,7 +395,8 @@ def test_a_pair_that_does_not_share_a_secret_is_reported(
     pair: Pair, parties: Parties, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "dpop_ext.symmetric.verification.symmetric_key", lambda *_, **__: bytes(32)
+        "dpop_ext.symmetric.prepared_secret.PreparedSecret.symmetric_key",
+        lambda *_, **__: bytes(32),
     )
     trials = list(try_pair(pair))
     assert failures(trials) == {"a symmetric proof"}
