@@ -26,6 +26,6 @@ def time_claim(claims: Mapping[str, Any], name: str) -> float:
     """
     value = claims.get(name)
     # A bool is an int in Python; true is no time.
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise MalformedProofError("A time of the DPoP proof is missing or malformed.")
     return value

@@ -84,19 +84,21 @@ def signature_check(key: Key, *, algorithm: str) -> SignatureCheck:
     )
 
 
-def usual_signature_check(public: object, *, algorithm: str) -> SignatureCheck | None:
+def usual_signature_check(public: Any, *, algorithm: str) -> SignatureCheck | None:
     """Prepare a key of ``cryptography`` that is known to be for *algorithm*.
 
     Does what the models of joserfc do, without asking the key the same questions again.
 
+    :param public: of the type and curve that *algorithm* is for.
     :returns: None for all but the three algorithms that are in use.
     """
-    if algorithm == "ES256" and isinstance(public, ec.EllipticCurvePublicKey):
+    if algorithm == "ES256":
         return partial(_verify_es256, public)
+    if algorithm == "RS256":
+        return partial(_verify_rs256, public)
+    # EdDSA is the name for another curve, too.
     if isinstance(public, ed25519.Ed25519PublicKey):
         return partial(_verify_ed25519, public)
-    if algorithm == "RS256" and isinstance(public, rsa.RSAPublicKey):
-        return partial(_verify_rs256, public)
     return None
 
 

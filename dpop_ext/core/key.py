@@ -29,6 +29,12 @@ _REQUIRED = {
     "OKP": ("crv", "kty", "x"),
     "RSA": ("e", "kty", "n"),
 }
+#: What a thumbprint is the hash of: the members in the order of their names, and
+#: without escapes, as all are base64url or the name of a type or curve.
+_THUMBPRINT_INPUT = {
+    kty: "{" + ",".join(f'"{name}":"%({name})s"' for name in names) + "}"
+    for kty, names in _REQUIRED.items()
+}
 #: Members of JWKs that no proof may have.
 PRIVATE_MEMBERS: Final = frozenset(
     ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
@@ -39,6 +45,11 @@ FIELDS: Final = {
     "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
     "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
     "P-521": 2**521 - 1,
+}
+#: The same as octets, which have the order of the numbers if they are as many.
+_FIELD_OCTETS: Final = {
+    name: field.to_bytes((field.bit_length() + 7) // 8)
+    for name, field in FIELDS.items()
 }
 #: 32 bytes in base64url: of the last character, two bits stand for nothing.
 _THUMBPRINT = re.compile(r"[\w-]{42}[048AEIMQUYcgkosw]", re.ASCII)
@@ -65,8 +76,9 @@ def import_proof_key(jwk: object, *, algorithm: str) -> Key:
     return as_key(*read_public_key(jwk, algorithm=algorithm))
 
 
-def as_key(public_key: PublicKey, members: dict[str, str]) -> Key:
+def as_key(public_key: PublicKey, jwk: dict[str, Any]) -> Key:
     """Return what :func:`read_public_key` returned as a key of joserfc."""
+    members = {name: jwk[name] for name in _REQUIRED[jwk["kty"]]}
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         return ECKey(public_key, members)
     if isinstance(public_key, rsa.RSAPublicKey):
@@ -74,7 +86,7 @@ def as_key(public_key: PublicKey, members: dict[str, str]) -> Key:
     return OKPKey(public_key, members)
 
 
-def read_public_key(jwk: object, *, algorithm: str) -> tuple[PublicKey, dict[str, str]]:
+def read_public_key(jwk: object, *, algorithm: str) -> tuple[PublicKey, dict[str, Any]]:
     """Read the ``jwk`` header of a proof, for use with *algorithm*.
 
     Only a key with one encoding is accepted, because another encoding would be the
@@ -83,7 +95,7 @@ def read_public_key(jwk: object, *, algorithm: str) -> tuple[PublicKey, dict[str
 
     :param jwk: the header member, as parsed.
     :param algorithm: one of :data:`ALGORITHMS`.
-    :returns: the key, and the members that its thumbprint covers.
+    :returns: the key, and *jwk* itself.
     :raises MalformedProofError: not a JSON object, or a member is missing or mistyped.
     :raises UnsupportedKeyError: private or symmetric; not meant for signatures or for
         *algorithm*; of another type, curve or size; or a weak key.
@@ -98,10 +110,8 @@ def read_public_key(jwk: object, *, algorithm: str) -> tuple[PublicKey, dict[str
         raise UnsupportedKeyError
     try:
         if kty == "EC":
-            return _read_ec(jwk, FIELDS[jwk["crv"]]), _members(jwk)
-        if kty == "RSA":
-            return _read_rsa(jwk), _members(jwk)
-        return _read_ed25519(jwk), _members(jwk)
+            return _read_ec(jwk), jwk
+        return (_read_rsa(jwk) if kty == "RSA" else _read_ed25519(jwk)), jwk
     except MalformedJOSEError as error:
         raise MalformedProofError from error
     except ValueError as error:
@@ -121,11 +131,8 @@ def thumbprint_of(members: Mapping[str, Any]) -> str:
 
     :param members: of a JWK that is valid; those that are not needed are ignored.
     """
-    # In the order of their names, and without escapes: all of them are base64url, or
-    # the name of a type or curve.
-    names = _REQUIRED[members["kty"]]
-    text = ",".join([f'"{name}":"{members[name]}"' for name in names])
-    return b64url_encode(hashlib.sha256(f"{{{text}}}".encode()).digest())
+    text = _THUMBPRINT_INPUT[members["kty"]] % members
+    return b64url_encode(hashlib.sha256(text.encode()).digest())
 
 
 def is_thumbprint(value: object) -> TypeGuard[str]:
@@ -153,10 +160,11 @@ def check_purpose(jwk: Mapping[str, Any], algorithm: str) -> None:
         raise UnsupportedKeyError("The key in the DPoP proof is not a public key.")
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         raise UnsupportedKeyError
-    operations = jwk.get("key_ops", ["verify"])
-    # A string would pass `in` too, and no operation may be listed twice.
-    if not isinstance(operations, list) or operations.count("verify") != 1:
-        raise UnsupportedKeyError
+    if "key_ops" in jwk:
+        operations = jwk["key_ops"]
+        # A string would pass `in` too, and no operation may be listed twice.
+        if not isinstance(operations, list) or operations.count("verify") != 1:
+            raise UnsupportedKeyError
 
 
 def _octets(jwk: dict[str, Any], name: str) -> bytes:
@@ -166,17 +174,13 @@ def _octets(jwk: dict[str, Any], name: str) -> bytes:
     return b64url_decode(value)
 
 
-def _members(jwk: dict[str, Any]) -> dict[str, str]:
-    return {name: jwk[name] for name in _REQUIRED[jwk["kty"]]}
-
-
-def _read_ec(jwk: dict[str, Any], field: int) -> ec.EllipticCurvePublicKey:
-    length = (field.bit_length() + 7) // 8
-    octets = _octets(jwk, "x"), _octets(jwk, "y")
-    x, y = (int.from_bytes(coordinate) for coordinate in octets)
-    if any(len(coordinate) != length for coordinate in octets) or max(x, y) >= field:
+def _read_ec(jwk: dict[str, Any]) -> ec.EllipticCurvePublicKey:
+    x, y, field = _octets(jwk, "x"), _octets(jwk, "y"), _FIELD_OCTETS[jwk["crv"]]
+    if len(x) != len(field) or len(y) != len(field) or max(x, y) >= field:
         raise UnsupportedKeyError
-    return ec.EllipticCurvePublicNumbers(x, y, _CURVES[jwk["crv"]]).public_key()
+    # An uncompressed point. That it is on the curve is checked by the import.
+    point = b"\4" + x + y
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[jwk["crv"]], point)
 
 
 def _read_rsa(jwk: dict[str, Any]) -> rsa.RSAPublicKey:

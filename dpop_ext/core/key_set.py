@@ -42,15 +42,16 @@ class StaticKeys:
         :raises AccessTokenError: there is no such key, or more than one.
         """
         if kid is None:
-            found = [self._import(i, algorithm) for i in range(len(self._keys))]
-            found = [key for key in found if key is not None]
+            fitting = [self._import(i, algorithm) for i in range(len(self._keys))]
+            fitting = [key for key in fitting if key is not None]
+            key = fitting[0] if len(fitting) == 1 else None
         else:
             # A header may have anything there, and a list has no hash.
             named = self._named.get(kid, ()) if isinstance(kid, str) else ()
-            found = [self._import(i, algorithm) for i in named]
-        if len(found) != 1 or found[0] is None:
+            key = self._import(named[0], algorithm) if len(named) == 1 else None
+        if key is None:
             raise AccessTokenError
-        return found[0]
+        return key
 
     def has(self, kid: str) -> bool:
         """Tell whether a key, or more than one, has the identifier *kid*."""
@@ -59,13 +60,16 @@ class StaticKeys:
     def _import(self, index: int, algorithm: str) -> Key | None:
         """Return the key for *algorithm*, or None if it is not for it."""
         place = (index, algorithm)
-        if place not in self._imported:
-            try:
-                key = import_proof_key(self._keys[index], algorithm=algorithm)
-            except ProofError:
-                key = None
-            self._imported[place] = key
-        return self._imported[place]
+        try:
+            return self._imported[place]
+        except KeyError:
+            pass
+        try:
+            key = import_proof_key(self._keys[index], algorithm=algorithm)
+        except ProofError:
+            key = None
+        self._imported[place] = key
+        return key
 
 
 def _public(key: object) -> dict[str, Any]:

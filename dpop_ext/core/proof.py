@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -64,15 +63,17 @@ class SignedProof(NamedTuple):
         return f"<SignedProof {self.algorithm} {self.jkt} {self.jti!a}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofHeader:
+class ProofHeader(NamedTuple):
     """The header of a proof whose signature verified."""
 
-    members: dict[str, Any] = field(repr=False)
+    members: dict[str, Any]
     #: Of signatures with its ``alg`` by its ``jwk``.
-    check: SignatureCheck = field(repr=False)
+    check: SignatureCheck
     #: RFC 7638 SHA-256 thumbprint of the key, base64url.
     jkt: str
+
+    def __repr__(self) -> str:
+        return f"<ProofHeader {self.jkt}>"
 
 
 #: Headers by their text in base64url. A client sends the same one each time, and to
@@ -207,7 +208,7 @@ def verify_signature(
         return header
     jkt, check = read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
-    header = ProofHeader(members=jws.header, check=check, jkt=jkt)
+    header = ProofHeader(jws.header, check, jkt)
     if known is not None and len(segment) <= MAX_KNOWN_HEADER:
         known.put(segment, header)
     return header
@@ -223,11 +224,11 @@ def read_key(jwk: object, algorithm: str) -> tuple[str, SignatureCheck]:
     if algorithm in ML_DSA:
         akp = ml_dsa.import_proof_key(jwk, algorithm=algorithm)
         return akp.thumbprint(), ml_dsa.signature_check(akp)
-    public, members = read_public_key(jwk, algorithm=algorithm)
+    public, known_jwk = read_public_key(jwk, algorithm=algorithm)
     check = usual_signature_check(public, algorithm=algorithm)
     if check is None:
-        check = signature_check(as_key(public, members), algorithm=algorithm)
-    return thumbprint_of(members), check
+        check = signature_check(as_key(public, known_jwk), algorithm=algorithm)
+    return thumbprint_of(known_jwk), check
 
 
 def _read_claims(
@@ -235,7 +236,7 @@ def _read_claims(
 ) -> SignedProof:
     text_claim(claims, "htm")
     text_claim(claims, "htu")
-    return SignedProof(
+    values = (
         header.jkt,
         # Read-only, as later proofs with the same header share it.
         MappingProxyType(header.members["jwk"]),
@@ -247,3 +248,5 @@ def _read_claims(
         time_claim(claims, "exp") if "exp" in claims else None,
         claims,
     )
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(SignedProof, values)

@@ -143,6 +143,8 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     algorithm = _USUAL_HEADERS.get(parts[0])
     try:
         if algorithm is None:
+            if len(parts[0]) != _TICKET_HEADER_LENGTH:
+                return None
             found = _TICKET_HEADERS.get(parts[0]) or _read_ticket_header(parts[0])
             if found is None:
                 return None
@@ -266,8 +268,6 @@ def _ticket(header: Mapping[str, Any]) -> str | None:
 
 def _read_ticket_header(segment: str) -> tuple[str, str] | None:
     """Return algorithm and ticket of a header that is written as here, or None."""
-    if len(segment) != _TICKET_HEADER_LENGTH:
-        return None
     match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
     if match is None:
         return None
