@@ -16,7 +16,8 @@ from dpop_ext.core.base64url import b64url_encode
 MAX_LENGTH: Final = 16 * 1024
 
 _PEM: Final = re.compile(
-    r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*"
+    # Nothing is given back: white space fits both parts, in as many ways as it is long.
+    r"-----BEGIN CERTIFICATE-----\s++([A-Za-z0-9+/=\s]++)-----END CERTIFICATE-----\s*"
 )
 #: A byte sequence as in RFC 9440 section 2.1.
 _BYTES: Final = re.compile(r":([A-Za-z0-9+/]+=*):")

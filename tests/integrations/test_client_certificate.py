@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import time
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -234,9 +235,18 @@ def test_what_is_no_certificate_is_none(mine: x509.Certificate) -> None:
         *(text + text, text.replace("CERTIFICATE", "PUBLIC KEY"), text[:-30]),
         *(f"{quote(text)},{quote(text)}", f"junk{text}", text.replace("M", "!", 1)),
         text.replace("\n", "\n" + "A" * MAX_LENGTH),
+        "-----BEGIN CERTIFICATE-----\n\n-----END CERTIFICATE-----",
     ):
         assert read({VARIABLE: odd}) is None
     assert read({}) is None
+
+
+def test_what_is_no_certificate_takes_no_time() -> None:
+    text = "-----BEGIN CERTIFICATE-----".ljust(MAX_LENGTH - 1) + "!"
+    begun = time.thread_time()
+    assert ClientCertificate(variable=VARIABLE)({VARIABLE: text}) is None
+    # A search of each way to divide the white space takes some seconds.
+    assert time.thread_time() - begun < 0.5
 
 
 @pytest.mark.parametrize(
