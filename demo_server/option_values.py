@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
@@ -106,3 +107,5 @@ def check_redis(url: str) -> None:
         raise SettingsError("--redis", "not a URL") from error
     if parts.scheme not in ("redis", "rediss", "unix") or not good:
         raise SettingsError("--redis", "a redis, rediss or unix URL is needed")
+    if find_spec("redis") is None:
+        raise SettingsError("--redis", "it needs a package: pip install redis")

@@ -109,7 +109,10 @@ def conformance(
             if not as_json:
                 _print(trial)
     except requests.RequestException as error:
-        raise Refusal(f"a server does not answer: {type(error).__name__}") from error
+        raise Refusal(
+            f"a server does not answer: {type(error).__name__}; are the URLs right, "
+            "and the servers up?"
+        ) from error
     failed = [trial for trial in trials if trial.status == "failed"]
     allowed = claims(conforming_targets(trials))
     if as_json:

@@ -90,9 +90,12 @@ def explain(
     now = int(time.time()) if at is None else at
     try:
         normalize_target(url)
+    except ValueError as error:
+        raise Refusal(f"--against: {error}") from error
+    try:
         policy = ProofPolicy(algorithms=algorithms) if algorithms else RFC9449
     except ValueError as error:
-        raise Refusal(str(error)) from error
+        raise Refusal(f"--alg: {error}") from error
     explained = explain_proof(
         read_value(proof) or "",
         Circumstances(

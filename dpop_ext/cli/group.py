@@ -54,6 +54,8 @@ EXTRAS: Final = {
     "requests": "requests",
     "sqlalchemy": "sql",
 }
+#: What brings a driver that SQLAlchemy looks for.
+DRIVERS: Final = {"psycopg": "psycopg[binary]"}
 
 
 class Refusal(click.ClickException):
@@ -120,7 +122,8 @@ class LazyGroup(click.Group):
             if package == "dpop_ext":
                 raise
             extra = EXTRAS.get(package)
-            advice = f"pip install 'dpop-ext[{extra}]'" if extra else "install it"
+            what = f"dpop-ext[{extra}]" if extra else DRIVERS.get(package)
+            advice = f"pip install '{what}'" if what else "install it"
             raise Refusal(f"the package {package} is missing: {advice}") from error
         except DPoPError as error:
             raise Refusal(error.description) from error

@@ -17,6 +17,7 @@ from dpop_ext.cli.request_options import (
 )
 from dpop_ext.client.nonces import read_nonce
 from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.core.target import normalize_target
 
 _EXAMPLE = """\
 \b
@@ -50,6 +51,10 @@ def proof(
     """
     if nonce is not None and read_nonce([nonce]) is None:
         raise Refusal("--nonce: not a nonce; it is the value of DPoP-Nonce")
+    try:
+        normalize_target(url)
+    except ValueError as error:
+        raise Refusal(f"URL: {error}") from error
     try:
         maker = ProofMaker(read_key(key_path), algorithm=algorithm, clock=time.time)
         made = maker.asymmetric(

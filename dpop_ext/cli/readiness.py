@@ -74,6 +74,10 @@ def readiness(
     )
     tallies = (tally for file in files for tally in _read(file))
     report = judge(tallies, criteria=criteria, now=int(time.time()))
+    if not report:
+        click.echo(
+            "dpop-ext: there is no event client_observed in these files", err=True
+        )
     if as_json:
         print_json([_as_json(line) for line in report])
         return

@@ -29,7 +29,10 @@ def open_bundle(place: SessionPlace, *, key: AnyKey | None) -> SessionBundle:
     try:
         with refusing():
             if store.read() is None:
-                raise Refusal("there is no session yet: dpop-ext login makes one")
+                advice = "dpop-ext login makes one"
+                if key is not None:
+                    advice += "; a token from elsewhere is --access-token"
+                raise Refusal(f"there is no session yet: {advice}")
             try:
                 bundle = SessionBundle(store)
             except LostKeyError:

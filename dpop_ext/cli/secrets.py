@@ -22,7 +22,7 @@ Words:
   retired, revoked   erased, in time or at once.
 """
 _CLOSING = closing(
-    "export DPOP_EXT_DATABASE=postgresql://... DPOP_EXT_KEY_FILE=database.key",
+    "export DPOP_EXT_DATABASE=postgresql+psycopg://... DPOP_EXT_KEY_FILE=database.key",
     "dpop-ext secrets list",
 )
 

@@ -15,6 +15,7 @@ from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.stores.private_file import read_private
+from dpop_ext.stores.secret_tables import PREFIX
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -22,6 +23,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 KEY_VARIABLE: Final = "DPOP_EXT_DATABASE_KEY"
 
 _MAX_KEY_FILE = 1024
+_NO_KEY = f"no key, which is {ROW_KEY_LENGTH} random bytes in base64url"
 
 
 def find_issuer(engine: sqlalchemy.Engine, named: str | None) -> str:
@@ -33,8 +35,11 @@ def find_issuer(engine: sqlalchemy.Engine, named: str | None) -> str:
     try:
         issuers = find_issuers(engine)
     except SQLAlchemyError as error:
-        reason = getattr(error, "orig", None) or type(error).__name__
-        raise Refusal(f"--database: {str(reason).splitlines()[0]}") from error
+        reason = str(getattr(error, "orig", None) or type(error).__name__)
+        reason = reason.splitlines()[0]
+        if PREFIX in reason:  # as in "no such table: dpop_audience"
+            reason += "; is it that of an authorization server with symmetric keys?"
+        raise Refusal(f"--database: {reason}") from error
     if not issuers:
         raise Refusal("--database: there are no derivation secrets in it")
     if named is None and len(issuers) > 1:
@@ -80,7 +85,7 @@ def read_key(path: Path | None) -> SecretBytes:
     except OSError as error:
         raise Refusal(f"{source}: {error.strerror or error}") from error
     except binascii.Error as error:
-        raise Refusal(f"{source}: not base64url") from error
+        raise Refusal(f"{source}: {_NO_KEY}") from error
     if len(key) != ROW_KEY_LENGTH:
-        raise Refusal(f"{source}: the key must be {ROW_KEY_LENGTH} bytes")
+        raise Refusal(f"{source}: {_NO_KEY}")
     return SecretBytes(key)

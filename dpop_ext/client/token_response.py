@@ -26,10 +26,12 @@ def require_bound(token: Mapping[str, Any]) -> None:
     :param token: the JSON object of a successful response.
     :raises UnboundTokenError: the ``token_type`` is not ``DPoP``, in any case.
     """
+    if not token:
+        raise UnboundTokenError("There is no access token yet.")
     if not is_bound(token):
         raise UnboundTokenError(
-            "There is no token that is bound to a DPoP key: none was requested, or the "
-            "server has no DPoP, or not for this client."
+            "The access token is not bound to a DPoP key: the authorization server has "
+            "no DPoP, or not for this client."
         )
 
 

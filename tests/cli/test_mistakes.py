@@ -35,7 +35,9 @@ def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
         (["keygen", "/no/such/place"], 1, "/no/such/place: No such file"),
         (["thumbprint", ""], 2, "a file is needed"),
         (["thumbprint", "/dev/zero"], 1, "regular file"),
-        (["proof", ""], 1, "not an absolute http(s) URI"),
+        (["proof", ""], 1, "URL: not an absolute http(s) URI"),
+        (["explain", "x", "--against", "a.example"], 1, "--against: not an absolute"),
+        (["curl", "https://a.example"], 1, "a token from elsewhere is --access-token"),
         (["proof", "https://a.example", "--access-token", ""], 1, "--access-token"),
         (["proof", "https://a.example", "--access-token", "é"], 1, "--access-token"),
         (["proof", "https://a.example", "--nonce", "a\nb"], 1, "DPoP-Nonce"),
@@ -113,6 +115,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         (KeyboardInterrupt(), "Aborted!"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (ModuleNotFoundError(name="MySQLdb"), "the package MySQLdb is missing"),
+        (ModuleNotFoundError(name="psycopg"), "pip install 'psycopg[binary]'"),
         (ModuleNotFoundError(name="filelock.x"), "pip install 'dpop-ext[session]'"),
     ],
 )

@@ -69,5 +69,7 @@ def test_the_report_adds_up_what_processes_wrote(tmp_path: Path) -> None:
 def test_without_observations_there_is_no_client(tmp_path: Path) -> None:
     file = tmp_path / "empty"
     file.touch()
-    assert len(run("readiness", str(file)).output.splitlines()) == 1
+    empty = run("readiness", str(file))
+    assert (empty.exit_code, len(empty.stdout.splitlines())) == (0, 1)
+    assert "no event client_observed" in empty.stderr
     assert run("readiness", str(tmp_path / "none")).exit_code == 2

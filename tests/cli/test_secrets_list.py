@@ -116,9 +116,9 @@ def test_the_key_can_come_from_the_environment(
     ("content", "mode", "reason"),
     [
         ("A" * 43, 0o600, "A derivation secret cannot be decrypted."),
-        ("A" * 42, 0o600, "not base64url"),
-        ("A" * 39, 0o600, "the key must be 32 bytes"),
-        ("not base64url!", 0o600, "not base64url"),
+        ("A" * 42, 0o600, "32 random bytes in base64url"),
+        ("A" * 39, 0o600, "32 random bytes in base64url"),
+        ("not base64url!", 0o600, "32 random bytes in base64url"),
         ("A" * 43, 0o640, "The file must have mode 0600 or less."),
     ],
 )
@@ -148,7 +148,7 @@ def test_what_cannot_be_found_is_named(
     for arguments, reason in (
         (["--database", "sqlite:///nowhere", *key], "there is no such file"),
         (["--database", "nonsense", *key], "not a URL of a database"),
-        (["--database", empty, *key], "no such table"),
+        (["--database", empty, *key], "no such table: dpop_audience; is it that of"),
         (["--database", database], "the key is missing"),
         (["--database", database, "--key-file", "nowhere"], "No such file"),
         (["--database", database, *key, "--issuer", "https://x.example"], "--issuer"),
