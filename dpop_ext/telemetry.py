@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from time import perf_counter
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal, Protocol
 
 from dpop_ext.errors import TargetMismatchError
@@ -165,25 +164,33 @@ def record_keyring_poll(*, outcome: str, age: float | None) -> None:
             instruments.keyring_age.record(age)
 
 
-@contextmanager
-def timing_store(backend: str) -> Iterator[None]:
+class timing_store:  # noqa: N801 - reads like contextlib.suppress
     """Record how long the store takes to answer inside, and whether it does.
 
     :param backend: ``redis`` or ``sql``.
     """
-    instruments = _get()
-    if instruments is None:
-        yield
-        return
-    outcome = "failed"
-    begun = perf_counter()
-    try:
-        yield
-        outcome = "answered"
-    finally:
-        instruments.store.record(
-            perf_counter() - begun, {"backend": backend, "outcome": outcome}
-        )
+
+    # No generator: each request with a shared store comes by here.
+    __slots__ = ("_backend", "_begun")
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+
+    def __enter__(self) -> None:
+        self._begun = perf_counter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if (instruments := _get()) is not None:
+            outcome = "answered" if kind is None else "failed"
+            instruments.store.record(
+                perf_counter() - self._begun,
+                {"backend": self._backend, "outcome": outcome},
+            )
 
 
 def log_event(

@@ -10,6 +10,7 @@ from dpop_ext.extras import needs
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
+from dpop_ext.stores.redis_connections import Connections
 from dpop_ext.stores.redis_flights import MAX_FLIGHTS, Flights
 from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
 from dpop_ext.telemetry import timing_store
@@ -135,7 +136,7 @@ class RedisReplayStore(_Store[RedisClient]):
         """
         client = connect(url, connect_timeout=connect_timeout, timeout=timeout)
         return cls(
-            client,
+            Connections(client),
             prefix=prefix,
             clock_tolerance=clock_tolerance,
             clock_check=clock_check,

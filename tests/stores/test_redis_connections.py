@@ -1,0 +1,149 @@
+"""Connections to Redis that are used again: each command gets its own answer."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.redis import RedisReplayStore
+from tests.engines import RedisServer, wait_until
+
+pytestmark = pytest.mark.requirement("X-15")
+
+
+@pytest.fixture
+def client(redis: RedisServer) -> Iterator[Any]:
+    with contextlib.closing(Redis.from_url(redis.url)) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+@pytest.fixture
+def store(redis: RedisServer) -> Iterator[RedisReplayStore]:
+    with contextlib.closing(RedisReplayStore.from_url(redis.url)) as store:
+        assert add(store, b"warm up")
+        yield store
+
+
+def add(store: RedisReplayStore, key: bytes) -> bool:
+    now = int(time.time())
+    return store.add(key, expires_at=now + 66, now=now)
+
+
+def opened(client: Any) -> int:
+    """Count the connections that were ever opened."""
+    number: int = client.info("stats")["total_connections_received"]
+    return number
+
+
+def connected(client: Any) -> int:
+    """Count the connections that are open now."""
+    number: int = client.info("clients")["connected_clients"]
+    return number
+
+
+def test_calls_one_after_another_take_one_connection(
+    client: Any, store: RedisReplayStore
+) -> None:
+    before = opened(client)
+    assert all(add(store, secrets.token_bytes(16)) for _ in range(20))
+    assert opened(client) == before
+
+
+def test_calls_at_the_same_time_take_one_connection_each(
+    client: Any, store: RedisReplayStore
+) -> None:
+    keys = [number.to_bytes(16) for number in range(200)] * 2
+    barrier = threading.Barrier(4)
+
+    def use(part: list[bytes]) -> list[tuple[bytes, bool]]:
+        barrier.wait()
+        return [(key, add(store, key)) for key in part]
+
+    before = opened(client)
+    with ThreadPoolExecutor(4) as threads:
+        parts = [keys[start::4] for start in range(4)]
+        answers = [answer for part in threads.map(use, parts) for answer in part]
+
+    assert sorted(key for key, added in answers if added) == sorted(set(keys))
+    assert opened(client) - before <= 3
+
+
+def test_an_answer_that_nobody_read_is_not_given_to_the_next_command(
+    client: Any, store: RedisReplayStore
+) -> None:
+    """It may say that a proof is new, and the next one was used before."""
+    used = secrets.token_bytes(16)
+    assert add(store, used)
+    (connection,) = store._client._idle  # type: ignore[attr-defined]
+
+    def read_response() -> Any:
+        del connection.read_response
+        raise KeyboardInterrupt
+
+    connection.read_response = read_response
+    with pytest.raises(KeyboardInterrupt):
+        add(store, secrets.token_bytes(16))
+
+    assert add(store, used) is False
+
+
+def test_an_error_is_an_answer_and_the_connection_goes_on(
+    client: Any, store: RedisReplayStore
+) -> None:
+    client.rpush(b"list", "no proof")
+    before = opened(client)
+
+    with pytest.raises(StoreError):
+        add(store, b"list")
+
+    assert add(store, b"another") is True
+    assert add(store, b"another") is False
+    assert opened(client) == before
+
+
+def test_a_connection_that_was_closed_while_idle_is_replaced(
+    client: Any, store: RedisReplayStore
+) -> None:
+    key = secrets.token_bytes(16)
+    client.client_kill_filter(_type="normal", skipme=True)
+
+    assert add(store, key) is True
+    assert add(store, key) is False
+
+
+def test_a_process_leaves_the_connections_of_its_parent_alone(
+    client: Any, store: RedisReplayStore
+) -> None:
+    connections: Any = store._client
+    of_parent = list(connections._idle)
+    connections._process -= 1  # as a child finds it
+    before = connected(client)
+
+    assert add(store, b"a child's") is True
+
+    assert connected(client) == before + 1
+    assert not set(of_parent) & set(connections._idle)
+
+
+def test_whoever_closes_the_store_closes_its_connections(
+    client: Any, redis: RedisServer
+) -> None:
+    before = connected(client)
+    store = RedisReplayStore.from_url(redis.url)
+    add(store, b"one")
+    assert connected(client) == before + 1
+
+    store.close()
+
+    wait_until(lambda: connected(client) == before, what="closing")
