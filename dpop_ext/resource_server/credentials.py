@@ -24,6 +24,9 @@ from dpop_ext.resource_server.refusal import (
 #: Characters of the longest access token that is looked at.
 MAX_TOKEN_LENGTH = 16 * 1024
 
+_PARAMETER = "access_token"
+#: Characters of this name with an escape for each.
+_LONGEST_NAME = 3 * len(_PARAMETER)
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _SCHEMES: dict[str, Scheme] = {"dpop": "dpop", "bearer": "bearer"}
@@ -125,10 +128,12 @@ def parse_token(request: ResourceRequest) -> tuple[Scheme, str] | None:
 
 def names_access_token(urlencoded: str) -> bool:
     """Tell whether a query or form has a parameter ``access_token``."""
-    # Most requests have none at all.
+    # Most requests have none at all. And a name of another length is not decoded: a
+    # form has room for many.
     return bool(urlencoded) and any(
-        unquote_plus(pair.partition("=")[0]) == "access_token"
+        unquote_plus(name) == _PARAMETER
         for pair in urlencoded.split("&")
+        if len(_PARAMETER) <= len(name := pair.partition("=")[0]) <= _LONGEST_NAME
     )
 
 

@@ -86,6 +86,7 @@ def test_a_framework_that_keeps_lines_apart_is_asked_for_all_of_them() -> None:
         ("access_token=", True),
         ("a=b&access_token=c", True),
         ("%61ccess_token=c", True),
+        ("".join(f"%{ord(each):02X}" for each in "access_token"), True),
         ("Access_Token=c", False),
         ("a=access_token", False),
         ("xaccess_token=c", False),
