@@ -57,7 +57,7 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         """Send a request.
 
         :raises ServerAnswerError: it is a token request, and the answer is compressed,
-            has more than 128 KiB, or does not come in :attr:`token_deadline` seconds.
+            has more than 128 KiB, or does not come in ``token_deadline`` seconds.
         """
         send = partial(super().send, request, **kwargs)
         if not isinstance(kwargs.get("auth"), TokenAuth):

@@ -138,7 +138,8 @@ class TokenEndpointAuth(WaitingAuth):
     :param signer: with the key that the token is to be bound to.
     :param client_auth: another ``auth`` of the library, which takes one request; a pair
         is HTTP Basic. It is applied to each attempt anew: the assertion of
-        ``private_key_jwt`` is good for one.
+        ``private_key_jwt`` is good for one. A transport that repeats the request is
+        refused.
     :param audience: of the symmetric key to ask for; None asks for none.
     :param once: do not send the request again with the nonce that the server wants.
     """
@@ -197,7 +198,7 @@ class TokenEndpointAuth(WaitingAuth):
         authenticated = next(self._client_auth.auth_flow(copy))
         refuse = partial(
             self.library.RemoteProtocolError,
-            "A grant is sent once: no redirect of a token endpoint is followed.",
+            "A grant is sent once: no redirect and no repetition takes it along.",
             request=authenticated,
         )
         authenticated.stream = once_stream(self.library)(authenticated.content, refuse)

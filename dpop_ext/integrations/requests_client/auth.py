@@ -133,7 +133,8 @@ class DPoPTokenAuth(AuthBase):
 
     :param signer: with the key that the token is to be bound to.
     :param client_auth: another ``auth`` of requests; a pair is HTTP Basic. It is
-        applied to each attempt anew.
+        applied to each attempt anew, those that urllib3 makes by its ``Retry``
+        included.
     :param audience: of the symmetric key to ask for; None asks for none.
     :param once: do not send the request again with the nonce that the server wants.
     """

@@ -88,7 +88,7 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         server is known that is new enough.
 
         :raises ServerAnswerError: it is a token request, and the answer is compressed,
-            has more than 128 KiB, or does not come in :attr:`token_deadline` seconds.
+            has more than 128 KiB, or does not come in ``token_deadline`` seconds.
         """
         rehearsal = rehearsal_of(request)
         if rehearsal is not None:

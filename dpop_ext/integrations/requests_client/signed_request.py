@@ -41,6 +41,11 @@ from dpop_ext.integrations.requests_client.reply import (
     note_authentication,
     read_reply,
 )
+from dpop_ext.integrations.requests_client.token_form import (
+    Authenticated,
+    TokenForm,
+    TokenForms,
+)
 
 #: Starts a flow for a method, a URL, a body that can or cannot be sent again, and its
 #: digest if the exchange was told to make one.
@@ -112,6 +117,7 @@ class Exchange:
         self._url = str(request.url)
         self._body = request.body
         self._rewind = rewinder(request.body)
+        self._forms: TokenForms | None = None
         self._attempt: Attempt | None = self._start()
 
     @property
@@ -144,16 +150,32 @@ class Exchange:
         """Make *request* one that is signed when it is written."""
         if self._authenticate is not None:
             request.url, request.body = self._url, self._body
-            self._authenticate(request)
             request.headers.update(PLAIN_FIELDS)
-            if isinstance(request.body, str | bytes) and self._attempt is not None:
-                parameters = self._attempt.parameters()
-                request.body = extend_form(request.body, parameters)
-            request.prepare_content_length(request.body)
+            self._prepare_form(request, self._authenticate)
         self._protection.check_fields(request.headers)
         request.headers = SignedHeaders(request.headers, self)
         if follow not in request.hooks["response"]:
             request.hooks["response"].append(follow)
+
+    def _prepare_form(
+        self, request: PreparedRequest, authenticate: Authenticate
+    ) -> None:
+        draft = request.copy()
+
+        def make(request: PreparedRequest) -> Authenticated:
+            self._attempt = self._attempt or self._start()
+            authenticate(request)
+            body = extend_form(request.body or "", self._attempt.parameters())
+            return Authenticated(
+                dict(request.headers.items() - draft.headers.items()),
+                body if isinstance(body, bytes) else body.encode(),
+            )
+
+        first = make(request)
+        self._forms = TokenForms(first, lambda: make(draft.copy()))
+        if first.body:
+            request.body = TokenForm.of(first, self._forms)
+        request.prepare_content_length(first.body)
 
     def write(self, fields: Mapping[str, str]) -> CaseInsensitiveDict[str]:
         """Add token and proof for one attempt."""
@@ -165,6 +187,11 @@ class Exchange:
         # Again, because whoever came since may have added some: a cache does.
         self._protection.check_fields(fields)
         self._sent = CaseInsensitiveDict[str](fields)
+        if self._forms is not None:
+            authenticated = self._forms.take("fields")
+            self._sent.update(authenticated.fields)
+            if authenticated.body:
+                self._sent["Content-Length"] = str(len(authenticated.body))
         self._sent.update(self._attempt.headers())
         return self._sent
 
