@@ -91,6 +91,8 @@ def full_url(request: Any, *, target: str | None, public_url: str | None) -> str
     :returns: the URL without its query, which no proof names.
     :raises ValueError: they do not make a URL.
     """
+    if target is not None and public_url is not None:
+        return request_url(scheme="", host="", raw_target=target, public_url=public_url)
     seen = urlsplit(request.uri)
     return request_url(
         scheme=seen.scheme,
@@ -125,9 +127,10 @@ def form_value(request: Any, name: str) -> str | None:
 def form_values(request: Any, name: str) -> list[str]:
     """Return every value of a parameter of the form."""
     form = request.form
-    if hasattr(form, "getlist"):
-        return list(form.getlist(name))
-    return [form[name]] if name in form else []
+    # Most requests have none of those that are asked for here.
+    if name not in form:
+        return []
+    return list(form.getlist(name)) if hasattr(form, "getlist") else [form[name]]
 
 
 def claimed_client_id(request: Any) -> str:

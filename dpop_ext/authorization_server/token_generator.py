@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -129,6 +130,12 @@ class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
         if self._keys is None:
             raise RuntimeError("Pass keys to AccessTokenGenerator, or define get_jwks.")
         return self._keys()
+
+    def get_jti(
+        self, client: Any, grant_type: str, user: Any, scope: str | None
+    ) -> str:
+        """Return 96 random bits, in one reading where Authlib's own takes sixteen."""
+        return secrets.token_urlsafe(12)
 
     def get_audiences(self, client: Any, user: Any, scope: str | None) -> str:
         """Return the audience of a token for which nobody named one."""

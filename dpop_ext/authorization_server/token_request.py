@@ -57,7 +57,7 @@ class TokenRequest:
     def __init__(self, extension: DPoP, grant: Any) -> None:
         self._extension = extension
         self._grant = grant
-        self._validate_grant = grant.validate_token_request
+        self._validate_grant: Any = grant.validate_token_request
         self._generate = grant.generate_token
         self._respond = grant.create_token_response
         self._issuance: Issuance | None = None
@@ -79,6 +79,9 @@ class TokenRequest:
         except OAuth2Error as error:
             log_error(request, ENDPOINT, error)
             raise
+        finally:
+            if self._issuance is None:
+                self._let_go()
 
     def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Make the token, bound to the key of the proof."""
@@ -111,16 +114,17 @@ class TokenRequest:
 
     def respond(self) -> tuple[int, dict[str, Any], list[Header]]:
         """Save the token, then add what must not be saved."""
+        request = self._grant.request
         try:
             status, body, headers = self._respond()
         except DPoPError as error:
-            log_refusal(
-                self._grant.request, ENDPOINT, error.code, cause=error.__cause__
-            )
-            raise to_response(error, self._grant.request) from error
+            log_refusal(request, ENDPOINT, error.code, cause=error.__cause__)
+            raise to_response(error, request) from error
         except OAuth2Error as error:
-            log_error(self._grant.request, ENDPOINT, error)
+            log_error(request, ENDPOINT, error)
             raise
+        finally:
+            self._let_go()
         issuance = self._issuance
         if status == 200 and issuance is not None and issuance.jkt is not None:
             if not self._is_bound:
@@ -146,7 +150,20 @@ class TokenRequest:
         if issuance is not None and self._key_jwe is not None:
             body = {**body, "cnf": {"jkt": issuance.jkt, "jwe": self._key_jwe}}
         # Never append: this list belongs to every response of the process.
-        return status, body, [*headers, *self._nonce_fields()]
+        return status, body, [*headers, *self._nonce_fields(request)]
+
+    def _nonce_fields(self, request: Any) -> list[Header]:
+        if self._next_nonce is None:
+            return []
+        return nonce_fields(self._next_nonce, request)
+
+    def _let_go(self) -> None:
+        """Break the circle with the grant, which refers to this object.
+
+        So a symmetric key is gone with its request, and not when the garbage is
+        collected.
+        """
+        self._grant = self._validate_grant = self._generate = self._respond = None
 
     def _check(self) -> None:
         grant, extension = self._grant, self._extension
@@ -246,11 +263,6 @@ class TokenRequest:
         now = int(self._extension.verifier.clock())
         plan = issuance.plan
         issuance.keep_with_token(plan, now=now, expires_at=now + lifetime)
-
-    def _nonce_fields(self) -> list[Header]:
-        if self._next_nonce is None:
-            return []
-        return nonce_fields(self._next_nonce, self._grant.request)
 
 
 def _earliest(*times: int | None) -> int | None:

@@ -161,11 +161,12 @@ def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> 
 def _is_short(jwk: Mapping[str, Any]) -> bool:
     # JSON takes twelve characters at most for one of a string. So usual keys are known
     # to be short before they are written.
-    values = jwk.values()
-    if all(isinstance(value, str) for value in values):
-        characters = len("".join(jwk)) + len("".join(values))
-        if 12 * characters + 6 * len(jwk) < MAX_JWK_LENGTH:
-            return True
+    try:
+        characters = len("".join((*jwk, *jwk.values())))
+    except TypeError:  # one of the values is no string
+        characters = MAX_JWK_LENGTH
+    if 12 * characters + 6 * len(jwk) < MAX_JWK_LENGTH:
+        return True
     return len(json.dumps(jwk, separators=(",", ":"))) <= MAX_JWK_LENGTH
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pickle
@@ -131,6 +132,22 @@ def test_the_delivered_key_makes_proofs_that_the_resource_server_accepts(
     ring = derivation_secrets.rings[AUDIENCE]
     verified = verify_at_resource_server(sim, response, key, ring)
     assert (verified.kind, verified.jkt) == ("symmetric", prove.jkt)
+
+
+def test_the_key_is_gone_with_its_request(
+    make_symmetric: Any, prove: Any, wrapping_key: Any
+) -> None:
+    """And does not stay in memory until the garbage is collected."""
+    sim = make_symmetric()
+    proof = prove(**ask(wrapping_key))
+    gc.collect()
+    gc.disable()
+    try:
+        statuses = [sim.token(CLIENT_CREDENTIALS, proof).status_code for _ in range(2)]
+        left = sum(type(value) is KeyPlan for value in gc.get_objects())
+    finally:
+        gc.enable()
+    assert (statuses, left) == ([200, 400], 0)
 
 
 def test_without_the_extension_switched_on_nothing_is_asked_for(
