@@ -76,15 +76,16 @@ class TokenKeys:
             return
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
-            kept = DerivedKey(
-                mac_key=derived.mac_key,
-                token=token,
-                ring=derived.ring,
-                ath=derived.ath,
-                recipient=derived.recipient,
-                verified=True,
+            values = (
+                derived.mac_key,
+                token,
+                derived.ring,
+                derived.ath,
+                derived.recipient,
+                True,  # verified
             )
-            self.recent.put(token_digest(text), kept)
+            # Half as long as by the constructor, which passes all of them on once more.
+            self.recent.put(token_digest(text), tuple.__new__(DerivedKey, values))
 
     def derive(
         self,
@@ -98,12 +99,8 @@ class TokenKeys:
 
         :raises DPoPError: as :func:`.verification.verify_mac`.
         """
-        return DerivedKey(
-            mac_key=verify_mac(proof, token, ring, now=now),
-            token=token,
-            ring=ring,
-            ath=access_token_hash(access_token),
-        )
+        mac_key = verify_mac(proof, token, ring, now=now)
+        return DerivedKey(mac_key, token, ring, access_token_hash(access_token))
 
     def decrypt(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.key import is_thumbprint
-from dpop_ext.errors import AccessTokenError, KeyMismatchError
+from dpop_ext.errors import AccessTokenError, KeyMismatchError, MalformedJOSEError
 
 #: The largest integer that every JSON parser reads exactly.
 MAX_VERSION: Final = 2**53 - 1
@@ -19,6 +19,7 @@ CERTIFICATE: Final = "x5t#S256"
 #: Longest encrypted key, in characters. Usual ones have about 850.
 MAX_JWE: Final = 4096
 
+_R_LENGTH: Final = 32
 _ALGORITHMS: Final = ("HS256", "HS512")
 _MEMBERS: Final = frozenset({"jkt", "dsk", "jwe", "sym", CERTIFICATE})
 
@@ -154,20 +155,26 @@ def check_certificate(confirmation: Confirmation, certificate: str | None) -> No
 def _parse_reference(dsk: object) -> DerivedKeyReference:
     if not isinstance(dsk, dict) and not isinstance(dsk, Mapping):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    algorithm, version, r = dsk.get("alg"), dsk.get("v"), dsk.get("r")
-    expires_at = dsk.get("exp")
+    algorithm, version, expires_at = dsk.get("alg"), dsk.get("v"), dsk.get("exp")
+    r = _octets(dsk.get("r"))
     if (
         algorithm not in _ALGORITHMS
         # type(), because True is an int.
         or type(version) is not int
         or not 1 <= version <= MAX_VERSION
-        # 32 bytes in the same form.
-        or not is_thumbprint(r)
+        or len(r) != _R_LENGTH
         or (type(expires_at) is not int and "exp" in dsk)
     ):
         raise AccessTokenError("The confirmation of the access token is malformed.")
-    values = (algorithm, version, b64url_decode(r), expires_at)
+    values = (algorithm, version, r, expires_at)
     return tuple.__new__(DerivedKeyReference, values)
+
+
+def _octets(value: object) -> bytes:
+    try:
+        return b64url_decode(value) if isinstance(value, str) else b""
+    except MalformedJOSEError:
+        return b""
 
 
 def _parse_encrypted(jwe: object) -> str:

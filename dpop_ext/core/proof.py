@@ -21,6 +21,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.request_binding import check_access_token_hash, check_target
 from dpop_ext.core.usual_claims import read_usual_claims
+from dpop_ext.core.usual_header import read_usual_header
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
@@ -113,6 +114,7 @@ def parse_proof(
                 MAX_ML_DSA_HEADER if max_ml_dsa_length else MAX_HEADER_LENGTH
             ),
             header=header,
+            read_header=read_usual_header,
             read_payload=read_usual_claims,
         )
         if max_ml_dsa_length:

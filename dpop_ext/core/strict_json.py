@@ -15,8 +15,9 @@ MAX_STRUCTURAL = 256
 #: Digits of an integer. All of them fit a double, so that no arithmetic overflows.
 MAX_INTEGER_DIGITS = 308
 _STRUCTURAL = b"{}[]:,"
-_OPENING = b"{["
 _DIGITS = b"0123456789"
+#: All bytes but those that have a limit, or start an escape.
+_ORDINARY = bytes(set(range(256)) - set(_STRUCTURAL + _DIGITS + b"\\"))
 _WHITESPACE = " \t\n\r"
 
 
@@ -79,11 +80,6 @@ def _check_tree(value: object, depth: int) -> None:
             _check_tree(member, depth + 1)
 
 
-def _count(raw: bytes, characters: bytes) -> int:
-    """Return how many of *characters* there are, whichever: quicker than one by one."""
-    return len(raw) - len(raw.translate(None, characters))
-
-
 def parse_json_object(
     raw: bytes, *, max_structural: int = MAX_STRUCTURAL
 ) -> dict[str, Any]:
@@ -98,12 +94,14 @@ def parse_json_object(
         are counted before anything is built, so hostile input costs little.
     :raises MalformedJOSEError: the text is refused.
     """
-    if _count(raw, _STRUCTURAL) > max_structural:
+    # What is counted is a small part of most texts, and all of it is found at once.
+    notable = raw.translate(None, _ORDINARY)
+    if (
+        len(notable) > max_structural
+        and len(notable.translate(None, _DIGITS + b"\\")) > max_structural
+    ):
         raise MalformedJOSEError("too many members")
-    few_digits = (
-        len(raw) < MAX_INTEGER_DIGITS or _count(raw, _DIGITS) < MAX_INTEGER_DIGITS
-    )
-    decoder = _few_digits_decoder if few_digits else _decoder
+    decoder = _few_digits_decoder if len(notable) < MAX_INTEGER_DIGITS else _decoder
     try:
         text = raw.decode("utf-8")
         if not text.startswith("{"):
@@ -113,7 +111,8 @@ def parse_json_object(
             raise MalformedJOSEError("more than one value")
         # Surrogates and NUL can only be written as escapes, and depth takes brackets:
         # most texts have neither and need no second look.
-        if (b"\\" in raw and b"\\u" in raw) or _count(raw, _OPENING) > MAX_JSON_DEPTH:
+        depth = notable.count(b"{") + notable.count(b"[")
+        if (b"\\" in notable and b"\\u" in raw) or depth > MAX_JSON_DEPTH:
             _check_tree(value, 0)
     except (ValueError, RecursionError) as error:
         raise MalformedJOSEError("not strict JSON") from error

@@ -47,6 +47,8 @@ class IssuerSignature:
         self._keys = _key_source(jwks, jwks_uri, clock)
         self._checks: Recent[tuple[int, str], tuple[Key, SignatureCheck]]
         self._checks = Recent(2 * MAX_KEYS)
+        #: What was used last: most issuers sign with one key at a time.
+        self._last: tuple[Key, str, SignatureCheck] | None = None
 
     def verify(self, jws: CompactJWS, *, types: Collection[str]) -> None:
         """Check a parsed JWT; its claims are not looked at.
@@ -67,12 +69,17 @@ class IssuerSignature:
 
     def _check(self, key: Key, algorithm: str) -> SignatureCheck:
         """Return what was made of this very key before; its source is asked first."""
+        last = self._last
+        # By identity, as keys have no hash and to compare two takes long.
+        if last is not None and last[0] is key and last[1] == algorithm:
+            return last[2]
         place = (id(key), algorithm)
         prepared = self._checks.get(place)
-        # Keys have no hash. The entry holds its key, so that no other has its id.
+        # The entry holds its key, so that no other has its id.
         if prepared is None or prepared[0] is not key:
             prepared = (key, signature_check(key, algorithm=algorithm))
             self._checks.put(place, prepared)
+        self._last = (key, algorithm, prepared[1])
         return prepared[1]
 
 
