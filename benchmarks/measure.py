@@ -12,9 +12,12 @@ from dataclasses import dataclass
 ROUNDS = 120
 #: Seconds that one operation is repeated for in one round: short, so that a burst of
 #: other work on the machine meets all operations, and not one.
-ROUND_SECONDS = 0.008
+ROUND_SECONDS = 0.006
 #: Rounds between two collections of garbage.
 COLLECT = 20
+#: Parts of a run, one after the other: how much their medians differ is how much two
+#: runs would.
+PARTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,29 +27,43 @@ class Timing:
     median: float
     #: A quarter of the rounds was faster than the first, and slower than the second.
     quartiles: tuple[float, float]
+    #: The medians of the parts of the run.
+    parts: tuple[float, ...]
 
     @property
     def spread(self) -> float:
         """How far the quartiles are apart, as a part of the median."""
         return (self.quartiles[1] - self.quartiles[0]) / self.median
 
+    def ratio(self, *base: Timing) -> float:
+        """Return how many times all of *base* this takes."""
+        return self.median / sum(each.median for each in base)
+
+    def ratios(self, *base: Timing) -> tuple[float, float]:
+        """Return the least and the greatest ratio of a part of the run."""
+        sums = [sum(part) for part in zip(*(each.parts for each in base), strict=True)]
+        found = [one / other for one, other in zip(self.parts, sums, strict=True)]
+        return min(found), max(found)
+
 
 def measure(
     operations: Mapping[str, Callable[[], object]],
     *,
     timer: Callable[[], float] = time.thread_time,
+    rounds: int = ROUNDS,
 ) -> dict[str, Timing]:
     """Time each operation, in turns, so that a noisy moment hits all of them.
 
     :param operations: callables without side effects that matter, by name.
     :param timer: in seconds. The time of the processor is not troubled by whatever
         else runs on the machine; an operation that waits for something needs another.
+    :param rounds: a multiple of :data:`PARTS`.
     """
     repeats = {name: _calibrate(call, timer) for name, call in operations.items()}
     samples: dict[str, list[float]] = {name: [] for name in operations}
     gc.disable()
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for name, call in operations.items():
                 samples[name].append(_time(call, repeats[name], timer))
             if number % COLLECT == 0:
@@ -58,7 +75,10 @@ def measure(
 
 def _timing(times: list[float]) -> Timing:
     low, median, high = statistics.quantiles(times, n=4)
-    return Timing(median=median, quartiles=(low, high))
+    size = len(times) // PARTS
+    parts = [times[n * size : (n + 1) * size] for n in range(PARTS)]
+    medians = tuple(statistics.median(part) for part in parts)
+    return Timing(median=median, quartiles=(low, high), parts=medians)
 
 
 def _calibrate(call: Callable[[], object], timer: Callable[[], float]) -> int:

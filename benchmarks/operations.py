@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -29,7 +28,6 @@ from benchmarks.world import (
     warm,
 )
 from dpop_ext.client.proof_maker import ProofMaker
-from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.gate import Gate
 from dpop_ext.symmetric.delivery import DeliveredKey
@@ -142,41 +140,6 @@ def verifying() -> list[Row]:
     ]
 
 
-def refusing() -> list[Row]:
-    """Return what garbage costs, beside what it costs to accept."""
-    text, key = access_token(EC_KEY), delivered_key(EC_KEY)
-    good = symmetric_proof(key, text)
-    server = warm(ResourceServer(), (text, good))
-    head, _, tag = good.rpartition(".")
-    forged = f"{head}.{'B' if tag[0] == 'A' else 'A'}{tag[1:]}"
-    server.serve(text, asymmetric_proof(EC_KEY, "ES256", text))
-    by_ec = asymmetric_proof(EC_KEY, "ES256", text)
-    head, _, signature = by_ec.rpartition(".")
-    bad = f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
-    payload = text.split(".")[1]
-    unsigned = text.replace(payload, payload[:-4] + "AAAA")
-    known = "ES256, key and token seen before"
-    # Each beside what it costs to accept a proof that goes as far.
-    cases = {
-        "8 KiB of dots": ("." * 8192, text, known),
-        "8 KiB of brackets": (_deep(), text, known),
-        "bad MAC": (forged, text, "symmetric"),
-        "bad MAC, forged token": (
-            forged,
-            unsigned,
-            "symmetric, token not seen before",
-        ),
-        "bad signature": (bad, text, known),
-        "used proof": (good, text, "symmetric"),
-    }
-    return [
-        Row(
-            name=f"refuse: {name}", call=_refused(server, *pair), base=(base,), budget=1
-        )
-        for name, (*pair, base) in cases.items()
-    ]
-
-
 def making() -> list[Row]:
     """Return what a client does for each request."""
     maker = ProofMaker(EC_KEY, algorithm="ES256", clock=lambda: NOW)
@@ -250,16 +213,3 @@ def _deciding(requests: list[Request]) -> Callable[[], object]:
         )
 
     return call
-
-
-def _refused(server: ResourceServer, proof: str, text: str) -> Callable[[], object]:
-    def call() -> None:
-        with suppress(DPoPError):
-            server.serve(text, proof)
-            raise AssertionError("it was accepted")
-
-    return call
-
-
-def _deep() -> str:
-    return "e30." + "W1tb" * 2000 + ".AAAA"

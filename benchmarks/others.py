@@ -29,7 +29,7 @@ from benchmarks.world import (
 from dpop_ext.core.request_binding import access_token_hash
 
 _ES256 = ("ES256 verify",)
-_WITH_CLIENT = "ES256 proof, PyJWT and requests_oauth2client"
+_PROOF = "ES256 proof: "
 
 
 def others() -> list[Row]:
@@ -51,14 +51,17 @@ def others() -> list[Row]:
                 bearer()
                 proof()
 
-            calls[f"ES256 proof, {name} and pydpop {version('pydpop')}"] = both
-            client = _installed("requests_oauth2client")
-            if client is not None:
-                calls[_WITH_CLIENT] = _requests_oauth2client(client, text, bearer)
+            calls[f"{_PROOF}pydpop {version('pydpop')} + {name}"] = both
+        client = _installed("requests_oauth2client")
+        if client is not None:
+            other = f"requests_oauth2client {version('requests_oauth2client')}"
+            calls[f"{_PROOF}{other} + {name}"] = _requests_oauth2client(
+                client, text, bearer
+            )
     auth0 = _installed("auth0_api_python")
     if auth0 is not None:
         call = _auth0(auth0)
-        calls[f"ES256 proof, auth0-api-python {version('auth0-api-python')}"] = call
+        calls[f"{_PROOF}auth0-api-python {version('auth0-api-python')}"] = call
     return [Row(name=name, call=call, base=_ES256) for name, call in calls.items()]
 
 
@@ -69,13 +72,14 @@ def comparisons(names: Iterable[str]) -> list[tuple[str, str, str, float]]:
     """
     wanted = (
         ("symmetric", "Bearer RS256, PyJWT", 1 / 0.3),
-        ("symmetric", "ES256 proof, PyJWT", 20.0),
-        ("ES256, key and token seen before", "ES256 proof, PyJWT", 3.0),
-        ("symmetric", "ES256 proof, auth0", 20.0),
-        ("ES256, key and token seen before", "ES256 proof, auth0", 3.0),
+        ("symmetric", _PROOF, 20.0),
+        ("ES256, key and token seen before", _PROOF, 3.0),
     )
     return [
-        (f"{ours.partition(',')[0]} faster than {name[:32]}", ours, name, budget)
+        (
+            f"{ours.partition(',')[0]} faster than {name.removeprefix(_PROOF)}",
+            *(ours, name, budget),
+        )
         for ours, beginning, budget in wanted
         for name in names
         if name.startswith(beginning)
@@ -114,6 +118,7 @@ def _authlib(text: str) -> Callable[[], object]:
         def get_jwks(self) -> Any:
             return keys
 
+    # As the documents of Authlib have it: the cached JSON of a jwks_uri.
     keys = KeySet([ISSUER_KEY]).as_dict(private=False)
     validator = Validator(issuer=ISSUER, resource_server=AUDIENCE)
 

@@ -17,44 +17,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from benchmarks.routes import PATH, Route, request_lines, routes, settings_for
 from benchmarks.stores import running_redis
-from benchmarks.world import (
-    AUDIENCE,
-    EC_KEY,
-    ISSUER,
-    ISSUER_KEY,
-    SECRET,
-    access_token,
-    delivered_key,
-)
-from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.stores.sql import SQLReplayStore
-from dpop_ext.symmetric.proof import make_symmetric_proof
 from tests.programs import find_program
 
 #: Seconds of load in one round, rounds, and connections that wrk keeps open.
 SECONDS, ROUNDS, CONNECTIONS = 2, 2, 8
-#: Proofs for one round; at more requests than that the rest would be refused.
-PROOFS = 20_000
 #: granian with an ASGI application that is nothing but the route.
 ASGI = "granian, ASGI"
 #: Threads of one worker.
 THREADS = 4
-_PATH = "/accounts/42"
 _HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One way to protect the route, and what is sent to it."""
-
-    name: str
-    kind: str
-    proof: str | None = None
-    store: str = "memory"
-    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +43,8 @@ class Rate:
     #: Requests in a second of the processor time of the server: what one core serves,
     #: whatever else runs on the machine. None where the system does not tell.
     of_a_core: float | None
+    #: The least and the greatest of the rounds, likewise.
+    range_of_a_core: tuple[float, float] | None
     #: Milliseconds within which 99 of 100 were answered.
     slowest: float
 
@@ -98,15 +75,9 @@ def end_to_end() -> list[Rate]:
     """Measure the ways to protect the route, on each server in turns."""
     found: list[Rate] = []
     with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
-        routes = [
-            Route(name="open", kind="open"),
-            Route(name="symmetric", kind="dpop", proof="symmetric"),
-            Route(name="ES256", kind="dpop", proof="ES256"),
-        ]
-        if find_spec("jwt") is not None:
-            routes.append(Route(name="Bearer RS256, PyJWT", kind="bearer"))
+        ways = routes()
         if redis is not None:
-            routes.append(
+            ways.append(
                 Route(
                     name="symmetric, Redis", kind="dpop", proof="symmetric", store=redis
                 )
@@ -114,7 +85,7 @@ def end_to_end() -> list[Rate]:
         for server in servers():
             on_asgi = server == ASGI
             # No framework there, and one way to check a plain Bearer token is enough.
-            fit = [r for r in routes if not on_asgi or r.kind != "bearer"]
+            fit = [r for r in ways if not on_asgi or r.kind != "bearer"]
             found += _in_turns(server, fit, Path(folder))
     return found
 
@@ -160,43 +131,41 @@ def servers() -> list[str]:
 
 
 def _in_turns(
-    server: str, routes: Sequence[Route], folder: Path, *, rounds: int = ROUNDS
+    server: str, ways: Sequence[Route], folder: Path, *, rounds: int = ROUNDS
 ) -> list[Rate]:
-    samples: dict[str, list[_Sample]] = {r.name: [] for r in routes}
+    samples: dict[str, list[_Sample]] = {r.name: [] for r in ways}
     with ExitStack() as stack:
         running = {
             route.name: stack.enter_context(_serving(server, route, folder))
-            for route in routes
+            for route in ways
         }
-        for route in routes:
+        for route in ways:
             # The first requests import what is imported late, in each worker.
             _load(running[route.name], route, folder, seconds=1)
         for _ in range(rounds):
-            for route in routes:
+            for route in ways:
                 sample = _load(running[route.name], route, folder, seconds=SECONDS)
                 samples[route.name].append(sample)
-    return [
-        Rate(
-            route=route,
-            server=server,
-            rate=statistics.median(s.rate for s in samples[route.name]),
-            of_a_core=_median_or_none([s.of_a_core for s in samples[route.name]]),
-            slowest=statistics.median(s.slowest for s in samples[route.name]),
-        )
-        for route in routes
-    ]
+    return [_rate(server, route, samples[route.name]) for route in ways]
 
 
-def _median_or_none(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+def _rate(server: str, route: Route, samples: list[_Sample]) -> Rate:
+    of_a_core = [s.of_a_core for s in samples if s.of_a_core is not None]
+    return Rate(
+        route=route,
+        server=server,
+        rate=statistics.median(s.rate for s in samples),
+        of_a_core=statistics.median(of_a_core) if of_a_core else None,
+        range_of_a_core=(min(of_a_core), max(of_a_core)) if of_a_core else None,
+        slowest=statistics.median(s.slowest for s in samples),
+    )
 
 
 @contextmanager
 def _serving(server: str, route: Route, folder: Path) -> Iterator[_Running]:
     port = _free_port()
     settings = folder / f"{port}.json"
-    settings.write_text(json.dumps(_settings(route)), encoding="utf-8")
+    settings.write_text(json.dumps(settings_for(route)), encoding="utf-8")
     process = subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-m", *_command(server, port, route.workers)],
         env=os.environ | {"BENCHMARK_SETTINGS": str(settings)},
@@ -204,7 +173,7 @@ def _serving(server: str, route: Route, folder: Path) -> Iterator[_Running]:
         start_new_session=True,
     )
     try:
-        url = f"http://127.0.0.1:{port}{_PATH}"
+        url = f"http://127.0.0.1:{port}{PATH}"
         _wait_for(url, workers=route.workers)
         yield _Running(url=url, session=process.pid)
     finally:
@@ -230,22 +199,10 @@ def _command(server: str, port: int, workers: int) -> list[str]:
     ]
 
 
-def _settings(route: Route) -> dict[str, Any]:
-    return {
-        "kind": route.kind,
-        "store": route.store,
-        "issuer": ISSUER,
-        "audience": AUDIENCE,
-        "issuer_key": ISSUER_KEY.as_dict(private=False),
-        "secret": SECRET.reveal().hex(),
-        "expires_at": int(time.time()) + 7200,
-    }
-
-
 def _load(server: _Running, route: Route, folder: Path, *, seconds: int) -> _Sample:
     """Put load on a server for a while."""
     requests = folder / "requests"
-    requests.write_text("\n".join(_lines(route)) + "\n", encoding="ascii")
+    requests.write_text("\n".join(request_lines(route)) + "\n", encoding="ascii")
     wrk = str(_find_wrk())
     arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
     script = str(_HERE / "requests.lua")
@@ -281,38 +238,6 @@ def _processor_time(session: int) -> float | None:
             if int(fields[3]) == session:
                 ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _lines(route: Route) -> Iterator[str]:
-    if route.kind == "open":
-        yield ""
-        return
-    text = access_token(EC_KEY)
-    yield f"{'DPoP' if route.kind == 'dpop' else 'Bearer'} {text}"
-    url, now = f"{AUDIENCE}{_PATH}", int(time.time())
-    if route.proof == "symmetric":
-        key = delivered_key(EC_KEY)
-        for _ in range(PROOFS):
-            yield make_symmetric_proof(
-                key,
-                algorithm="HS256",
-                method="GET",
-                url=url,
-                now=now,
-                access_token=text,
-            )
-    elif route.proof is not None:
-        header = proof_header(EC_KEY, algorithm="ES256")
-        for _ in range(PROOFS):
-            yield make_proof(
-                EC_KEY,
-                algorithm="ES256",
-                method="GET",
-                url=url,
-                now=now,
-                access_token=text,
-                header=header,
-            )
 
 
 def _free_port() -> int:

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from pathlib import Path
 from shutil import copyfile
 from string import Template
 from typing import Any
 
-from benchmarks.__main__ import FOLDER, ROUTES
+from benchmarks.__main__ import FOLDER
+from benchmarks.reasons import (
+    NoReasonError,
+    library_table,
+    missed_table,
+    trace_table,
+)
+from benchmarks.served_tables import ROUTES
 
 _DOCUMENT = Path("docs/sizing.md")
 _TEMPLATE = Path(__file__).parent / "sizing.md"
@@ -21,6 +29,10 @@ _NOTE = "\n<!-- Written by make sizing: edit benchmarks/sizing.md. -->\n"
 #: Seconds for which an entry lives in memory, and in a shared store.
 _LIFETIME, _SHARED_LIFETIME = 66, 77
 _BEARER = "Bearer RS256, PyJWT"
+#: Of the run, those that have one figure a row.
+_SECTIONS = (
+    *("issuance", "wire", "scale", "stores", "in_process", "served", "workers"),
+)
 #: Part of the capacity that is planned with.
 _LOAD = 0.6
 
@@ -32,6 +44,8 @@ def main() -> None:
         text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(figures(run))
     except KeyError as error:
         raise SystemExit(f"not measured: {error}; wrk and Redis are needed") from error
+    except NoReasonError as error:
+        raise SystemExit(str(error)) from error
     _DOCUMENT.write_text(text + _NOTE, encoding="utf-8")
     copyfile(FOLDER / "benchmarks.svg", _DOCUMENT.parent / "benchmarks.svg")
 
@@ -43,10 +57,9 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
     """
     us = {row["operation"]: row["microseconds"] for row in run["results"]}
     value = {
-        row["operation"]: row["value"]
-        for section in ("issuance", "wire", "scale", "stores", "served", "workers")
-        for row in run[section]
+        row["operation"]: row["value"] for section in _SECTIONS for row in run[section]
     }
+    added = {row["operation"]: row["added"] for row in run["in_process"]}
     symmetric, first = us["symmetric"], us["symmetric, token not seen before"]
     issuing = us["issue a token, DPoP and a symmetric key"]
     decision = us["whole decision, symmetric"]
@@ -60,10 +73,10 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "costs": _costs(us),
         "routes": _routes(value),
         "workers": _workers(value),
-        "bad_mac": _short(us["refuse: bad MAC"]),
-        "forged": _short(us["refuse: bad MAC, forged token"]),
-        "bad_signature": _short(us["refuse: bad signature"]),
-        "used": _short(us["refuse: used proof"]),
+        "bad_mac": _short(us["refuse: symmetric, bad MAC"]),
+        "forged": _short(us["refuse: symmetric, bad MAC, forged token"]),
+        "bad_signature": _short(us["refuse: ES256, bad signature"]),
+        "used": _short(us["refuse: symmetric, used"]),
         "make_symmetric": _short(us["make a symmetric proof"]),
         "make_es256": _short(us["make an ES256 proof"]),
         "wire_symmetric": f"{value['symmetric proof on the wire']:.0f}",
@@ -86,9 +99,11 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "route": f"{route:,.0f}",
         "redis_half": f"{_hundreds(redis_rate / 2):,}",
         "fleet": _fleet(route, decision, redis_rate / 2, redis),
-        "missed": _missed(run),
-        **_reasons(us, value, run["profile"]["symmetric"]),
-        "profile": _profile(run["profile"], us),
+        "missed": missed_table(run),
+        "traces": trace_table(run, value | us | added),
+        "libraries": library_table(run),
+        "noise": _noise(run),
+        **_reasons(us, value, added),
     }
 
 
@@ -154,30 +169,20 @@ def _fleet(route: float, decision: float, redis_rate: float, entry: float) -> st
     return "\n".join(lines)
 
 
-def _missed(run: dict[str, Any]) -> str:
-    """Return a row for each budget that this run missed."""
-    lines = [
-        f"| {row['operation']} | {row['ratio']:.2f} x {' + '.join(row['base'])} "
-        f"| {row['budget']:.2f} |"
+def _noise(run: dict[str, Any]) -> str:
+    """Return by how much the ratios of parts of the run differ, in percent."""
+    spreads = [
+        (row["range"][1] - row["range"][0]) / row["ratio"]
         for row in run["results"]
-        if row["met"] is False
+        if row["base"] != [row["operation"]]
     ]
-    for section in run.values():
-        for row in section if isinstance(section, list) else ():
-            if isinstance(row, dict) and "unit" in row and row["met"] is False:
-                sign = "at least " if row["at_least"] else ""
-                lines.append(
-                    f"| {row['operation']} | {row['value']:,.2f} {row['unit']} "
-                    f"| {sign}{row['budget']:,.2f} |"
-                )
-    return "\n".join(lines)
+    return f"{statistics.median(spreads) * 100:.0f}"
 
 
 def _reasons(
-    us: dict[str, float], value: dict[str, float], profile: dict[str, float]
+    us: dict[str, float], value: dict[str, float], added: dict[str, float]
 ) -> dict[str, str]:
     """Return the figures of what stands in the way of a budget."""
-    pydpop = next(cost for name, cost in us.items() if "pydpop" in name)
     pyjwt = next(cost for name, cost in us.items() if name.startswith(_BEARER))
     # The least part of the open route's rate that the symmetric route should have.
     least = ROUTES["symmetric"][0] or 1
@@ -187,10 +192,9 @@ def _reasons(
         for rate in [value[f"{server}: open"]]
     }
     return {
-        "third": _short(pydpop / 3),
-        "twentieth": _short(pydpop / 20),
-        "es256_verify": _short(us["ES256 verify"]),
-        "libraries": _short(sum(list(profile.values())[:-1])),
+        "added_symmetric": _short(added["Flask route: symmetric"]),
+        "added_es256": _short(added["Flask route: ES256"]),
+        "added_bearer": _short(added["Flask route: Bearer RS256, PyJWT"]),
         "decision": _short(us["whole decision, symmetric"]),
         "gunicorn_open": f"{value['gunicorn: open']:,.0f}",
         "granian_open": f"{value['granian: open']:,.0f}",
@@ -199,17 +203,6 @@ def _reasons(
         "pyjwt_ratio": f"{pyjwt / us['ES256 verify']:.2f}",
         "bare_dict": f"{value['a bare dict, 1,000,000 live: one setdefault']:.2f}",
     }
-
-
-def _profile(profile: dict[str, dict[str, float]], us: dict[str, float]) -> str:
-    lines = []
-    for request, parts in profile.items():
-        libraries = [f"{cost:.1f} {part}" for part, cost in list(parts.items())[:-1]]
-        rest = list(parts.values())[-1]
-        lines.append(
-            f"| {request} | {us[request]:.1f} | {', '.join(libraries)} | {rest:.1f} |"
-        )
-    return "\n".join(lines)
 
 
 def _short(microseconds: float) -> str:

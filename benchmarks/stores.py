@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import sqlite3
 import statistics
 import subprocess
 import tempfile
@@ -45,6 +46,9 @@ class Figure:
     budget: float | None
     #: The budget is what it should be at least, and not at most.
     at_least: bool = False
+    #: What it would be if there were nothing but libraries.
+    floor: float | None = None
+    floor_is: str = ""
 
 
 def memory() -> list[Figure]:
@@ -62,7 +66,12 @@ def memory() -> list[Figure]:
     bare = {key: key for key in (os.urandom(REPLAY_KEY_LENGTH) for _ in range(LIVE))}
     floor, _ = _adding(lambda key: bare.setdefault(key, key) is key)
     return [
-        _figure("memory store, 1,000,000 live: one add", typical, "us", 1),
+        _figure(
+            "memory store, 1,000,000 live: one add",
+            *(typical, "us", 1),
+            floor=floor,
+            floor_is="one setdefault of a bare dict as large",
+        ),
         _figure("a bare dict, 1,000,000 live: one setdefault", floor, "us", None),
         _figure("memory store: the 11th worst of 100,000 adds", worst, "ms", 5),
         _figure("memory store: one entry", held, "bytes", 110),
@@ -94,19 +103,30 @@ def sqlite() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/replay.db"
         SQLReplayStore.from_url(url).create_schema()
-        context = multiprocessing.get_context("spawn")
-        start, results = context.Barrier(PROCESSES), context.Queue()
-        workers = [
-            context.Process(target=_add_for_a_while, args=(url, start, results))
-            for _ in range(PROCESSES)
-        ]
-        for worker in workers:
-            worker.start()
-        rate = sum(results.get(timeout=60) for _ in workers)
-        for worker in workers:
-            worker.join()
+        rate = _together(_add_for_a_while, url)
+        bare = _together(_insert_for_a_while, f"{folder}/bare.db")
     name = f"SQLite, {PROCESSES} processes: adds"
-    return [_figure(name, rate, "/s", 20_000, at_least=True)]
+    floor = f"SQLite, {PROCESSES} processes: bare INSERT"
+    return [
+        _figure(*(name, rate, "/s", 20_000), at_least=True, floor=bare, floor_is=floor),
+        _figure(floor, bare, "/s", None),
+    ]
+
+
+def _together(work: Callable[..., None], where: str) -> float:
+    """Return what all processes did in a second."""
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(PROCESSES), context.Queue()
+    workers = [
+        context.Process(target=work, args=(where, start, results))
+        for _ in range(PROCESSES)
+    ]
+    for worker in workers:
+        worker.start()
+    rate: float = sum(results.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join()
+    return rate
 
 
 def redis(verify: float) -> list[Figure]:
@@ -124,7 +144,10 @@ def redis(verify: float) -> list[Figure]:
         def add() -> None:
             store.add(next(keys), expires_at=NOW + LIFETIME, now=NOW)
 
-        typical = measure({"add": add}, timer=time.perf_counter)["add"].median
+        times = measure(
+            {"add": add, "alone": _bare_command(store)}, timer=time.perf_counter
+        )
+        typical, alone = times["add"].median, times["alone"].median
         server = _Redis(store)
         commands, used = server.commands(), server.used_memory()
         held = server.size()
@@ -137,11 +160,32 @@ def redis(verify: float) -> list[Figure]:
         rate = _server_rate(url.removeprefix("unix://"))
     return [
         _figure("Redis, Unix socket: one add", typical, "us", None),
+        _figure("Redis, Unix socket: redis-py alone", alone, "us", None),
         _figure("Redis: one add, in ES256 verifications", typical / verify, "x", None),
         _figure("Redis: commands for one add", round(trips, 2), "", 1),
         _figure("Redis: one entry, with its tables", each, "bytes", 120),
         *([_figure("one Redis: adds of 16 clients", rate, "/s", None)] if rate else []),
     ]
+
+
+def redis_py_alone() -> float | None:
+    """Return the processor time of one command by redis-py, in microseconds."""
+    with running_redis() as url:
+        if url is None:
+            return None
+        store = RedisReplayStore.from_url(url, clock_check=None)
+        taken = measure({"alone": _bare_command(store)})["alone"].median
+        store.close()
+    return taken
+
+
+def _bare_command(store: RedisReplayStore) -> Callable[[], object]:
+    """Return a call that sends what the store sends, by its client."""
+    client: Any = store._client  # noqa: SLF001
+    return lambda: client.execute_command(
+        *("SET", os.urandom(REPLAY_KEY_LENGTH), 1 << 62, "NX", "GET", "EX", 77),
+        get=True,
+    )
 
 
 @contextmanager
@@ -226,17 +270,45 @@ def _clock_cost() -> float:
 
 def _add_for_a_while(url: str, start: Any, results: Any) -> None:
     store = SQLReplayStore.from_url(url, timeout=5)
-    store.add(os.urandom(REPLAY_KEY_LENGTH), expires_at=NOW + LIFETIME, now=NOW)
-    start.wait()
-    added, began = 0, time.perf_counter()
-    while time.perf_counter() < began + SECONDS:
+
+    def add() -> None:
         store.add(os.urandom(REPLAY_KEY_LENGTH), expires_at=NOW + LIFETIME, now=NOW)
-        added += 1
-    results.put(added / (time.perf_counter() - began))
+
+    _for_a_while(add, start, results)
     store.close()
 
 
+def _insert_for_a_while(path: str, start: Any, results: Any) -> None:
+    """Insert as the store does, by the driver alone."""
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, expires_at INTEGER) "
+        "WITHOUT ROWID"
+    )
+
+    def insert() -> None:
+        connection.execute(
+            "INSERT OR IGNORE INTO entries VALUES (?, ?)",
+            (os.urandom(REPLAY_KEY_LENGTH), NOW + LIFETIME),
+        )
+
+    _for_a_while(insert, start, results)
+    connection.close()
+
+
+def _for_a_while(add: Callable[[], None], start: Any, results: Any) -> None:
+    add()
+    start.wait()
+    added, began = 0, time.perf_counter()
+    while time.perf_counter() < began + SECONDS:
+        add()
+        added += 1
+    results.put(added / (time.perf_counter() - began))
+
+
 def _figure(
-    name: str, value: float, unit: str, budget: float | None, *, at_least: bool = False
+    name: str, value: float, unit: str, budget: float | None, **more: Any
 ) -> Figure:
-    return Figure(name=name, value=value, unit=unit, budget=budget, at_least=at_least)
+    return Figure(name=name, value=value, unit=unit, budget=budget, **more)

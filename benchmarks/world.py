@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
@@ -116,12 +116,14 @@ class ResourceServer:
         store: MemoryReplayStore | None = None,
         versions: int = 1,
         remember: float = 60,
+        token_form: Literal["jwt", "opaque"] = "jwt",
     ) -> None:
         self.verifier = ProofVerifier(
             store or MemoryReplayStore(10_000_000),
             keyring=MemoryKeyring(ring(versions)),
             issuer=ISSUER,
             audience=AUDIENCE,
+            token_form=token_form,
             tickets=TICKETS,
             clock=clock,
         )
@@ -138,6 +140,12 @@ class ResourceServer:
         symmetric = self.verifier._symmetric  # noqa: SLF001
         tokens = self.find_token._cache._tokens  # noqa: SLF001
         return [tokens] if symmetric is None else [tokens, symmetric._keys.recent]  # noqa: SLF001
+
+    def resize_caches(self, max_entries: int) -> None:
+        """Forget all tokens, and remember so many of them from now on."""
+        self.find_token._cache._tokens = Recent(max_entries)  # noqa: SLF001
+        if self.verifier._symmetric is not None:  # noqa: SLF001
+            self.verifier._symmetric._keys.recent = Recent(max_entries)  # noqa: SLF001
 
     def serve(self, text: str, proof: str) -> None:
         """Verify a request completely, and spend its proof."""
@@ -197,8 +205,11 @@ def serving(
 ) -> Callable[[], None]:
     """Return a call that serves the next of *requests*, each with a proof of its own.
 
-    After the last one it begins again with a new server, where none was spent.
+    After the last one it begins again with a new server, where none was spent. Each has
+    a token of its own, too, as one that came over the network: the verifier knows the
+    very same object again.
     """
+    requests = [(received(text), proof) for text, proof in requests]
     upcoming: Iterator[Request] = iter(())
     server = make_server()
 
@@ -212,6 +223,11 @@ def serving(
         server.serve(*request)
 
     return call
+
+
+def received(text: str) -> str:
+    """Return an equal text that is another object."""
+    return text.encode().decode()
 
 
 def warm(server: ResourceServer, request: Request) -> ResourceServer:

@@ -1,0 +1,95 @@
+"""The route that is measured end to end: the ways to protect it, and its requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from benchmarks.world import (
+    AUDIENCE,
+    EC_KEY,
+    ISSUER,
+    ISSUER_KEY,
+    SECRET,
+    access_token,
+    delivered_key,
+)
+from dpop_ext.core.proof_making import make_proof, proof_header
+from dpop_ext.symmetric.proof import make_symmetric_proof
+
+#: Proofs for one round; at more requests than that the rest would be refused.
+PROOFS = 20_000
+PATH = "/accounts/42"
+BEARER = "Bearer RS256, PyJWT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way to protect the route, and what is sent to it."""
+
+    name: str
+    kind: str
+    proof: str | None = None
+    store: str = "memory"
+    workers: int = 1
+
+
+def routes() -> list[Route]:
+    """Return the ways to protect the route that need nothing but this process."""
+    found = [
+        Route(name="open", kind="open"),
+        Route(name="symmetric", kind="dpop", proof="symmetric"),
+        Route(name="ES256", kind="dpop", proof="ES256"),
+    ]
+    if find_spec("jwt") is not None:
+        found.append(Route(name=BEARER, kind="bearer"))
+    return found
+
+
+def settings_for(route: Route) -> dict[str, Any]:
+    """Return what the application is told of a route."""
+    return {
+        "kind": route.kind,
+        "store": route.store,
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "issuer_key": ISSUER_KEY.as_dict(private=False),
+        "secret": SECRET.reveal().hex(),
+        "expires_at": int(time.time()) + 7200,
+    }
+
+
+def request_lines(route: Route) -> Iterator[str]:
+    """Return the ``Authorization`` field, empty for an open route, and the proofs."""
+    if route.kind == "open":
+        yield ""
+        return
+    text = access_token(EC_KEY)
+    yield f"{'DPoP' if route.kind == 'dpop' else 'Bearer'} {text}"
+    url, now = f"{AUDIENCE}{PATH}", int(time.time())
+    if route.proof == "symmetric":
+        key = delivered_key(EC_KEY)
+        for _ in range(PROOFS):
+            yield make_symmetric_proof(
+                key,
+                algorithm="HS256",
+                method="GET",
+                url=url,
+                now=now,
+                access_token=text,
+            )
+    elif route.proof is not None:
+        header = proof_header(EC_KEY, algorithm="ES256")
+        for _ in range(PROOFS):
+            yield make_proof(
+                EC_KEY,
+                algorithm="ES256",
+                method="GET",
+                url=url,
+                now=now,
+                access_token=text,
+                header=header,
+            )

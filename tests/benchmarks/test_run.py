@@ -1,0 +1,121 @@
+"""The benchmarks: they run, and no budget is missed without its reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import benchmarks.operations
+import benchmarks.profile
+from benchmarks.__main__ import main
+from benchmarks.measure import Timing
+from benchmarks.operations import Row, making, primitives, verifying
+from benchmarks.profile import PARTS, parts, shares
+from benchmarks.reasons import NoReasonError, missed_table, trace_table
+from benchmarks.refusals import refusing
+from benchmarks.report import Floor, Report
+from benchmarks.sections import GROUPS
+from benchmarks.trace import trace
+from benchmarks.world import received
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make few requests before the clock would run."""
+    for name in ("SYMMETRIC_REQUESTS", "ASYMMETRIC_REQUESTS", "FIRST_REQUESTS"):
+        monkeypatch.setattr(benchmarks.operations, name, 4)
+    monkeypatch.setattr(benchmarks.profile, "NEW_KEYS", 2)
+
+
+def _table() -> list[Row]:
+    return [*primitives(), *verifying(), *making(), *refusing()]
+
+
+@pytest.mark.usefixtures("few")
+def test_every_operation_with_a_budget_has_a_floor_that_can_be_measured() -> None:
+    table = _table()
+    measured = {row.name: 1.0 for row in table} | dict.fromkeys(parts(), 1.0)
+    floors = shares(measured, [row.name for row in table if row.budget is not None])
+    assert [
+        r.name for r in table if r.budget is not None and r.name not in floors
+    ] == []
+    assert set(PARTS) - set(measured) == {"issuance: added by DPoP and a symmetric key"}
+
+
+@pytest.mark.usefixtures("few")
+def test_every_operation_does_what_it_is_called() -> None:
+    # More often than there are requests: then all begins anew.
+    for call in [*(row.call for row in _table()), *parts().values()] * 6:
+        call()
+
+
+@pytest.mark.usefixtures("few")
+def test_the_counts_of_an_operation_repeat() -> None:
+    call = next(row.call for row in verifying() if row.name == "symmetric")
+    one, other = trace(call).as_json(), trace(call).as_json()
+    assert one == other
+    assert one["packages"]["dpop_ext"] > 100
+    assert not [name for name in one["functions"] if name.startswith("benchmarks")]
+
+
+def test_a_request_brings_a_text_of_its_own() -> None:
+    text = "access token"
+    assert received(text) == text
+    assert received(text) is not text
+
+
+def test_a_ratio_is_told_with_its_range() -> None:
+    one = Timing(median=10, quartiles=(9, 11), parts=(8, 10, 12, 10))
+    base = Timing(median=20, quartiles=(20, 20), parts=(20, 20, 20, 25))
+    assert one.ratio(base) == 0.5
+    assert one.ratios(base) == (0.4, 0.6)
+
+
+def _run(**floor: Any) -> dict[str, Any]:
+    report = Report()
+    report.line("stores", "slow", 3.0, unit="us", budget=2.0, **floor)
+    report.line("stores", "quick", 1.0, unit="us", budget=2.0)
+    report.line("stores", "rare", 5.0, unit="/s", budget=9.0, at_least=True, **floor)
+    assert report.missed == ["slow", "rare"]
+    return report.sections | {"profile": {}}
+
+
+def test_a_budget_that_is_missed_without_a_reason_ends_make_sizing() -> None:
+    with pytest.raises(NoReasonError, match="without a reason: slow; rare"):
+        missed_table(_run())
+
+
+@pytest.mark.parametrize(
+    ("value", "slow", "rare"),
+    [(2.5, "libraries", "libraries"), (1.5, "our Python", "libraries")],
+)
+def test_the_reason_is_what_libraries_alone_would_take(
+    value: float, slow: str, rare: str
+) -> None:
+    run = _run(floor=Floor(value=value, of="a dict", operation="symmetric"))
+    first, second = missed_table(run).splitlines()
+    assert re.fullmatch(rf"\| slow \| 3.00 us \| 2.00 \| {value}0 \| {slow} \|", first)
+    assert second.endswith(f"| at least 9.00 | {value}0 | {rare} |")
+
+
+def test_what_is_to_blame_was_counted() -> None:
+    run = _run(floor=Floor(value=1, of="a dict", operation="symmetric"))
+    with pytest.raises(NoReasonError, match="what runs in: symmetric"):
+        trace_table(run, {})
+    counts = {"python_calls": 7, "c_calls": 8, "bytecodes": 90}
+    functions = {"package.module.Class.name": {"calls": 1, "bytecodes": 60}}
+    run["traces"] = {"symmetric": counts | {"functions": functions}}
+    line = trace_table(run, {"symmetric": 13.7})
+    assert line == "| symmetric | 13.7 |  | 7 | 8 | 90 | `Class.name` 60 |"
+
+
+def test_help_explains_and_measures_nothing() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert "beside its budget" in result.output
+    assert "operations in turns" not in result.output
+    assert all(group in result.output for group in GROUPS)
+    assert CliRunner().invoke(main, ["--only", "nothing"]).exit_code == 2
