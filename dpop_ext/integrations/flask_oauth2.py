@@ -181,7 +181,7 @@ class ResourceProtector(_ResourceProtector):
         :param route: what the route demands beyond a good proof.
         :raises RefusedRequestError: it may not.
         """
-        dpop = self._dpop_validator()
+        dpop = self._token_validators.get("dpop") or self._dpop_validator()
         if self._observer is not None and "bearer" not in self._token_validators:
             raise RuntimeError("only who accepts Bearer tokens can observe proofs")
         environ = _served().environ

@@ -19,8 +19,8 @@ from dpop_ext.integrations.wsgi_request import MAX_FORM
 class ProtectedRequest(FlaskJsonRequest):
     """The request that is being served, as the validators of Authlib know it."""
 
-    def __init__(self) -> None:
-        """Read nothing: what no validator asks for need not be made."""
+    # Authlib's reads all of it, and what no validator asks for need not be made.
+    __init__ = object.__init__
 
     @cached_property
     def method(self) -> str:

@@ -40,7 +40,7 @@ def resource_request(
         method=environ["REQUEST_METHOD"],
         scheme=environ["wsgi.url_scheme"],
         host=environ.get("HTTP_HOST") or _host(environ),
-        raw_target=raw_target(environ),
+        raw_target=environ.get("RAW_URI") or raw_target(environ),
         authorization=() if authorization is None else (authorization,),
         proofs=() if proof is None else (proof,),
         token_elsewhere=token_in_form or bool(query and names_access_token(query)),

@@ -98,6 +98,12 @@ class DPoPTokenValidator(TokenValidator):
         self.challenges = Challenges.of(
             verifier, realm=realm, resource_metadata=resource_metadata
         )
+        own, plain = type(self), DPoPTokenValidator
+        #: An :class:`AccessToken` is taken as it is.
+        self._is_plain = (own.get_confirmation, own.get_access_token) == (
+            plain.get_confirmation,
+            plain.get_access_token,
+        )
 
     def get_confirmation(self, token: Any) -> Confirmation | None:
         """Return the key that *token* is bound to, or None. Override for other tokens.
@@ -109,10 +115,9 @@ class DPoPTokenValidator(TokenValidator):
 
     def get_access_token(self, token: Any) -> AccessToken:
         """Return what is needed of *token*. Override for other tokens."""
-        confirmation = self.get_confirmation(token)
-        if isinstance(token, AccessToken):
-            return token
-        return read_access_token(token, confirmation, issuer=self.verifier.issuer)
+        return read_access_token(
+            token, self.get_confirmation(token), issuer=self.verifier.issuer
+        )
 
     def validate_request(self, request: Any) -> None:
         """Open the proof, before the token is looked at."""
@@ -162,7 +167,11 @@ class DPoPTokenValidator(TokenValidator):
                 raise AccessRefusedError(refuse(MalformedProofError()))
             try:
                 validate_without_scope(self.inner, token, request)
-                access_token = self.get_access_token(token)
+                access_token = (
+                    token
+                    if self._is_plain and isinstance(token, AccessToken)
+                    else self.get_access_token(token)
+                )
             except Exception as error:
                 raise translated(error) from error
             verified = verify_message(
