@@ -78,9 +78,9 @@ class AuthorizationRequest:
         state = parameters.get("state", "")
         if not hmac.compare_digest(state.encode(errors="replace"), self.state.encode()):
             raise AuthorizationResponseError
-        issuer = parameters.get("iss")
-        if issuer != self.issuer and (issuer is not None or self.promises_issuer):
-            raise WrongIssuerError
+        _check_issuer(
+            parameters, issuer=self.issuer, promises_issuer=self.promises_issuer
+        )
         if "error" in parameters:
             raise AuthorizationRefusedError(error=read_error(parameters["error"]))
         code = parameters.get("code", "")
@@ -197,6 +197,28 @@ class AuthorizationDraft:
             jkt=self._jkt,
             promises_issuer=self._server.promises_issuer,
         )
+
+
+def check_issuer(response: str, server: ServerMetadata) -> None:
+    """Check who answered a request that is none of this module.
+
+    :param response: the URL that the browser was sent to.
+    :raises AuthorizationResponseError: it is malformed, or a parameter is repeated.
+    :raises WrongIssuerError: as :meth:`AuthorizationRequest.read_code`.
+    """
+    _check_issuer(
+        _read_parameters(response),
+        issuer=server.issuer,
+        promises_issuer=server.promises_issuer,
+    )
+
+
+def _check_issuer(
+    parameters: Mapping[str, str], *, issuer: str, promises_issuer: bool
+) -> None:
+    named = parameters.get("iss")
+    if named != issuer and (named is not None or promises_issuer):
+        raise WrongIssuerError
 
 
 def read_error(value: object) -> str:

@@ -121,11 +121,14 @@ class BlockingSession(BoundSession, ABC):
     ) -> OAuth2Token:
         """Get a bound token, by any grant.
 
+        :raises WrongIssuerError: the ``authorization_response`` is not of the server
+            of :meth:`for_servers`, or does not say so though it promised to.
         :raises UnboundTokenError: the token is of another type. It is not kept.
         :raises KeyDeliveryError: the signer must have a symmetric key, and did not
             accept the one that came. A refresh token is kept, the access token is not.
         :raises SymmetricUnavailableError: likewise, and no key came.
         """
+        self.check_response(kwargs)
         self.set_code_verifier(kwargs)
         kwargs.update(body=body, method=method, headers=headers)
         request = super().fetch_token  # type: ignore[misc]

@@ -11,6 +11,7 @@ from joserfc.jwk import Key
 from dpop_ext.client.authorization_request import (
     AuthorizationDraft,
     AuthorizationRequest,
+    check_issuer,
 )
 from dpop_ext.client.client_assertion import AssertionSigner
 from dpop_ext.client.exchange import extend_form
@@ -178,6 +179,15 @@ class DiscoveredSession:
         if self.token_endpoint_auth_method in _NAMED_BY:
             del form["client_id"]
         return form
+
+    def check_response(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse a code of another server, if the session knows its own.
+
+        :param kwargs: of :meth:`fetch_token`.
+        """
+        response = kwargs.get("authorization_response")
+        if response is not None and self._servers is not None:
+            check_issuer(response, self._servers.authorization)
 
     def code_parameters(
         self: Any, request: AuthorizationRequest, response: str | Mapping[str, str]

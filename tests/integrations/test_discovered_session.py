@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import pytest
@@ -272,6 +273,25 @@ def test_no_code_is_sent_that_came_from_elsewhere(
         session.finish_authorization(request, callback(request, **changes))
     assert not party.to("/token")
     assert not session.token
+
+
+@pytest.mark.parametrize("iss", ["https://evil.example", None])
+def test_nor_one_that_the_method_of_authlib_is_given(
+    party: Party, library: str, iss: str | None
+) -> None:
+    def back(iss: str | None) -> str:
+        values = {"code": "c-1", "state": "s"} | ({"iss": iss} if iss else {})
+        return f"{CALLBACK}?{urlencode(values)}"
+
+    async def fetch(session: Any) -> None:
+        ask = partial(session.fetch_token, code_verifier="v" * 43, state="s")
+        with pytest.raises(WrongIssuerError):
+            await _of(partial(ask, authorization_response=back(iss)))
+        assert not party.to("/token")
+        await _of(partial(ask, authorization_response=back(party.url)))
+
+    use(party.session(library), fetch)
+    assert party.to("/token")[0].form["code"] == "c-1"
 
 
 def test_a_request_of_another_server_or_key_is_not_finished(

@@ -126,6 +126,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         **kwargs: Any,
     ) -> OAuth2Token:
         """Get a bound token, by any grant; errors as of :class:`OAuth2Client`."""
+        self.check_response(kwargs)
         self.set_code_verifier(kwargs)
         kwargs.update(body=body, method=method, headers=headers)
         token = await self._request_token(super().fetch_token, url, auth, kwargs)
