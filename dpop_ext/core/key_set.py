@@ -32,6 +32,8 @@ class StaticKeys:
             if isinstance(key.get("kid"), str):
                 self._named.setdefault(key["kid"], []).append(index)
         self._imported: dict[tuple[int, str], Key | None] = {}
+        #: What was found before. Names that no key has are not kept.
+        self._found: dict[tuple[str | None, str], Key] = {}
 
     def find(self, kid: object, *, algorithm: str) -> Key:
         """Return the key with the identifier *kid*, or the only one that fits.
@@ -41,35 +43,38 @@ class StaticKeys:
 
         :raises AccessTokenError: there is no such key, or more than one.
         """
-        if kid is None:
-            fitting = [self._import(i, algorithm) for i in range(len(self._keys))]
-            fitting = [key for key in fitting if key is not None]
-            key = fitting[0] if len(fitting) == 1 else None
-        else:
-            # A header may have anything there, and a list has no hash.
-            named = self._named.get(kid, ()) if isinstance(kid, str) else ()
-            key = self._import(named[0], algorithm) if len(named) == 1 else None
-        if key is None:
+        # A header may have anything there, and a list has no hash.
+        if kid is not None and not isinstance(kid, str):
             raise AccessTokenError
+        key = self._found.get((kid, algorithm))
+        if key is None:
+            key = self._found[kid, algorithm] = self._search(kid, algorithm)
         return key
 
     def has(self, kid: str) -> bool:
         """Tell whether a key, or more than one, has the identifier *kid*."""
         return kid in self._named
 
+    def _search(self, kid: str | None, algorithm: str) -> Key:
+        if kid is None:
+            found = [self._import(i, algorithm) for i in range(len(self._keys))]
+            found = [key for key in found if key is not None]
+        else:
+            found = [self._import(i, algorithm) for i in self._named.get(kid, ())]
+        if len(found) != 1 or found[0] is None:
+            raise AccessTokenError
+        return found[0]
+
     def _import(self, index: int, algorithm: str) -> Key | None:
         """Return the key for *algorithm*, or None if it is not for it."""
         place = (index, algorithm)
-        try:
-            return self._imported[place]
-        except KeyError:
-            pass
-        try:
-            key = import_proof_key(self._keys[index], algorithm=algorithm)
-        except ProofError:
-            key = None
-        self._imported[place] = key
-        return key
+        if place not in self._imported:
+            try:
+                key = import_proof_key(self._keys[index], algorithm=algorithm)
+            except ProofError:
+                key = None
+            self._imported[place] = key
+        return self._imported[place]
 
 
 def _public(key: object) -> dict[str, Any]:

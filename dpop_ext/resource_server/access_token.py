@@ -85,6 +85,9 @@ class AccessTokenValidator(TokenFinder):
         self.algorithms = self._signature.algorithms
         self._audience: tuple[str, ...] = (audience,)
         self._clock = clock
+        #: The names that the claims of a token had. The union with claims of the same
+        #: names has these very strings, and not those that the parser made.
+        self._names: dict[str, Any] = {}
         self._cache = TokenCache(max_age=remember, clock=clock)
 
     def __call__(self, text: str) -> AccessToken:
@@ -112,7 +115,7 @@ class AccessTokenValidator(TokenFinder):
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         texts = _texts(claims)
         for text in texts:
-            if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+            if type(text) is not str or not 0 < len(text) <= MAX_TEXT:
                 raise AccessTokenError
         issuer, _, client_id, token_id = texts
         if issuer != self.issuer:
@@ -126,7 +129,12 @@ class AccessTokenValidator(TokenFinder):
         confirmation = token_confirmation(claims["cnf"]) if "cnf" in claims else None
         scope = optional_text(claims, "scope") or ""
         # With the names, and the text of iss, in one string for all tokens.
-        shared = {_NAMES.get(name, name): value for name, value in claims.items()}
+        names = self._names
+        shared = names | claims
+        if not len(names) == len(shared) == len(claims):
+            # The claims have other names than last time.
+            shared = {_NAMES.get(name, name): claims[name] for name in claims}
+            self._names = dict.fromkeys(shared)
         shared["iss"] = self.issuer
         values = (
             self.issuer,

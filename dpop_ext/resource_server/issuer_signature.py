@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from joserfc.jwk import Key
 
@@ -19,6 +19,15 @@ from dpop_ext.resource_server.jwks import KeySource, RemoteKeys
 
 #: The signature algorithms that are accepted unless others are named.
 DEFAULT_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
+
+
+class _SeenHeader(NamedTuple):
+    """A header, as parsed, whose type and algorithm are accepted."""
+
+    header: dict[str, Any]
+    types: Collection[str]
+    kid: str | None
+    algorithm: str
 
 
 class IssuerSignature:
@@ -47,8 +56,10 @@ class IssuerSignature:
         self._keys = _key_source(jwks, jwks_uri, clock)
         self._checks: Recent[tuple[int, str], tuple[Key, SignatureCheck]]
         self._checks = Recent(2 * MAX_KEYS)
-        #: What was used last: most issuers sign with one key at a time.
+        # What was used last: most issuers sign with one key at a time, and the tokens
+        # of one key have one header, which is parsed once.
         self._last: tuple[Key, str, SignatureCheck] | None = None
+        self._seen: _SeenHeader | None = None
 
     def verify(self, jws: CompactJWS, *, types: Collection[str]) -> None:
         """Check a parsed JWT; its claims are not looked at.
@@ -58,14 +69,19 @@ class IssuerSignature:
         :raises BadSignatureError: the signature does not verify.
         :raises StoreError: the issuer's keys are not available.
         """
-        kind, algorithm = jws.header.get("typ"), jws.header.get("alg")
-        if not isinstance(kind, str) or kind.lower() not in types:
-            raise AccessTokenError
-        # The list comes before any key: neither "none" nor a MAC gets further.
-        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise AccessTokenError
-        key = self._keys.find(optional_text(jws.header, "kid"), algorithm=algorithm)
-        check_signature(jws, self._check(key, algorithm))
+        header, seen = jws.header, self._seen
+        if seen is None or seen.header is not header or seen.types is not types:
+            kind, algorithm = header.get("typ"), header.get("alg")
+            if not isinstance(kind, str) or kind.lower() not in types:
+                raise AccessTokenError
+            # The list comes before any key: neither "none" nor a MAC gets further.
+            if not isinstance(algorithm, str) or algorithm not in self.algorithms:
+                raise AccessTokenError
+            kid = optional_text(header, "kid")
+            seen = self._seen = _SeenHeader(header, types, kid, algorithm)
+        # The source is asked each time: what it has may change.
+        key = self._keys.find(seen.kid, algorithm=seen.algorithm)
+        check_signature(jws, self._check(key, seen.algorithm))
 
     def _check(self, key: Key, algorithm: str) -> SignatureCheck:
         """Return what was made of this very key before; its source is asked first."""

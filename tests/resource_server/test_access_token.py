@@ -10,7 +10,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, KeySet, OctKey, OKPKey, RSAKey
 
-from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.errors import AccessTokenError, StoreError
@@ -288,3 +288,50 @@ def test_a_cnf_of_null_is_no_absent_cnf(world: World) -> None:
     claims = dict(world.validator(world.token()).claims) | {"cnf": None}
     header = {"typ": "at+jwt", "alg": "ES256"}
     refused(world, sign_compact(header, claims, world.issuer_key))
+
+
+def test_each_token_has_its_own_claims(world: World) -> None:
+    changes: list[dict[str, Any]] = [
+        *({}, {"groups": ["a"]}, {"groups": ["b"]}, {}, {"acr": "1", "groups": []}),
+        *({"cnf": None}, {"scope": None}, {"iss": ISSUER, "x": {"y": 1}}, {}),
+    ]
+    for number, change in enumerate(changes * 2):
+        text = world.token(jti=f"token-{number}", **change)
+        signed = json.loads(b64url_decode(text.split(".")[1]))
+        assert dict(world.validator(text).claims) == signed
+
+
+def test_tokens_share_the_names_of_their_claims(world: World) -> None:
+    first, second = (
+        world.validator(world.token(jti=jti, organisation="o")).claims
+        for jti in ("token-1", "token-2")
+    )
+    assert {id(name) for name in first} == {id(name) for name in second}
+
+
+def test_the_keys_are_asked_for_whatever_header_was_seen(
+    world: World, other_ec_key: ECKey
+) -> None:
+    class Source:
+        key: Key | None = world.issuer_key
+
+        def find(self, kid: str | None, *, algorithm: str) -> Key:
+            if self.key is None:
+                raise AccessTokenError
+            return self.key
+
+    source = Source()
+    validator = AccessTokenValidator(
+        ISSUER, AUDIENCE, jwks=source, remember=0, clock=world.clock
+    )
+    text = world.token()
+    for key, good in (
+        *((world.issuer_key, True), (None, False), (world.issuer_key, True)),
+        *((other_ec_key, False), (world.issuer_key, True)),
+    ):
+        source.key = key
+        if good:
+            assert validator(text).client_id == CLIENT
+            continue
+        with pytest.raises(AccessTokenError):
+            validator(text)
