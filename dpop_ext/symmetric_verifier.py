@@ -28,7 +28,7 @@ from dpop_ext.symmetric.verification import (
     check_key,
     derive_key,
     peek_access_token,
-    verify_mac,
+    verify_known_mac,
 )
 from dpop_ext.token_keys import TokenKeys, is_same_key
 from dpop_ext.verified_proof import OpenedProof
@@ -91,7 +91,7 @@ class SymmetricVerifier:
             denied = self._keys.load_ring().denied
         except (StoreError, SymmetricKeyError):
             return
-        if denied:
+        if not denied.is_empty:
             denied.check(token, now=int(self._clock()))
 
     def open(self, proof: SymmetricProof, access_token: str) -> DerivedKey | None:
@@ -127,7 +127,7 @@ class SymmetricVerifier:
         # Another ring may have another secret under the same version.
         if known.ring is not ring:
             return self._keys.derive(proof, known.token, access_token, ring, now)
-        verify_mac(proof, known.token, ring, now=now, key=known.mac_key)
+        verify_known_mac(proof, known, ring, now=now)
         return known
 
     def verify(
@@ -162,8 +162,8 @@ class SymmetricVerifier:
         derived = opened.derived
         if derived is None:
             derived = self._verify_mac(proof, token, access_token, now)
-        elif not isinstance(derived, DerivedKey) or not is_same_key(
-            derived.token, token
+        elif not isinstance(derived, DerivedKey) or (
+            derived.token is not token and not is_same_key(derived.token, token)
         ):
             raise AccessTokenError
         elif derived.recipient is not None:
@@ -179,7 +179,8 @@ class SymmetricVerifier:
             ath=derived.ath,
             now=now,
         )
-        self._keys.keep(access_token, derived, token)
+        if not derived.verified or derived.token is not token:
+            self._keys.keep(access_token, derived, token)
         return confirmation.jkt
 
     def response_key(
@@ -232,6 +233,6 @@ class SymmetricVerifier:
             return key
         ring = self._keys.load_ring()
         if known is not None and known.ring is ring:
-            verify_mac(proof, token, ring, now=now, key=known.mac_key)
+            verify_known_mac(proof, known, ring, now=now)
             return known
         return self._keys.derive(proof, token, access_token, ring, now)

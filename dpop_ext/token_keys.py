@@ -44,6 +44,8 @@ class TokenKeys:
         self._decryptor = decryptor
         self._issuer = issuer
         self._audience = audience
+        #: The ring that was found to be for this server last.
+        self._ring: SecretRing | None = None
         #: Keys of proofs that verified with a verified token, by the hash of that
         #: token.
         self.recent: Recent[bytes, DerivedKey] = Recent(MAX_KEYS)
@@ -72,8 +74,6 @@ class TokenKeys:
 
     def keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
         """Remember a key, now that the token that it was derived from is verified."""
-        if derived.verified and derived.token is token:
-            return
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
             values = (
@@ -164,18 +164,17 @@ class TokenKeys:
             raise
         except Exception as error:
             raise StoreError from error
-        if ring.issuer != self._issuer or ring.audience != self._audience:
-            raise StoreError("The keyring is for another issuer or audience.")
+        if ring is not self._ring:
+            if ring.issuer != self._issuer or ring.audience != self._audience:
+                raise StoreError("The keyring is for another issuer or audience.")
+            self._ring = ring
         return ring
 
 
 def is_same_key(peeked: AccessToken, token: AccessToken) -> bool:
     """Tell whether both name the same inputs of the key derivation."""
-    return peeked is token or (
-        peeked.client_id == token.client_id
-        and (
-            # Most are one object, and to compare two takes a microsecond.
-            peeked.confirmation is token.confirmation
-            or peeked.confirmation == token.confirmation
-        )
+    return peeked.client_id == token.client_id and (
+        # Most are one object, and to compare two takes a microsecond.
+        peeked.confirmation is token.confirmation
+        or peeked.confirmation == token.confirmation
     )

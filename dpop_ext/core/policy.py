@@ -43,6 +43,8 @@ class ProofPolicy:
     required: bool = False
     #: An ML-DSA algorithm is among those that are accepted.
     has_ml_dsa: bool = field(init=False, repr=False, compare=False)
+    #: How old a proof may be, all told, in seconds.
+    window: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = [*ALGORITHMS, *ML_DSA]
@@ -52,15 +54,11 @@ class ProofPolicy:
         if has_ml_dsa:
             require_support()
         object.__setattr__(self, "has_ml_dsa", has_ml_dsa)
+        object.__setattr__(self, "window", self.max_age + self.leeway)
         if self.max_age <= 0 or self.leeway < 0 or self.future < 0:
             raise ValueError("max_age must be positive, leeway and future not negative")
         if min(self.max_length, self.max_ml_dsa_length, self.max_jti_length) <= 0:
             raise ValueError("lengths must be positive")
-
-    @property
-    def window(self) -> int:
-        """How old a proof may be, all told, in seconds."""
-        return self.max_age + self.leeway
 
     def check_time(
         self, *, iat: float, nbf: float | None, exp: float | None, now: int
@@ -76,7 +74,7 @@ class ProofPolicy:
         :raises StaleProofError: too old, too far ahead, or outside ``nbf`` and ``exp``.
         """
         # Positive conditions, so that a value that compares as nothing fails.
-        if not now - self.max_age - self.leeway <= iat <= now + self.future:
+        if not now - self.window <= iat <= now + self.future:
             raise StaleProofError(self._out_of_time(now - iat))
         if nbf is not None and not nbf <= now + self.future:
             raise StaleProofError

@@ -35,8 +35,11 @@ class TokenCache:
             raise ValueError("seconds to remember a token for are not negative")
         self._max_age = max_age
         self._clock = clock
-        #: Each token with the time at which its check began.
-        self._tokens: Recent[bytes, tuple[AccessToken, float]] = Recent(MAX_TOKENS)
+        #: Each token with the time at which its check began, and from which on it is
+        #: not good without another.
+        self._tokens: Recent[bytes, tuple[AccessToken, float, float]] = Recent(
+            MAX_TOKENS
+        )
 
     def find(self, text: str, check: Callable[[str], AccessToken]) -> AccessToken:
         """Return the token that *check* returned for *text*, now or before.
@@ -48,21 +51,18 @@ class TokenCache:
         now = self._clock()
         name = token_digest(text)
         entry = self._tokens.get(name)
-        if entry is not None and self._is_fresh(entry, now):
+        if entry is not None and entry[1] <= now < entry[2]:
             return entry[0]
         token = check(text)
-        self._tokens.put(name, (token, now))
+        end = now + self._max_age
+        if token.expires_at is not None:
+            end = min(end, token.expires_at)
+        self._tokens.put(name, (token, now, end))
         return token
 
     def get(self, text: str) -> AccessToken | None:
         """Return the token that a check returned for *text* a moment ago, or None."""
         entry = self._tokens.get(token_digest(text))
-        if entry is not None and self._is_fresh(entry, self._clock()):
+        if entry is not None and entry[1] <= self._clock() < entry[2]:
             return entry[0]
         return None
-
-    def _is_fresh(self, entry: tuple[AccessToken, float], now: float) -> bool:
-        token, checked_at = entry
-        return 0 <= now - checked_at < self._max_age and (
-            token.expires_at is None or now < token.expires_at
-        )

@@ -50,7 +50,7 @@ class DenyList:
     :raises ValueError: there are more than :data:`MAX_DENIALS`.
     """
 
-    __slots__ = ("_by_name", "_denials")
+    __slots__ = ("_by_name", "_denials", "is_empty")
 
     def __init__(self, denials: Iterable[Denial] = ()) -> None:
         self._denials = tuple(denials)
@@ -62,10 +62,8 @@ class DenyList:
             name = denial.token_id or denial.r or b""
             known = self._by_name.get(name, denial.expires_at)
             self._by_name[name] = max(known, denial.expires_at)
-
-    def __bool__(self) -> bool:
-        """Tell whether there is a denial."""
-        return bool(self._by_name)
+        #: Whether there is no denial.
+        self.is_empty = not self._denials
 
     def __iter__(self) -> Iterator[Denial]:
         """Iterate in the given order."""
@@ -78,8 +76,6 @@ class DenyList:
         :param now: seconds since the epoch.
         :raises AccessTokenError: it is.
         """
-        if not self._by_name:
-            return
         confirmation = token.confirmation
         dsk = confirmation.dsk if confirmation is not None else None
         for name in (token.token_id, dsk.r if dsk is not None else None):

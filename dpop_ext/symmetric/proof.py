@@ -136,21 +136,24 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     :returns: what :func:`parse_symmetric_proof` would return. None says nothing about
         *text* but that it is written otherwise: parse it to find out.
     """
-    parts = text.split(".", 3)
-    if len(parts) != 3 or len(text) > MAX_PROOF_LENGTH:
+    if len(text) > MAX_PROOF_LENGTH:
         return None
+    # A fourth part would be in the second, and no base64url.
+    signing_input, _, last = text.rpartition(".")
+    header, _, payload = signing_input.partition(".")
     ticket = None
-    algorithm = _USUAL_HEADERS.get(parts[0])
+    algorithm = _USUAL_HEADERS.get(header)
     try:
         if algorithm is None:
-            if len(parts[0]) != _TICKET_HEADER_LENGTH:
+            # Not the header of an asymmetric proof, which would be looked for in vain.
+            if len(header) != _TICKET_HEADER_LENGTH:
                 return None
-            found = _TICKET_HEADERS.get(parts[0]) or _read_ticket_header(parts[0])
+            found = _TICKET_HEADERS.get(header) or _read_ticket_header(header)
             if found is None:
                 return None
             algorithm, ticket = found
-        claims = read_usual_claims(b64url_decode(parts[1]))
-        tag = b64url_decode(parts[2])
+        claims = read_usual_claims(b64url_decode(payload))
+        tag = b64url_decode(last)
     except MalformedJOSEError:
         return None
     if claims is None or "ath" not in claims or not tag:
@@ -168,7 +171,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
         None,  # nbf
         None,  # exp
         claims,
-        text[: -1 - len(parts[2])].encode("ascii"),
+        signing_input.encode("ascii"),
         tag,
     )
     # Half as long as by the constructor, which passes all of them on once more.

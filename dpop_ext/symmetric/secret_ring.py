@@ -101,6 +101,7 @@ class SecretRing:
     __slots__ = (
         "_by_version",
         "_prepared",
+        "_usable",
         "audience",
         "denied",
         "good_until",
@@ -141,6 +142,14 @@ class SecretRing:
         self.audience = audience
         self.min_live = min_live
         self.revoked = frozenset(revoked)
+        #: Those of the versions that are good until they expire.
+        self._usable = {
+            version: entry
+            for version, entry in by_version.items()
+            if entry.secret is not None
+            and version >= min_live
+            and version not in self.revoked
+        }
         self.denied = denied if denied is not None else DenyList()
         self.good_until = good_until
         #: The newest version ever seen, whatever became of it; 0 for none.
@@ -182,14 +191,8 @@ class SecretRing:
         if self.good_until is not None and now >= self.good_until:
             # A revocation may have been missed.
             raise UnknownKeyError
-        entry = self._by_version.get(version)
-        if (
-            entry is not None
-            and entry.secret is not None
-            and now < entry.expires_at
-            and version >= self.min_live
-            and version not in self.revoked
-        ):
+        entry = self._usable.get(version)
+        if entry is not None and now < entry.expires_at:
             return entry
         if version <= self.highest_version:
             raise StaleKeyError

@@ -107,21 +107,15 @@ def peek_access_token(
 
 
 def verify_mac(
-    proof: SymmetricProof,
-    token: AccessToken,
-    ring: SecretRing,
-    *,
-    now: int,
-    key: MacKey | None = None,
+    proof: SymmetricProof, token: AccessToken, ring: SecretRing, *, now: int
 ) -> MacKey:
-    """Find the key that *token* refers to and verify the MAC of *proof* with it.
+    """Derive the key that *token* refers to and verify the MAC of *proof* with it.
 
     :param token: peeked at, or verified.
     :param ring: the current secrets of this server: looked up on every call, so that a
         revoked version is refused at once. Its issuer and audience go into the
         derivation, never those of the token.
     :param now: seconds since the epoch.
-    :param key: what was derived from *token* and *ring* before; None if nothing was.
     :returns: the derived key.
     :raises MalformedProofError: the token has no key, or one of another algorithm.
     :raises StaleKeyError: the version is retired or revoked.
@@ -132,14 +126,29 @@ def verify_mac(
     dsk = token.confirmation.dsk if token.confirmation is not None else None
     if dsk is not None and proof.algorithm != dsk.algorithm:
         raise MalformedProofError("The proof does not use the algorithm of its key.")
-    key = derive_key(token, ring, now=now, key=key)
+    key = derive_key(token, ring, now=now)
     check_mac(proof, key)
     return key
 
 
-def derive_key(
-    token: AccessToken, ring: SecretRing, *, now: int, key: MacKey | None = None
-) -> MacKey:
+def verify_known_mac(
+    proof: SymmetricProof, known: DerivedKey, ring: SecretRing, *, now: int
+) -> None:
+    """Verify the MAC of *proof* with the key that was derived from *ring* before.
+
+    Errors and arguments as above: its version is looked up all the same.
+    """
+    confirmation = known.token.confirmation
+    dsk = confirmation.dsk if confirmation is not None else None
+    if dsk is None:
+        raise MalformedProofError(NO_KEY)
+    if proof.algorithm != dsk.algorithm:
+        raise MalformedProofError("The proof does not use the algorithm of its key.")
+    ring.find(dsk.version, now=now)
+    check_mac(proof, known.mac_key)
+
+
+def derive_key(token: AccessToken, ring: SecretRing, *, now: int) -> MacKey:
     """Derive the key that *token* refers to; errors and arguments as above."""
     confirmation = token.confirmation
     if (
@@ -150,10 +159,6 @@ def derive_key(
     ):
         raise MalformedProofError(NO_KEY)
     dsk = confirmation.dsk
-    if key is not None:
-        # Its version may have ended since.
-        ring.find(dsk.version, now=now)
-        return key
     secret = ring.prepared(dsk.version, now=now)
     try:
         derived = secret.symmetric_key(
