@@ -53,7 +53,12 @@ _FIELD_OCTETS: Final = {
 }
 #: 32 bytes in base64url: of the last character, two bits stand for nothing.
 _THUMBPRINT = re.compile(r"[\w-]{42}[048AEIMQUYcgkosw]", re.ASCII)
-_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+#: And each curve, as ``cryptography`` has it.
+CURVES: Final = {
+    "P-256": ec.SECP256R1(),
+    "P-384": ec.SECP384R1(),
+    "P-521": ec.SECP521R1(),
+}
 _RSA_BITS = range(2048, 4096 + 1)
 _RSA_EXPONENT_BITS = range(17, 32 + 1)
 
@@ -180,7 +185,7 @@ def _read_ec(jwk: dict[str, Any]) -> ec.EllipticCurvePublicKey:
         raise UnsupportedKeyError
     # An uncompressed point. That it is on the curve is checked by the import.
     point = b"\4" + x + y
-    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[jwk["crv"]], point)
+    return ec.EllipticCurvePublicKey.from_encoded_point(CURVES[jwk["crv"]], point)
 
 
 def _read_rsa(jwk: dict[str, Any]) -> rsa.RSAPublicKey:

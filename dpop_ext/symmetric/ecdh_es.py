@@ -1,7 +1,7 @@
-"""Encryption for an X25519 key by ECDH-ES (RFC 7518 section 4.6, RFC 8037).
+"""Encryption by ECDH-ES, alone or with a key wrap (RFC 7518 section 4.6, RFC 8037).
 
-Clients of this package ask for nothing else. joserfc makes the same JWE, in 140
-microseconds more, and does so for all other keys; it reads all of them.
+For the keys that clients have: X25519 and the three NIST curves. joserfc makes the same
+JWE, in 140 microseconds more, and does so for X448; it reads all of them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import (
     X25519PrivateKey,
     X25519PublicKey,
 )
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.key import thumbprint_of
@@ -24,6 +26,11 @@ from dpop_ext.symmetric.content_jwe import CONTENT_KEYS, seal
 
 ALGORITHM: Final = "ECDH-ES"
 WRAPPING_ALGORITHM: Final = "ECDH-ES+A256KW"
+
+PublicKey: TypeAlias = X25519PublicKey | ec.EllipticCurvePublicKey
+
+_CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_ECDH: Final = ec.ECDH()
 
 
 def _other_info(name: str, length: int) -> bytes:
@@ -69,24 +76,28 @@ class X25519Recipient:
         return thumbprint_of({"kty": "OKP", "crv": "X25519", "x": self.x})
 
 
-def encrypt(
-    header: Mapping[str, Any], plaintext: bytes, recipient: X25519PublicKey
-) -> str:
+def is_for(key: object) -> TypeGuard[PublicKey]:
+    """Tell whether *key* is one that :func:`encrypt` takes."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in _CURVES
+    return isinstance(key, X25519PublicKey)
+
+
+def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: PublicKey) -> str:
     """Make a compact JWE, with an ephemeral key of its own.
 
     :param header: protected header; its ``alg`` is ``ECDH-ES`` or ``ECDH-ES+A256KW``,
         its ``enc`` is ``A256GCM`` or ``A128GCM``. The ``epk`` is added.
+    :param recipient: :func:`is_for` says that it is good.
     :raises ValueError: *recipient* is a point of low order.
     """
     algorithm, encoding = header["alg"], header["enc"]
     length = CONTENT_KEYS[encoding]
-    ephemeral = X25519PrivateKey.generate()
-    epk = {
-        "kty": "OKP",
-        "crv": "X25519",
-        "x": b64url_encode(ephemeral.public_key().public_bytes_raw()),
-    }
-    shared, encrypted_key = ephemeral.exchange(recipient), b""
+    if isinstance(recipient, X25519PublicKey):
+        epk, shared = _agree_by_x25519(recipient)
+    else:
+        epk, shared = _agree_by_ec(recipient)
+    encrypted_key = b""
     if algorithm == ALGORITHM:
         content_key = _derive(shared, encoding)[:length]
     else:
@@ -98,6 +109,26 @@ def encrypt(
         content_key=content_key,
         encrypted_key=encrypted_key,
     )
+
+
+def _agree_by_x25519(recipient: X25519PublicKey) -> tuple[dict[str, str], bytes]:
+    """Return an ephemeral public key, and the secret that is shared with it."""
+    ephemeral = X25519PrivateKey.generate()
+    x = b64url_encode(ephemeral.public_key().public_bytes_raw())
+    return {"kty": "OKP", "crv": "X25519", "x": x}, ephemeral.exchange(recipient)
+
+
+def _agree_by_ec(recipient: ec.EllipticCurvePublicKey) -> tuple[dict[str, str], bytes]:
+    curve = recipient.curve
+    ephemeral = ec.generate_private_key(curve)
+    # A byte that says so, and the two coordinates, each of the length of the field.
+    point = ephemeral.public_key().public_bytes(
+        Encoding.X962, PublicFormat.UncompressedPoint
+    )
+    length = len(point) // 2
+    x, y = b64url_encode(point[1 : 1 + length]), b64url_encode(point[1 + length :])
+    epk = {"kty": "EC", "crv": _CURVES[curve.name], "x": x, "y": y}
+    return epk, ephemeral.exchange(_ECDH, recipient)
 
 
 def _derive(shared: bytes, name: str) -> bytes:

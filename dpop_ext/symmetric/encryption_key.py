@@ -12,13 +12,13 @@ from functools import cache
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.base64url import b64url_decode
-from dpop_ext.core.key import FIELDS
+from dpop_ext.core.key import CURVES, FIELDS
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.ecdh_es import X25519Recipient
@@ -211,9 +211,12 @@ def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
         return RSAKey.import_key(public)
     field = _FIELDS[kty, public["crv"]]
     if kty == "EC":
-        _coordinate(public["x"], field, "big")
-        _coordinate(public["y"], field, "big")
-        return ECKey.import_key(public)
+        x = _coordinate(public["x"], field, "big")
+        y = _coordinate(public["y"], field, "big")
+        curve = CURVES[public["crv"]]
+        # Refuses what is not on the curve.
+        point = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\4" + x + y)
+        return ECKey(point, public)
     _coordinate(public["x"], field, "little")
     return OKPKey.import_key(public)
 
@@ -259,19 +262,13 @@ def _try_exchange(key: RSAKey | ECKey | OKPKey) -> None:
         key.public_key.encrypt(
             bytes(32), padding.OAEP(padding.MGF1(digest), digest, None)
         )
-    elif isinstance(key, ECKey):
-        _trial_ec_key(key.curve_name).exchange_derive_key(key)
-    else:
+    elif isinstance(key, OKPKey):
         _trial_okp_key(key.curve_name).exchange_derive_key(key)
+    # With a point of a NIST curve it cannot fail: the order of each is a prime.
 
 
 # Made once, because the result of the exchange is thrown away: nothing is ever
 # encrypted with these keys.
-@cache
-def _trial_ec_key(curve: str) -> ECKey:
-    return ECKey.generate_key(curve)
-
-
 @cache
 def _trial_okp_key(curve: Any) -> OKPKey:
     return OKPKey.generate_key(curve)

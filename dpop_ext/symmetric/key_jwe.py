@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwe
 from joserfc.registry import HeaderParameter
 
@@ -206,7 +205,7 @@ def encrypt_key(
     if isinstance(recipient, AKPKey):
         return hpke.encrypt(members, plaintext, recipient)
     public = recipient.public_key
-    if isinstance(public, X25519PublicKey):
+    if ecdh_es.is_for(public):
         return ecdh_es.encrypt(members, plaintext, public)
     registry = KeyRegistry(algorithm, encoding)
     return jwe.encrypt_compact(members, plaintext, recipient, registry=registry)
