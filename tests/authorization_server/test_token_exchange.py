@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -225,8 +224,8 @@ def test_a_token_that_is_bound_to_a_certificate_is_not_exchanged_by_its_owner(
         jkt=prove.jkt if jkt else None, dsk=None, certificate="A" * 43
     )
     find = sim.find_access_token
-    sim.find_access_token = lambda value: dataclasses.replace(
-        find(value), confirmation=confirmation
+    sim.find_access_token = lambda value: find(value)._replace(
+        confirmation=confirmation
     )
     form = offer(sim, **NAMED)
     assert error_of(sim.token(form, prove())) == (400, "invalid_grant")
@@ -609,7 +608,7 @@ def test_a_client_token_that_names_nobody_is_refused(make_sim: Any, prove: Any) 
     found = sim.find_access_token
 
     def nameless(value: str) -> Any:
-        return dataclasses.replace(found(value), client_id=None, claims={})
+        return found(value)._replace(client_id=None, claims={})
 
     sim.find_access_token = nameless
     grant.has_granted_permission = lambda *_: True
