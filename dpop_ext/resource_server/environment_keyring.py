@@ -15,7 +15,7 @@ from typing import cast
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.memory import MemoryKeyring
-from dpop_ext.stores.private_file import write_private
+from dpop_ext.stores.private_file import locked, write_private
 from dpop_ext.symmetric.keyring_floor import KeyringFloor
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing, SecretState
@@ -78,17 +78,18 @@ class EnvironmentKeyring(MemoryKeyring):
 
 def _raise_floor(path: Path, ring: SecretRing) -> KeyringFloor:
     """Return which versions have ended, by *ring* and by what was there before."""
-    before = load_floor(path)
-    live = [entry.version for entry in ring if entry.secret is not None]
-    floor = before.raised(
-        epoch=before.epoch,
-        sequence=before.sequence,
-        content=before.content,
-        min_live=min(live, default=ring.highest_version + 1),
-        revoked=[entry.version for entry in ring if entry.secret is None],
-    )
-    if floor != before:
-        write_private(path, floor.dump())
+    with locked(path):
+        before = load_floor(path)
+        live = [entry.version for entry in ring if entry.secret is not None]
+        floor = before.raised(
+            epoch=before.epoch,
+            sequence=before.sequence,
+            content=before.content,
+            min_live=min(live, default=ring.highest_version + 1),
+            revoked=[entry.version for entry in ring if entry.secret is None],
+        )
+        if floor != before:
+            write_private(path, floor.dump())
     return floor
 
 

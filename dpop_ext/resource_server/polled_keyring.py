@@ -15,7 +15,7 @@ from typing import Any
 
 from dpop_ext.errors import DPoPError
 from dpop_ext.resource_server.keyring_cache import load_floor
-from dpop_ext.stores.private_file import write_private
+from dpop_ext.stores.private_file import locked, write_private
 from dpop_ext.symmetric.keyring_claims import MAX_STALE, Keyring, read_claims
 from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
 from dpop_ext.symmetric.secret_ring import SecretRing
@@ -35,8 +35,9 @@ class PolledKeyring(ABC):
     :param issuer: identifier of the authorization server, as in its tokens.
     :param audience: this resource server.
     :param poll: seconds between two readings, at most 600.
-    :param floor: file in which this process remembers how far the keyrings have come,
-        so that an older one is refused after a restart. None: it is not.
+    :param floor: file in which the processes of this server remember how far the
+        keyrings have come, so that an older one is refused after a restart. None: it
+        is not.
     :param clock: seconds since the epoch.
     :raises ValueError: *poll* is not from 1 to 600.
     :raises OSError: *floor* is there and cannot be read or trusted.
@@ -116,8 +117,19 @@ class PolledKeyring(ABC):
         claims |= {"iat": now, "exp": now + MAX_STALE, "poll": self._poll}
         if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
             raise KeyringError("the keyring is of another issuer or audience")
-        keyring = read_claims(claims, floor=self._floor, online=True, now=now)
-        if self._floor_path is not None and keyring.floor != self._floor:
-            write_private(self._floor_path, keyring.floor.dump())
+        if self._floor_path is None:
+            keyring = read_claims(claims, floor=self._floor, online=True, now=now)
+        else:
+            with locked(self._floor_path):
+                # Another process of this server may have come further.
+                kept = load_floor(self._floor_path)
+                self._floor = max(self._floor, kept, key=_come_to)
+                keyring = read_claims(claims, floor=self._floor, online=True, now=now)
+                if keyring.floor != self._floor:
+                    write_private(self._floor_path, keyring.floor.dump())
         self._floor = keyring.floor
         self._keyring = keyring
+
+
+def _come_to(floor: KeyringFloor) -> tuple[int, int]:
+    return (floor.epoch, floor.sequence)

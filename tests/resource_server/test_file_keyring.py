@@ -153,6 +153,26 @@ def test_an_older_file_is_refused_after_a_restart_too(
     assert [e.version for e in open_file(floor=floor).load()] == [NEW]
 
 
+@pytest.mark.requirement("R1701", "T19", "R2047", "R2048")
+def test_what_another_process_has_seen_is_not_taken_back(
+    write: Any, open_file: Any, path: Path, clock: Any
+) -> None:
+    floor = path.with_name("floor")
+    write(sequence=1)
+    first, second = open_file(floor=floor), open_file(floor=floor)
+    first.load()
+    second.load()
+    write(secret(VERSION, "revoked"), secret(NEW), sequence=3)
+    clock.advance(30)
+    first.load()
+    seen = floor.read_bytes()
+    write(sequence=2)
+    second.load()
+    assert floor.read_bytes() == seen
+    with pytest.raises(UnknownKeyError):
+        open_file(floor=floor).load().find(VERSION, now=clock.now)
+
+
 @pytest.mark.parametrize("poll", [0, 601])
 def test_the_interval_has_limits(open_file: Any, poll: int) -> None:
     with pytest.raises(ValueError, match="poll"):
