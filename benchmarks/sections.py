@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 
+from benchmarks.figure import Figure
 from benchmarks.growth import bytes_per_token, growth
 from benchmarks.issuance import issuing
 from benchmarks.measure import Timing, measure
@@ -18,10 +19,11 @@ from benchmarks.operations import (
 from benchmarks.others import comparisons, others
 from benchmarks.parallel import throughput
 from benchmarks.profile import PARTS, parts, shares
+from benchmarks.redis_store import redis
 from benchmarks.refusals import refusing
 from benchmarks.report import Floor, Report
 from benchmarks.served_tables import end_to_end_tables, worker_tables
-from benchmarks.stores import Figure, memory, redis, sqlite
+from benchmarks.stores import memory, sqlite
 from benchmarks.trace import trace
 
 Times = Mapping[str, Timing]
@@ -191,7 +193,10 @@ def _stores(report: Report, times: Times) -> None:
 def _figure(report: Report, figure: Figure) -> None:
     floor = None
     if figure.floor is not None:
-        floor = Floor(value=figure.floor, of=figure.floor_is, operation="symmetric")
+        floor = Floor(value=figure.floor, of=figure.floor_is, operation=figure.name)
+    if figure.trace is not None:
+        counts = {figure.name: dict(figure.trace.as_json())}
+        report.sections.setdefault("traces", {}).update(counts)
     report.line(
         *("stores", figure.name, figure.value),
         unit=figure.unit,

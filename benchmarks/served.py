@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.redis_store import running_redis
 from benchmarks.routes import PATH, Route, request_lines, routes, settings_for
-from benchmarks.stores import running_redis
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.programs import find_program
 

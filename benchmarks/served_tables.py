@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from benchmarks.in_process import calling
 from benchmarks.measure import measure
+from benchmarks.redis_store import redis_py_alone
 from benchmarks.report import Floor, Report
 from benchmarks.routes import BEARER, routes
 from benchmarks.served import ASGI, Rate, end_to_end, reason_to_skip, scaling
-from benchmarks.stores import redis_py_alone
 from benchmarks.trace import trace
 
 #: The least part of the open route's rate, and of the rate with a plain Bearer check.
