@@ -11,7 +11,13 @@ from typing import Literal
 from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import Nonces
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import KnownHeaders, parse_proof, proof_type, verify_proof
+from dpop_ext.core.proof import (
+    KnownHeaders,
+    find_header,
+    parse_proof,
+    proof_type,
+    verify_proof,
+)
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AsymmetricRequiredError,
@@ -208,11 +214,12 @@ class ProofVerifier:
             symmetric = parse_usual_proof(proof)
         if symmetric is None:
             policy = self.policy
+            header = find_header(self._headers, proof)
             jws = parse_proof(
                 proof,
                 max_length=policy.max_length,
                 max_ml_dsa_length=policy.max_ml_dsa_length if policy.has_ml_dsa else 0,
-                known=self._headers,
+                header=header,
             )
             if proof_type(jws) != SYMMETRIC_PROOF_TYPE:
                 signed = verify_proof(
@@ -221,6 +228,7 @@ class ProofVerifier:
                     url=url,
                     policy=policy,
                     access_token=access_token,
+                    header=header,
                     known=self._headers,
                 )
                 return opened_proof(

@@ -82,7 +82,12 @@ class ProofHeader(NamedTuple):
 #: says is the same at any time; whether that is allowed is checked for each proof.
 #: Only those with a good signature are put here: to push others out takes a key and a
 #: signature for each.
-KnownHeaders = Recent[bytes, ProofHeader]
+KnownHeaders = Recent[str, ProofHeader]
+
+
+def find_header(known: KnownHeaders, proof: str) -> ProofHeader | None:
+    """Return what is known of the header of *proof*, by its text."""
+    return known.get(proof[: proof.find(".")])
 
 
 def parse_proof(
@@ -90,7 +95,7 @@ def parse_proof(
     *,
     max_length: int,
     max_ml_dsa_length: int = 0,
-    known: KnownHeaders | None = None,
+    header: ProofHeader | None = None,
 ) -> CompactJWS:
     """Check the form of a proof of either kind.
 
@@ -99,21 +104,17 @@ def parse_proof(
     :param max_length: in characters.
     :param max_ml_dsa_length: if the ``alg`` is ML-DSA, in characters; 0 where these
         algorithms are not accepted.
-    :param known: headers that need not be parsed again.
+    :param header: what :func:`find_header` found; it is not parsed again.
     :raises MalformedProofError: not one compact JWS of two JSON objects.
     """
     try:
-        header = None
-        if known is not None:
-            found = known.get(proof[: proof.find(".")].encode())
-            header = found.members if found is not None else None
         jws = parse_compact_jws(
             proof,
             max_length=max(max_length, max_ml_dsa_length),
             max_header_length=(
                 MAX_ML_DSA_HEADER if max_ml_dsa_length else MAX_HEADER_LENGTH
             ),
-            header=header,
+            header=header.members if header is not None else None,
             read_header=read_usual_header,
             read_payload=read_usual_claims,
         )
@@ -152,6 +153,7 @@ def verify_proof(
     url: str,
     policy: ProofPolicy,
     access_token: str | None = None,
+    header: ProofHeader | None = None,
     known: KnownHeaders | None = None,
 ) -> SignedProof:
     """Verify a proof against the request that carried it.
@@ -166,8 +168,8 @@ def verify_proof(
     :param policy: algorithms and limits.
     :param access_token: the exact text of the token of a resource request; None at an
         authorization server, which ignores ``ath``.
-    :param known: headers whose key need not be imported again; this one is added when
-        its signature verifies.
+    :param header: what :func:`parse_proof` was given; its key is not imported again.
+    :param known: where a header that is not known is added when its signature verifies.
     :raises MalformedProofError: ``typ`` is another, or ``jwk`` is no JWK; and, after
         the signature, a claim that is missing, mistyped or too long.
     :raises UnsupportedKeyError: ``alg`` is not allowed, or ``jwk`` does not fit it.
@@ -176,7 +178,7 @@ def verify_proof(
     :raises TokenMismatchError: ``ath`` is missing or of another token.
     """
     try:
-        header = verify_signature(jws, policy, known)
+        header = verify_signature(jws, policy, header, known)
         proof = _read_claims(jws.payload, header, policy=policy)
         # Methods are case-sensitive, and HEAD is not GET.
         if jws.payload["htm"] != method:
@@ -193,7 +195,10 @@ def verify_proof(
 
 
 def verify_signature(
-    jws: CompactJWS, policy: ProofPolicy, known: KnownHeaders | None = None
+    jws: CompactJWS,
+    policy: ProofPolicy,
+    header: ProofHeader | None = None,
+    known: KnownHeaders | None = None,
 ) -> ProofHeader:
     """Check the header and the signature of a proof; see :func:`verify_proof`."""
     # Exactly this text: other forms of the media type are not for proofs.
@@ -202,17 +207,17 @@ def verify_signature(
     algorithm = jws.header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in policy.algorithms:
         raise UnsupportedKeyError
-    segment = jws.signing_input.partition(b".")[0]
-    header = known.get(segment) if known is not None else None
     # The key of the header and no other: kid, jku, x5u and x5c are never looked at.
-    if header is not None:
+    if header is not None and header.members is jws.header:
         check_signature(jws, header.check)
         return header
     jkt, check = read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
     header = ProofHeader(jws.header, check, jkt)
-    if known is not None and len(segment) <= MAX_KNOWN_HEADER:
-        known.put(segment, header)
+    if known is not None:
+        segment = jws.signing_input.partition(b".")[0].decode("ascii")
+        if len(segment) <= MAX_KNOWN_HEADER:
+            known.put(segment, header)
     return header
 
 
