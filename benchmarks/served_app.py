@@ -17,6 +17,7 @@ from flask import Flask, abort, request
 from joserfc.jwk import RSAKey
 
 from dpop_ext.integrations.asgi import DPoPMiddleware
+from dpop_ext.integrations.asgi_threads import AtOnce
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.resource_server import AccessTokenValidator, DPoPTokenValidator
@@ -59,12 +60,15 @@ def make_asgi(settings: dict[str, Any]) -> ASGIApp:
     if settings["kind"] == "open":
         return account
     verifier, tokens = _verifier(settings)
+    in_memory = settings["store"] == "memory"
     return DPoPMiddleware(
         account,
         verifier=verifier,
         find_token=tokens,
         scopes=["accounts"],
         public_url=settings["audience"],
+        # As the documentation says, where nothing has to be waited for.
+        executor=AtOnce() if in_memory else None,
     )
 
 

@@ -58,6 +58,7 @@ UNNEEDED = {
     "dpop_ext.integrations.django_oauth2": EXTRAS - DJANGO,
     "dpop_ext.integrations.fastapi_security": EXTRAS - FASTAPI,
     "dpop_ext.integrations.asgi_store": EXTRAS,
+    "dpop_ext.integrations.asgi_threads": EXTRAS,
     "dpop_ext.integrations.flask_oauth2": EXTRAS - FLASK,
     "dpop_ext.integrations.requests_client": EXTRAS - REQUESTS,
     "dpop_ext.integrations.bundle_stores": EXTRAS - SESSION,

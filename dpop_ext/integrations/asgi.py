@@ -31,6 +31,8 @@ from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+#: What a decision needs of the header.
+_FIELDS = frozenset((b"host", b"authorization", b"dpop"))
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
 _PATH = "/:@!$&'()*+,;=-._~"
 
@@ -68,7 +70,9 @@ class DPoPMiddleware:
     :param route: what a request must have beside a good proof, or a function from the
         ASGI scope to that.
     :param executor: where decisions are made; None makes one of
-        :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`.
+        :data:`~dpop_ext.integrations.asgi_threads.MAX_THREADS`. If nothing they need is
+        anywhere but in memory, :class:`~dpop_ext.integrations.asgi_threads.AtOnce` is
+        quicker.
     :param max_pending: requests that may wait for a decision at the same time; over it
         they are answered 503.
     :param observer: lets requests pass whose proof is missing or bad, and counts them;
@@ -189,13 +193,19 @@ def resource_request(
     :param read_content: how to read the content.
     """
     query = scope.get("query_string", b"").decode("latin-1")
+    # In one pass: a request has a dozen fields, or a hundred.
+    fields: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        if name in _FIELDS:
+            fields.setdefault(name, []).append(value.decode("latin-1"))
     return ResourceRequest(
         method=scope.get("method", "GET"),
         scheme=_SCHEMES[scope["scheme"]],
-        host=_host(scope),
+        # More than one is no host, and makes the target malformed.
+        host=",".join(fields[b"host"]) if b"host" in fields else _own_host(scope),
         raw_target=raw_target(scope),
-        authorization=_field(scope, b"authorization"),
-        proofs=_field(scope, b"dpop"),
+        authorization=tuple(fields.get(b"authorization", ())),
+        proofs=tuple(fields.get(b"dpop", ())),
         token_elsewhere=token_in_form or names_access_token(query),
         certificate=certificate,
         spent=scope.setdefault("dpop_ext.spent", set()),
@@ -227,11 +237,8 @@ def _field(scope: Scope, name: bytes) -> tuple[str, ...]:
     )
 
 
-def _host(scope: Scope) -> str:
-    fields = _field(scope, b"host")
-    if fields:
-        # More than one is no host, and makes the target malformed.
-        return ",".join(fields)
+def _own_host(scope: Scope) -> str:
+    """Return what the server calls itself, where a request has no ``Host``."""
     name, port = scope.get("server") or ("", None)
     name = f"[{name}]" if ":" in name else name
     return name if port is None else f"{name}:{port}"

@@ -50,7 +50,7 @@ class Reading:
         self._was_awaited = False
 
     def content(self, limit: int) -> bytes:
-        """Return the whole content, for a decision in a thread.
+        """Return the whole content, for a decision in a thread or in the loop.
 
         :param limit: bytes that it may have.
         :raises ContentAwaitedError: it is not here yet.
@@ -61,12 +61,20 @@ class Reading:
             self._future = asyncio.run_coroutine_threadsafe(
                 self._read(limit), self._loop
             )
+        patience = 0 if self._was_awaited or self._is_in_loop() else _PATIENCE
         try:
-            return self._future.result(0 if self._was_awaited else _PATIENCE)
+            return self._future.result(patience)
         except (TimeoutError, CancelledError) as error:
             if not self._was_awaited:
                 raise ContentAwaitedError(self) from error
             raise MalformedRequestError("The content is incomplete.") from error
+
+    def _is_in_loop(self) -> bool:
+        """Tell whether nothing comes while this waits."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     async def wait(self) -> None:
         """Wait in the event loop until the content is here, or has failed to come."""

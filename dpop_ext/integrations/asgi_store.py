@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import CancelledError
+from contextlib import suppress
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import AsyncReplayStore
@@ -41,10 +42,13 @@ class InEventLoop:
         does.
 
         :raises StoreError: the store cannot tell, did not answer in time, or its loop
-            has ended.
+            has ended, or is the one that calls.
         """
         if self._loop.is_closed():
             raise StoreError
+        with suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._loop:
+                raise StoreError("The replay store would wait for itself.")
         adding = asyncio.run_coroutine_threadsafe(
             self._store.add(key, expires_at=expires_at, now=now), self._loop
         )

@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.asgi_reading import ContentAwaitedError
@@ -18,7 +18,33 @@ MAX_THREADS: Final = 32
 #: Requests that may wait for a decision or are being decided; more are refused.
 MAX_PENDING: Final = 1000
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class AtOnce(Executor):
+    """Make decisions in the event loop, where nothing that decides has to wait.
+
+    ::
+
+        app = DPoPMiddleware(app, ..., executor=AtOnce())
+
+    To hand a decision to a thread and back takes longer than to make it, if the replay
+    store, the secrets and the keys of the issuer are in the memory of the process. With
+    a store that others share, introspection, a ``jwks_uri`` or tickets, all requests
+    of the loop would wait for one.
+    """
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Call *fn* now."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            future.set_exception(error)
+        return future
 
 
 class DecisionThreads:
@@ -27,7 +53,7 @@ class DecisionThreads:
     An event loop takes as many requests as come. While a store is slow they would wait
     in memory for their turn, until nobody waits for the answer any more.
 
-    :param executor: None makes one of :data:`MAX_THREADS`.
+    :param executor: None makes one of :data:`MAX_THREADS`; :class:`AtOnce` is none.
     :param max_pending: requests at the same time; over it 503.
     """
 
@@ -35,6 +61,7 @@ class DecisionThreads:
         if max_pending < 1:
             raise ValueError("max_pending must be positive")
         self.executor = executor or ThreadPoolExecutor(MAX_THREADS, "dpop-decision")
+        self._is_at_once = isinstance(executor, AtOnce)
         self._places = threading.BoundedSemaphore(max_pending)
 
     async def decide(self, decision: Callable[[], T], *, endpoint: str) -> T:
@@ -54,6 +81,8 @@ class DecisionThreads:
         return await self._decide(decision, endpoint)
 
     async def _decide(self, decision: Callable[[], T], endpoint: str) -> T:
+        if self._is_at_once:
+            return decision()
         if not self._places.acquire(blocking=False):
             refusal = refuse(StoreError("Too many requests wait for a decision."))
             log_refusal(refusal, endpoint=endpoint, client_id=None)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -316,7 +316,7 @@ async def no_content() -> Any:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def starlette_application(world: World, executor: ThreadPoolExecutor) -> Any:
+def starlette_application(world: World, executor: Executor) -> Any:
     dpop = DPoPSecurity(
         verifier=world.verifier,
         find_token=world.validator,
