@@ -197,10 +197,20 @@ class UnboundTokenError(BindingError):
 
 
 class AccessTokenError(DPoPError):
-    """The access token is malformed, expired, revoked, or for another audience."""
+    """The access token is malformed, expired, revoked, or for another audience.
+
+    :param check: for the log: name of the claim or of the member of the header that is
+        not what it must be, never its value; None if it is no single one.
+    """
 
     code = "invalid_token"
     description = "The access token is expired, revoked, malformed or not valid here."
+
+    def __init__(
+        self, description: str | None = None, *, check: str | None = None
+    ) -> None:
+        super().__init__(description)
+        self.check = check
 
 
 class SymmetricKeyError(DPoPError):

@@ -118,7 +118,7 @@ class SymmetricVerifier:
                 proof, token, access_token, self._keys.load_ring(), now
             )
         if known.token.expires_at is None or now >= known.token.expires_at:
-            raise AccessTokenError("The access token has expired.")
+            raise AccessTokenError("The access token has expired.", check="exp")
         if known.recipient is not None:
             self._keys.check_recipient(known.recipient)
             check_key(proof, known.mac_key)
@@ -153,7 +153,7 @@ class SymmetricVerifier:
         :raises StoreError: the keyring did not answer.
         """
         if token.issuer != self._issuer or token.audience != self._audiences:
-            raise AccessTokenError
+            raise AccessTokenError(check="iss, aud")
         confirmation = token.confirmation
         if token.client_id is None or token.expires_at is None or confirmation is None:
             raise AccessTokenError
@@ -207,7 +207,7 @@ class SymmetricVerifier:
         :raises StoreError: the keyring did not answer.
         """
         if token.issuer != self._issuer or token.audience != self._audiences:
-            raise AccessTokenError
+            raise AccessTokenError(check="iss, aud")
         dsk = token.confirmation.dsk if token.confirmation is not None else None
         if dsk is not None and dsk.expires_at is not None and now >= dsk.expires_at:
             raise ExpiredKeyError

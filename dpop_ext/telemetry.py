@@ -30,6 +30,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "observations_not_kept": "The file of observations could not be written.",
         "host_believed": "No public_url is set, so the Host field is believed.",
         "keys_unavailable": "The issuer's public keys could not be fetched.",
+        "introspection_failed": "The issuer was asked about a token, and did not say.",
         "keyring_unavailable": "A poll for derivation secrets brought none.",
         "keyring_not_kept": "A keyring is in use, but was not written to its cache.",
         "nonce_secrets_unavailable": "The file of nonce secrets could not be read.",
@@ -49,6 +50,9 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
 
 #: Characters of a URL that go into the log.
 _LOGGED: Final = 200
+
+#: The loggers that have warned of a proof for another URL.
+mismatch_warned: Final[set[str]] = set()
 
 Role = Literal["as", "rs"]
 Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
@@ -210,9 +214,15 @@ def log_event(
 
 
 def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> None:
-    """Log, for whoever looks for the reason, what a proof was made for."""
-    if not logger.isEnabledFor(logging.DEBUG):
+    """Log what a proof was made for: once so that it is seen, then for who looks.
+
+    Most servers that refuse every client have a wrong ``public_url``. Everyone can send
+    such a proof, so there is one warning for each logger.
+    """
+    level = logging.DEBUG if logger.name in mismatch_warned else logging.WARNING
+    if not logger.isEnabledFor(level):
         return
+    mismatch_warned.add(logger.name)
     expected, found = (
         # ascii() leaves no character that could forge a line of the log.
         ascii(text.partition("?")[0][:_LOGGED])
@@ -220,7 +230,7 @@ def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> N
     )
     log_event(
         logger,
-        logging.DEBUG,
+        level,
         "target_mismatch",
         "the proof is for %s, the request for %s; what clients call this server is its "
         "public_url",

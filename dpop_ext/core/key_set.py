@@ -45,7 +45,7 @@ class StaticKeys:
         """
         # A header may have anything there, and a list has no hash.
         if kid is not None and not isinstance(kid, str):
-            raise AccessTokenError
+            raise AccessTokenError(check="kid")
         key = self._found.get((kid, algorithm))
         if key is None:
             key = self._found[kid, algorithm] = self._search(kid, algorithm)
@@ -62,7 +62,7 @@ class StaticKeys:
         else:
             found = [self._import(i, algorithm) for i in self._named.get(kid, ())]
         if len(found) != 1 or found[0] is None:
-            raise AccessTokenError
+            raise AccessTokenError(check="kid")
         return found[0]
 
     def _import(self, index: int, algorithm: str) -> Key | None:

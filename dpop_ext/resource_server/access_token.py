@@ -29,7 +29,8 @@ from dpop_ext.resource_server.token_finder import TokenFinder
 _TYPES = ("at+jwt", "application/at+jwt")
 _TIMES = ("exp", "iat")
 #: The claims that must be there and be text.
-_texts = itemgetter("iss", "sub", "client_id", "jti")
+_TEXTS = ("iss", "sub", "client_id", "jti")
+_texts = itemgetter(*_TEXTS)
 #: Each parse makes new strings of the names. Remembered tokens share these instead.
 _NAMES = {
     name: name
@@ -113,13 +114,16 @@ class AccessTokenValidator(TokenFinder):
             raise AccessTokenError from error
 
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
-        texts = _texts(claims)
+        try:
+            texts = _texts(claims)
+        except KeyError as error:
+            raise AccessTokenError(check=_no_text(claims)) from error
         for text in texts:
             if type(text) is not str or not 0 < len(text) <= MAX_TEXT:
-                raise AccessTokenError
+                raise AccessTokenError(check=_no_text(claims))
         issuer, _, client_id, token_id = texts
         if issuer != self.issuer:
-            raise AccessTokenError
+            raise AccessTokenError(check="iss")
         audience = self._audience
         if claims.get("aud") != self.audience:
             audience = one_of(claims, "aud", self.audience)
@@ -149,3 +153,12 @@ class AccessTokenValidator(TokenFinder):
         )
         # Half as long as by the constructor, which passes all of them on once more.
         return tuple.__new__(AccessToken, values)
+
+
+def _no_text(claims: dict[str, Any]) -> str | None:
+    """Return the first of the claims that must be text and is none, for the log."""
+    for name in _TEXTS:
+        text = claims.get(name)
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
+            return name
+    return None

@@ -33,7 +33,7 @@ def required_text(claims: Mapping[str, Any], name: str) -> str:
     """
     value = claims.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
-        raise AccessTokenError
+        raise AccessTokenError(check=name)
     return value
 
 
@@ -46,7 +46,7 @@ def optional_text(claims: Mapping[str, Any], name: str) -> str | None:
     if value is None and name not in claims:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise AccessTokenError
+        raise AccessTokenError(check=name)
     return value
 
 
@@ -60,7 +60,7 @@ def one_of(claims: Mapping[str, Any], name: str, expected: str) -> tuple[str, ..
         return (expected,)
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, str) for entry in entries) or expected not in entries:
-        raise AccessTokenError
+        raise AccessTokenError(check=name)
     return tuple(entries)
 
 
@@ -76,21 +76,22 @@ def check_times(
     """
     for name in required:
         if name not in claims:
-            raise AccessTokenError
+            raise AccessTokenError(check=name)
     latest = now + FUTURE
     for name in ("nbf", "iat"):
-        if name in claims and _time(claims[name]) > latest:
-            raise AccessTokenError
+        if name in claims and _time(claims, name) > latest:
+            raise AccessTokenError(check=name)
     if "exp" not in claims:
         return None
-    expires_at = _time(claims["exp"])
+    expires_at = _time(claims, "exp")
     if now >= expires_at:
-        raise AccessTokenError
+        raise AccessTokenError(check="exp")
     return math.floor(expires_at)
 
 
-def _time(value: object) -> float:
+def _time(claims: Mapping[str, Any], name: str) -> float:
+    value = claims[name]
     # bool is an int in Python; JSON says otherwise.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise AccessTokenError
+        raise AccessTokenError(check=name)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from urllib.parse import quote_plus, urlencode
 
 from joserfc.jwk import Key
 
+from dpop_ext import telemetry
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.strict_json import parse_json_object
@@ -36,7 +38,9 @@ from dpop_ext.resource_server.signed_introspection import MEDIA_TYPE, read_signe
 from dpop_ext.resource_server.single_flight import SingleFlight
 from dpop_ext.resource_server.token_cache import MAX_TOKENS, TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
-from dpop_ext.resource_server.transport import fetch, require_secure_url
+from dpop_ext.resource_server.transport import fetch, require_secure_url, why
+
+_logger = logging.getLogger("dpop_ext.resource_server")
 
 #: Characters ``{}[]:,`` that an answer may have.
 _MAX_STRUCTURAL = 1024
@@ -180,10 +184,19 @@ class IntrospectionTokenValidator(TokenFinder):
         try:
             claims = self._introspect(text)
         except Exception as error:
+            telemetry.log_event(
+                _logger,
+                logging.WARNING,
+                "introspection_failed",
+                "no answer about a token from %s: %s",
+                ascii(self.endpoint),
+                why(error),
+                cause=type(error).__name__,
+            )
             raise StoreError("The authorization server did not answer.") from error
         # Exactly true: the string "true" is an answer that nobody should rely on.
         if claims.get("active") is not True:
-            raise AccessTokenError
+            raise AccessTokenError(check="active")
         return self._read_claims(claims)
 
     def _introspect(self, text: str) -> dict[str, Any]:
@@ -207,7 +220,7 @@ class IntrospectionTokenValidator(TokenFinder):
     def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
         issuer = optional_text(claims, "iss")
         if issuer not in (None, self.issuer):
-            raise AccessTokenError
+            raise AccessTokenError(check="iss")
         audience = one_of(claims, "aud", self.audience)
         confirmation = read_confirmation(claims)
         symmetric = confirmation is not None and (

@@ -73,10 +73,10 @@ class IssuerSignature:
         if seen is None or seen.header is not header or seen.types is not types:
             kind, algorithm = header.get("typ"), header.get("alg")
             if not isinstance(kind, str) or kind.lower() not in types:
-                raise AccessTokenError
+                raise AccessTokenError(check="typ")
             # The list comes before any key: neither "none" nor a MAC gets further.
             if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-                raise AccessTokenError
+                raise AccessTokenError(check="alg")
             kid = optional_text(header, "kid")
             seen = self._seen = _SeenHeader(header, types, kid, algorithm)
         # The source is asked each time: what it has may change.

@@ -14,7 +14,7 @@ from dpop_ext import telemetry
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import StoreError
-from dpop_ext.resource_server.transport import fetch, require_secure_url
+from dpop_ext.resource_server.transport import fetch, require_secure_url, why
 
 #: Seconds between two fetches while the last one failed.
 RETRY_INTERVAL = 2
@@ -128,7 +128,7 @@ class RemoteKeys:
                     "keys_unavailable",
                     "no keys from %s: %s",
                     ascii(self._uri),
-                    type(error).__name__,
+                    why(error),
                     cause=type(error).__name__,
                 )
             else:

@@ -70,7 +70,7 @@ class Refusal:
     nonce: str | None = None
     #: In seconds.
     retry_after: int | None = None
-    #: Class of the exception behind it, for logs.
+    #: For logs: the claim that is wrong, or the class of the exception behind it.
     cause: str | None = None
 
 
@@ -113,6 +113,9 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
         retry_after = STORE_RETRY_AFTER
     elif isinstance(error, UnknownKeyError):
         retry_after = KEY_RETRY_AFTER
+    cause = error.check if isinstance(error, AccessTokenError) else None
+    if cause is None and error.__cause__ is not None:
+        cause = type(error.__cause__).__name__
     return Refusal(
         status=status,
         reason=error.code,
@@ -122,7 +125,7 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
         sym_error=error.code if isinstance(error, SymmetricKeyError) else None,
         nonce=error.nonce if isinstance(error, NonceRequiredError) else None,
         retry_after=retry_after,
-        cause=type(error.__cause__).__name__ if error.__cause__ else None,
+        cause=cause,
     )
 
 

@@ -44,6 +44,23 @@ def require_secure_url(url: str, setting: str = "url") -> str:
     return url
 
 
+class StatusError(OSError):
+    """The answer has another status than 200."""
+
+
+def why(error: Exception) -> str:
+    """Return, for the log, why another server has not told what it was asked.
+
+    That a name is not known, nobody listens, a certificate is not trusted, or which
+    status the answer has. Of other errors only the class: their text may have anything.
+    """
+    name = type(error).__name__
+    reason = error.reason if isinstance(error, urllib.error.URLError) else None
+    if isinstance(reason, OSError):
+        return f"{name}: {reason.strerror or type(reason).__name__!a}"
+    return f"{name}: {error}" if isinstance(error, StatusError) else name
+
+
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirect would leave the one URL that was configured, for any other."""
 
@@ -78,7 +95,7 @@ def fetch(
     """
     answer = ask(url, data=data, headers=headers, context=context)
     if answer.status != 200:
-        raise OSError("the answer is not 200")
+        raise StatusError(f"the answer has the status {answer.status}")
     return answer.body
 
 

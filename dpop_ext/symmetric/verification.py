@@ -85,13 +85,13 @@ def peek_access_token(
     expires_at = claims.get("exp")
     client_id = claims.get("client_id")
     if claims.get("iss") != issuer:
-        raise AccessTokenError("The access token is of another issuer.")
+        raise AccessTokenError("The access token is of another issuer.", check="iss")
     if not _is_for(claims.get("aud"), audience, only=only_audience):
-        raise AccessTokenError("The access token is for another audience.")
+        raise AccessTokenError("The access token is for another audience.", check="aud")
     if type(expires_at) is not int or now >= expires_at:
-        raise AccessTokenError("The access token has expired.")
+        raise AccessTokenError("The access token has expired.", check="exp")
     if not isinstance(client_id, str) or not client_id:
-        raise AccessTokenError("The access token names no client.")
+        raise AccessTokenError("The access token names no client.", check="client_id")
     values = (
         issuer,
         (audience,),

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import parse_qs
 
 import pytest
@@ -17,6 +18,7 @@ from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import IntrospectionTokenValidator
+from dpop_ext.resource_server.transport import StatusError
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
     AUDIENCE,
@@ -74,6 +76,34 @@ def introspect(world: World, server: Server) -> IntrospectionTokenValidator:
         post=server,
         clock=world.clock,
     )
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (StatusError("the answer has the status 401"), "has the status 401"),
+        (
+            URLError(OSError(111, "Connection refused")),
+            "URLError: 'Connection refused'",
+        ),
+        (OSError("something secret"), "OSError"),
+    ],
+)
+def test_who_looks_into_the_log_learns_why_there_is_no_answer(
+    introspect: IntrospectionTokenValidator,
+    server: Server,
+    failure: Exception,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.failure = failure
+    with pytest.raises(StoreError):
+        introspect("token")
+    (record,) = caplog.records
+    assert vars(record)["event"] == "introspection_failed"
+    assert record.getMessage().endswith(text)
+    assert f"'{ENDPOINT}'" in record.getMessage()
+    assert "secret" not in record.getMessage()
 
 
 @pytest.mark.requirement("B-7", "J-4")

@@ -1,13 +1,16 @@
-"""A resource server that is not told its own URL says so, once."""
+"""What the operator of a resource server is told: a setting that lacks or is wrong."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 import pytest
 
+from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server.refusal import warn_about_host
+from dpop_ext.telemetry import mismatch_warned
 from tests.resource_server.cases import signed_proof
 from tests.resource_server.world import ADAPTERS, AUDIENCE, Request, World, send
 
@@ -52,22 +55,55 @@ def test_with_a_public_url_or_on_loopback_there_is_nothing_to_say(
     assert warnings(caplog) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"aud": "https://other.example"}, "aud"),
+        ({"iss": "https://as.example.com/"}, "iss"),
+        ({"exp": 1}, "exp"),
+        ({"jti": None}, "jti"),
+        ({"header": {"typ": "JWT"}}, "typ"),
+        ({"header": {"kid": "unknown"}}, "kid"),
+    ],
+)
+@adapters
+def test_the_log_names_the_claim_for_which_a_token_is_refused(
+    world: World,
+    adapter: str,
+    changes: dict[str, Any],
+    cause: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
+    token = world.token(**changes)
+    headers = [("Authorization", f"DPoP {token}"), ("DPoP", world.proof(token))]
+    response = send(world.app(adapter), Request(headers=headers).environ())
+    assert response.json["error_description"] == AccessTokenError.description
+    (record,) = (r for r in caplog.records if vars(r).get("event"))
+    assert vars(record)["fields"]["cause"] == cause
+
+
 @pytest.mark.requirement("U-3")
 @adapters
 def test_a_proof_for_another_url_is_explained_to_who_looks_for_it(
     world: World, adapter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "dpop_ext")
+    mismatch_warned.clear()
     token = world.token()
     proof = signed_proof(world, token, htu=f"{AUDIENCE}/v1\n/accounts?secret")
     headers = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
-    response = send(world.app(adapter), Request(headers=headers).environ())
-    assert response.status == 401
-    assert b"v1" not in response.body
-    (line,) = (r for r in caplog.records if r.levelname == "DEBUG")
-    assert vars(line)["fields"] == {
-        "expected": repr(f"{AUDIENCE}/accounts"),
-        "found": repr(f"{AUDIENCE}/v1\n/accounts"),
-    }
-    assert "public_url" in line.getMessage()
-    assert line.getMessage().isprintable()
+    app = world.app(adapter)
+    for _ in range(3):
+        response = send(app, Request(headers=headers).environ())
+        assert response.status == 401
+        assert b"v1" not in response.body
+    lines = [r for r in caplog.records if vars(r).get("event") == "target_mismatch"]
+    assert [line.levelname for line in lines] == ["WARNING", "DEBUG", "DEBUG"]
+    for line in lines:
+        assert vars(line)["fields"] == {
+            "expected": repr(f"{AUDIENCE}/accounts"),
+            "found": repr(f"{AUDIENCE}/v1\n/accounts"),
+        }
+        assert "public_url" in line.getMessage()
+        assert line.getMessage().isprintable()
