@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import webbrowser
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import TracebackType
-from typing import Self
 from urllib.parse import urljoin
 
 import requests
 
 from demo_client.transcript import exchange, why
+from dpop_ext import AuthorizationResponseError
+from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.loopback import LoopbackRedirect
 
 #: The user of the demo data.
 USERNAME, PASSWORD = "alice", "wonderland"
@@ -26,53 +25,20 @@ class DemoError(Exception):
     """The demo cannot go on; the message says what to look at."""
 
 
-class LoopbackRedirect:
-    """A redirect URI on a free port of this machine (:rfc:`8252#section-7.3`)."""
+def loopback_redirect() -> LoopbackRedirect:
+    """Return a redirect URI on a free port of this machine, as the command line has."""
+    return LoopbackRedirect("http://127.0.0.1/callback")
 
-    def __init__(self) -> None:
-        self._received = threading.Event()
-        self._path = ""
-        redirect = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path.startswith("/callback?"):
-                    redirect._path = self.path
-                    redirect._received.set()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain")
-                self.end_headers()
-                self.wfile.write(b"Done. You can go back to the terminal.\n")
+def come_back(redirect: LoopbackRedirect) -> str:
+    """Return the whole URL that the browser was sent to.
 
-            def log_message(self, *_arguments: object) -> None:
-                """Say nothing: the transcript shows the redirect."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.uri = f"http://127.0.0.1:{self._server.server_port}/callback"
-
-    def __enter__(self) -> Self:
-        """Listen."""
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def wait(self) -> str:
-        """Return the whole URL that the browser was sent to.
-
-        :raises DemoError: nobody came in time.
-        """
-        if not self._received.wait(PATIENCE):
-            raise DemoError("Nobody came back from the authorization server.")
-        return urljoin(self.uri, self._path)
+    :raises DemoError: nobody came in time, or with a refusal.
+    """
+    try:
+        return redirect.wait(seconds=PATIENCE)
+    except (Refusal, AuthorizationResponseError) as error:
+        raise DemoError(f"No authorization response: {error}") from error
 
 
 class _Form(HTMLParser):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import requests
 from joserfc.jwk import ECKey
 
 from demo_client import transcript
-from demo_client.browser import LoopbackRedirect
+from demo_client.browser import come_back, loopback_redirect
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
 from dpop_ext import ProofSigner
@@ -26,69 +26,65 @@ class Client:
 
     key: ECKey
     session: OAuth2Session
-    token_responses: list[requests.Response] = field(default_factory=list)
+    #: What the authorization server answered to the session.
+    answers: list[requests.Response]
 
     @classmethod
     def for_servers(cls, servers: Servers, *, redirect_uri: str) -> Client:
         """Make a public client with a new key."""
         key = ECKey.generate_key("P-256")
-        session = OAuth2Session(
-            CLIENT_ID,
-            dpop=ProofSigner(key),
-            scope=SCOPE,
-            redirect_uri=redirect_uri,
-            token_endpoint=servers.as_metadata["token_endpoint"],
-            issuer=servers.issuer,
-            resource=servers.resource,
-            refresh="foreground",
-            default_timeout=_TIMEOUT,
+        session = servers.session(
+            CLIENT_ID, dpop=ProofSigner(key), scope=SCOPE, redirect_uri=redirect_uri
         )
-        client = cls(key=key, session=session)
-        for hook in ("access_token_response", "refresh_token_response"):
-            session.register_compliance_hook(hook, client._keep)
-        return client
-
-    def _keep(self, response: requests.Response) -> requests.Response:
-        self.token_responses.append(response)
-        return response
+        return cls(key=key, session=session, answers=servers.keep_answers(session))
 
 
 def get_token(
     servers: Servers, report: Report, *, agree: Callable[[str], None]
 ) -> Client:
-    """Run the code flow with PKCE and ``dpop_jkt``.
+    """Run the code flow with PKCE, a pushed request and ``dpop_jkt``.
 
     :param agree: shows the authorization URL to the person.
     """
     transcript.heading("A key, and nobody else has it")
-    with LoopbackRedirect() as redirect:
+    with loopback_redirect() as redirect:
         client = Client.for_servers(servers, redirect_uri=redirect.uri)
         session = client.session
         transcript.fact("thumbprint (jkt)", session.dpop.jkt)
 
-        transcript.heading("The person logs in and agrees")
+        transcript.heading("The client says what it will ask the person for")
         transcript.why(
             "dpop_jkt in the request binds the code to the key before it is issued: "
             "a stolen code is worth nothing"
         )
-        url, state = session.create_authorization_url(
-            servers.as_metadata["authorization_endpoint"]
+        transcript.why(
+            "the first proof lacks the server's nonce: it is refused, nothing is used "
+            "up, and the client sends another one"
         )
-        agree(url)
-        callback = redirect.wait()
+        request = session.start_authorization()
+        response = client.answers[-1]
+        transcript.exchange(response)
+        expected = "201"
+        if "DPoP-Nonce" in response.headers or response.history:
+            expected = "400 use_dpop_nonce, 201"
+        report.add(
+            "request pushed with a proof", expected=expected, got=outcome(response)
+        )
+
+        transcript.heading("The person logs in and agrees")
+        redirect.expect(request)
+        agree(request.url)
+        callback = come_back(redirect)
 
     transcript.heading("The code is redeemed for a bound token")
     transcript.why(
-        "the first proof lacks the server's nonce: it is refused, nothing is used up, "
-        "and the client sends another one"
+        "the response was the one to this request (state), and of this server (iss); "
+        "the nonce is known by now"
     )
-    token = session.fetch_token(authorization_response=callback, state=state)
-    response = client.token_responses[-1]
+    token = session.finish_authorization(request, callback)
+    response = client.answers[-1]
     transcript.exchange(response)
-    expected = "200"
-    if "DPoP-Nonce" in response.headers or response.history:
-        expected = "400 use_dpop_nonce, 200"
-    report.add("code redeemed with a proof", expected=expected, got=outcome(response))
+    report.add("code redeemed with a proof", expected="200", got=outcome(response))
     report.add("token type", expected="DPoP", got=str(token["token_type"]))
     if servers.has_symmetric_keys:
         _show_symmetric_key(client, report)
@@ -142,7 +138,7 @@ def _show_symmetric_key(client: Client, report: Report) -> None:
         "encrypted for a key that was made for this one request, and that the proof "
         "vouched for"
     )
-    cnf = client.token_responses[-1].json().get("cnf", {})
+    cnf = client.answers[-1].json().get("cnf", {})
     transcript.fact("encrypted (cnf.jwe)", cnf.get("jwe", "none"))
     held = client.session.dpop.has_symmetric_key(client.session.token["access_token"])
     report.add(

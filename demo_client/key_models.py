@@ -13,7 +13,6 @@ from demo_client.servers import Servers
 from demo_server import demo_data
 from dpop_ext import ProofSigner
 from dpop_ext.client.key_material import KeyMaterial
-from dpop_ext.integrations.requests_client import OAuth2Session
 
 CLIENT_ID = "demo-confidential"
 _TIMEOUT = 30
@@ -44,7 +43,8 @@ def _ways(servers: Servers) -> Iterator[tuple[str, ProofSigner, dict[str, Any]]]
         yield "composite", ProofSigner.generate(compose=True), {}
         return
     yield "encrypted", ProofSigner.generate(), {}
-    jwks = requests.get(servers.as_metadata["jwks_uri"], timeout=_TIMEOUT).json()
+    jwks_uri = servers.authorization.document["jwks_uri"]
+    jwks = requests.get(jwks_uri, timeout=_TIMEOUT).json()
     material = KeyMaterial.of(jwks, client_id=CLIENT_ID)
     yield "with key material", ProofSigner.generate(), {"key_material": material}
 
@@ -56,23 +56,13 @@ def _show(
     signer: ProofSigner,
     options: dict[str, Any],
 ) -> None:
-    session = OAuth2Session(
+    session = servers.session(
         CLIENT_ID,
-        demo_data.CONFIDENTIAL_SECRET,
+        client_secret=demo_data.CONFIDENTIAL_SECRET,
         dpop=signer,
-        token_endpoint=servers.as_metadata["token_endpoint"],
-        issuer=servers.issuer,
-        resource=servers.resource,
-        default_timeout=_TIMEOUT,
         **options,
     )
-    answers: list[requests.Response] = []
-
-    def keep(answer: requests.Response) -> requests.Response:
-        answers.append(answer)
-        return answer
-
-    session.register_compliance_hook("access_token_response", keep)
+    answers = servers.keep_answers(session)
     token = session.fetch_token(grant_type="client_credentials")
     call = session.get(f"{servers.rs_url}/api/accounts")
     delivered = answers[-1].json().get("cnf", {}).get("jwe", "")

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 import requests
 
 from demo_client import transcript
-from demo_client.browser import DemoError, LoopbackRedirect
+from demo_client.browser import DemoError, come_back, loopback_redirect
 from demo_client.journey import CLIENT_ID, SCOPE
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
 from dpop_ext import ProofSigner, ProofTooLongError
-from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
+from dpop_ext.integrations.requests_client import DPoPAuth
 
 ALGORITHM = "ML-DSA-65"
 _KEY_ALGORITHM: Final = "HPKE-9-KE"
@@ -33,28 +33,24 @@ def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> No
     )
     transcript.fact("algorithm", f"{ALGORITHM} (RFC 9964)")
     transcript.fact("thumbprint (jkt)", signer.jkt)
-    with LoopbackRedirect() as redirect:
-        session = _session(servers, signer, redirect_uri=redirect.uri)
-        answers: list[requests.Response] = []
-
-        def keep(answer: requests.Response) -> requests.Response:
-            answers.append(answer)
-            return answer
-
-        session.register_compliance_hook("access_token_response", keep)
-        transcript.heading("The person logs in and agrees")
-        url, state = session.create_authorization_url(
-            servers.as_metadata["authorization_endpoint"]
+    with loopback_redirect() as redirect:
+        session = servers.session(
+            CLIENT_ID, dpop=signer, scope=SCOPE, redirect_uri=redirect.uri
         )
-        agree(url)
-        callback = redirect.wait()
+        answers = servers.keep_answers(session)
+        transcript.heading("The person logs in and agrees")
+        request = session.start_authorization()
+        transcript.exchange(answers[-1])
+        redirect.expect(request)
+        agree(request.url)
+        callback = come_back(redirect)
 
     transcript.heading("One post-quantum proof for one token")
     transcript.why(
         "it is too long for the header fields that common servers take, so it is a "
         "parameter of the form, dpop_proof"
     )
-    token = session.fetch_token(authorization_response=callback, state=state)
+    token = session.finish_authorization(request, callback)
     transcript.exchange(answers[-1])
     proof = _proof_in_form(answers[-1])
     report.add(
@@ -88,28 +84,12 @@ def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> No
 
 
 def _require_support(servers: Servers) -> None:
-    algorithms = servers.as_metadata.get("dpop_signing_alg_values_supported", [])
+    algorithms = servers.authorization.dpop_algorithms
     if ALGORITHM not in algorithms or not servers.has_symmetric_keys:
         raise DemoError(
             "The authorization server takes no post-quantum keys: start it with "
             "--post-quantum on."
         )
-
-
-def _session(
-    servers: Servers, signer: ProofSigner, *, redirect_uri: str
-) -> OAuth2Session:
-    return OAuth2Session(
-        CLIENT_ID,
-        dpop=signer,
-        scope=SCOPE,
-        redirect_uri=redirect_uri,
-        token_endpoint=servers.as_metadata["token_endpoint"],
-        issuer=servers.issuer,
-        resource=servers.resource,
-        refresh="foreground",
-        default_timeout=_TIMEOUT,
-    )
 
 
 def _proof_in_form(answer: requests.Response) -> str:

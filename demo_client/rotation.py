@@ -39,10 +39,10 @@ def run(client: Client, servers: Servers, report: Report) -> None:
         "proof; one refresh brings a token of the same key, and later ones a new "
         "symmetric key, as soon as every resource server has the new version"
     )
-    before = len(client.token_responses)
+    before = len(client.answers)
     response = session.get(url)
     transcript.exchange(response)
-    refreshes = client.token_responses[before:]
+    refreshes = client.answers[before:]
     for refresh in refreshes:
         transcript.exchange(refresh)
     report.add(

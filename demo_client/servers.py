@@ -16,6 +16,11 @@ from urllib.parse import urlsplit
 import requests
 
 from demo_client.browser import DemoError
+from dpop_ext import DPoPError
+from dpop_ext.client import Servers as ServersOfClient
+from dpop_ext.client.resource_metadata import ResourceMetadata
+from dpop_ext.client.server_metadata import ServerMetadata
+from dpop_ext.integrations.requests_client import Discovery, OAuth2Session
 
 _TIMEOUT = 30
 _STOP_TIMEOUT = 15
@@ -25,51 +30,82 @@ _STOP_TIMEOUT = 15
 class Servers:
     """Where the servers are, and what they say about themselves."""
 
-    as_metadata: Mapping[str, Any]
-    rs_metadata: Mapping[str, Any]
+    authorization: ServerMetadata
+    api: ResourceMetadata
     rs_url: str
-    resource: str
     #: With which the operator's commands find the same database.
     environment: Mapping[str, str]
 
     @property
     def issuer(self) -> str:
         """The issuer identifier of the authorization server."""
-        return str(self.as_metadata["issuer"])
+        return self.authorization.issuer
+
+    @property
+    def resource(self) -> str:
+        """The identifier of the resource server."""
+        return self.api.resource
 
     @property
     def has_symmetric_keys(self) -> bool:
         """Whether the authorization server issues symmetric keys."""
-        return "dpop_symmetric_alg_values_supported" in self.as_metadata
+        return bool(self.authorization.symmetric_algorithms)
 
     @property
     def has_tickets(self) -> bool:
         """Whether the resource server gives symmetric keys of its own."""
-        return "ticket" in self.symmetric_modes
+        return "ticket" in self.api.symmetric_modes
 
     @property
     def derives_keys(self) -> bool:
         """Whether both servers derive symmetric keys from a secret that they share."""
-        return self.has_symmetric_keys and "derived" in self.symmetric_modes
+        return self.has_symmetric_keys and "derived" in self.api.symmetric_modes
 
-    @property
-    def symmetric_modes(self) -> tuple[str, ...]:
-        """How the resource server gets at symmetric keys, if it takes any."""
-        return tuple(self.rs_metadata.get("dpop_symmetric_modes_supported", ()))
+    def keep_answers(self, session: OAuth2Session) -> list[requests.Response]:
+        """Return the list of what the authorization server answers from now on."""
+        answers: list[requests.Response] = []
+
+        def keep(answer: requests.Response, **_options: Any) -> None:
+            if str(answer.request.url).startswith(f"{self.issuer}/"):
+                answers.append(answer)
+
+        session.hooks["response"].append(keep)
+        return answers
+
+    def session(self, client_id: str, **options: Any) -> OAuth2Session:
+        """Make a session of what the servers offer, tickets left out.
+
+        Those are for a step of their own, and would take the place of other proofs.
+        """
+        return OAuth2Session.for_servers(
+            ServersOfClient(authorization=self.authorization),
+            client_id,
+            resource=self.resource,
+            refresh="foreground",
+            default_timeout=_TIMEOUT,
+            **options,
+        )
 
 
 def discover(as_url: str, rs_url: str, environment: Mapping[str, str]) -> Servers:
     """Read the metadata of both servers (:rfc:`8414`, :rfc:`9728`).
 
-    :raises DemoError: a server does not answer.
+    :raises DemoError: a server does not answer, or not as the one that was asked.
     """
-    as_metadata = _get(f"{as_url}/.well-known/oauth-authorization-server")
-    rs_metadata = _get(f"{rs_url}/.well-known/oauth-protected-resource")
+    try:
+        found = Discovery().servers(issuer=as_url, resource=rs_url)
+    except requests.RequestException as error:
+        raise DemoError(
+            "No answer: start the servers with python -m demo_server, or name them "
+            "with --as-url and --rs-url."
+        ) from error
+    except (DPoPError, ValueError) as error:
+        raise DemoError(f"The servers cannot be used: {error}") from error
+    assert found.resource is not None  # noqa: S101  it was asked for
     return Servers(
-        as_metadata=as_metadata,
-        rs_metadata=rs_metadata,
+        authorization=found.authorization,
+        api=found.resource,
         rs_url=rs_url,
-        resource=rs_metadata["resource"],
         environment=environment,
     )
 
@@ -156,16 +192,3 @@ def second_node(servers: Servers) -> Iterator[str]:
         process.wait(_STOP_TIMEOUT)
         if process.stdout:
             process.stdout.close()
-
-
-def _get(url: str) -> dict[str, Any]:
-    try:
-        response = requests.get(url, timeout=_TIMEOUT)
-        response.raise_for_status()
-        document: dict[str, Any] = response.json()
-    except (requests.RequestException, ValueError) as error:
-        raise DemoError(
-            f"No answer from {url}: start the servers with python -m demo_server, or "
-            "name them with --as-url and --rs-url."
-        ) from error
-    return document

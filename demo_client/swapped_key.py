@@ -53,7 +53,7 @@ def run(client: Client, servers: Servers, report: Report) -> None:
 def _own_token(servers: Servers) -> tuple[str, DeliveredKey]:
     """Return a token of the thief, and its symmetric key."""
     key, wrapping = ECKey.generate_key("P-256"), OKPKey.generate_key("X25519")
-    url = servers.as_metadata["token_endpoint"]
+    url = servers.authorization.token_endpoint
     claim = key_request_claim(algorithms=["HS256"], encryption_key=wrapping)
     nonce = None
     for _ in range(2):

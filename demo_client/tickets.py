@@ -49,7 +49,7 @@ class TicketUser:
         self._url = f"{servers.rs_url}/api/echo/tickets"
         self._signer = ProofSigner(client.key)
         server = TicketServer.of_metadata(
-            servers.rs_metadata, issuer=servers.issuer, client_id=CLIENT_ID
+            servers.api.document, issuer=servers.issuer, client_id=CLIENT_ID
         )
         if server is None:
             raise DemoError("The resource server has no tickets.")
@@ -208,7 +208,7 @@ class TicketThief:
             ("demo-confidential", CONFIDENTIAL_SECRET),
         )
         response = requests.post(
-            self._servers.as_metadata["token_endpoint"],
+            self._servers.authorization.token_endpoint,
             data={"grant_type": "client_credentials", "scope": "accounts"},
             auth=auth,
             timeout=_TIMEOUT,

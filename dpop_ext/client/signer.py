@@ -247,6 +247,7 @@ class ProofSigner:
         url: str,
         audience: Audience | None = None,
         once: bool = False,
+        pushed: bool = False,
     ) -> Flow:
         """Begin a request to the token endpoint, of any grant.
 
@@ -254,6 +255,8 @@ class ProofSigner:
         :param url: the final URL.
         :param audience: what a symmetric key would be for; None asks for none.
         :param once: do not send it again with the nonce that the server wants.
+        :param pushed: it is one to the endpoint for pushed requests, with ``dpop_jkt``.
+            That takes no proof in the form, so one that is too long is left out.
         :raises ValueError: the URL is plain http beyond this machine.
         """
         return TokenRequest(
@@ -262,6 +265,7 @@ class ProofSigner:
             audience=None if self._symmetric == "never" else audience,
             must=self._symmetric == "must",
             once=once,
+            pushed=pushed,
             compose=self._compose,
             key_algorithm=self._key_algorithm,
             proofs=self._proofs,

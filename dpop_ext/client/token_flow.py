@@ -36,6 +36,8 @@ class TokenRequest:
 
     :param audience: of the symmetric key to ask for; None asks for none.
     :param once: do not send it again for a nonce.
+    :param pushed: it is an authorization request, which ``dpop_jkt`` binds to the key:
+        a proof that is too long for a header field is left out.
     :param must: rather get an error than a token without a key.
     :param key_algorithm: JWE ``alg`` for the symmetric key: ``ECDH-ES`` or
         ``HPKE-9-KE``.
@@ -51,6 +53,7 @@ class TokenRequest:
         audience: Audience | None,
         must: bool,
         once: bool,
+        pushed: bool,
         compose: bool,
         key_algorithm: str,
         proofs: ProofMaker,
@@ -63,6 +66,7 @@ class TokenRequest:
         self._audience = audience
         self._must = must
         self._once = once
+        self._pushed = pushed
         self._compose = compose
         self._proofs = proofs
         self._nonces = nonces
@@ -89,7 +93,7 @@ class TokenRequest:
             "as",
             nonces=self._nonces,
             sign=self._headers,
-            sign_form=self._parameters if self._proofs.is_long else None,
+            sign_form=self._parameters if self._is_for_form else None,
         )
         reply = yield from send(attempt)
         nonce_is_new = attempt.learn(reply)
@@ -107,10 +111,17 @@ class TokenRequest:
         self._keep_key(reply)
         return Outcome()
 
+    @property
+    def _is_for_form(self) -> bool:
+        return self._proofs.is_long and not self._pushed
+
     def _headers(self, nonce: str | None) -> dict[str, str]:
         if self._is_in_form:
             return {}
-        return {"DPoP": self._proofs.field(self._proof(nonce))}
+        proof = self._proof(nonce)
+        if self._pushed and not self._proofs.fits_field(proof):
+            return {}
+        return {"DPoP": self._proofs.field(proof)}
 
     def _parameters(self, nonce: str | None) -> dict[str, str]:
         proof = self._proof(nonce)

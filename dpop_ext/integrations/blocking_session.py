@@ -44,9 +44,9 @@ class BlockingSession(BoundSession, ABC):
 
     @abstractmethod
     def token_request_auth(
-        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+        self, client_auth: Any, audience: Audience | None, **options: bool
     ) -> Any:
-        """Return the ``auth`` of a token request."""
+        """Return the ``auth`` of a token request, or of a pushed one."""
 
     def prefetch_token_nonce(self: Any) -> None:
         """Fetch the nonce of the authorization server, if none is known.
@@ -88,7 +88,7 @@ class BlockingSession(BoundSession, ABC):
             draft.push_to,
             data=self.pushed_form(draft),
             auth=self.token_request_auth(
-                self.client_auth(self.token_endpoint_auth_method), None
+                self.client_auth(self.token_endpoint_auth_method), None, pushed=True
             ),
             withhold_token=True,
             **self.token_request_options(),

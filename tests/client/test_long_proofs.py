@@ -125,6 +125,19 @@ def test_a_client_that_sends_no_form_is_told(long_signer: ProofSigner) -> None:
         attempt.headers()
 
 
+@pytest.mark.requirement("R2307", "R2304")
+def test_a_pushed_request_has_no_long_proof(
+    long_signer: ProofSigner, clock: Clock
+) -> None:
+    url = f"{ISSUER}/par"
+    attempt = next(long_signer.token_request(method="POST", url=url, pushed=True))
+    assert (attempt.parameters(), attempt.headers()) == ({}, {})
+    short = ProofSigner.generate("ML-DSA-44", clock=clock)
+    attempt = next(short.token_request(method="POST", url=url, pushed=True))
+    assert attempt.parameters() == {}
+    assert set(attempt.headers()) == {"DPoP"}
+
+
 @pytest.mark.requirement("R2307")
 def test_a_resource_server_gets_no_long_proof(long_signer: ProofSigner) -> None:
     flow = long_signer.resource_request(method="GET", url=API, access_token="access")

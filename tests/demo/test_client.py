@@ -40,7 +40,7 @@ def test_the_demo_goes_as_expected_in_one_command() -> None:
     result = run_demo("--start-server")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
-    assert len(rows) == 44
+    assert len(rows) == 45
     assert "FAILED" not in result.stdout
     assert "Traceback" not in result.stderr
     plain, derived, composite = (
@@ -65,7 +65,7 @@ def test_the_demo_goes_as_expected_without_a_shared_secret() -> None:
     result = run_demo("--start-server", "--symmetric-model", "encapsulated")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line for line in result.stdout.splitlines() if line.endswith("  ok")]
-    assert len(rows) == 42
+    assert len(rows) == 43
     assert "FAILED" not in result.stdout
     assert "Traceback" not in result.stderr
     assert re.search(r"stolen token, swapped key +401 invalid_token", result.stdout)

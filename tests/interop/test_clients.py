@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from demo_client.browser import LoopbackRedirect, fill_forms
+from demo_client.browser import fill_forms
 from demo_server import demo_data
 from demo_server.supervisor import DemoServer
 from tests.interop.installation import ROOT
+from tests.interop.loopback import LoopbackRedirect
 from tests.interop.script import Script
 
 NODE_CLIENTS = ["openid_client", "oauth4webapi", "dpop"]

@@ -15,10 +15,10 @@ import pytest
 import requests
 from joserfc.jwk import ECKey
 
-from demo_client.browser import LoopbackRedirect
 from dpop_ext import ProofSigner
 from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
 from tests.interop.installation import ROOT
+from tests.interop.loopback import LoopbackRedirect
 from tests.interop.script import Script
 
 SECRET = "a-secret-of-the-service"

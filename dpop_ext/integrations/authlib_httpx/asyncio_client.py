@@ -99,7 +99,8 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         draft = self.draft_authorization(parameters)
         if draft.push_to is None:
             return draft.plain()
-        auth = TokenAuth(self.dpop, self.client_auth(self.token_endpoint_auth_method))
+        client_auth = self.client_auth(self.token_endpoint_auth_method)
+        auth = TokenAuth(self.dpop, client_auth, pushed=True)
         response = await self.request(
             "POST",
             draft.push_to,

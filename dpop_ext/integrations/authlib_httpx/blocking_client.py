@@ -90,7 +90,7 @@ class OAuth2Client(BlockingSession, AuthlibClient):
             )
 
     def token_request_auth(
-        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+        self, client_auth: Any, audience: Audience | None, **options: bool
     ) -> Any:
         """Send a proof beside the client's own authentication."""
-        return TokenAuth(self.dpop, client_auth, audience=audience, once=once)
+        return TokenAuth(self.dpop, client_auth, audience=audience, **options)

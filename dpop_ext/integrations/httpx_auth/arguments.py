@@ -142,6 +142,7 @@ class TokenEndpointAuth(WaitingAuth):
         refused.
     :param audience: of the symmetric key to ask for; None asks for none.
     :param once: do not send the request again with the nonce that the server wants.
+    :param pushed: for the endpoint for pushed requests (:rfc:`9126`).
     """
 
     #: httpx or httpx2.
@@ -157,6 +158,7 @@ class TokenEndpointAuth(WaitingAuth):
         *,
         audience: Audience | None = None,
         once: bool = False,
+        pushed: bool = False,
     ) -> None:
         if isinstance(client_auth, tuple):
             client_auth = self.library.BasicAuth(*client_auth)
@@ -164,6 +166,7 @@ class TokenEndpointAuth(WaitingAuth):
         self._client_auth = client_auth or self.library.Auth()
         self._audience = audience
         self._once = once
+        self._pushed = pushed
 
     def auth_flow(self, request: Any) -> Sending:
         """Authenticate and sign *request*.
@@ -175,6 +178,7 @@ class TokenEndpointAuth(WaitingAuth):
             url=str(request.url),
             audience=self._audience,
             once=self._once,
+            pushed=self._pushed,
         )
         yield from send_signed(
             request, flow, earlier=[], prepare=self._authenticate, with_body=True

@@ -137,6 +137,7 @@ class DPoPTokenAuth(AuthBase):
         included.
     :param audience: of the symmetric key to ask for; None asks for none.
     :param once: do not send the request again with the nonce that the server wants.
+    :param pushed: for the endpoint for pushed requests (:rfc:`9126`).
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class DPoPTokenAuth(AuthBase):
         *,
         audience: Audience | None = None,
         once: bool = False,
+        pushed: bool = False,
     ) -> None:
         if isinstance(client_auth, tuple):
             client_auth = HTTPBasicAuth(*client_auth)
@@ -153,6 +155,7 @@ class DPoPTokenAuth(AuthBase):
         self._authenticate = client_auth or _unauthenticated
         self._audience = audience
         self._once = once
+        self._pushed = pushed
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Authenticate and sign *request*.
@@ -171,7 +174,11 @@ class DPoPTokenAuth(AuthBase):
         content: str | None,
     ) -> Flow:
         return self._signer.token_request(
-            method=method, url=url, audience=self._audience, once=self._once
+            method=method,
+            url=url,
+            audience=self._audience,
+            once=self._once,
+            pushed=self._pushed,
         )
 
     def __repr__(self) -> str:

@@ -134,7 +134,7 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         }
 
     def token_request_auth(
-        self, client_auth: Any, audience: Audience | None, *, once: bool = False
+        self, client_auth: Any, audience: Audience | None, **options: bool
     ) -> Any:
         """Send a proof beside the client's own authentication."""
-        return DPoPTokenAuth(self.dpop, client_auth, audience=audience, once=once)
+        return DPoPTokenAuth(self.dpop, client_auth, audience=audience, **options)
