@@ -38,7 +38,10 @@ def application() -> Iterator[Names]:
         __tablename__ = "client"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    # A token request is sent by a thread of its own, which here is the server, too.
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
     app = Flask("readme")
     with Session(engine) as session:
 
