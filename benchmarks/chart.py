@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 #: Rows of the chart, as they begin.
 SHOWN = ("symmetric", "ES256", "Ed25519", "Bearer")
 
-_ROW, _LEFT, _WIDTH, _TOP = 26, 330, 420, 40
+_ROW, _LEFT, _WIDTH, _TOP = 26, 400, 370, 40
 _SVG = "http://www.w3.org/2000/svg"
 _OURS, _THEIRS = "#2a6f97", "#a9a9a9"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 #: Rounds over all operations; a row is the median of them.
-ROUNDS = 120
+ROUNDS = 100
 #: Seconds that one operation is repeated for in one round: short, so that a burst of
 #: other work on the machine meets all operations, and not one.
 ROUND_SECONDS = 0.006
