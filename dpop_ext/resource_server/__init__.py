@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.resource_server.access_token import AccessTokenValidator
+from dpop_ext.resource_server.bearer_validator import RejectBoundTokens
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.environment_keyring import EnvironmentKeyring
@@ -25,7 +26,7 @@ from dpop_ext.resource_server.trusted_hop import (
     PathPrefix,
     TrustedHop,
 )
-from dpop_ext.resource_server.validator import DPoPTokenValidator, RejectBoundTokens
+from dpop_ext.resource_server.validator import DPoPTokenValidator
 
 __all__ = [
     "AccessRefusedError",

@@ -11,16 +11,13 @@ from dpop_ext.resource_server.credentials import ResourceRequest, names_access_t
 def resource_request(request: Any) -> ResourceRequest:
     """Return what the decision needs of *request*.
 
-    Our protector leaves it in ``request.resource_request``, with the raw target. Under
-    a protector of Authlib the URL of the framework has to do: it was decoded and
-    quoted anew, so a claim with an escape that decoding loses, such as ``%2F``, does
-    not match and is refused.
+    Our protector leaves it in ``request.resource_request``, with the raw target, and
+    nothing has to be made. Under a protector of Authlib the URL of the framework has
+    to do: it was decoded and quoted anew, so a claim with an escape that decoding
+    loses, such as ``%2F``, does not match and is refused.
 
     :param request: JsonRequest or OAuth2Request of Authlib.
     """
-    given = getattr(request, "resource_request", None)
-    if isinstance(given, ResourceRequest):
-        return given
     seen = urlsplit(request.uri)
     return ResourceRequest(
         method=request.method,

@@ -18,7 +18,7 @@ class TokenFinder(ABC):
     middleware, and an inner validator for
     :class:`~dpop_ext.resource_server.validator.DPoPTokenValidator`. It is no validator
     for Bearer tokens by itself: put
-    :class:`~dpop_ext.resource_server.validator.RejectBoundTokens` before it.
+    :class:`~dpop_ext.resource_server.bearer_validator.RejectBoundTokens` before it.
     """
 
     @abstractmethod
@@ -41,7 +41,6 @@ class TokenFinder(ABC):
         self, token: AccessToken, scopes: Any, request: Any, **kwargs: Any
     ) -> None:
         """Check the scope. Everything else was checked when the token was found."""
-        # Each request comes here twice, first without scopes.
         if not scopes:
             return
         granted = token.scope.split()

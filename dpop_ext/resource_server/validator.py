@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator
-from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
+from authlib.oauth2.rfc6750 import InsufficientScopeError
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation
-from dpop_ext.errors import AccessTokenError, MalformedProofError, StoreError
+from dpop_ext.errors import AccessTokenError, MalformedProofError
 from dpop_ext.resource_server.authlib_request import resource_request
 from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
+from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.decision import (
-    check_bearer,
     check_public_url,
     next_nonce,
     open_request,
@@ -24,7 +24,6 @@ from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.oauth2_error import (
-    RefusedRequestError,
     as_oauth2_error,
 )
 from dpop_ext.resource_server.refusal import (
@@ -33,6 +32,7 @@ from dpop_ext.resource_server.refusal import (
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer
+from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.translation import translated
 from dpop_ext.verifier import ProofVerifier
 
@@ -98,6 +98,11 @@ class DPoPTokenValidator(TokenValidator):
         self.challenges = Challenges.of(
             verifier, realm=realm, resource_metadata=resource_metadata
         )
+        #: Of *inner*, which checks all else when it finds a token.
+        self._asks_scope_only = (
+            getattr(type(inner), "validate_request", None),
+            getattr(type(inner), "validate_token", None),
+        ) == (TokenFinder.validate_request, TokenFinder.validate_token)
         own, plain = type(self), DPoPTokenValidator
         #: An :class:`AccessToken` is taken as it is.
         self._is_plain = (own.get_confirmation, own.get_access_token) == (
@@ -122,18 +127,22 @@ class DPoPTokenValidator(TokenValidator):
     def validate_request(self, request: Any) -> None:
         """Open the proof, before the token is looked at."""
         try:
+            given = getattr(request, "resource_request", None)
+            if not isinstance(given, ResourceRequest):
+                given = resource_request(request)
             request.dpop_opened = open_request(
-                resource_request(request),
+                given,
                 verifier=self.verifier,
                 public_url=self.public_url,
                 sync=self.sync,
                 verify_token=partial(self.verify_token, request),
                 credentials=getattr(request, "dpop_credentials", None),
             )
-            try:
-                self.inner.validate_request(request)
-            except Exception as error:
-                raise translated(error) from error
+            if not self._asks_scope_only:
+                try:
+                    self.inner.validate_request(request)
+                except Exception as error:
+                    raise translated(error) from error
         except AccessRefusedError as error:
             raise as_oauth2_error(error.refusal, self.challenges) from error
 
@@ -166,7 +175,8 @@ class DPoPTokenValidator(TokenValidator):
             if opened is None or opened.proof is None:
                 raise AccessRefusedError(refuse(MalformedProofError()))
             try:
-                validate_without_scope(self.inner, token, request)
+                if not self._asks_scope_only:
+                    validate_without_scope(self.inner, token, request)
                 access_token = (
                     token
                     if self._is_plain and isinstance(token, AccessToken)
@@ -214,59 +224,3 @@ def validate_without_scope(validator: Any, token: Any, request: Any) -> None:
         # It asks for a scope of its own. The second call says so again, once the proof
         # is good.
         return
-
-
-class RejectBoundTokens:
-    """Make a Bearer validator of Authlib refuse bound tokens (:rfc:`9449#section-7.2`).
-
-    ::
-
-        class MyBearer(RejectBoundTokens, MyTokenValidator): ...
-
-    Without it, whoever stole a bound token can use it as Bearer: the validators of
-    Authlib do not look at ``cnf``. A token of which it cannot be told whether it is
-    bound is refused too.
-    """
-
-    TOKEN_TYPE = "bearer"
-    realm: str | None = None
-    extra_attributes: Any = None
-
-    def get_confirmation(self, token: Any) -> Confirmation | None:
-        """Return the key that *token* is bound to, or None. Override for other tokens.
-
-        :raises AccessTokenError: bound, but in a way that cannot be verified.
-        """
-        return read_confirmation(token)
-
-    def authenticate_token(self, token_string: str) -> Any:
-        """Let the validator find the token; one of ours raises no error of Authlib."""
-        try:
-            return super().authenticate_token(token_string)  # type: ignore[misc]
-        except AccessTokenError as error:
-            raise self._invalid_token() from error
-        except StoreError as error:
-            # The answer to that has no challenge.
-            unused = Challenges(algorithms=())
-            raise RefusedRequestError(refuse(error), unused) from error
-
-    def validate_token(
-        self, token: Any, scopes: Any, request: Any, **kwargs: Any
-    ) -> None:
-        """Refuse *token* if it is bound, else let the validator decide."""
-        try:
-            # While proofs are observed, whoever observes says so.
-            if token is not None and not hasattr(request, "dpop_observation"):
-                given = getattr(request, "resource_request", None)
-                check_bearer(
-                    self.get_confirmation(token),
-                    certificate=getattr(given, "certificate", None),
-                )
-        except Exception as error:
-            raise self._invalid_token() from error
-        super().validate_token(token, scopes, request, **kwargs)  # type: ignore[misc]
-
-    def _invalid_token(self) -> InvalidTokenError:
-        return InvalidTokenError(
-            realm=self.realm, extra_attributes=self.extra_attributes
-        )

@@ -22,12 +22,12 @@ from dpop_ext.integrations.flask_oauth2 import (
 from dpop_ext.integrations.httpx_client import DPoPAuth
 from dpop_ext.integrations.wsgi_request import resource_request
 from dpop_ext.resource_server import AccessTokenValidator
+from dpop_ext.resource_server.bearer_validator import RejectBoundTokens
 from dpop_ext.resource_server.gate import VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.observing_gate import ObservingGate
 from dpop_ext.resource_server.route_policy import RoutePolicy
-from dpop_ext.resource_server.validator import RejectBoundTokens
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.verified_proof import VerifiedProof
