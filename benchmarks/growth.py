@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import os
+import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Literal
@@ -23,6 +25,7 @@ from benchmarks.world import (
     symmetric_proof,
     warm,
 )
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.memory import MemoryReplayStore
@@ -90,20 +93,29 @@ def growth() -> list[Growth]:
     return found
 
 
-def bytes_per_token() -> float:
-    """Return what a remembered token takes, in Python's memory."""
+def bytes_per_token() -> tuple[float, float]:
+    """Return what a remembered token takes of memory, and what its claims alone do."""
     server = ResourceServer()
     texts = [access_token(EC_KEY, number=number) for number in range(TOKENS)]
     server.find_token(texts[0])
     gc.collect()
+    held = _bytes_of(server.find_token, texts[1:])
+    return held, _bytes_of(lambda text: json.loads(_claims(text)), texts[1:])
+
+
+def _bytes_of(make: Callable[[str], object], texts: Sequence[str]) -> float:
+    """Return what each thing that *make* returns takes of memory."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for text in texts[1:]:
-        server.find_token(text)
+    made = [make(text) for text in texts]
     gc.collect()
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    return taken / (TOKENS - 1)
+    return (taken - sys.getsizeof(made)) / len(made)
+
+
+def _claims(text: str) -> bytes:
+    return b64url_decode(text.split(".")[1])
 
 
 def _requests(padding: int = 0) -> list[tuple[str, str]]:

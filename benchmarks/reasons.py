@@ -60,7 +60,7 @@ def trace_table(run: Mapping[str, Any], us: Mapping[str, float]) -> str:
     :raises NoReasonError: it was not counted.
     """
     floors = [row["floor"] for row in missed_rows(run)]
-    names = dict.fromkeys(floor["operation"] for floor in floors)
+    names = dict.fromkeys(floor["operation"] for floor in floors if floor["operation"])
     missing = [name for name in names if name not in run.get("traces", {})]
     if missing:
         raise NoReasonError(f"no counts of what runs in: {'; '.join(missing)}")

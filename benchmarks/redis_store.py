@@ -68,7 +68,12 @@ def redis(verify: float) -> list[Figure]:
         ),
         figure("Redis: one add, in ES256 verifications", typical / verify, "x", None),
         figure("Redis: commands for one add", round(trips, 2), "", 1),
-        figure("Redis: one entry, with its tables", each, "bytes", 120),
+        figure(
+            "Redis: one entry, with its tables",
+            *(each, "bytes", 120),
+            floor=each,
+            floor_is="a name of 14 bytes and a number, in this version of Redis",
+        ),
         *([figure("one Redis: adds of 16 clients", rate, "/s", None)] if rate else []),
     ]
 

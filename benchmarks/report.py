@@ -21,8 +21,8 @@ class Floor:
     value: float
     #: What it consists of, in microseconds or as text.
     of: Mapping[str, float] | str
-    #: The operation whose trace tells where the rest goes.
-    operation: str
+    #: The operation whose trace tells where the rest goes, if it is time.
+    operation: str | None
 
 
 class Report:

@@ -164,8 +164,13 @@ def _growth(report: Report, _times: Times) -> None:
             budget=each.budget,
             floor=Floor(value=each.floor, of=each.floor_is, operation="symmetric"),
         )
-    name = "bytes of a remembered token"
-    report.line("scale", name, bytes_per_token(), unit="bytes", budget=TOKEN_BUDGET)
+    held, claims = bytes_per_token()
+    report.line(
+        *("scale", "bytes of a remembered token", held),
+        unit="bytes",
+        budget=TOKEN_BUDGET,
+        floor=Floor(value=claims, of="its claims, out of json.loads", operation=None),
+    )
 
 
 def _threads(report: Report, _times: Times) -> None:
@@ -193,7 +198,8 @@ def _stores(report: Report, times: Times) -> None:
 def _figure(report: Report, figure: Figure) -> None:
     floor = None
     if figure.floor is not None:
-        floor = Floor(value=figure.floor, of=figure.floor_is, operation=figure.name)
+        operation = None if figure.trace is None else figure.name
+        floor = Floor(value=figure.floor, of=figure.floor_is, operation=operation)
     if figure.trace is not None:
         counts = {figure.name: dict(figure.trace.as_json())}
         report.sections.setdefault("traces", {}).update(counts)
