@@ -53,8 +53,10 @@ def write_private(path: Path, content: bytes) -> None:
 
     It appears at once and complete: a crash leaves the old one or the new one.
 
+    :raises PermissionError: there is a device, a pipe or a socket of that name.
     :raises OSError: it cannot be written.
     """
+    _check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL: the name is new, and no link that someone put there is followed.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -74,6 +76,14 @@ def write_private(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse what a file must not take the place of, such as ``/dev/null`` for root."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise PermissionError("The file must be a regular file.")
 
 
 @contextlib.contextmanager

@@ -68,6 +68,14 @@ def test_the_file_of_another_user_is_not_read(
         read_private(path, max_size=3)
 
 
+def test_only_a_regular_file_is_replaced(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(PermissionError, match="must be a regular file"):
+        write_private(path, b"one")
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert [file.name for file in path.parent.iterdir()] == ["secret"]
+
+
 def test_a_file_that_cannot_be_put_in_place_leaves_nothing(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError):  # noqa: PT011 - of any kind
