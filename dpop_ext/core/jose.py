@@ -85,23 +85,24 @@ def parse_compact_jws(
     """
     if len(text) > max_length:
         raise MalformedJOSEError("too long")
-    # No more parts than that: a text of dots alone would be taken apart first.
-    parts = text.split(".", 3)
-    if len(parts) != 3 or "" in parts:
+    # Not by split(): a text of dots alone would be taken apart first.
+    signing_input, _, signature = text.rpartition(".")
+    first, _, second = signing_input.partition(".")
+    if not (first and second and signature) or "." in second:
         raise MalformedJOSEError("not three parts")
-    if len(parts[0]) > max_header_length:
+    if len(first) > max_header_length:
         raise MalformedJOSEError("header too long")
     if header is None:
-        header = parse_header(parts[0], max_structural=max_structural, read=read_header)
-    raw = b64url_decode(parts[1])
+        header = parse_header(first, max_structural=max_structural, read=read_header)
+    raw = b64url_decode(second)
     payload = read_payload(raw) if read_payload is not None else None
     if payload is None:
         payload = parse_json_object(raw, max_structural=max_structural)
     values = (
         header,
         payload,
-        text[: -1 - len(parts[2])].encode("ascii"),  # signing_input
-        b64url_decode(parts[2]),  # signature
+        signing_input.encode("ascii"),
+        b64url_decode(signature),
     )
     # Half as long as by the constructor, which passes all of them on once more.
     return tuple.__new__(CompactJWS, values)
