@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, grants
+from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flask import Flask
-from joserfc.jwk import OKPKey
+from joserfc.jwk import OKPKey, RSAKey
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -69,8 +70,23 @@ class _Secrets:
         return self._ring if audience == AUDIENCE else None
 
 
+class _AuthlibGenerator(JWTBearerTokenGenerator):  # type: ignore[misc]
+    """What a server without this package has, with the same claims."""
+
+    def get_jwks(self) -> RSAKey:
+        return ISSUER_KEY
+
+    def get_audiences(self, _client: object, _user: object, _scope: str | None) -> str:
+        return AUDIENCE
+
+
 def issuing() -> list[Row]:
-    """Return what a token response takes, and one key agreement."""
+    """Return what a token response takes, and one key agreement.
+
+    A symmetric key is encrypted for an X25519 key that is new in each request, as the
+    clients of this package send one; or, where it says so, for the P-256 key of the
+    proof, which does for clients that can add nothing to their proofs.
+    """
     private, other = X25519PrivateKey.generate(), X25519PrivateKey.generate()
     public = other.public_key()
     return [
@@ -80,24 +96,34 @@ def issuing() -> list[Row]:
             base=("X25519",),
         ),
         Row(
+            name="issue a token, Authlib's own generator",
+            call=_asking(dpop=False, authlib=True),
+            base=("issue a token",),
+        ),
+        Row(
             name="issue a token",
-            call=_asking(dpop=False, symmetric=False),
+            call=_asking(dpop=False),
             base=("issue a token",),
         ),
         Row(
             name="issue a token, DPoP",
-            call=_asking(dpop=True, symmetric=False),
+            call=_asking(dpop=True),
             base=("issue a token",),
         ),
         Row(
             name="issue a token, DPoP and a symmetric key",
-            call=_asking(dpop=True, symmetric=True),
+            call=_asking(dpop=True, key_for="new"),
+            base=("issue a token",),
+        ),
+        Row(
+            name="issue a token, DPoP and a symmetric key for the proof's",
+            call=_asking(dpop=True, key_for="proof"),
             base=("issue a token",),
         ),
     ]
 
 
-def _application(*, dpop: bool) -> Flask:
+def _application(*, dpop: bool, authlib: bool = False) -> Flask:
     app = Flask("issuer")
     client = _Client()
     server = AuthorizationServer(
@@ -105,7 +131,7 @@ def _application(*, dpop: bool) -> Flask:
         query_client=lambda client_id: client if client_id == CLIENT else None,
         save_token=lambda _token, _request: None,
     )
-    generator = AccessTokenGenerator(
+    generator: JWTBearerTokenGenerator = AccessTokenGenerator(
         ISSUER,
         lambda: ISSUER_KEY,
         alg="RS256",
@@ -113,6 +139,10 @@ def _application(*, dpop: bool) -> Flask:
         expires_generator=300,
         clock=clock,
     )
+    if authlib:
+        generator = _AuthlibGenerator(
+            ISSUER, alg="RS256", expires_generator=lambda _client, _grant_type: 300
+        )
     server.register_token_generator("default", generator)
     server.register_grant(grants.ClientCredentialsGrant)
     if dpop:
@@ -125,16 +155,21 @@ def _application(*, dpop: bool) -> Flask:
     return app
 
 
-def _asking(*, dpop: bool, symmetric: bool) -> Callable[[], object]:
-    environments = [_environ(dpop=dpop, symmetric=symmetric) for _ in range(REQUESTS)]
+def _asking(
+    *,
+    dpop: bool,
+    key_for: Literal["new", "proof"] | None = None,
+    authlib: bool = False,
+) -> Callable[[], object]:
+    environments = [_environ(dpop=dpop, key_for=key_for) for _ in range(REQUESTS)]
     upcoming = iter(environments)
-    app = _application(dpop=dpop)
+    app = _application(dpop=dpop, authlib=authlib)
 
     def call() -> None:
         nonlocal upcoming, app
         environ = next(upcoming, None)
         if environ is None:
-            app = _application(dpop=dpop)
+            app = _application(dpop=dpop, authlib=authlib)
             upcoming = iter(environments)
             environ = next(upcoming)
         environ["wsgi.input"].seek(0)
@@ -145,13 +180,13 @@ def _asking(*, dpop: bool, symmetric: bool) -> Callable[[], object]:
     return call
 
 
-def _environ(*, dpop: bool, symmetric: bool) -> dict[str, Any]:
+def _environ(*, dpop: bool, key_for: Literal["new", "proof"] | None) -> dict[str, Any]:
     secret = base64.b64encode(f"{CLIENT}:secret".encode()).decode()
     headers = {"Authorization": f"Basic {secret}"}
     if dpop:
         claims = {}
-        if symmetric:
-            key = OKPKey.generate_key("X25519")
+        if key_for is not None:
+            key = OKPKey.generate_key("X25519") if key_for == "new" else None
             claims["dsk"] = key_request_claim(algorithms=("HS256",), encryption_key=key)
         headers["DPoP"] = make_proof(
             EC_KEY, algorithm="ES256", method="POST", url=_URL, now=NOW, claims=claims
