@@ -118,7 +118,12 @@ def form_value(request: Any, name: str) -> str | None:
 
     :raises MalformedRequestError: it is repeated.
     """
-    values = form_values(request, name)
+    return only_value(request.form, name)
+
+
+def only_value(form: Any, name: str) -> str | None:
+    """Return a parameter of a form that was read; see :func:`form_value`."""
+    values = values_of(form, name)
     if len(values) > 1:
         raise MalformedRequestError("A parameter is repeated.")
     return values[0] if values else None
@@ -126,7 +131,11 @@ def form_value(request: Any, name: str) -> str | None:
 
 def form_values(request: Any, name: str) -> list[str]:
     """Return every value of a parameter of the form."""
-    form = request.form
+    return values_of(request.form, name)
+
+
+def values_of(form: Any, name: str) -> list[str]:
+    """Return every value of a parameter of a form that was read."""
     # Most requests have none of those that are asked for here.
     if name not in form:
         return []

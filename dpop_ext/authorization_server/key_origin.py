@@ -19,7 +19,6 @@ from dpop_ext.symmetric.derivation import (
     MAC_ALGORITHMS,
     SECRET_LENGTH,
     mixed_key,
-    symmetric_key,
 )
 from dpop_ext.symmetric.encapsulation import KeyRecipient, check_names
 from dpop_ext.symmetric.key_material import decrypt_key_material
@@ -65,10 +64,12 @@ class DerivedKeys:
             too long.
         :raises StoreError: the secrets could not be read.
         """
-        active = self._load(owner.audience).active(now=now)
+        ring = self._load(owner.audience)
+        active = ring.active(now=now)
         latest = active.expires_at - SECRET_MARGIN
+        prepared = ring.prepare(active)
         if (
-            active.secret is None
+            prepared is None
             or latest <= now
             # Only a key that is not derived can be made of it.
             or request.key_material is not None
@@ -81,14 +82,10 @@ class DerivedKeys:
             composite = self._values.compose(request.n)
             r = composite.r
         try:
-            key = symmetric_key(
-                active.secret.reveal(),
+            key = prepared.symmetric_key(
                 algorithm=owner.algorithm,
-                issuer=self._issuer,
-                audience=owner.audience,
                 client_id=owner.client_id,
                 jkt=owner.jkt,
-                version=active.version,
                 r=r,
             )
         except ValueError as error:  # an identifier that is too long for the derivation

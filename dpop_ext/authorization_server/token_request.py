@@ -20,8 +20,8 @@ from dpop_ext.authorization_server.errors import (
 )
 from dpop_ext.authorization_server.http_request import (
     ReceivedProof,
-    form_value,
-    form_values,
+    only_value,
+    values_of,
 )
 from dpop_ext.authorization_server.issuance import Issuance, Issuing
 from dpop_ext.authorization_server.issued_jwt import (
@@ -169,14 +169,15 @@ class TokenRequest:
         grant, extension = self._grant, self._extension
         request = grant.request
         proof = extension.verify_proof(request, is_token_request=True)
-        offer = self._read_offer(proof) if proof else None
+        form = request.form
+        offer = self._read_offer(proof, form) if proof else None
         run_grant_validation(self._validate_grant)
         jkt = proof.verified.jkt if proof else None
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
         exchange: TokenExchange | None = getattr(request, "token_exchange", None)
         request.resource = (
-            form_values(request, "resource") if exchange is None else exchange.targets
+            values_of(form, "resource") if exchange is None else exchange.targets
         )
         audience = extension.get_audience(request, request.client)
         if audience is None and exchange is not None and exchange.targets:
@@ -200,13 +201,13 @@ class TokenRequest:
         request.audience = audience
         request.dpop_issuance = self._issuance
 
-    def _read_offer(self, proof: ReceivedProof) -> KeyOffer | None:
+    def _read_offer(self, proof: ReceivedProof, form: Any) -> KeyOffer | None:
         symmetric = self._extension.symmetric
         if symmetric is None:
             return None
         return symmetric.read_offer(
             proof.verified.claims,
-            dpop_sym=form_value(self._grant.request, "dpop_sym"),
+            dpop_sym=only_value(form, "dpop_sym"),
             proof_jwk=proof.jwk,
         )
 

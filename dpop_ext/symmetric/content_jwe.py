@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +37,10 @@ def seal(
     if len(content_key) != CONTENT_KEYS[header["enc"]]:
         raise ValueError("the key does not fit the algorithm")
     protected = b64url_encode(_encode(header).encode("ascii"))
-    iv = secrets.token_bytes(IV_LENGTH)
+    iv = os.urandom(IV_LENGTH)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
-    segments = (encrypted_key, iv, sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:])
-    return ".".join((protected, *map(b64url_encode, segments)))
+    ciphertext, tag = sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:]
+    return (
+        f"{protected}.{b64url_encode(encrypted_key) if encrypted_key else ''}."
+        f"{b64url_encode(iv)}.{b64url_encode(ciphertext)}.{b64url_encode(tag)}"
+    )

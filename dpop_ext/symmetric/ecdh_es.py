@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dpop_ext.core.base64url import b64url_encode
-from dpop_ext.core.key import thumbprint_of
 from dpop_ext.symmetric.content_jwe import CONTENT_KEYS, seal
 
 ALGORITHM: Final = "ECDH-ES"
@@ -73,7 +72,8 @@ class X25519Recipient:
 
     def thumbprint(self) -> str:
         """Return the :rfc:`7638` SHA-256 thumbprint, base64url."""
-        return thumbprint_of({"kty": "OKP", "crv": "X25519", "x": self.x})
+        text = f'{{"crv":"X25519","kty":"OKP","x":"{self.x}"}}'
+        return b64url_encode(hashlib.sha256(text.encode("ascii")).digest())
 
 
 def is_for(key: object) -> TypeGuard[PublicKey]:

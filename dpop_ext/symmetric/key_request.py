@@ -124,22 +124,19 @@ def _parse_claim(dsk: object) -> KeyRequest:
     if not isinstance(must, bool):
         raise MalformedProofError("The dsk claim is malformed.")
     return KeyRequest(
-        algorithms=_names(dsk, "algs", ()),
+        algorithms=_names(dsk.get("algs")),
         encryption_jwk=jwk,
-        key_algorithms=_names(dsk, "kalgs", DEFAULT_KEY_ALGORITHMS),
-        encodings=_names(dsk, "encs", DEFAULT_ENCODINGS),
+        key_algorithms=(
+            _names(dsk["kalgs"]) if "kalgs" in dsk else DEFAULT_KEY_ALGORITHMS
+        ),
+        encodings=_names(dsk["encs"]) if "encs" in dsk else DEFAULT_ENCODINGS,
         must=must,
-        n=_n(dsk),
-        key_material=_key_material(dsk),
+        n=_n(dsk) if "n" in dsk else None,
+        key_material=_key_material(dsk["k_jwe"]) if "k_jwe" in dsk else None,
     )
 
 
-def _names(
-    dsk: Mapping[str, Any], member: str, default: tuple[str, ...]
-) -> tuple[str, ...]:
-    value = dsk.get(member)
-    if default and member not in dsk:
-        return default
+def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not _are_names(value):
         raise MalformedProofError("The dsk claim is malformed.")
     return tuple(value)
@@ -155,9 +152,7 @@ def _are_names(values: Sequence[object]) -> bool:
     return True
 
 
-def _n(dsk: Mapping[str, Any]) -> bytes | None:
-    if "n" not in dsk:
-        return None
+def _n(dsk: Mapping[str, Any]) -> bytes:
     if "k_jwe" in dsk:
         raise MalformedRequestError("The dsk claim has both n and k_jwe.")
     if not is_b64url_of(dsk["n"], length=32):
@@ -165,10 +160,7 @@ def _n(dsk: Mapping[str, Any]) -> bytes | None:
     return b64url_decode(dsk["n"])
 
 
-def _key_material(dsk: Mapping[str, Any]) -> str | None:
-    if "k_jwe" not in dsk:
-        return None
-    text = dsk["k_jwe"]
+def _key_material(text: object) -> str:
     # No more is known of it before it is decrypted, for a client that authenticated.
     if (
         not isinstance(text, str)

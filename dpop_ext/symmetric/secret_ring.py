@@ -169,7 +169,7 @@ class SecretRing:
         :param now: seconds since the epoch.
         :raises SymmetricUnavailableError: there is none at this time.
         """
-        for entry in self:
+        for entry in self._by_version.values():
             if entry.state == "active" and entry.not_before <= now < entry.expires_at:
                 return entry
         raise SymmetricUnavailableError
@@ -205,16 +205,20 @@ class SecretRing:
 
         :raises DPoPError: as :meth:`find`, on every request.
         """
-        entry = self.find(version, now=now)
-        prepared = self._prepared.get(version)
-        if prepared is None:
-            if entry.secret is None:  # find() returns those that hold a secret only
-                raise AccessTokenError
-            prepared = self._prepared[version] = PreparedSecret(
+        prepared = self.prepare(self.find(version, now=now))
+        if prepared is None:  # find() returns those that hold a secret only
+            raise AccessTokenError
+        return prepared
+
+    def prepare(self, entry: AudienceSecret) -> PreparedSecret | None:
+        """Return the secret of *entry*, one of this ring, prepared; None without it."""
+        prepared = self._prepared.get(entry.version)
+        if prepared is None and entry.secret is not None:
+            prepared = self._prepared[entry.version] = PreparedSecret(
                 entry.secret,
                 issuer=self.issuer,
                 audience=self.audience,
-                version=version,
+                version=entry.version,
             )
         return prepared
 
