@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dpop_ext.stores.private_file import locked as locked_directory
 from dpop_ext.stores.private_file import read_private, write_private
 
 _MAX_SIZE = 65_536
+#: Seconds in which another process makes its keys, on a busy machine.
+LOCK_TIMEOUT = 20.0
 
 
 class PrivateFileError(Exception):
@@ -60,13 +62,21 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold other processes off a file while it is read, changed and replaced."""
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Hold other processes off a file while it is read, changed and replaced.
+
+    :raises PrivateFileError: another one has held it for 20 seconds, or there is no
+        such directory.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked_directory(path, timeout=LOCK_TIMEOUT))
+        except TimeoutError as error:
+            raise PrivateFileError(
+                f"{path}: another process holds its directory for too long"
+            ) from error
+        except OSError as error:
+            raise PrivateFileError(f"{path}: {error.strerror}") from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

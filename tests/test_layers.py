@@ -73,7 +73,8 @@ PARTS = {
     ),
     "cli": Part(
         level=6,
-        third_party=JOSE | {"authlib", "click", "keyring", "requests", "sqlalchemy"},
+        third_party=JOSE
+        | {"authlib", "click", "keyring", "requests", "sqlalchemy", "urllib3"},
         lazily=frozenset({"redis"}),
     ),
     "__main__": Part(level=7, third_party=frozenset()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import requests
 from authlib.common.errors import AuthlibBaseError
@@ -34,7 +34,9 @@ def answered(failed: str) -> Iterator[None]:
 def _cause(error: requests.RequestException) -> str:
     where = "the server"
     if error.request is not None and error.request.url:
-        where = origin(error.request.url)
+        # Of a URL with a user and a password, it is none to be named.
+        with suppress(ValueError):
+            where = origin(error.request.url)
     match error:
         case requests.Timeout():
             return f"{where}: no answer in time"

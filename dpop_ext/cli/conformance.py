@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 import requests
+from urllib3.exceptions import LocationParseError
 
 from dpop_ext.cli.closing import closing
 from dpop_ext.cli.conformance_checks import (
@@ -108,7 +109,7 @@ def conformance(
             trials.append(trial)
             if not as_json:
                 _print(trial)
-    except requests.RequestException as error:
+    except (requests.RequestException, LocationParseError) as error:
         raise Refusal(
             f"a server does not answer: {type(error).__name__}; are the URLs right, "
             "and the servers up?"

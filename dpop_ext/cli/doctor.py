@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import requests
+from urllib3.exceptions import LocationParseError
 
 from dpop_ext.cli.checkup.finding import Check, Finding, bad, skipped
 from dpop_ext.cli.checkup.issuer import check_issuer, read_metadata
@@ -184,7 +185,7 @@ def _resource_checks(resource: str, origin: str | None) -> dict[str, Check]:
 def _run(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
-    except requests.RequestException as error:
+    except (requests.RequestException, LocationParseError) as error:
         yield bad(
             name,
             f"no answer ({type(error).__name__})",

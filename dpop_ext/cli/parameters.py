@@ -41,7 +41,11 @@ def lacks_file(database_url: str) -> bool:
     """
     import sqlalchemy  # noqa: PLC0415
 
-    url = sqlalchemy.make_url(database_url)
+    try:
+        url = sqlalchemy.make_url(database_url)
+    except ValueError as error:
+        # Of a port that is no number.
+        raise sqlalchemy.exc.ArgumentError("not a URL of a database") from error
     if url.get_backend_name() != "sqlite":
         return False
     return not url.database or not Path(url.database).is_file()

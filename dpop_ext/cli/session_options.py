@@ -42,6 +42,8 @@ class SessionPlace:
                 raise Refusal(f"--session: {KEYRING} and a name, like {KEYRING}work")
         elif named is not None:
             self._path = Path(named)
+            if not named:
+                raise Refusal("--session: a file is needed")
 
     @property
     def store(self) -> BundleStore:

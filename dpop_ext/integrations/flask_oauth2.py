@@ -25,6 +25,7 @@ from dpop_ext.integrations.flask_answers import (
     log_unless_served,
     tell_client,
 )
+from dpop_ext.integrations.flask_async import awaited
 from dpop_ext.integrations.flask_request import (
     ProtectedRequest,
     has_token_in_form,
@@ -107,6 +108,22 @@ class ResourceProtector(_ResourceProtector):
         super().__init__()
         self._client_certificate = client_certificate
         self._observer = observer
+
+    def __call__(
+        self,
+        scopes: Any = None,
+        optional: bool = False,  # noqa: FBT001, FBT002  as Authlib has it
+        **kwargs: Any,
+    ) -> Any:
+        """Protect a view, which may be a coroutine function.
+
+        Flask runs one by itself only if it can see that it is one, and needs its extra
+        ``async`` for it.
+        """
+        if callable(scopes):
+            return super().__call__(optional=optional, **kwargs)(awaited(scopes))
+        protect = super().__call__(scopes, optional, **kwargs)
+        return lambda view: protect(awaited(view))
 
     def register_token_validator(self, validator: Any) -> None:
         """Register a validator for DPoP or for Bearer, one of each.

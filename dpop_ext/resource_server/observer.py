@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -54,6 +55,8 @@ class Observer:
         max_clients: int = 1000,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if file is not None and file.exists() and not file.is_file():
+            raise ValueError("observations go to a regular file")
         self._enforces = enforce if callable(enforce) else _of_clients(enforce)
         self._file = file
         self._interval = interval
@@ -173,8 +176,12 @@ def _append(file: Path, tallies: list[Tally]) -> list[Tally]:
     left, lead = list(tallies), "\n"
     try:
         # Opened each time, so that it can be rotated away.
-        opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # Not blocking: a pipe that nobody reads would hold up the request.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        opened = os.open(file, flags, 0o600)
         try:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             while left:
                 event = {"event": "client_observed", **left[0].to_json()}
                 # After a line of which another process could write a part only.

@@ -49,6 +49,13 @@ def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
         (["secrets", "list", "--database", ""], 1, "--database"),
         (["secrets", "list", "--database", "sqlite:///no"], 1, "no such file"),
         (["secrets", "list", "--database", "mysql://x"], 1, "install it"),
+        (["secrets", "list", "--database", "a://b:c/d"], 1, "not a URL of a database"),
+        (["logout", "--session", ""], 1, "--session: a file is needed"),
+        (
+            ["curl", "https://user:pw@127.0.0.1:1/", "--access-token", "t"],
+            3,
+            "the server: no connection",
+        ),
         (["doctor", "--keyring-cache", "/"], 2, "is a directory"),
     ],
 )
@@ -74,6 +81,14 @@ def test_what_is_no_redis_is_refused_and_not_repeated(
     assert result.exit_code == 1
     assert result.stderr.startswith("dpop-ext: --redis: redis://, rediss:// or unix://")
     assert "secret" not in result.stderr
+
+
+def test_a_host_that_cannot_be_is_a_server_that_does_not_answer() -> None:
+    issuer, client = "https://a..b", ("--client-id", "c")
+    result = run("doctor", "--issuer", issuer)
+    assert (result.exit_code, "no answer" in result.output) == (1, True)
+    result = run("conformance", "--as", issuer, "--rs", "https://c.example", *client)
+    assert result.stderr.startswith("dpop-ext: a server does not answer")
 
 
 def test_a_key_is_not_exported_to_a_directory(

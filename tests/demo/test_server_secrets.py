@@ -104,6 +104,23 @@ def test_a_link_or_directory_is_no_key_file(tmp_path: Path) -> None:
             private_file.read(tmp_path / name)
 
 
+def test_a_lock_that_nobody_gives_back_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo_server.private_file.LOCK_TIMEOUT", 0.05)
+    path = tmp_path / "key"
+    with (
+        private_file.locked(path),
+        pytest.raises(PrivateFileError, match="another process holds"),
+        private_file.locked(path),
+    ):
+        pytest.fail("both have it")
+    with pytest.raises(PrivateFileError), private_file.locked(tmp_path / "no" / "key"):
+        pytest.fail("there is no such directory")
+    with pytest.raises(BlockingIOError), private_file.locked(path):
+        raise BlockingIOError
+
+
 def test_of_parallel_creations_one_wins_and_all_read_it(tmp_path: Path) -> None:
     results: list[bytes] = []
     barrier = threading.Barrier(8)

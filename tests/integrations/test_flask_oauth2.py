@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -82,6 +83,29 @@ def test_optional_lets_only_requests_without_credentials_pass(
     ):
         answer = send(app, Request(headers=headers).environ())
         assert answer.status in {400, 401}, headers
+
+
+@pytest.mark.parametrize("decorated", ["plain", "called", "optional"])
+def test_a_coroutine_function_is_a_view_too(world: World, decorated: str) -> None:
+    ran: list[str] = []
+
+    async def view() -> Any:
+        await asyncio.sleep(0)
+        ran.append(current_token.client_id)
+        return {"jkt": current_proof.jkt if current_proof else None}
+
+    protector = world.protector()
+    decorator = {
+        "plain": protector,
+        "called": protector("accounts"),
+        "optional": protector(optional=True),
+    }[decorated]
+    app = app_with(view, decorator)
+    stranger = with_proof(World.token)(world).headers[:1]
+    assert send(app, Request(headers=stranger).environ()).status == 401
+    assert not ran
+    answer = send(app, with_proof(World.token)(world).environ())
+    assert (answer.status, answer.json, ran) == (200, {"jkt": world.jkt}, ["client-1"])
 
 
 def test_a_with_statement_protects_too(world: World) -> None:

@@ -133,6 +133,28 @@ def test_a_file_that_cannot_be_written_stops_no_request(
     assert counts(observer.tallies()) == {"a": {"bearer": 1, "ok": 1}}
 
 
+def test_a_pipe_is_no_file_and_holds_up_no_request(
+    clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "pipe"
+    observer = Observer(file=file, clock=clock)
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match="regular file"):
+        Observer(file=file, clock=clock)
+    observer.count("a", "ok")
+    observer.flush()
+    reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        observer.flush()
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+    assert caplog.text.count("are not in the file yet") == 2
+    file.unlink()
+    observer.flush()
+    assert [tally.client for tally in lines(file)] == ["a"]
+
+
 def test_a_line_that_a_full_disk_cut_spoils_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
