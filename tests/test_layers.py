@@ -10,7 +10,7 @@
         verified_proof
     L2  stores   telemetry
     L1  core   symmetric                                     (no clock, no I/O)
-    L0  errors   extras
+    L0  errors   extras   mixin_order
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ JOSE = frozenset({"cryptography", "joserfc"})
 PARTS = {
     "errors": Part(level=0, third_party=frozenset()),
     "extras": Part(level=0, third_party=frozenset()),
+    "mixin_order": Part(level=0, third_party=frozenset()),
     "core": Part(level=1, third_party=JOSE),
     "symmetric": Part(level=1, third_party=JOSE),
     "stores": Part(

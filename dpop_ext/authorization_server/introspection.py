@@ -12,6 +12,7 @@ from authlib.consts import default_json_headers
 
 from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log_fault
+from dpop_ext.mixin_order import require_first
 from dpop_ext.symmetric.key_jwe import parse_header
 
 _caller: ContextVar[Any] = ContextVar("dpop_ext_introspection", default=None)
@@ -37,6 +38,14 @@ class IntrospectionConfirmation:
 
     #: Identifier of the authorization server, for tokens with a symmetric key.
     issuer: str | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse an endpoint that would not ask this mixin.
+
+        :raises TypeError: the endpoint of Authlib stands before it.
+        """
+        super().__init_subclass__(**options)
+        require_first(cls, IntrospectionConfirmation, "create_introspection_payload")
 
     def create_endpoint_response(self, request: Any) -> Any:
         """Answer; hostile input is an inactive token and never a server error."""

@@ -20,6 +20,7 @@ with needs("sql"):
     from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session
 
 from dpop_ext.authorization_server import dpop_columns
+from dpop_ext.mixin_order import require_first
 
 AnySession = Session | scoped_session[Session]
 
@@ -141,6 +142,14 @@ class RedeemOnce:
 
     #: Seconds since the epoch.
     clock: Callable[[], float] = staticmethod(time.time)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a grant that would not ask this mixin.
+
+        :raises TypeError: the grant of Authlib stands before it.
+        """
+        super().__init_subclass__(**options)
+        require_first(cls, RedeemOnce, "create_token_response")
 
     def get_session(self) -> AnySession:
         """Return the SQLAlchemy session. Developers MUST implement this method."""

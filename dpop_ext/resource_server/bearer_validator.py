@@ -8,6 +8,7 @@ from authlib.oauth2.rfc6750 import InvalidTokenError
 
 from dpop_ext.core.confirmation import Confirmation
 from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.mixin_order import require_first
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.decision import check_bearer
@@ -30,6 +31,14 @@ class RejectBoundTokens:
     TOKEN_TYPE = "bearer"
     realm: str | None = None
     extra_attributes: Any = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a validator that would not ask this mixin.
+
+        :raises TypeError: the validator that it extends stands before it.
+        """
+        super().__init_subclass__(**options)
+        require_first(cls, RejectBoundTokens, "validate_token")
 
     def get_confirmation(self, token: Any) -> Confirmation | None:
         """Return the key that *token* is bound to, or None. Override for other tokens.
