@@ -19,17 +19,25 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
 )
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import (
+    X25519PrivateKey,
+    X25519PublicKey,
+)
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import OKPKey
 
 from benchmarks.world import (
+    AUDIENCE,
     EC_KEY,
+    ISSUER,
+    NOW,
     access_token,
     asymmetric_proof,
     delivered_key,
     symmetric_proof,
 )
+from dpop_ext.symmetric.key_request import key_request_claim
 
 #: Keys that have not been used for anything, made before the clock runs.
 NEW_KEYS = 3_000
@@ -49,6 +57,10 @@ _JTI = "96 random bits in base64"
 _WRITE = "text and base64 of the claims of a proof"
 _SEAL = "AES-256-GCM of a key"
 _NEW_X25519 = "X25519 key pair"
+_RECIPIENT = "X25519 key of a request: import"
+_CLAIM = "JSON of a request for a key"
+_JWE = "JSON and base64 of a JWE"
+_TWO = "SHA-256 of a key agreement and of a thumbprint"
 
 #: What every check of a proof consists of, beside what makes it one or the other.
 _ANY = (_TOKEN, _PROOF, _NAME, _DICT)
@@ -65,7 +77,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "make an ES256 proof": (_JTI, _WRITE, "ES256 sign", _DER),
     "issuance: added by DPoP and a symmetric key": (
         *(_HEADER, _PROOF, "ES256 verify", _DER, _NAME, _DICT),
-        *(_HMAC, _NEW_X25519, "X25519", _SEAL),
+        *(_CLAIM, _RECIPIENT, _HMAC, _TOKEN, _TWO),
+        *(_NEW_X25519, "X25519", _SEAL, _JWE),
     ),
     # What libraries have to do at least before a refusal can be right.
     **{
@@ -107,6 +120,19 @@ def parts() -> dict[str, Callable[[], object]]:
     words = re.compile(rb'"([^"]+)"')
     names: dict[bytes, bytes] = {}
     secret = key.reveal()
+    x25519_key = OKPKey.generate_key("X25519")
+    request = json.dumps(
+        key_request_claim(algorithms=("HS256",), encryption_key=x25519_key)
+    )
+    jwe_header = {
+        "typ": "dpop-sym+jwe",
+        "alg": "ECDH-ES",
+        "enc": "A256GCM",
+        "cty": "jwk+json",
+        "kid": x25519_key.thumbprint(),
+        "dsk": {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW, "ath": "a" * 43, "v": 1},
+        "epk": x25519_key.as_dict(private=False),
+    }
 
     def mac() -> bytes:
         one, other = inner.copy(), outer.copy()
@@ -143,6 +169,17 @@ def parts() -> dict[str, Callable[[], object]]:
         _WRITE: lambda: binascii.b2a_base64(form % texts),
         _SEAL: lambda: AESGCM(secret).encrypt(bytes(12), secret, claims),
         _NEW_X25519: X25519PrivateKey.generate,
+        _RECIPIENT: lambda: X25519PublicKey.from_public_bytes(secret),
+        _CLAIM: lambda: json.loads(request),
+        _JWE: lambda: (
+            binascii.b2a_base64(json.dumps(jwe_header).encode()),
+            binascii.b2a_base64(claims),
+            binascii.b2a_base64(tag),
+        ),
+        _TWO: lambda: (
+            hashlib.sha256(claims[:80]).digest(),
+            hashlib.sha256(claims[:90]).digest(),
+        ),
     }
 
 
