@@ -320,6 +320,47 @@ def test_the_accessor_can_be_overridden(world: World) -> None:
     assert protector.validate_request(None, JsonRequest("GET", URL, headers))
 
 
+@pytest.mark.parametrize("place", ["request", "token", "confirmation", "access token"])
+def test_what_overrides_a_step_is_asked_of_our_own_tokens_too(
+    world: World, place: str
+) -> None:
+    """Else such a token skips the steps that have nothing to do for it."""
+
+    class Inner(AccessTokenValidator):
+        pass
+
+    class Outer(DPoPTokenValidator):
+        pass
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AccessTokenError
+
+    def headers() -> dict[str, str]:
+        token = world.token()
+        return {"Authorization": f"DPoP {token}", "DPoP": world.proof(token)}
+
+    def serve() -> Any:
+        inner = Inner(ISSUER, AUDIENCE, jwks=jwks, clock=world.clock)
+        protector = AuthlibProtector()
+        protector.register_token_validator(Outer(inner, world.verifier))
+        return protector.validate_request(
+            ["accounts"], JsonRequest("GET", URL, headers())
+        )
+
+    jwks = KeySet([world.issuer_key]).as_dict(private=False)
+    assert isinstance(serve(), AccessToken)
+    kind, name = {
+        "request": (Inner, "validate_request"),
+        "token": (Inner, "validate_token"),
+        "confirmation": (Outer, "get_confirmation"),
+        "access token": (Outer, "get_access_token"),
+    }[place]
+    setattr(kind, name, refuse)
+    with pytest.raises(RefusedRequestError) as info:
+        serve()
+    assert refusal(info.value) == (401, "invalid_token")
+
+
 @pytest.mark.requirement("B-1")
 def test_a_token_that_does_not_tell_whether_it_is_bound_is_refused(
     world: World,
