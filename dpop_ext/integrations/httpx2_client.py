@@ -11,10 +11,12 @@ with needs("httpx2"):
     import httpx2
 
 from dpop_ext.integrations.httpx_auth.arguments import ResourceAuth, TokenEndpointAuth
+from dpop_ext.integrations.httpx_auth.protected_exchange import (
+    response_authentication,
+)
 from dpop_ext.integrations.httpx_auth.transport import (
     AsyncTransport,
     BlockingTransport,
-    response_authentication,
 )
 
 __all__ = [

@@ -18,7 +18,9 @@ with extras.needs("httpx2"):
         Discovery,
         DPoPTransport,
     )
-    from dpop_ext.integrations.httpx_auth.transport import response_authentication
+    from dpop_ext.integrations.httpx_auth.protected_exchange import (
+        response_authentication,
+    )
 
 __all__ = [
     "AsyncDPoPTransport",

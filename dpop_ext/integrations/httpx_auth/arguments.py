@@ -17,6 +17,11 @@ from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations.httpx_auth.limited import drain
 from dpop_ext.integrations.httpx_auth.once import once_stream
+from dpop_ext.integrations.httpx_auth.protected_exchange import (
+    ProtectedExchange,
+    protected_request,
+    response_authentication,
+)
 from dpop_ext.integrations.httpx_auth.rehearsal import rehearse
 from dpop_ext.integrations.httpx_auth.signed_request import (
     Sending,
@@ -24,11 +29,6 @@ from dpop_ext.integrations.httpx_auth.signed_request import (
     read_content,
     redirected,
     send_signed,
-)
-from dpop_ext.integrations.httpx_auth.transport import (
-    ProtectedExchange,
-    protected_request,
-    response_authentication,
 )
 from dpop_ext.integrations.httpx_auth.waiting import WaitingAuth
 

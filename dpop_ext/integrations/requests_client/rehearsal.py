@@ -16,7 +16,7 @@ from dpop_ext.client.exchange import Reply
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.rehearsal import LEFT_OUT, Question, RehearsalFlow
 from dpop_ext.integrations.requests_client.reply import drain, read_reply
-from dpop_ext.integrations.requests_client.signed_request import SignedHeaders
+from dpop_ext.integrations.requests_client.signed_headers import SignedHeaders
 
 
 def rehearsal_of(request: PreparedRequest) -> RehearsalFlow | None:

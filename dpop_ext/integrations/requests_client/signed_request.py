@@ -8,7 +8,7 @@ all of them. So the proof is made when urllib3 writes the header fields, below a
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from typing import Any, TypeAlias
 
@@ -41,6 +41,7 @@ from dpop_ext.integrations.requests_client.reply import (
     note_authentication,
     read_reply,
 )
+from dpop_ext.integrations.requests_client.signed_headers import SignedHeaders
 from dpop_ext.integrations.requests_client.token_form import (
     Authenticated,
     TokenForm,
@@ -56,31 +57,6 @@ Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 Rehearse: TypeAlias = Callable[[str, str], RehearsalFlow | None]
 
 _CREDENTIALS = ("Authorization", "DPoP")
-
-
-class SignedHeaders(CaseInsensitiveDict[str]):
-    """Header fields that get a new proof each time they are written.
-
-    urllib3 copies them once for a request and calls :meth:`items` once for each
-    attempt. A proof that stands here is one that has been sent, for whoever looks at
-    ``response.request``: it is never sent again.
-    """
-
-    def __init__(self, fields: Mapping[str, str], exchange: Exchange) -> None:
-        super().__init__(fields)
-        self.exchange = exchange
-
-    def items(self) -> ItemsView[str, str]:
-        """Return the fields for one attempt, with token and proof."""
-        return self.exchange.write(self).items()
-
-    def copy(self) -> SignedHeaders:
-        """Return fields that are signed like these."""
-        return SignedHeaders(self, self.exchange)
-
-    def __repr__(self) -> str:
-        # Not the one of the base class: it would make a proof, and show the token.
-        return f"<SignedHeaders {', '.join(self)}>"
 
 
 class Exchange:
