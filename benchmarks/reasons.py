@@ -92,7 +92,12 @@ def library_table(run: Mapping[str, Any]) -> str:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    return "our Python" if row["floor"]["within"] else "libraries"
+    floor = row["floor"]
+    if not floor["within"]:
+        return "libraries"
+    # Behind a server what libraries do costs more than it does alone, too.
+    in_server = (floor["operation"] or "").startswith("Flask route")
+    return "our Python, in a server" if in_server else "our Python"
 
 
 def _figure(row: Mapping[str, Any]) -> str:

@@ -202,13 +202,11 @@ def _reasons(
         "added_symmetric": _short(added["Flask route: symmetric"]),
         "added_es256": _short(added["Flask route: ES256"]),
         "added_bearer": _short(added["Flask route: Bearer RS256, PyJWT"]),
-        "decision": _short(us["whole decision, symmetric"]),
         "gunicorn_open": f"{value['gunicorn: open']:,.0f}",
         "granian_open": f"{value['granian: open']:,.0f}",
         "gunicorn_left": _short(left["gunicorn"]),
         "granian_left": _short(left["granian"]),
         "pyjwt_ratio": f"{pyjwt / us['ES256 verify']:.2f}",
-        "bare_dict": f"{value['a bare dict, 1,000,000 live: one setdefault']:.2f}",
     }
 
 
