@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ def seal(
     if len(content_key) != CONTENT_KEYS[header["enc"]]:
         raise ValueError("the key does not fit the algorithm")
     protected = b64url_encode(_encode(header).encode("ascii"))
-    iv = os.urandom(IV_LENGTH)
+    iv = secrets.token_bytes(IV_LENGTH)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
     ciphertext, tag = sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:]
     return (
