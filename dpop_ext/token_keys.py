@@ -100,7 +100,9 @@ class TokenKeys:
         :raises DPoPError: as :func:`.verification.verify_mac`.
         """
         mac_key = verify_mac(proof, token, ring, now=now)
-        return DerivedKey(mac_key, token, ring, access_token_hash(access_token))
+        ath = access_token_hash(access_token)
+        values = (mac_key, token, ring, ath, None, False)  # recipient, verified
+        return tuple.__new__(DerivedKey, values)
 
     def decrypt(
         self,

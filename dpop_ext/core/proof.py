@@ -213,7 +213,7 @@ def verify_signature(
         return header
     jkt, check = read_key(jws.header.get("jwk"), algorithm)
     check_signature(jws, check)
-    header = ProofHeader(jws.header, check, jkt)
+    header = tuple.__new__(ProofHeader, (jws.header, check, jkt))
     if known is not None:
         segment = jws.signing_input.partition(b".")[0].decode("ascii")
         if len(segment) <= MAX_KNOWN_HEADER:

@@ -91,7 +91,9 @@ def check_times(
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
     value = claims[name]
-    # bool is an int in Python; JSON says otherwise.
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # Nearly all are int. bool is one in Python; JSON says otherwise.
+    if type(value) is not int and (
+        isinstance(value, bool) or not isinstance(value, (int, float))
+    ):
         raise AccessTokenError(check=name)
     return value
