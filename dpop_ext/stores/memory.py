@@ -82,7 +82,10 @@ class MemoryReplayStore:
             return self._add_again(part, key, expires_at=expires_at, now=now)
         if len(part) > self._capacity:
             self._make_room(part, key, now)
-        second = self._seconds.get(expires_at) or self._begin(expires_at)
+        try:
+            second = self._seconds[expires_at]
+        except KeyError:
+            second = self._begin(expires_at)
         second.keys.append(key)
         part[key] = second
         # Not before: it may have been dropped until just before it was not found.
@@ -147,16 +150,19 @@ class MemoryReplayStore:
 
     def _drop(self, before: int, most: int) -> None:
         """Drop up to *most* entries that expired before the second *before*."""
+        parts, mask = self._parts, self._mask
         with self._lock:
             while most > 0 and self._oldest < before:
                 # First: whoever does not find a key looks at this afterwards.
                 self._dropped_until = max(self._dropped_until, self._oldest)
                 second = self._seconds[self._oldest]
                 keys = second.keys
-                while most > 0 and keys:
-                    most -= 1
-                    key = keys.pop()
-                    part = self._parts[hash(key) & self._mask]
+                # From the front: other threads append meanwhile.
+                dropped = keys[:most]
+                del keys[: len(dropped)]
+                most -= len(dropped)
+                for key in dropped:
+                    part = parts[hash(key) & mask]
                     # After it expired it may have been added again.
                     if part.get(key) is second:
                         del part[key]
