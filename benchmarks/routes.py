@@ -21,7 +21,7 @@ from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.symmetric.proof import make_symmetric_proof
 
 #: Proofs for one round; at more requests than that the rest would be refused.
-PROOFS = 20_000
+PROOFS = {"symmetric": 60_000, "ES256": 20_000}
 PATH = "/accounts/42"
 BEARER = "Bearer RS256, PyJWT"
 
@@ -72,7 +72,7 @@ def request_lines(route: Route) -> Iterator[str]:
     url, now = f"{AUDIENCE}{PATH}", int(time.time())
     if route.proof == "symmetric":
         key = delivered_key(EC_KEY)
-        for _ in range(PROOFS):
+        for _ in range(PROOFS["symmetric"]):
             yield make_symmetric_proof(
                 key,
                 algorithm="HS256",
@@ -83,7 +83,7 @@ def request_lines(route: Route) -> Iterator[str]:
             )
     elif route.proof is not None:
         header = proof_header(EC_KEY, algorithm="ES256")
-        for _ in range(PROOFS):
+        for _ in range(PROOFS["ES256"]):
             yield make_proof(
                 EC_KEY,
                 algorithm="ES256",
