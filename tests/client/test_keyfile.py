@@ -57,7 +57,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(
     path: Path, ec_key: ECKey
 ) -> None:
     path.mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="regular file"):
         save_key(path, ec_key)
     assert list(path.parent.iterdir()) == [path]
 

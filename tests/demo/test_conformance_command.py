@@ -33,6 +33,7 @@ from dpop_ext.symmetric.conformance import (
     PROFILE,
     RESOURCE_SERVER,
 )
+from dpop_ext.symmetric.mac_key import MacKey
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 from tests.documents.regions import DOCS
@@ -394,9 +395,10 @@ def test_a_check_that_is_missing_is_reported(
 def test_a_pair_that_does_not_share_a_secret_is_reported(
     pair: Pair, parties: Parties, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # At the resource server alone: both derive from a prepared secret.
     monkeypatch.setattr(
-        "dpop_ext.symmetric.prepared_secret.PreparedSecret.symmetric_key",
-        lambda *_, **__: bytes(32),
+        "dpop_ext.symmetric.verification.MacKey",
+        lambda algorithm, _key: MacKey(algorithm, bytes(32)),
     )
     trials = list(try_pair(pair))
     assert failures(trials) == {"a symmetric proof"}
