@@ -23,7 +23,8 @@ def chart(results: Sequence[dict[str, Any]]) -> str:
     rows = [
         (r["operation"], r["microseconds"] / unit, r["budget"] is not None)
         for r in results
-        if r["operation"].startswith(SHOWN) and not r["operation"].endswith("verify")
+        if r["operation"].startswith(SHOWN)
+        and not r["operation"].endswith(("verify", "by hand"))
     ]
     rows = [row for row in rows if row[0] != "ES256 sign"]
     longest = max(value for _, value, _ in rows)

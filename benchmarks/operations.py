@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey, Key
 
+from benchmarks.by_hand import checking
+from benchmarks.routes import BY_HAND, Route, settings_for
 from benchmarks.world import (
     AUDIENCE,
     EC_KEY,
@@ -21,7 +23,9 @@ from benchmarks.world import (
     ResourceServer,
     access_token,
     asymmetric_proof,
+    clock,
     delivered_key,
+    received,
     serving,
     symmetric_proof,
     ticket_proofs,
@@ -109,6 +113,11 @@ def verifying() -> list[Row]:
             budget=0.25,
         ),
         Row(
+            name=BY_HAND,
+            call=_by_hand(symmetric),
+            base=("ES256 verify",),
+        ),
+        Row(
             name="symmetric, token not seen before",
             call=serving(first, ResourceServer),
             base=("ES256 verify",),
@@ -185,6 +194,24 @@ def _asymmetric(key: Key, algorithm: str) -> list[Request]:
         (text, asymmetric_proof(key, algorithm, text))
         for _ in range(ASYMMETRIC_REQUESTS)
     ]
+
+
+def _by_hand(requests: list[Request]) -> Callable[[], object]:
+    settings = settings_for(Route(name=BY_HAND, kind="by hand"))
+    fields = [(received(f"DPoP {text}"), proof) for text, proof in requests]
+    upcoming = iter(fields)
+    check = checking(settings, clock=clock)
+
+    def call() -> None:
+        nonlocal upcoming, check
+        request = next(upcoming, None)
+        if request is None:
+            check = checking(settings, clock=clock)
+            upcoming = iter(fields)
+            request = next(upcoming)
+        check("GET", "/accounts/42", *request)
+
+    return call
 
 
 def _deciding(requests: list[Request]) -> Callable[[], object]:

@@ -48,7 +48,7 @@ def missed_table(run: Mapping[str, Any]) -> str:
         )
     return "\n".join(
         f"| {row['operation']} | {_figure(row)} | {_budget(row)} "
-        f"| {row['floor']['value']:,.2f} | {_reason(row)} |"
+        f"| {row['floor']['value']:,.2f} | {_by_hand(row)} | {_reason(row)} |"
         for row in rows
     )
 
@@ -95,9 +95,15 @@ def _reason(row: Mapping[str, Any]) -> str:
     floor = row["floor"]
     if not floor["within"]:
         return "libraries"
+    whose = "any Python" if floor.get("by_hand_within") is False else "our Python"
     # Behind a server what libraries do costs more than it does alone, too.
     in_server = (floor["operation"] or "").startswith("Flask route")
-    return "our Python, in a server" if in_server else "our Python"
+    return f"{whose}, in a server" if in_server else whose
+
+
+def _by_hand(row: Mapping[str, Any]) -> str:
+    value = row["floor"].get("by_hand")
+    return "" if value is None else f"{value:,.2f}"
 
 
 def _figure(row: Mapping[str, Any]) -> str:

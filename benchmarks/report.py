@@ -23,6 +23,8 @@ class Floor:
     of: Mapping[str, float] | str
     #: The operation whose trace tells where the rest goes, if it is time.
     operation: str | None
+    #: What was measured of the same checks in one function (benchmarks/by_hand.py).
+    by_hand: float | None = None
 
 
 class Report:
@@ -110,4 +112,6 @@ def _floor(floor: Floor, within: Any) -> dict[str, Any]:
         "of": floor.of,
         "operation": floor.operation,
         "within": within(floor.value),
+        "by_hand": None if floor.by_hand is None else round(floor.by_hand, 3),
+        "by_hand_within": None if floor.by_hand is None else within(floor.by_hand),
     }

@@ -24,6 +24,8 @@ from dpop_ext.symmetric.proof import make_symmetric_proof
 PROOFS = {"symmetric": 60_000, "ES256": 20_000}
 PATH = "/accounts/42"
 BEARER = "Bearer RS256, PyJWT"
+#: What the same checks take in any Python, see benchmarks/by_hand.py.
+BY_HAND = "symmetric, by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ def routes() -> list[Route]:
         Route(name="open", kind="open"),
         Route(name="symmetric", kind="dpop", proof="symmetric"),
         Route(name="ES256", kind="dpop", proof="ES256"),
+        Route(name=BY_HAND, kind="by hand", proof="symmetric"),
     ]
     if find_spec("jwt") is not None:
         found.append(Route(name=BEARER, kind="bearer"))
@@ -68,7 +71,7 @@ def request_lines(route: Route) -> Iterator[str]:
         yield ""
         return
     text = access_token(EC_KEY)
-    yield f"{'DPoP' if route.kind == 'dpop' else 'Bearer'} {text}"
+    yield f"{'Bearer' if route.kind == 'bearer' else 'DPoP'} {text}"
     url, now = f"{AUDIENCE}{PATH}", int(time.time())
     if route.proof == "symmetric":
         key = delivered_key(EC_KEY)

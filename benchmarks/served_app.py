@@ -12,10 +12,12 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from flask import Flask, abort, request
+from flask import Flask, abort, g, request
 from joserfc.jwk import RSAKey
 
+from benchmarks import by_hand
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_threads import AtOnce
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
@@ -35,7 +37,8 @@ View = Callable[..., Any]
 def make_app(settings: dict[str, Any]) -> Flask:
     """Make the application."""
     app = Flask("resource_server")
-    protect = {"open": _open, "bearer": _bearer, "dpop": _dpop}[settings["kind"]]
+    ways = {"open": _open, "bearer": _bearer, "dpop": _dpop, "by hand": _by_hand}
+    protect = ways[settings["kind"]]
 
     @app.get("/accounts/<number>")
     @protect(settings)
@@ -106,6 +109,31 @@ def _bearer(settings: dict[str, Any]) -> Callable[[View], View]:
     return protect
 
 
+def _by_hand(settings: dict[str, Any]) -> Callable[[View], View]:
+    check = by_hand.checking(settings)
+
+    def protect(view: View) -> View:
+        @wraps(view)
+        def protected(**arguments: Any) -> Any:
+            environ = request.environ
+            if "access_token" in environ["QUERY_STRING"]:
+                abort(400)
+            try:
+                g.token = check(
+                    environ["REQUEST_METHOD"],
+                    environ.get("RAW_URI") or quote(environ["PATH_INFO"]),
+                    environ["HTTP_AUTHORIZATION"],
+                    environ["HTTP_DPOP"],
+                )
+            except (LookupError, ValueError, by_hand.RefusedError):
+                abort(401)
+            return view(**arguments)
+
+        return protected
+
+    return protect
+
+
 def _dpop(settings: dict[str, Any]) -> Callable[[View], View]:
     verifier, tokens = _verifier(settings)
     require_oauth = ResourceProtector()
@@ -147,5 +175,5 @@ if "BENCHMARK_SETTINGS" in os.environ:
     _FILE = Path(os.environ["BENCHMARK_SETTINGS"])
     _SETTINGS = json.loads(_FILE.read_text(encoding="utf-8"))
     app = make_app(_SETTINGS)
-    if _SETTINGS["kind"] != "bearer":
+    if _SETTINGS["kind"] in ("open", "dpop"):
         asgi = make_asgi(_SETTINGS)

@@ -97,8 +97,20 @@ def test_the_reason_is_what_libraries_alone_would_take(
 ) -> None:
     run = _run(floor=Floor(value=value, of="a dict", operation="symmetric"))
     first, second = missed_table(run).splitlines()
-    assert re.fullmatch(rf"\| slow \| 3.00 us \| 2.00 \| {value}0 \| {slow} \|", first)
-    assert second.endswith(f"| at least 9.00 | {value}0 | {rare} |")
+    line = rf"\| slow \| 3.00 us \| 2.00 \| {value}0 \|  \| {slow} \|"
+    assert re.fullmatch(line, first)
+    assert second.endswith(f"| at least 9.00 | {value}0 |  | {rare} |")
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "reason"), [(2.5, "any Python"), (1.9, "our Python")]
+)
+def test_what_one_function_takes_too_long_for_is_not_ours(
+    by_hand: float, reason: str
+) -> None:
+    floor = Floor(value=1, of="a dict", operation="symmetric", by_hand=by_hand)
+    first, _ = missed_table(_run(floor=floor)).splitlines()
+    assert first.endswith(f"| 1.00 | {by_hand}0 | {reason} |")
 
 
 def test_what_is_to_blame_was_counted() -> None:

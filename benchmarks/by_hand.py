@@ -1,0 +1,136 @@
+"""The check of a symmetric proof, written by hand for one server, in one function.
+
+No layers, options, errors that tell what is wrong, other kinds of proofs or tokens, and
+no longer way for what is written otherwise: the least that Python takes for what is
+checked of a request whose token is known. Nobody should use it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.resource_server import AccessTokenValidator
+from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.symmetric.derivation import symmetric_key
+
+_HEADER = b64url_encode(b'{"typ":"dpop-sym+jwt","alg":"HS256"}')
+_CLAIMS = re.compile(
+    rb'\{"jti":"([A-Za-z0-9_-]{1,256})","htm":"([A-Z]+)","htu":"([!#-~]+)"'
+    rb',"iat":([1-9][0-9]{0,14}),"ath":"([A-Za-z0-9_-]{43})"\}'
+)
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", b"", b"==", b"=")
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class RefusedError(Exception):
+    """Something is wrong with the request."""
+
+
+class _Known(NamedTuple):
+    """What is remembered of a token."""
+
+    token: AccessToken
+    until: float
+    ath: bytes
+    #: The states of the MAC.
+    inner: Any
+    outer: Any
+
+
+def checking(
+    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+) -> Callable[[str, str, str, str], AccessToken]:
+    """Return the check: of method, raw target, ``Authorization`` field and proof.
+
+    :param settings: as of the route that is measured.
+    """
+    issuer, audience = settings["issuer"], settings["audience"]
+    validator = AccessTokenValidator(
+        issuer, audience, jwks={"keys": [settings["issuer_key"]]}, clock=clock
+    )
+    secret = bytes.fromhex(settings["secret"])
+    usable = {1: settings["expires_at"]}
+    store = MemoryReplayStore(10_000_000)
+    known_tokens: dict[bytes, _Known] = {}
+
+    def remember(digest: bytes, text: str, now: float) -> _Known:
+        token = validator(text)
+        confirmation, client_id = token.confirmation, token.client_id
+        if not confirmation or not confirmation.dsk or not confirmation.jkt:
+            raise RefusedError
+        if not client_id:
+            raise RefusedError
+        key = symmetric_key(
+            secret,
+            algorithm="HS256",
+            issuer=issuer,
+            audience=audience,
+            client_id=client_id,
+            jkt=confirmation.jkt,
+            version=confirmation.dsk.version,
+            r=confirmation.dsk.r,
+        ).ljust(64, b"\0")
+        known = known_tokens[digest] = _Known(
+            token=token,
+            until=min(now + 60, token.expires_at or 0),
+            ath=b64url_encode(digest).encode(),
+            inner=hashlib.sha256(key.translate(_INNER)),
+            outer=hashlib.sha256(key.translate(_OUTER)),
+        )
+        return known
+
+    def check(method: str, target: str, authorization: str, proof: str) -> AccessToken:
+        scheme, _, text = authorization.partition(" ")
+        if scheme != "DPoP" or "," in text or len(text) > 16384 or len(proof) > 4096:
+            raise RefusedError
+        signing_input, _, tag = proof.rpartition(".")
+        header, _, payload = signing_input.partition(".")
+        if header != _HEADER:
+            raise RefusedError
+        encoded = payload.encode("ascii").translate(_URLSAFE)
+        matched = _CLAIMS.fullmatch(
+            binascii.a2b_base64(encoded + _PADDING[len(encoded) & 3], strict_mode=True)
+        )
+        if matched is None:
+            raise RefusedError
+        jti, htm, htu, digits, ath = matched.groups()
+        now = clock()
+        digest = hashlib.sha256(text.encode("ascii")).digest()
+        known = known_tokens.get(digest)
+        if known is None or now >= known.until:
+            known = remember(digest, text, now)
+        token = known.token
+        confirmation = token.confirmation
+        inner, outer = known.inner.copy(), known.outer.copy()
+        inner.update(signing_input.encode("ascii"))
+        outer.update(inner.digest())
+        given = binascii.a2b_base64(tag.encode("ascii").translate(_URLSAFE) + b"=")
+        iat = int(digits)
+        if (
+            confirmation is None
+            or confirmation.dsk is None
+            or not usable.get(confirmation.dsk.version, 0) > now
+            or not hmac.compare_digest(outer.digest(), given)
+            or not hmac.compare_digest(ath, known.ath)
+            or htm != method.encode("ascii")
+            or htu != (audience + target.partition("?")[0]).encode("ascii")
+            or not now - 65 <= iat <= now + 5
+            or "accounts" not in token.scope.split()
+        ):
+            raise RefusedError
+        name = hashlib.sha256(f"{confirmation.jkt}\0".encode() + jti).digest()[:14]
+        if not store.add(name, expires_at=iat + 66, now=int(now)):
+            raise RefusedError
+        return token
+
+    return check
