@@ -1,8 +1,8 @@
-"""The check of a symmetric proof, written by hand for one server, in one function.
+"""The check of a proof, written by hand for one server, in one function.
 
-No layers, options, errors that tell what is wrong, other kinds of proofs or tokens, and
-no longer way for what is written otherwise: the least that Python takes for what is
-checked of a request whose token is known. Nobody should use it.
+No layers, options, errors that tell what is wrong, other algorithms or tokens, and no
+longer way for what is written otherwise: the least that Python takes for what is
+checked of a request whose token and key are known. Nobody should use it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,22 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import ECKey
+
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.resource_server import AccessTokenValidator
+from dpop_ext.stores.base import ReplayStore
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.derivation import symmetric_key
 
@@ -26,6 +34,7 @@ _CLAIMS = re.compile(
     rb'\{"jti":"([A-Za-z0-9_-]{1,256})","htm":"([A-Z]+)","htu":"([!#-~]+)"'
     rb',"iat":([1-9][0-9]{0,14}),"ath":"([A-Za-z0-9_-]{43})"\}'
 )
+_ECDSA = ec.ECDSA(SHA256())
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 _PADDING = (b"", b"", b"==", b"=")
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
@@ -47,12 +56,16 @@ class _Known(NamedTuple):
     outer: Any
 
 
-def checking(
-    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+def checking(  # noqa: C901, PLR0915 - one function, on purpose
+    settings: Mapping[str, Any],
+    *,
+    store: ReplayStore | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Callable[[str, str, str, str], AccessToken]:
     """Return the check: of method, raw target, ``Authorization`` field and proof.
 
     :param settings: as of the route that is measured.
+    :param store: of used proofs; a new one in memory by default.
     """
     issuer, audience = settings["issuer"], settings["audience"]
     validator = AccessTokenValidator(
@@ -60,7 +73,9 @@ def checking(
     )
     secret = bytes.fromhex(settings["secret"])
     usable = {1: settings["expires_at"]}
-    store = MemoryReplayStore(10_000_000)
+    store = store or MemoryReplayStore(10_000_000)
+    #: Public keys and their thumbprints, by the header of a proof.
+    known_keys: dict[str, tuple[ec.EllipticCurvePublicKey, str]] = {}
     known_tokens: dict[bytes, _Known] = {}
 
     def remember(digest: bytes, text: str, now: float) -> _Known:
@@ -95,8 +110,6 @@ def checking(
             raise RefusedError
         signing_input, _, tag = proof.rpartition(".")
         header, _, payload = signing_input.partition(".")
-        if header != _HEADER:
-            raise RefusedError
         encoded = payload.encode("ascii").translate(_URLSAFE)
         matched = _CLAIMS.fullmatch(
             binascii.a2b_base64(encoded + _PADDING[len(encoded) & 3], strict_mode=True)
@@ -111,17 +124,33 @@ def checking(
             known = remember(digest, text, now)
         token = known.token
         confirmation = token.confirmation
-        inner, outer = known.inner.copy(), known.outer.copy()
-        inner.update(signing_input.encode("ascii"))
-        outer.update(inner.digest())
-        given = binascii.a2b_base64(tag.encode("ascii").translate(_URLSAFE) + b"=")
+        if confirmation is None or confirmation.dsk is None:
+            raise RefusedError
+        encoded = tag.encode("ascii").translate(_URLSAFE)
+        given = binascii.a2b_base64(encoded + _PADDING[len(encoded) & 3])
+        if header == _HEADER:
+            inner, outer = known.inner.copy(), known.outer.copy()
+            inner.update(signing_input.encode("ascii"))
+            outer.update(inner.digest())
+            if not usable.get(
+                confirmation.dsk.version, 0
+            ) > now or not hmac.compare_digest(outer.digest(), given):
+                raise RefusedError
+        else:
+            key, jkt = known_keys.get(header) or _import_key(header)
+            r, s = int.from_bytes(given[:32]), int.from_bytes(given[32:])
+            if jkt != confirmation.jkt or len(given) != 64:
+                raise RefusedError
+            try:
+                key.verify(
+                    encode_dss_signature(r, s), signing_input.encode("ascii"), _ECDSA
+                )
+            except InvalidSignature as error:
+                raise RefusedError from error
+            known_keys[header] = key, jkt
         iat = int(digits)
         if (
-            confirmation is None
-            or confirmation.dsk is None
-            or not usable.get(confirmation.dsk.version, 0) > now
-            or not hmac.compare_digest(outer.digest(), given)
-            or not hmac.compare_digest(ath, known.ath)
+            not hmac.compare_digest(ath, known.ath)
             or htm != method.encode("ascii")
             or htu != (audience + target.partition("?")[0]).encode("ascii")
             or not now - 65 <= iat <= now + 5
@@ -134,3 +163,13 @@ def checking(
         return token
 
     return check
+
+
+def _import_key(header: str) -> tuple[ec.EllipticCurvePublicKey, str]:
+    """Return the key of a header, and its thumbprint."""
+    encoded = header.encode("ascii").translate(_URLSAFE)
+    members = json.loads(binascii.a2b_base64(encoded + b"=="))
+    if (members["typ"], members["alg"]) != ("dpop+jwt", "ES256"):
+        raise RefusedError
+    key = ECKey.import_key(members["jwk"])
+    return key.public_key, key.thumbprint()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey, Key
 
 from benchmarks.by_hand import checking
-from benchmarks.routes import BY_HAND, Route, settings_for
+from benchmarks.routes import Route, by_hand, settings_for
 from benchmarks.world import (
     AUDIENCE,
     EC_KEY,
@@ -113,8 +113,13 @@ def verifying() -> list[Row]:
             budget=0.25,
         ),
         Row(
-            name=BY_HAND,
+            name=by_hand("symmetric"),
             call=_by_hand(symmetric),
+            base=("ES256 verify",),
+        ),
+        Row(
+            name=by_hand("ES256"),
+            call=_by_hand(es256),
             base=("ES256 verify",),
         ),
         Row(
@@ -197,7 +202,7 @@ def _asymmetric(key: Key, algorithm: str) -> list[Request]:
 
 
 def _by_hand(requests: list[Request]) -> Callable[[], object]:
-    settings = settings_for(Route(name=BY_HAND, kind="by hand"))
+    settings = settings_for(Route(name="", kind="by hand"))
     fields = [(received(f"DPoP {text}"), proof) for text, proof in requests]
     upcoming = iter(fields)
     check = checking(settings, clock=clock)

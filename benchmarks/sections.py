@@ -22,7 +22,7 @@ from benchmarks.profile import PARTS, parts, shares
 from benchmarks.redis_store import redis
 from benchmarks.refusals import refusing
 from benchmarks.report import Floor, Report
-from benchmarks.routes import BY_HAND
+from benchmarks.routes import by_hand
 from benchmarks.served_tables import end_to_end_tables, worker_tables
 from benchmarks.stores import memory, sqlite
 from benchmarks.trace import trace
@@ -71,12 +71,12 @@ def operations(report: Report, groups: Collection[str]) -> Times:
     for name, ours, other, budget in comparisons(times):
         ratio = times[other].median / times[ours].median
         floor = floors[ours]
-        by_hand = times[BY_HAND].median if ours == "symmetric" else None
+        one_function = times[by_hand(ours.partition(",")[0])].median
         could = Floor(
             value=times[other].median / floor.value,
             of=floor.of,
             operation=ours,
-            by_hand=None if by_hand is None else times[other].median / by_hand,
+            by_hand=times[other].median / one_function,
         )
         report.line(
             *("compared", name, ratio),

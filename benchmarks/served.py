@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.redis_store import running_redis
-from benchmarks.routes import PATH, Route, request_lines, routes, settings_for
+from benchmarks.routes import PATH, Route, by_hand, request_lines, routes, settings_for
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.programs import find_program
 
@@ -77,11 +77,13 @@ def end_to_end() -> list[Rate]:
     with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
         ways = routes()
         if redis is not None:
-            ways.append(
+            name = "symmetric, Redis"
+            ways += [
+                Route(name=name, kind="dpop", proof="symmetric", store=redis),
                 Route(
-                    name="symmetric, Redis", kind="dpop", proof="symmetric", store=redis
-                )
-            )
+                    name=by_hand(name), kind="by hand", proof="symmetric", store=redis
+                ),
+            ]
         for server in servers():
             on_asgi = server == ASGI
             # No framework there: no budgets, so nothing to compare with.

@@ -110,7 +110,7 @@ def _bearer(settings: dict[str, Any]) -> Callable[[View], View]:
 
 
 def _by_hand(settings: dict[str, Any]) -> Callable[[View], View]:
-    check = by_hand.checking(settings)
+    check = by_hand.checking(settings, store=_store(settings["store"]))
 
     def protect(view: View) -> View:
         @wraps(view)

@@ -8,7 +8,7 @@ from benchmarks.in_process import calling
 from benchmarks.measure import measure
 from benchmarks.redis_store import redis_py_alone
 from benchmarks.report import Floor, Report
-from benchmarks.routes import BEARER, BY_HAND, routes
+from benchmarks.routes import BEARER, by_hand, routes
 from benchmarks.served import ASGI, Rate, end_to_end, reason_to_skip, scaling
 from benchmarks.trace import trace
 
@@ -63,9 +63,7 @@ def end_to_end_tables(report: Report, floors: Mapping[str, Floor]) -> None:
                     value=could / found[server, other],
                     of=of,
                     operation=_in_process_name(name),
-                    by_hand=found[server, BY_HAND] / found[server, other]
-                    if name == "symmetric"
-                    else None,
+                    by_hand=found[server, by_hand(name)] / found[server, other],
                 ),
             )
 

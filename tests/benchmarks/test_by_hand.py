@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from joserfc.jwk import ECKey
 
 from benchmarks.by_hand import RefusedError, checking
-from benchmarks.routes import BY_HAND, Route, settings_for
+from benchmarks.routes import Route, settings_for
 from benchmarks.world import (
     EC_KEY,
     NOW,
     URL,
     access_token,
+    asymmetric_proof,
     delivered_key,
     symmetric_proof,
 )
@@ -25,7 +27,7 @@ Check = Callable[[str, str, str, str], object]
 
 @pytest.fixture
 def check() -> Check:
-    settings = settings_for(Route(name=BY_HAND, kind="by hand"))
+    settings = settings_for(Route(name="", kind="by hand"))
     return checking(settings, clock=lambda: NOW)
 
 
@@ -34,8 +36,12 @@ def _proof(**changes: object) -> str:
     return make_symmetric_proof(KEY, algorithm="HS256", **request | changes)  # type: ignore[arg-type]
 
 
-def test_a_good_proof_is_accepted_once(check: Check) -> None:
-    proof = symmetric_proof(KEY, TOKEN)
+@pytest.mark.parametrize(
+    "proof",
+    [symmetric_proof(KEY, TOKEN), asymmetric_proof(EC_KEY, "ES256", TOKEN)],
+    ids=["symmetric", "ES256"],
+)
+def test_a_good_proof_is_accepted_once(check: Check, proof: str) -> None:
     assert check("GET", "/accounts/42", f"DPoP {TOKEN}", proof)
     with pytest.raises(RefusedError):
         check("GET", "/accounts/42", f"DPoP {TOKEN}", proof)
@@ -56,12 +62,18 @@ def test_what_does_not_fit_is_refused(check: Check, changes: dict[str, object]) 
         check("GET", "/accounts/42", f"DPoP {TOKEN}", _proof(**changes))
 
 
-def test_another_mac_and_another_scheme_are_refused(check: Check) -> None:
-    head, _, tag = _proof().rpartition(".")
+@pytest.mark.parametrize(
+    "proof", [_proof(), asymmetric_proof(EC_KEY, "ES256", TOKEN)], ids=["MAC", "ES256"]
+)
+def test_another_signature_and_scheme_are_refused(check: Check, proof: str) -> None:
+    head, _, tag = proof.rpartition(".")
     forged = f"{head}.{'B' if tag[0] == 'A' else 'A'}{tag[1:]}"
-    for authorization, proof in (
-        (f"DPoP {TOKEN}", forged),
-        (f"Bearer {TOKEN}", _proof()),
-    ):
+    for scheme, sent in (("DPoP", forged), ("Bearer", proof)):
         with pytest.raises(RefusedError):
-            check("GET", "/accounts/42", authorization, proof)
+            check("GET", "/accounts/42", f"{scheme} {TOKEN}", sent)
+
+
+def test_a_proof_by_another_key_is_refused(check: Check) -> None:
+    proof = asymmetric_proof(ECKey.generate_key("P-256"), "ES256", TOKEN)
+    with pytest.raises(RefusedError):
+        check("GET", "/accounts/42", f"DPoP {TOKEN}", proof)
