@@ -30,6 +30,7 @@ _NOTE = "\n<!-- Written by make sizing: edit benchmarks/sizing.md. -->\n"
 _LIFETIME, _SHARED_LIFETIME = 66, 77
 _BEARER = "Bearer RS256, PyJWT"
 _AUTHLIB_ISSUE = "issue a token, Authlib's own generator"
+_ADOPTION = "issuance: added to a server of Authlib alone"
 #: Of the run, those that have one figure a row.
 _SECTIONS = (
     *("issuance", "wire", "scale", "stores", "in_process", "served", "workers"),
@@ -60,6 +61,7 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
     value = {
         row["operation"]: row["value"] for section in _SECTIONS for row in run[section]
     }
+    budget = {row["operation"]: row["budget"] for row in run["issuance"]}
     added = {row["operation"]: row["added"] for row in run["in_process"]}
     # In microseconds: what an operation takes, or adds to another.
     taken = us | {
@@ -103,6 +105,8 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "sqlite_rate": f"{_hundreds(value['SQLite, 4 processes: adds']):,}",
         "issue": f"{issuing:,.0f}",
         "issue_plain": f"{us['issue a token']:,.0f}",
+        "issue_adoption": f"{value[_ADOPTION]:,.0f}",
+        "issue_budget": f"{budget[_ADOPTION]:,.0f}",
         "issue_authlib": f"{us[_AUTHLIB_ISSUE]:,.0f}",
         "issue_users": f"{_hundreds(1e6 / issuing * 300):,}",
         "route": f"{route:,.0f}",
