@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from dpop_ext.telemetry import mismatch_warned
 from dpop_ext.testing.clock import FakeClock as Clock
 
 __all__ = ["Clock"]
@@ -15,6 +18,18 @@ pytest_plugins = [
     "dpop_ext.testing.plugin",
     "pytester",
 ]
+
+
+@pytest.fixture(autouse=True)
+def warned_before() -> Iterator[None]:
+    """Let no test depend on which one is the first with a wrong URL: it is logged."""
+    before = set(mismatch_warned)
+    mismatch_warned.update(
+        ("dpop_ext.authorization_server", "dpop_ext.resource_server")
+    )
+    yield
+    mismatch_warned.clear()
+    mismatch_warned.update(before)
 
 
 @pytest.fixture
