@@ -76,6 +76,11 @@ class SymmetricVerifier:
         """Let the keyring look for newer secrets, if it can."""
         self._keys.sync()
 
+    @property
+    def opens_tokens(self) -> bool:
+        """Whether a MAC is verified by what a token says, before the token is."""
+        return self._token_form == "jwt"
+
     def check_denied(self, token: AccessToken) -> None:
         """Refuse a token that the keyring denies.
 
@@ -182,6 +187,37 @@ class SymmetricVerifier:
         if not derived.verified or derived.token is not token:
             self._keys.keep(access_token, derived, token)
         return confirmation.jkt
+
+    def recall(
+        self, access_token: str, token: AccessToken, *, algorithm: str, now: int
+    ) -> DerivedKey | None:
+        """Return the key that :meth:`verify` derived for a token, if that is good now.
+
+        :param access_token: the exact text of the token.
+        :param token: verified; this very object, as it was then.
+        :param algorithm: of the proof.
+        :param now: seconds since the epoch.
+        :returns: None if it has to be derived, decrypted, or found out why not.
+        :raises DPoPError: as :meth:`verify`, of secret and token.
+        """
+        known = self._keys.recent.get(token_digest(access_token))
+        dsk = token.confirmation.dsk if token.confirmation is not None else None
+        if (
+            known is None
+            or known.token is not token
+            or not known.verified
+            or dsk is None
+            or dsk.algorithm != algorithm
+            or (dsk.expires_at is not None and now >= dsk.expires_at)
+        ):
+            return None
+        ring = self._keys.load_ring()
+        if known.ring is not ring:
+            return None
+        ring.find(dsk.version, now=now)
+        if not ring.denied.is_empty:
+            ring.denied.check(token, now=now)
+        return known
 
     def response_key(
         self,

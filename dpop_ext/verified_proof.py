@@ -147,10 +147,13 @@ def opened_proof(
 
 
 def verified_proof(
-    opened: OpenedProof,
-    jkt: str,
     *,
+    jkt: str,
+    jti: str,
+    kind: Literal["asymmetric", "symmetric"],
     key_kind: KeyKind | None = None,
+    claims: Mapping[str, Any],
+    iat: float,
     next_nonce: str | None = None,
     window: int,
     now: int,
@@ -161,16 +164,15 @@ def verified_proof(
     :param window: how old a proof may be, in seconds.
     :param now: seconds since the epoch.
     """
-    proof = opened.proof
     state = _SHA256.copy()
-    state.update(f"{jkt}\0{proof.jti}".encode())
-    issued_at = math.ceil(proof.iat)
+    state.update(f"{jkt}\0{jti}".encode())
+    issued_at = math.ceil(iat)
     values = (
         jkt,
-        proof.jti,
-        opened.kind,
+        jti,
+        kind,
         key_kind,
-        proof.claims,
+        claims,
         next_nonce,
         state.digest()[:REPLAY_KEY_LENGTH],
         (max(issued_at, now)) + window + 1,  # replay_expires_at

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken, check_certificate
-from dpop_ext.core.nonce import Nonces
+from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import (
     KnownHeaders,
@@ -45,6 +45,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_verifier import TicketVerifier
 from dpop_ext.tickets import Tickets
+from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import (
     KeyKind,
     OpenedProof,
@@ -153,6 +154,10 @@ class ProofVerifier:
                 clock=clock,
             )
         self._takes_symmetric = has_keys or tickets is not None
+        #: A quicker way for most proofs. None: what a subclass changes is not in it.
+        self.usual_proofs: UsualProofs | None = None
+        if type(self) is ProofVerifier:
+            self.usual_proofs = UsualProofs(self._headers, self._symmetric)
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:
@@ -296,13 +301,13 @@ class ProofVerifier:
                 raise AsymmetricRequiredError
             key_kind = _key_kind(proof, token)
             if self.nonces is not None:
-                next_nonce = _check_nonce(self.nonces, proof.nonce, "rs", now)
+                next_nonce = check_nonce(self.nonces, proof.nonce, "rs", now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
             jkt = proof.jkt
             purpose: Purpose = "as" if token is None else "rs"
             if self.nonces is not None:
-                next_nonce = _check_nonce(self.nonces, proof.nonce, purpose, now)
+                next_nonce = check_nonce(self.nonces, proof.nonce, purpose, now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
                 _check_binding(token, jkt)
@@ -313,9 +318,12 @@ class ProofVerifier:
             if confirmation is not None and confirmation.certificate is not None:
                 check_certificate(confirmation, certificate)
         return verified_proof(
-            opened,
-            jkt,
+            jkt=jkt,
+            jti=proof.jti,
+            kind=opened.kind,
             key_kind=key_kind,
+            claims=proof.claims,
+            iat=proof.iat,
             next_nonce=next_nonce,
             window=policy.window,
             now=now,
@@ -363,8 +371,17 @@ class ProofVerifier:
         if token.confirmation is None or token.confirmation.jkt is None:
             raise UnboundTokenError
         policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
-        jkt = token.confirmation.jkt
-        self.spend(verified_proof(opened, jkt, window=policy.window, now=now))
+        self.spend(
+            verified_proof(
+                jkt=token.confirmation.jkt,
+                jti=proof.jti,
+                kind=opened.kind,
+                claims=proof.claims,
+                iat=proof.iat,
+                window=policy.window,
+                now=now,
+            )
+        )
 
     @property
     def can_sync(self) -> bool:
@@ -434,14 +451,6 @@ class ProofVerifier:
 
     def _now(self) -> int:
         return int(self.clock())
-
-
-def _check_nonce(
-    nonces: Nonces, nonce: object, purpose: Purpose, now: int
-) -> str | None:
-    """Return the nonce that the client needs next, if it needs another."""
-    age = nonces.verify(nonce, purpose=purpose, now=now)
-    return nonces.issue(purpose=purpose, now=now) if age else None
 
 
 def _key_kind(proof: SymmetricProof, token: AccessToken) -> KeyKind:

@@ -7,7 +7,7 @@
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
     L3  verifier   symmetric_verifier   token_keys   ticket_verifier   tickets
-        verified_proof
+        verified_proof   usual_proof
     L2  stores   telemetry
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors   extras   mixin_order
@@ -50,6 +50,7 @@ PARTS = {
         level=2, third_party=frozenset(), lazily=frozenset({"opentelemetry"})
     ),
     "verified_proof": Part(level=3, third_party=JOSE),
+    "usual_proof": Part(level=3, third_party=JOSE),
     "symmetric_verifier": Part(level=3, third_party=JOSE),
     "token_keys": Part(level=3, third_party=JOSE),
     "tickets": Part(level=3, third_party=JOSE),

@@ -47,16 +47,17 @@ def verify_signature(jws: CompactJWS, key: Key, *, algorithm: str) -> None:
     """
     if jws.header.get("alg") != algorithm:
         raise BadSignatureError
-    check_signature(jws, signature_check(key, algorithm=algorithm))
+    check = signature_check(key, algorithm=algorithm)
+    check_signature(check, jws.signing_input, jws.signature)
 
 
-def check_signature(jws: CompactJWS, check: SignatureCheck) -> None:
+def check_signature(check: SignatureCheck, message: bytes, signature: bytes) -> None:
     """Verify the signature of a parsed JWS, whose ``alg`` is that of *check*.
 
     :raises BadSignatureError: *check* says no, or fails.
     """
     try:
-        good = check(jws.signing_input, jws.signature)
+        good = check(message, signature)
     except Exception as error:
         # Not InvalidSignature alone: the models and the layers under them also raise
         # ValueError, TypeError, KeyError and binascii.Error.

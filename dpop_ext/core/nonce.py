@@ -108,6 +108,19 @@ class NonceIssuer:
         return made
 
 
+def check_nonce(
+    nonces: Nonces, nonce: object, purpose: Literal["as", "rs"], now: int
+) -> str | None:
+    """Return the nonce that the client needs next, if it needs another.
+
+    :param nonce: the claim of its proof, as parsed; None if there is none.
+    :param now: seconds since the epoch.
+    :raises NonceRequiredError: it is missing, or not one that is good now.
+    """
+    age = nonces.verify(nonce, purpose=purpose, now=now)
+    return nonces.issue(purpose=purpose, now=now) if age else None
+
+
 def _make(secret: bytes, purpose: str, step: int) -> str:
     name = purpose.encode()
     message = _LABEL + len(name).to_bytes(2) + name + max(step, 0).to_bytes(8)

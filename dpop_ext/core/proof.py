@@ -209,10 +209,10 @@ def verify_signature(
         raise UnsupportedKeyError
     # The key of the header and no other: kid, jku, x5u and x5c are never looked at.
     if header is not None and header.members is jws.header:
-        check_signature(jws, header.check)
+        check_signature(header.check, jws.signing_input, jws.signature)
         return header
     jkt, check = read_key(jws.header.get("jwk"), algorithm)
-    check_signature(jws, check)
+    check_signature(check, jws.signing_input, jws.signature)
     header = tuple.__new__(ProofHeader, (jws.header, check, jkt))
     if known is not None:
         segment = jws.signing_input.partition(b".")[0].decode("ascii")

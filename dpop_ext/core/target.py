@@ -118,13 +118,16 @@ def request_url(
         raw_target = absolute[3] or "/"
     path = raw_target.partition("?")[0].partition("#")[0]
     if public_url is not None:
-        return _base(public_url) + path
+        return base_url(public_url) + path
     return f"{scheme}://{_normalize_authority(host, scheme)}{path}"
 
 
 @lru_cache(maxsize=8)
-def _base(public_url: str) -> str:
-    """Return what stands before the path of every request; a server has one or few."""
+def base_url(public_url: str) -> str:
+    """Return what stands before the path of every request; a server has one or few.
+
+    :raises ValueError: *public_url* is not an absolute http(s) URI.
+    """
     scheme, authority, prefix = _split(public_url)
     return f"{scheme}://{authority}{prefix.rstrip('/')}"
 

@@ -17,6 +17,7 @@ with needs("flask"):
     from flask import request as flask_request
     from werkzeug.local import LocalProxy
 
+from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_answers import (
@@ -31,13 +32,19 @@ from dpop_ext.integrations.flask_request import (
     has_token_in_form,
     read_flask_content,
 )
-from dpop_ext.integrations.wsgi_request import resource_request
+from dpop_ext.integrations.wsgi_request import SPENT, resource_request, verify_usual
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token
-from dpop_ext.resource_server.decision import check_bearer, next_nonce, open_request
+from dpop_ext.resource_server.decision import (
+    check_bearer,
+    next_nonce,
+    open_request,
+    spend_proof,
+)
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
+    RefusedRequestError,
     as_oauth2_error,
 )
 from dpop_ext.resource_server.observation import ObservedRequest
@@ -45,6 +52,7 @@ from dpop_ext.resource_server.observed_token import observe_token
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
+    Refusal,
     Scheme,
     bearer_refused,
     no_credentials,
@@ -108,6 +116,12 @@ class ResourceProtector(_ResourceProtector):
         super().__init__()
         self._client_certificate = client_certificate
         self._observer = observer
+        own, plain = type(self), ResourceProtector
+        #: Requests may be served by a quicker way; a subclass may do something else.
+        self._knows_usual = observer is None and (
+            own.validate_request,
+            own.parse_request_authorization,
+        ) == (plain.validate_request, plain.parse_request_authorization)
 
     def __call__(
         self,
@@ -153,14 +167,46 @@ class ResourceProtector(_ResourceProtector):
         :param scopes: alternatives, of which one is enough.
         :raises RefusedRequestError: it may not.
         """
-        demands = {"scopes": scopes, **kwargs}
-        for name, value in demands.items():
-            if isinstance(value, str):
-                demands[name] = [value]
-        token = self.validate_request(request=ProtectedRequest(), **demands)
+        token = None
+        if self._knows_usual and not kwargs:
+            token = self._accept_usual(scopes)
+        if token is None:
+            demands = {"scopes": scopes, **kwargs}
+            for name, value in demands.items():
+                if isinstance(value, str):
+                    demands[name] = [value]
+            token = self.validate_request(request=ProtectedRequest(), **demands)
         if token_authenticated.receivers:
             token_authenticated.send(self, token=token)
         _kept().authlib_server_oauth2_token = token
+        return token
+
+    def _accept_usual(self, scopes: Any) -> AccessToken | None:
+        """Return the token of a usual request; None says nothing about it.
+
+        :raises RefusedRequestError: it may not be served.
+        """
+        dpop = self._token_validators.get("dpop")
+        environ = _served().environ
+        if dpop is None or dpop.usual_requests is None or "HTTP_ORIGIN" in environ:
+            return None
+        token: AccessToken | None = None
+        try:
+            found = verify_usual(environ, dpop.usual_requests, scopes)
+            if found is None:
+                return None
+            token, proof = found
+            spend_proof(
+                proof,
+                verifier=dpop.verifier,
+                spent=environ.setdefault(SPENT, set()),
+                # Such a proof asks for no signed answer.
+                answer=None,
+            )
+        except AccessRefusedError as error:
+            raise self._refused(error.refusal, token) from error
+        _kept().dpop_seen = proof, None
+        tell_client(proof.next_nonce, None)
         return token
 
     def parse_request_authorization(self, request: Any) -> tuple[Any, str]:
@@ -247,16 +293,23 @@ class ResourceProtector(_ResourceProtector):
             except Exception as error:
                 raise translated(error, scheme=scheme, scopes=scopes) from error
         except AccessRefusedError as error:
-            refused = as_oauth2_error(error.refusal, self._challenges())
-            if isinstance(refused, MissingCredentialsError):
-                log_unless_served(error.refusal)
-            else:
-                log_refused(error.refusal, client_id=_client_id(token))
-            raise refused from error
+            raise self._refused(error.refusal, token) from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
         _kept().dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
+
+    def _refused(self, refusal: Refusal, token: Any) -> RefusedRequestError:
+        """Log a refusal, and return what to raise.
+
+        :param token: what the validator returned; None if it was not found.
+        """
+        refused = as_oauth2_error(refusal, self._challenges())
+        if isinstance(refused, MissingCredentialsError):
+            log_unless_served(refusal)
+        else:
+            log_refused(refusal, client_id=_client_id(token))
+        return refused
 
     def _dpop_validator(self) -> DPoPTokenValidator:
         if "dpop" not in self._token_validators:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
+from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.wsgi_answers import ANSWER, Environ
 from dpop_ext.integrations.wsgi_content import read_content, read_pieces
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.usual_request import UsualRequests
+from dpop_ext.verified_proof import VerifiedProof
 
 #: Bytes of the longest form that is searched for an access token.
 MAX_FORM = 64 * 1024
+#: Name of the proofs that layers of the application spent, in the environ.
+SPENT = "dpop_ext.spent"
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
 _PATH = "/:@!$&'()*+,;=-._~"
 
@@ -45,9 +51,39 @@ def resource_request(
         proofs=() if proof is None else (proof,),
         token_elsewhere=token_in_form or bool(query and names_access_token(query)),
         certificate=client_certificate(environ) if client_certificate else None,
-        spent=environ.setdefault("dpop_ext.spent", set()),
+        spent=environ.setdefault(SPENT, set()),
         read_content=content or partial(read_content, environ),
         answer=environ.get(ANSWER),
+    )
+
+
+def verify_usual(
+    environ: Environ, usual: UsualRequests, scopes: Any
+) -> tuple[AccessToken, VerifiedProof] | None:
+    """Return token and proof of a usual request; None says nothing about it.
+
+    :param scopes: alternatives, of which one is enough; None asks nothing.
+    :raises AccessRefusedError: as :meth:`UsualRequests.verify`.
+    """
+    authorization, proof = environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_DPOP")
+    query = environ.get("QUERY_STRING")
+    if (
+        authorization is None
+        or proof is None
+        or (query and names_access_token(query))
+        # It may be a form.
+        or (
+            environ.get("CONTENT_LENGTH")
+            and environ.get("CONTENT_TYPE") != "application/json"
+        )
+    ):
+        return None
+    return usual.verify(
+        method=environ["REQUEST_METHOD"],
+        raw_target=environ.get("RAW_URI") or raw_target(environ),
+        authorization=authorization,
+        proof=proof,
+        scopes=scopes,
     )
 
 

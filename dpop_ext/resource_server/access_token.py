@@ -102,6 +102,10 @@ class AccessTokenValidator(TokenFinder):
         """
         return self._cache.find(text, self._verify)
 
+    def recalling(self) -> Callable[[str], AccessToken | None]:
+        """Return what finds the tokens that are remembered: None for any other text."""
+        return self._cache.get
+
     def _verify(self, text: str) -> AccessToken:
         try:
             jws = parse_token(text)

@@ -128,14 +128,19 @@ def parse_token(request: ResourceRequest) -> tuple[Scheme, str] | None:
             raise AccessRefusedError(unsupported_scheme())
         raise AccessRefusedError(malformed_request(_MALFORMED))
     token = token.lstrip(" ")
-    characters = token.encode("ascii").rstrip(b"=") if token.isascii() else b""
-    # What is left tells; a regular expression takes seven times as long.
-    if not characters or characters.translate(None, _TOKEN68):
+    if not is_token(token):
         raise AccessRefusedError(malformed_request(_MALFORMED, schemes=(scheme,)))
     if len(token) > MAX_TOKEN_LENGTH:
         error = AccessTokenError("The access token is too long.")
         raise AccessRefusedError(refuse(error, schemes=(scheme,)))
     return scheme, token
+
+
+def is_token(text: str) -> bool:
+    """Tell whether *text* may stand after a scheme (:rfc:`9110#section-11.2`)."""
+    characters = text.encode("ascii").rstrip(b"=") if text.isascii() else b""
+    # What is left tells; a regular expression takes seven times as long.
+    return bool(characters) and not characters.translate(None, _TOKEN68)
 
 
 def names_access_token(urlencoded: str) -> bool:

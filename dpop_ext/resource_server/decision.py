@@ -27,6 +27,7 @@ from dpop_ext.errors import (
     MalformedRequestError,
     UnknownKeyError,
 )
+from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import (
     Credentials,
     ResourceRequest,
@@ -118,7 +119,7 @@ def open_request(
         raise refused(
             error,
             MalformedProofError,
-            one_proof_text=partial(_is_symmetric, proof, verifier),
+            one_proof_text=partial(is_symmetric, proof, verifier),
         ) from error
     # To call the class takes twice as long.
     return tuple.__new__(OpenedRequest, (request, credentials, opened))
@@ -220,21 +221,28 @@ def next_nonce(verified: VerifiedProof | None) -> str | None:
 
 
 def spend_proof(
-    opened: OpenedRequest, verified: VerifiedProof | None, *, verifier: ProofVerifier
+    verified: VerifiedProof | None,
+    *,
+    verifier: ProofVerifier,
+    spent: set[tuple[int, bytes]],
+    answer: AnswerSlot | None,
 ) -> None:
     """Use the proof up: the last step, once for a request however often it is decided.
 
     Layers of one application may each decide about a request, a middleware and a view
     for example. They check everything again, but the second sees no replay.
+
+    :param verified: None for an unbound token under Bearer.
+    :param spent: of the :class:`ResourceRequest`.
+    :param answer: likewise.
     """
     if verified is None:
         telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
         return
     # Of one store: another one may know of uses that this one does not.
     mark = (id(verifier.replay_store), verified.replay_key)
-    if mark in opened.request.spent:
+    if mark in spent:
         return
-    answer = opened.request.answer
     try:
         if answer is None or answer.signer is None:
             verifier.spend(verified)
@@ -248,7 +256,7 @@ def spend_proof(
             one_proof_text=lambda: verified.kind == "symmetric",
             nonce=verified.next_nonce,
         ) from error
-    opened.request.spent.add(mark)
+    spent.add(mark)
     telemetry.count_accepted(
         "rs", kind=verified.kind, age=verifier.clock() - verified.claims["iat"]
     )
@@ -272,7 +280,7 @@ def _url_of(request: ResourceRequest, public_url: str | None) -> str:
     return url
 
 
-def _is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
+def is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
     """Tell by the type that it claims, where such proofs are accepted at all."""
     if not verifier.symmetric_algorithms:
         return False

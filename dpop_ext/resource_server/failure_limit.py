@@ -35,8 +35,8 @@ class FailureLimit:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        #: Start of the period and failures in it, by issuer, client and key.
-        self._failures: OrderedDict[_Client, tuple[float, int]] = OrderedDict()
+        #: Those that failed: start of the period and failures in it.
+        self.clients: OrderedDict[_Client, tuple[float, int]] = OrderedDict()
 
     def check(self, proof: OpenedProof | None) -> None:
         """Refuse a client that is over the limit, before its token is checked.
@@ -45,13 +45,13 @@ class FailureLimit:
         :raises AccessRefusedError: it is.
         """
         # Most of the time nobody has failed.
-        if not self._failures:
+        if not self.clients:
             return
         client = _client_of(proof)
         if client is None:
             return
         with self._lock:
-            start, failures = self._failures.get(client, (0.0, 0))
+            start, failures = self.clients.get(client, (0.0, 0))
         left = start + PERIOD - self._clock()
         if failures >= LIMIT and left > 0:
             refusal = refuse(AccessTokenError())
@@ -78,12 +78,12 @@ class FailureLimit:
             return
         now = self._clock()
         with self._lock:
-            start, failures = self._failures.pop(client, (now, 0))
+            start, failures = self.clients.pop(client, (now, 0))
             if not start <= now < start + PERIOD:
                 start, failures = now, 0
-            self._failures[client] = start, failures + 1
-            if len(self._failures) > MAX_CLIENTS:
-                self._failures.popitem(last=False)
+            self.clients[client] = start, failures + 1
+            if len(self.clients) > MAX_CLIENTS:
+                self.clients.popitem(last=False)
 
 
 def _client_of(proof: OpenedProof | None) -> _Client | None:

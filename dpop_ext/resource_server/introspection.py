@@ -27,7 +27,7 @@ from dpop_ext.resource_server.claims import (
     required_text,
 )
 from dpop_ext.resource_server.client_assertion import ClientAssertions
-from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH
+from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH, is_token
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
     IssuerSignature,
@@ -166,7 +166,14 @@ class IntrospectionTokenValidator(TokenFinder):
             token_digest(text), lambda: self._cache.find(text, self._ask)
         )
 
+    def recalling(self) -> Callable[[str], AccessToken | None]:
+        """Return what finds the tokens that are remembered: None for any other text."""
+        return self._cache.get
+
     def _ask(self, text: str) -> AccessToken:
+        # What no request can bring would be remembered for nobody.
+        if not is_token(text):
+            raise AccessTokenError
         name = token_digest(text)
         was_active = bool(self._active.get(name))
         if not was_active and not self._limit.take():

@@ -81,7 +81,8 @@ class IssuerSignature:
             seen = self._seen = _SeenHeader(header, types, kid, algorithm)
         # The source is asked each time: what it has may change.
         key = self._keys.find(seen.kid, algorithm=seen.algorithm)
-        check_signature(jws, self._check(key, seen.algorithm))
+        check = self._check(key, seen.algorithm)
+        check_signature(check, jws.signing_input, jws.signature)
 
     def _check(self, key: Key, algorithm: str) -> SignatureCheck:
         """Return what was made of this very key before; its source is asked first."""

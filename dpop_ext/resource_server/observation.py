@@ -149,7 +149,12 @@ class Observation:
         opened, verified = self._opened, self.verified
         if opened is not None and self._refusal is None:
             self._attempt(
-                lambda: spend_proof(opened, verified, verifier=self._verifier)
+                lambda: spend_proof(
+                    verified,
+                    verifier=self._verifier,
+                    spent=opened.request.spent,
+                    answer=opened.request.answer,
+                )
             )
         nonce, ticket = next_nonce(verified), None
         if self._refusal is not None:

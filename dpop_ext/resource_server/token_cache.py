@@ -61,7 +61,10 @@ class TokenCache:
         return token
 
     def get(self, text: str) -> AccessToken | None:
-        """Return the token that a check returned for *text* a moment ago, or None."""
+        """Return the token that a check returned for *text* a moment ago, or None.
+
+        It is good as :meth:`find` has it, which would return the same object.
+        """
         entry = self._tokens.get(token_digest(text))
         if entry is not None and entry[1] <= self._clock() < entry[2]:
             return entry[0]

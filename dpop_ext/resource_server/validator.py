@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import TokenValidator
 from authlib.oauth2.rfc6750 import InsufficientScopeError
@@ -34,6 +34,7 @@ from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.translation import translated
+from dpop_ext.resource_server.usual_request import UsualRequests
 from dpop_ext.verifier import ProofVerifier
 
 
@@ -89,9 +90,9 @@ class DPoPTokenValidator(TokenValidator):
             raise TypeError(
                 "inner is a validator of tokens, such as AccessTokenValidator(...)"
             )
-        self.inner = inner
-        self.verifier = verifier
-        self.public_url = check_public_url(public_url)
+        self.inner: Final = inner
+        self.verifier: Final = verifier
+        self.public_url: Final = check_public_url(public_url)
         self.failures = FailureLimit(verifier.clock)
         self.sync = KeyringSync(verifier)
         self.tickets = TicketIssuer.of(verifier)
@@ -104,6 +105,12 @@ class DPoPTokenValidator(TokenValidator):
             getattr(type(inner), "validate_token", None),
         ) == (TokenFinder.validate_request, TokenFinder.validate_token)
         own, plain = type(self), DPoPTokenValidator
+        #: A quicker way for most requests; None if this one may do something else.
+        self.usual_requests: UsualRequests | None = None
+        if own is plain:
+            self.usual_requests = UsualRequests.of(
+                verifier, inner, failures=self.failures, public_url=self.public_url
+            )
         #: An :class:`AccessToken` is taken as it is.
         self._is_plain = (own.get_confirmation, own.get_access_token) == (
             plain.get_confirmation,
@@ -196,7 +203,12 @@ class DPoPTokenValidator(TokenValidator):
             except Exception as error:
                 nonce = next_nonce(verified)
                 raise translated(error, scopes=scopes, nonce=nonce) from error
-            spend_proof(opened, verified, verifier=self.verifier)
+            spend_proof(
+                verified,
+                verifier=self.verifier,
+                spent=opened.request.spent,
+                answer=opened.request.answer,
+            )
             request.dpop_proof = verified
             if self.tickets is not None:
                 request.dpop_ticket = self.tickets.offer(

@@ -42,7 +42,8 @@ _HEADERS: Final = {
     name: json_segment({"typ": SYMMETRIC_PROOF_TYPE, "alg": name})
     for name in MAC_ALGORITHMS
 }
-_USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
+#: And the algorithms, by these headers.
+USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
 _HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid", "tkt"})
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
 #: A header with a ticket, as it is written here.
@@ -142,7 +143,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     signing_input, _, last = text.rpartition(".")
     header, _, payload = signing_input.partition(".")
     ticket = None
-    algorithm = _USUAL_HEADERS.get(header)
+    algorithm = USUAL_HEADERS.get(header)
     try:
         if algorithm is None:
             # Not the header of an asymmetric proof, which would be looked for in vain.

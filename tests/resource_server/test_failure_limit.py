@@ -132,4 +132,4 @@ def test_the_memory_for_it_is_bounded(
         )
         opened: Any = SimpleNamespace(peeked=peeked)
         limit.count(opened, AccessTokenError())
-    assert len(limit._failures) == 3
+    assert len(limit.clients) == 3
