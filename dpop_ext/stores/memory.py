@@ -44,18 +44,20 @@ class MemoryReplayStore:
     def __init__(self, max_entries: int = 1_000_000) -> None:
         if max_entries < 1:
             raise ValueError("max_entries must be positive")
-        # A power of two, so that a mask chooses the part.
-        parts = 1 << (max(1, min(256, max_entries // PART_SIZE)).bit_length() - 1)
-        self._mask = parts - 1
+        # Odd, because a dict looks for a key at the place that the last bits of its
+        # hash name: were the part chosen by these, too, all keys of a part would meet
+        # in a few places of it.
+        parts = min(255, max_entries // PART_SIZE) | 1
+        self._number = parts
         self._capacity = max_entries // parts
         #: Each key with the second in which it expires: one object for all its keys,
         #: where the time itself would be 32 bytes for each. While a thread adds the
         #: key, an object of that thread.
         self._parts: tuple[dict[bytes, object], ...] = tuple({} for _ in range(parts))
         self._seconds: dict[int, _Second] = {}
-        #: A heap of the same seconds, and the first of them.
+        #: A heap of the same seconds, and the time until which the first is kept.
         self._ends: list[int] = []
-        self._oldest = _NEVER
+        self._kept_until = _NEVER
         #: The latest second of which something was dropped.
         self._dropped_until = -1
         self._lock = threading.Lock()
@@ -72,11 +74,11 @@ class MemoryReplayStore:
         """
         if expires_at < now:
             return False
-        if self._oldest < now - GRACE:
+        if self._kept_until < now:
             self._drop(now - GRACE, DROPPED_AT_ONCE)
         # Never by a byte of the key: the hash is salted, so that nobody can aim at
         # one part.
-        part = self._parts[hash(key) & self._mask]
+        part = self._parts[hash(key) % self._number]
         own = object()
         if part.setdefault(key, own) is not own:
             return self._add_again(part, key, expires_at=expires_at, now=now)
@@ -145,30 +147,33 @@ class MemoryReplayStore:
         if second is None:
             second = self._seconds[expires_at] = _Second(expires_at)
             heappush(self._ends, expires_at)
-            self._oldest = self._ends[0]
+            self._kept_until = self._ends[0] + GRACE
         return second
 
     def _drop(self, before: int, most: int) -> None:
         """Drop up to *most* entries that expired before the second *before*."""
-        parts, mask = self._parts, self._mask
+        parts, number, ends = self._parts, self._number, self._ends
         with self._lock:
-            while most > 0 and self._oldest < before:
+            while most > 0 and ends and ends[0] < before:
                 # First: whoever does not find a key looks at this afterwards.
-                self._dropped_until = max(self._dropped_until, self._oldest)
-                second = self._seconds[self._oldest]
+                self._dropped_until = max(self._dropped_until, ends[0])
+                second = self._seconds[ends[0]]
                 keys = second.keys
                 # From the front: other threads append meanwhile.
                 dropped = keys[:most]
                 del keys[: len(dropped)]
                 most -= len(dropped)
-                for key in dropped:
-                    part = parts[hash(key) & mask]
+                owners = [parts[hash(key) % number] for key in dropped]
+                # By one call for all of them, so that the processor fetches several
+                # from memory at a time; it would wait for each of them otherwise.
+                found = list(map(dict.get, owners, dropped))
+                for part, key, entry in zip(owners, dropped, found, strict=True):
                     # After it expired it may have been added again.
-                    if part.get(key) is second:
+                    if entry is second:
                         del part[key]
                 if not keys:
-                    del self._seconds[heappop(self._ends)]
-                    self._oldest = self._ends[0] if self._ends else _NEVER
+                    del self._seconds[heappop(ends)]
+            self._kept_until = ends[0] + GRACE if ends else _NEVER
 
 
 class _Second:

@@ -83,6 +83,14 @@ class TestBounds:
 
         assert len(store) == 10_000
 
+    def test_a_part_has_keys_with_all_endings_of_their_hash(self) -> None:
+        """Its dict looks for a key where these say: they would meet in one place."""
+        store = MemoryReplayStore()
+        fill(store, 20_000)
+
+        for part in store._parts:
+            assert len({hash(key) % 256 for key in part}) > 16
+
     @pytest.mark.parametrize("size", [0, -1])
     def test_it_holds_something(self, size: int) -> None:
         with pytest.raises(ValueError, match="positive"):
