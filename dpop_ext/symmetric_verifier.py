@@ -189,18 +189,18 @@ class SymmetricVerifier:
         return confirmation.jkt
 
     def recall(
-        self, access_token: str, token: AccessToken, *, algorithm: str, now: int
+        self, name: bytes, token: AccessToken, *, algorithm: str, now: int
     ) -> DerivedKey | None:
         """Return the key that :meth:`verify` derived for a token, if that is good now.
 
-        :param access_token: the exact text of the token.
+        :param name: the SHA-256 of the exact text of the token.
         :param token: verified; this very object, as it was then.
         :param algorithm: of the proof.
         :param now: seconds since the epoch.
         :returns: None if it has to be derived, decrypted, or found out why not.
         :raises DPoPError: as :meth:`verify`, of secret and token.
         """
-        known = self._keys.recent.get(token_digest(access_token))
+        known = self._keys.recent.get(name)
         dsk = token.confirmation.dsk if token.confirmation is not None else None
         if (
             known is None

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hmac
 
-from dpop_ext.core.base64url import b64url_decode
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jws_signature import check_signature
 from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import KnownHeaders, ProofHeader
-from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import BadSignatureError
 from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH, USUAL_HEADERS
@@ -45,8 +44,8 @@ class UsualProofs:
         *,
         method: str,
         url: str,
-        access_token: str,
         token: AccessToken,
+        token_name: bytes,
         policy: ProofPolicy,
         nonces: Nonces | None,
         now: int,
@@ -58,8 +57,8 @@ class UsualProofs:
         :param proof: value of the one ``DPoP`` field, as received.
         :param method: of the request, as received.
         :param url: of the request, normalised.
-        :param access_token: its exact text.
-        :param token: that token, which is good now.
+        :param token: of the request, which is good now.
+        :param token_name: the SHA-256 of its exact text.
         :param policy: algorithms, times and limits.
         :param nonces: None demands none.
         :param now: seconds since the epoch.
@@ -84,12 +83,10 @@ class UsualProofs:
             if algorithm is None or symmetric is None:
                 header = self._find_header(segment, token, policy)
             else:
-                key = symmetric.recall(
-                    access_token, token, algorithm=algorithm, now=now
-                )
+                key = symmetric.recall(token_name, token, algorithm=algorithm, now=now)
             if not last or (header is None and key is None):
                 return None
-            ath = access_token_hash(access_token) if key is None else key.ath
+            ath = b64url_encode(token_name) if key is None else key.ath
             claims = read_usual_claims(b64url_decode(payload))
             if (
                 claims is None

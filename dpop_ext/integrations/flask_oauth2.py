@@ -167,9 +167,9 @@ class ResourceProtector(_ResourceProtector):
         :param scopes: alternatives, of which one is enough.
         :raises RefusedRequestError: it may not.
         """
-        token = None
+        token, kept = None, _kept()
         if self._knows_usual and not kwargs:
-            token = self._accept_usual(scopes)
+            token = self._accept_usual(scopes, kept)
         if token is None:
             demands = {"scopes": scopes, **kwargs}
             for name, value in demands.items():
@@ -178,12 +178,13 @@ class ResourceProtector(_ResourceProtector):
             token = self.validate_request(request=ProtectedRequest(), **demands)
         if token_authenticated.receivers:
             token_authenticated.send(self, token=token)
-        _kept().authlib_server_oauth2_token = token
+        kept.authlib_server_oauth2_token = token
         return token
 
-    def _accept_usual(self, scopes: Any) -> AccessToken | None:
+    def _accept_usual(self, scopes: Any, kept: Any) -> AccessToken | None:
         """Return the token of a usual request; None says nothing about it.
 
+        :param kept: the ``g`` of Flask.
         :raises RefusedRequestError: it may not be served.
         """
         dpop = self._token_validators.get("dpop")
@@ -205,8 +206,9 @@ class ResourceProtector(_ResourceProtector):
             )
         except AccessRefusedError as error:
             raise self._refused(error.refusal, token) from error
-        _kept().dpop_seen = proof, None
-        tell_client(proof.next_nonce, None)
+        kept.dpop_seen = proof, None
+        if proof.next_nonce is not None:
+            tell_client(proof.next_nonce, None)
         return token
 
     def parse_request_authorization(self, request: Any) -> tuple[Any, str]:

@@ -102,8 +102,8 @@ class AccessTokenValidator(TokenFinder):
         """
         return self._cache.find(text, self._verify)
 
-    def recalling(self) -> Callable[[str], AccessToken | None]:
-        """Return what finds the tokens that are remembered: None for any other text."""
+    def recalling(self) -> Callable[[bytes], AccessToken | None]:
+        """Return what finds remembered tokens, by the SHA-256 of their text."""
         return self._cache.get
 
     def _verify(self, text: str) -> AccessToken:

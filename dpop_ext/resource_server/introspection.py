@@ -159,15 +159,14 @@ class IntrospectionTokenValidator(TokenFinder):
             raise AccessTokenError
         if self._flights is None:
             return self._cache.find(text, self._ask)
-        known = self._cache.get(text)
+        name = token_digest(text)
+        known = self._cache.get(name)
         if known is not None:
             return known
-        return self._flights.run(
-            token_digest(text), lambda: self._cache.find(text, self._ask)
-        )
+        return self._flights.run(name, lambda: self._cache.find(text, self._ask))
 
-    def recalling(self) -> Callable[[str], AccessToken | None]:
-        """Return what finds the tokens that are remembered: None for any other text."""
+    def recalling(self) -> Callable[[bytes], AccessToken | None]:
+        """Return what finds remembered tokens, by the SHA-256 of their text."""
         return self._cache.get
 
     def _ask(self, text: str) -> AccessToken:

@@ -60,12 +60,14 @@ class TokenCache:
         self._tokens.put(name, (token, now, end))
         return token
 
-    def get(self, text: str) -> AccessToken | None:
-        """Return the token that a check returned for *text* a moment ago, or None.
+    def get(self, name: bytes) -> AccessToken | None:
+        """Return the token that a check returned a moment ago, or None.
 
         It is good as :meth:`find` has it, which would return the same object.
+
+        :param name: the SHA-256 of its whole text.
         """
-        entry = self._tokens.get(token_digest(text))
+        entry = self._tokens.get(name)
         if entry is not None and entry[1] <= self._clock() < entry[2]:
             return entry[0]
         return None

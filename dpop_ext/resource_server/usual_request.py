@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.target import base_url, is_secure, normalize_target
+from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import BadSignatureError, MalformedProofError
 from dpop_ext.resource_server.decision import is_symmetric
 from dpop_ext.resource_server.failure_limit import FailureLimit
@@ -28,8 +29,8 @@ class UsualRequests:
 
     :param verifier: of the server.
     :param proofs: its quicker way.
-    :param recall: returns a token that was verified a moment ago and is good now; None
-        for any other text.
+    :param recall: returns a token that was verified a moment ago and is good now, by
+        the SHA-256 of its text; None for any other.
     :param failures: what is counted of tokens that were not good.
     :param public_url: what clients call the server.
     """
@@ -38,7 +39,7 @@ class UsualRequests:
         self,
         verifier: ProofVerifier,
         proofs: UsualProofs,
-        recall: Callable[[str], AccessToken | None],
+        recall: Callable[[bytes], AccessToken | None],
         *,
         failures: FailureLimit,
         public_url: str,
@@ -99,8 +100,8 @@ class UsualRequests:
         """
         if not authorization.startswith("DPoP ") or self._failures.clients:
             return None
-        text = authorization[5:]
-        token = self._recall(text)
+        name = token_digest(authorization[5:])
+        token = self._recall(name)
         if token is None or not _allows(token, scopes):
             return None
         path = raw_target.partition("?")[0]
@@ -113,8 +114,8 @@ class UsualRequests:
                 proof,
                 method=method,
                 url=self._base + path,
-                access_token=text,
                 token=token,
+                token_name=name,
                 policy=verifier.policy,
                 nonces=verifier.nonces,
                 now=int(verifier.clock()),
