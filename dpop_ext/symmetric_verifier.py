@@ -206,6 +206,9 @@ class SymmetricVerifier:
             known is None
             or known.token is not token
             or not known.verified
+            or token.expires_at is None
+            # By another clock it was good.
+            or now >= token.expires_at
             or dsk is None
             or dsk.algorithm != algorithm
             or (dsk.expires_at is not None and now >= dsk.expires_at)

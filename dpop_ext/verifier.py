@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from dpop_ext.core.confirmation import AccessToken, check_certificate
 from dpop_ext.core.nonce import Nonces, check_nonce
@@ -130,7 +130,7 @@ class ProofVerifier:
         self.issuer = issuer
         self.audience = audience
         self.tickets = tickets
-        self.clock = clock
+        self.clock: Final = clock
         self.replay_store = require_replay_store(replay_store)
         self._quota = quota
         self._headers: KnownHeaders = Recent(MAX_HEADERS)

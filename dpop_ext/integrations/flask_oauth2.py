@@ -193,7 +193,9 @@ class ResourceProtector(_ResourceProtector):
             return None
         token: AccessToken | None = None
         try:
-            found = verify_usual(environ, dpop.usual_requests, scopes)
+            found = verify_usual(
+                environ, dpop.usual_requests, () if scopes is None else scopes
+            )
             if found is None:
                 return None
             token, proof = found

@@ -62,7 +62,7 @@ def verify_usual(
 ) -> tuple[AccessToken, VerifiedProof] | None:
     """Return token and proof of a usual request; None says nothing about it.
 
-    :param scopes: alternatives, of which one is enough; None asks nothing.
+    :param scopes: as for :meth:`UsualRequests.verify`.
     :raises AccessRefusedError: as :meth:`UsualRequests.verify`.
     """
     authorization, proof = environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_DPOP")

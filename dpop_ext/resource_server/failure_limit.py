@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server.refusal import AccessRefusedError, refuse
 from dpop_ext.verified_proof import OpenedProof
@@ -63,6 +64,13 @@ class FailureLimit:
                     retry_after=min(int(left) + 1, PERIOD),
                 )
             )
+
+    def concerns(self, token: AccessToken) -> bool:
+        """Tell whether *token* is of a client that has failed, however long ago."""
+        confirmation = token.confirmation
+        return confirmation is None or (
+            (token.issuer, token.client_id, confirmation.jkt) in self.clients
+        )
 
     def count(self, proof: OpenedProof | None, error: Exception) -> None:
         """Count a token, unless it failed by no fault of its own.
