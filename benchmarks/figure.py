@@ -23,6 +23,8 @@ class Figure:
     floor_is: str = ""
     #: What one call runs.
     trace: Trace | None = None
+    #: What is to be said about how it was measured.
+    note: str = ""
 
 
 def figure(

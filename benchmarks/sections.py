@@ -9,6 +9,7 @@ from benchmarks.figure import Figure
 from benchmarks.growth import bytes_per_token, growth
 from benchmarks.issuance import issuing
 from benchmarks.measure import Timing, measure
+from benchmarks.memory_store import memory
 from benchmarks.operations import (
     Row,
     making,
@@ -24,7 +25,7 @@ from benchmarks.refusals import refusing
 from benchmarks.report import Floor, Report
 from benchmarks.routes import by_hand
 from benchmarks.served_tables import end_to_end_tables, worker_tables
-from benchmarks.stores import memory, sqlite
+from benchmarks.stores import sqlite
 from benchmarks.trace import trace
 
 Times = Mapping[str, Timing]
@@ -217,7 +218,10 @@ def _figure(report: Report, figure: Figure) -> None:
         budget=figure.budget,
         at_least=figure.at_least,
         floor=floor,
+        note=figure.note,
     )
+    if figure.note:
+        print(f"    {figure.note}", flush=True)
 
 
 def _served(report: Report, times: Times) -> None:

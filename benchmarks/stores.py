@@ -1,119 +1,26 @@
-"""What the replay stores of one machine take: time and memory."""
+"""What a replay store that the processes of one machine share takes."""
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import sqlite3
-import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks.figure import Figure, figure
 from benchmarks.trace import trace
 from benchmarks.world import NOW
-from dpop_ext.stores.base import REPLAY_KEY_LENGTH, NoReplayProtection, ReplayStore
-from dpop_ext.stores.memory import GRACE, MemoryReplayStore
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.sql import SQLReplayStore
 
-#: Live entries of the memory store.
-LIVE = 1_000_000
 #: Seconds for which an entry lives, as the usual policy has it.
 LIFETIME = 66
 #: Processes that share one SQLite file, and seconds for which they do.
 PROCESSES = 4
 SECONDS = 2.0
-
-
-def memory() -> list[Figure]:
-    """Measure the store in memory, with a million live entries."""
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    store = _filled()
-    held = (tracemalloc.get_traced_memory()[0] - before) / len(store)
-    tracemalloc.stop()
-    number = LIVE
-
-    def add(key: bytes) -> None:
-        nonlocal number
-        number += 1
-        _add_at_rate(store, key, number)
-
-    # Until the first are dropped as well: as many as are added, from now on.
-    for _ in range(2 * GRACE * LIVE // LIFETIME):
-        add(os.urandom(REPLAY_KEY_LENGTH))
-    taken, worst = _adding(add)
-    gc.collect()
-    # Less what it takes to tell the time, and to call.
-    nowhere = NoReplayProtection()
-    loop, _ = _adding(lambda key: _add_at_rate(nowhere, key, LIVE))
-    keys = iter(lambda: os.urandom(REPLAY_KEY_LENGTH), b"")
-    counts = trace(lambda: add(next(keys)))
-    floor, floor_of_worst, floor_of_bytes = _bare_dict()
-    bare = "a bare dict as large: one setdefault, one del"
-    return [
-        figure(
-            "memory store, 1,000,000 live: one add",
-            *(taken - loop, "us", 1),
-            floor=floor,
-            floor_is=bare,
-            trace=counts,
-        ),
-        figure(bare, floor, "us", None),
-        figure(
-            "memory store: the worst of 100,000 adds",
-            *(worst, "ms", 5),
-            floor=floor_of_worst,
-            floor_is=bare,
-            trace=counts,
-        ),
-        figure(
-            "memory store: one entry",
-            *(held, "bytes", 110),
-            floor=floor_of_bytes,
-            floor_is=bare,
-        ),
-    ]
-
-
-def _adding(add: Callable[[bytes], object]) -> tuple[float, float]:
-    """Return microseconds of one call, and milliseconds of the worst of 100,000.
-
-    Both of the processor, with whatever is dropped meanwhile.
-    """
-    keys = [os.urandom(REPLAY_KEY_LENGTH) for _ in range(100_000)]
-    gc.disable()
-    start = time.thread_time()
-    for key in keys:
-        add(key)
-    taken = (time.thread_time() - start) / len(keys) * 1e6
-    times = []
-    for key in [os.urandom(REPLAY_KEY_LENGTH) for _ in keys]:
-        begun = time.thread_time()
-        add(key)
-        times.append(time.thread_time() - begun)
-    gc.enable()
-    return taken, max(times) * 1e3
-
-
-def _bare_dict() -> tuple[float, float, float]:
-    """Return what a dict alone takes: microseconds, milliseconds at worst, bytes."""
-    entries = [os.urandom(REPLAY_KEY_LENGTH) for _ in range(LIVE)]
-    held = {key: key for key in entries}
-    oldest = iter(entries)
-
-    def add(key: bytes) -> None:
-        held.setdefault(key, key)
-        del held[next(oldest)]
-
-    size = (sys.getsizeof(held) + LIVE * sys.getsizeof(entries[0])) / LIVE
-    taken, worst = _adding(add)
-    return taken - _adding(lambda _key: None)[0], worst, size
 
 
 def sqlite() -> list[Figure]:
@@ -154,20 +61,6 @@ def _together(work: Callable[..., None], where: str) -> float:
     for worker in workers:
         worker.join()
     return rate
-
-
-def _filled() -> MemoryReplayStore:
-    """Return a store as full as at 1,000,000 requests in a lifetime of their proofs."""
-    store = MemoryReplayStore(10 * LIVE)
-    for number in range(LIVE):
-        _add_at_rate(store, os.urandom(REPLAY_KEY_LENGTH), number)
-    return store
-
-
-def _add_at_rate(store: ReplayStore, key: bytes, number: int) -> None:
-    """Add an entry at its time, if there are as many in a lifetime."""
-    now = NOW + number * LIFETIME // LIVE
-    store.add(key, expires_at=now + LIFETIME, now=now)
 
 
 def _add_for_a_while(url: str, start: Any, results: Any) -> None:
