@@ -20,8 +20,14 @@ _LAST = (_URLSAFE, b"", _URLSAFE[::16], _URLSAFE[::4])
 
 def b64url_encode(data: bytes) -> str:
     """Encode bytes as base64url without padding (:rfc:`7515#section-2`)."""
-    text = binascii.b2a_base64(data, newline=False)
-    return text.translate(_TO_URLSAFE).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data).translate(_TO_URLSAFE, b"=\n").decode("ascii")
+
+
+def b64url_segments(*parts: bytes) -> bytes:
+    """Encode the parts of a compact JWS or JWE, and put dots between them."""
+    # A dot stays a dot, so all of them are translated at once.
+    text = b".".join(map(binascii.b2a_base64, parts))
+    return text.translate(_TO_URLSAFE, b"=\n")
 
 
 def b64url_decode(text: str) -> bytes:

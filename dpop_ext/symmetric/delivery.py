@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric.content_jwe import to_json
 from dpop_ext.symmetric.derivation import composite_r
 from dpop_ext.symmetric.encryption_key import Recipient
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
@@ -27,6 +29,8 @@ from dpop_ext.symmetric.key_jwe import (
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW", "RSA-OAEP-256")
+#: Resource servers of which the names are kept as JSON.
+MAX_PAIRS: Final = 256
 #: And those that a server must be told to use.
 OPTIONAL_KEY_ALGORITHMS: Final = (HPKE_ALGORITHM,)
 
@@ -127,28 +131,35 @@ def wrap_key(
     :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
         *algorithm*.
     """
-    dsk: dict[str, Any] = {
-        "iss": issuer,
-        "aud": audience,
-        "exp": expires_at,
-        "ath": access_token_hash(access_token),
-    }
+    dsk = (
+        f'{{{_servers(issuer, audience)},"exp":{expires_at:d},'
+        f'"ath":"{access_token_hash(access_token)}"'
+    )
     if version is not None:
-        dsk["v"] = version
+        dsk += f',"v":{version:d}'
     if composite is not None:
-        dsk |= {
-            "n": b64url_encode(composite.n),
-            "r_as": b64url_encode(composite.r_as),
-            "r": b64url_encode(composite.r),
-        }
+        dsk += (
+            f',"n":"{b64url_encode(composite.n)}"'
+            f',"r_as":"{b64url_encode(composite.r_as)}"'
+            f',"r":"{b64url_encode(composite.r)}"'
+        )
     return encrypt_key(
         key,
-        {"typ": KEY_JWE_TYPE, "alg": algorithm, "enc": encoding, "dsk": dsk},
+        dsk + "}",
+        typ=KEY_JWE_TYPE,
+        algorithm=algorithm,
+        encoding=encoding,
         recipient=recipient,
         mac_algorithm=mac_algorithm,
         operation="sign",
         version=version,
     )
+
+
+@lru_cache(MAX_PAIRS)
+def _servers(issuer: str, audience: str) -> str:
+    """Return the members that are the same for all tokens for one resource server."""
+    return f'"iss":{to_json(issuer)},"aud":{to_json(audience)}'
 
 
 def unwrap_key(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
+from typing import ClassVar, Final, NamedTuple, TypeAlias, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import (
@@ -52,8 +50,15 @@ _OTHER_INFO: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class X25519Recipient:
+class _Recipient(NamedTuple):
+    public_key: X25519PublicKey
+    #: Its coordinate, base64url.
+    x: str
+    #: The only algorithm to use it with; None: it is for all of its type.
+    alg: str | None
+
+
+class X25519Recipient(_Recipient):
     """A public key to encrypt for, which was checked.
 
     It has those attributes of a joserfc key that are asked for when something is
@@ -61,14 +66,10 @@ class X25519Recipient:
     as long to be made as all the checks.
     """
 
+    __slots__ = ()
+
     key_type: ClassVar[str] = "OKP"
     is_private: ClassVar[bool] = False
-
-    public_key: X25519PublicKey = field(repr=False)
-    #: Its coordinate, base64url.
-    x: str
-    #: The only algorithm to use it with; None: it is for all of its type.
-    alg: str | None
 
     def thumbprint(self) -> str:
         """Return the :rfc:`7638` SHA-256 thumbprint, base64url."""
@@ -76,24 +77,36 @@ class X25519Recipient:
         return b64url_encode(hashlib.sha256(text.encode("ascii")).digest())
 
 
-def is_for(key: object) -> TypeGuard[PublicKey]:
+def is_for(key: object) -> TypeGuard[X25519Recipient | PublicKey]:
     """Tell whether *key* is one that :func:`encrypt` takes."""
+    if isinstance(key, X25519Recipient):
+        return True
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.curve.name in _CURVES
     return isinstance(key, X25519PublicKey)
 
 
-def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: PublicKey) -> str:
+def encrypt(
+    header: str,
+    plaintext: bytes,
+    recipient: X25519Recipient | PublicKey,
+    *,
+    algorithm: str,
+    encoding: str,
+) -> str:
     """Make a compact JWE, with an ephemeral key of its own.
 
-    :param header: protected header; its ``alg`` is ``ECDH-ES`` or ``ECDH-ES+A256KW``,
-        its ``enc`` is ``A256GCM`` or ``A128GCM``. The ``epk`` is added.
+    :param header: members of the protected header, as JSON in ASCII without the
+        braces. The ``epk`` is added.
     :param recipient: :func:`is_for` says that it is good.
+    :param algorithm: the ``alg`` of *header*: ``ECDH-ES`` or ``ECDH-ES+A256KW``.
+    :param encoding: its ``enc``: ``A256GCM`` or ``A128GCM``.
     :raises ValueError: *recipient* is a point of low order.
     """
-    algorithm, encoding = header["alg"], header["enc"]
     length = CONTENT_KEYS[encoding]
-    if isinstance(recipient, X25519PublicKey):
+    if isinstance(recipient, X25519Recipient):
+        epk, shared = _agree_by_x25519(recipient.public_key)
+    elif isinstance(recipient, X25519PublicKey):
         epk, shared = _agree_by_x25519(recipient)
     else:
         epk, shared = _agree_by_ec(recipient)
@@ -104,21 +117,23 @@ def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: PublicKey) -
         content_key = secrets.token_bytes(length)
         encrypted_key = aes_key_wrap(_derive(shared, WRAPPING_ALGORITHM), content_key)
     return seal(
-        {**header, "epk": epk},
+        f'{{{header},"epk":{epk}}}',
         plaintext,
+        encoding=encoding,
         content_key=content_key,
         encrypted_key=encrypted_key,
     )
 
 
-def _agree_by_x25519(recipient: X25519PublicKey) -> tuple[dict[str, str], bytes]:
+def _agree_by_x25519(recipient: X25519PublicKey) -> tuple[str, bytes]:
     """Return an ephemeral public key, and the secret that is shared with it."""
     ephemeral = X25519PrivateKey.generate()
     x = b64url_encode(ephemeral.public_key().public_bytes_raw())
-    return {"kty": "OKP", "crv": "X25519", "x": x}, ephemeral.exchange(recipient)
+    epk = f'{{"kty":"OKP","crv":"X25519","x":"{x}"}}'
+    return epk, ephemeral.exchange(recipient)
 
 
-def _agree_by_ec(recipient: ec.EllipticCurvePublicKey) -> tuple[dict[str, str], bytes]:
+def _agree_by_ec(recipient: ec.EllipticCurvePublicKey) -> tuple[str, bytes]:
     curve = recipient.curve
     ephemeral = ec.generate_private_key(curve)
     # A byte that says so, and the two coordinates, each of the length of the field.
@@ -127,7 +142,7 @@ def _agree_by_ec(recipient: ec.EllipticCurvePublicKey) -> tuple[dict[str, str], 
     )
     length = len(point) // 2
     x, y = b64url_encode(point[1 : 1 + length]), b64url_encode(point[1 + length :])
-    epk = {"kty": "EC", "crv": _CURVES[curve.name], "x": x, "y": y}
+    epk = f'{{"kty":"EC","crv":"{_CURVES[curve.name]}","x":"{x}","y":"{y}"}}'
     return epk, ephemeral.exchange(_ECDH, recipient)
 
 

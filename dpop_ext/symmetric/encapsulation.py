@@ -18,6 +18,7 @@ from joserfc.jwk import Key
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import AccessTokenError, StoreError, UnknownKeyError
+from dpop_ext.symmetric.content_jwe import to_json
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.key_jwe import (
@@ -85,7 +86,7 @@ def encapsulate_key(
     :raises ValueError: *key* does not fit *mac_algorithm*, or :func:`check_names`.
     """
     check_names(issuer, audience, client_id)
-    dsk = {
+    dsk: dict[str, Any] = {
         "iss": issuer,
         "aud": audience,
         "client_id": client_id,
@@ -93,15 +94,12 @@ def encapsulate_key(
         "alg": mac_algorithm,
         "exp": expires_at,
     }
-    header = {
-        "typ": ENCAPSULATED_JWE_TYPE,
-        "alg": recipient.algorithm,
-        "enc": recipient.encoding,
-        "dsk": dsk,
-    }
     return encrypt_key(
         key,
-        header,
+        to_json(dsk),
+        typ=ENCAPSULATED_JWE_TYPE,
+        algorithm=recipient.algorithm,
+        encoding=recipient.encoding,
         recipient=recipient.key,
         mac_algorithm=mac_algorithm,
         operation="verify",

@@ -24,6 +24,7 @@ from dpop_ext.symmetric.content_jwe import (
     IV_LENGTH,
     TAG_LENGTH,
     seal,
+    to_json,
 )
 
 if TYPE_CHECKING:
@@ -105,8 +106,9 @@ def encrypt(header: Mapping[str, Any], plaintext: bytes, recipient: AKPKey) -> s
     content_key = secrets.token_bytes(CONTENT_KEYS[encoding])
     sealed = _suite().encrypt(content_key, _public_key(recipient), info=_info(encoding))
     return seal(
-        {**header, "ek": b64url_encode(sealed[:ENCAPSULATED_LENGTH])},
+        to_json({**header, "ek": b64url_encode(sealed[:ENCAPSULATED_LENGTH])}),
         plaintext,
+        encoding=encoding,
         content_key=content_key,
         encrypted_key=sealed[ENCAPSULATED_LENGTH:],
     )

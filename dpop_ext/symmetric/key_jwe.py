@@ -7,6 +7,7 @@ one error for all of it.
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -169,8 +170,11 @@ def read_key(
 
 def encrypt_key(
     key: SecretBytes,
-    header: Mapping[str, Any],
+    dsk: str,
     *,
+    typ: str,
+    algorithm: str,
+    encoding: str,
     recipient: Recipient,
     mac_algorithm: str,
     operation: str,
@@ -178,35 +182,49 @@ def encrypt_key(
 ) -> str:
     """Make the JWE with a symmetric key that :func:`read_key` reads.
 
-    :param header: ``typ``, ``alg``, ``enc`` and ``dsk``.
+    :param dsk: what the header says about *key*: an object, as JSON in ASCII.
+    :param typ: of the JWE.
+    :param algorithm: its ``alg``.
+    :param encoding: its ``enc``.
     :param recipient: whose thumbprint becomes the ``kid``.
     :param mac_algorithm: what *key* is for.
     :param operation: ``sign`` or ``verify``.
     :param version: of the secret that the key is derived from; None: of none.
     :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
-        ``alg``.
+        *algorithm*.
     """
-    algorithm, encoding = header["alg"], header["enc"]
     value = key.reveal()
     if MAC_ALGORITHMS.get(mac_algorithm) != len(value):
         raise ValueError("the key does not fit the algorithm")
     if not fits(algorithm, recipient) or encoding not in ENCODINGS:
         raise ValueError("the recipient does not fit the algorithm")
-    # Nothing in it needs an escape.
-    kid = "" if version is None else f',"kid":"{version:d}"'
+    # Nothing in either needs an escape, and to write them takes a sixth of the time
+    # that a JSON encoder does.
+    name = "" if version is None else f',"kid":"{version:d}"'
     plaintext = (
         f'{{"kty":"oct","use":"sig","key_ops":["{operation}"],"alg":"{mac_algorithm}",'
-        f'"k":"{b64url_encode(value)}"{kid}}}'
+        f'"k":"{b64url_encode(value)}"{name}}}'
     ).encode("ascii")
     if isinstance(recipient, X25519Recipient):
-        members = {**header, "cty": CONTENT_TYPE, "kid": recipient.thumbprint()}
-        return ecdh_es.encrypt(members, plaintext, recipient.public_key)
-    members = {**header, "cty": CONTENT_TYPE, "kid": any_thumbprint(recipient)}
+        kid = recipient.thumbprint()
+    else:
+        kid = any_thumbprint(recipient)
+    header = (
+        f'"typ":"{typ}","alg":"{algorithm}","enc":"{encoding}","dsk":{dsk},'
+        f'"cty":"{CONTENT_TYPE}","kid":"{kid}"'
+    )
+    if isinstance(recipient, X25519Recipient):
+        return ecdh_es.encrypt(
+            header, plaintext, recipient, algorithm=algorithm, encoding=encoding
+        )
+    members = json.loads(f"{{{header}}}")
     if isinstance(recipient, AKPKey):
         return hpke.encrypt(members, plaintext, recipient)
     public = recipient.public_key
     if ecdh_es.is_for(public):
-        return ecdh_es.encrypt(members, plaintext, public)
+        return ecdh_es.encrypt(
+            header, plaintext, public, algorithm=algorithm, encoding=encoding
+        )
     registry = KeyRegistry(algorithm, encoding)
     return jwe.encrypt_compact(members, plaintext, recipient, registry=registry)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.symmetric.content_jwe import to_json
 from dpop_ext.symmetric.encryption_key import Recipient
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
@@ -89,19 +90,13 @@ def wrap_ticket(
     :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
         *algorithm*.
     """
-    header = {
-        "typ": KEY_JWE_TYPE,
-        "alg": algorithm,
-        "enc": encoding,
-        "dsk": {
-            **binding.claims(),
-            "tkt": ticket.text,
-            "exp": ticket.expires_at,
-        },
-    }
+    dsk = {**binding.claims(), "tkt": ticket.text, "exp": ticket.expires_at}
     return encrypt_key(
         key,
-        header,
+        to_json(dsk),
+        typ=KEY_JWE_TYPE,
+        algorithm=algorithm,
+        encoding=encoding,
         recipient=recipient,
         mac_algorithm=mac_algorithm,
         operation="sign",
