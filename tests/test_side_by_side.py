@@ -68,6 +68,7 @@ def the_long_way() -> Iterator[None]:
         patch.setattr(dpop_ext.verifier, "parse_usual_proof", lambda text: None)
         patch.setattr(dpop_ext.core.target, "_NORMAL", NEVER)
         patch.setattr(dpop_ext.core.usual_claims, "_USUAL", NEVER)
+        patch.setattr(dpop_ext.core.usual_claims, "_ASKING", NEVER)
         patch.setattr(dpop_ext.core.usual_header, "_USUAL", NEVER)
         patch.setattr(strict_json, "_few_digits_decoder", strict_json._decoder)
         # Signatures by way of joserfc, and nothing of a token is read only once.

@@ -8,13 +8,21 @@ from typing import Any, Final
 
 #: Without white space and escapes, in the order of this package's client. It has few
 #: enough of the characters that the strict parser counts, and numbers that it takes.
-_USUAL: Final = re.compile(
-    r'\{"jti":"([A-Za-z0-9_-]{1,256})"'
+_CLAIMS: Final = (
+    r'"jti":"([A-Za-z0-9_-]{1,256})"'
     r',"htm":"([A-Z]+)"'
     r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+)?)"'
     r',"iat":([1-9][0-9]{0,14})'
     r'(?:,"ath":"([A-Za-z0-9_-]{43})")?'
-    r'(?:,"nonce":"([A-Za-z0-9_.~+/=-]+)")?\}',
+    r'(?:,"nonce":"([A-Za-z0-9_.~+/=-]+)")?\}'
+)
+_USUAL: Final = re.compile(r"\{" + _CLAIMS)
+_NAME: Final = r'\["([A-Za-z0-9+._-]{1,32})"\]'
+#: The same in a token request that asks for a symmetric key (DPoP Symmetric Profile).
+_ASKING: Final = re.compile(
+    rf'\{{"dsk":\{{"algs":{_NAME}'
+    r',"jwk":\{"crv":"X25519","x":"([A-Za-z0-9_-]{43})","kty":"OKP"\}'
+    rf'(?:,"kalgs":{_NAME})?(?:,"encs":{_NAME})?\}},' + _CLAIMS
 )
 
 _quote = json.JSONEncoder().encode
@@ -41,15 +49,36 @@ def read_usual_claims(raw: bytes) -> dict[str, Any] | None:
     :returns: None for claims that are written otherwise, whatever they are.
     """
     try:
-        usual = _USUAL.fullmatch(raw.decode("ascii"))
+        text = raw.decode("ascii")
     except UnicodeDecodeError:
         return None
-    if usual is None:
-        return None
-    jti, htm, htu, digits, ath, nonce = usual.groups()
-    claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
+    claims: dict[str, Any] = {}
+    usual = _USUAL.fullmatch(text)
+    if usual is not None:
+        jti, htm, htu, digits, ath, nonce = usual.groups()
+    else:
+        asking = _ASKING.fullmatch(text)
+        if asking is None:
+            return None
+        algorithm, x, kalg, enc, jti, htm, htu, digits, ath, nonce = asking.groups()
+        claims["dsk"] = _key_request(algorithm, x, kalg, enc)
+    claims |= {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
     if ath is not None:
         claims["ath"] = ath
     if nonce is not None:
         claims["nonce"] = nonce
     return claims
+
+
+def _key_request(
+    algorithm: str, x: str, key_algorithm: str | None, encoding: str | None
+) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "algs": [algorithm],
+        "jwk": {"crv": "X25519", "x": x, "kty": "OKP"},
+    }
+    if key_algorithm is not None:
+        request["kalgs"] = [key_algorithm]
+    if encoding is not None:
+        request["encs"] = [encoding]
+    return request

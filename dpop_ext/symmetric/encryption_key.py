@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
@@ -49,6 +48,7 @@ _PUBLIC_MEMBERS: Final = {
 _PRIVATE_MEMBERS: Final = frozenset(
     {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 )
+_P25519: Final = 2**255 - 19
 #: The points of X25519 whose order divides 8, of the curve and of its twist, by their u
 #: coordinate (RFC 7748 section 6.1): whatever is agreed upon with them is zero.
 LOW_ORDER: Final = frozenset(
@@ -71,8 +71,7 @@ K = TypeVar("K")
 Recipient: TypeAlias = AnyKey | X25519Recipient
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncryptionKey:
+class EncryptionKey(NamedTuple):
     """A public key that is known to work for encryption."""
 
     key: Recipient
@@ -146,9 +145,10 @@ def import_recipient(jwk: dict[str, Any]) -> Key:
 
 def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> K:
     try:
-        if not _is_short(jwk):
-            raise MalformedProofError("The encryption key is too long.")
-        _check_purpose(jwk)
+        if not _is_bare_x25519(jwk):
+            if not _is_short(jwk):
+                raise MalformedProofError("The encryption key is too long.")
+            _check_purpose(jwk)
         return import_key(jwk)
     except DPoPError:
         raise
@@ -156,6 +156,21 @@ def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> 
         # joserfc and cryptography raise KeyError, TypeError, ValueError,
         # binascii.Error and more for keys that they do not like.
         raise UnsupportedKeyError("The encryption key cannot be used.") from error
+
+
+def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
+    """Tell whether nothing in a key is too long, or says anything of a purpose.
+
+    So it is with what clients make for each request.
+    """
+    x = jwk.get("x")
+    return (
+        len(jwk) == 3
+        and jwk.get("crv") == "X25519"
+        and jwk.get("kty") == "OKP"
+        and isinstance(x, str)
+        and len(x) == 43
+    )
 
 
 def _is_short(jwk: Mapping[str, Any]) -> bool:
@@ -192,9 +207,10 @@ def _import_x25519(jwk: Mapping[str, Any]) -> X25519Recipient:
     x, algorithm = jwk["x"], jwk.get("alg")
     if "alg" in jwk:
         _check_algorithm(jwk)
-    octets = _coordinate(x, 2**255 - 19, "little")
-    # An exchange fails with these and no others.
-    if int.from_bytes(octets, "little") in LOW_ORDER:
+    octets = b64url_decode(x) if isinstance(x, str) else b""
+    u = int.from_bytes(octets, "little")
+    # As for other curves; and an exchange fails with those of low order and no others.
+    if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
         raise UnsupportedKeyError("The encryption key cannot be used.")
     public = X25519PublicKey.from_public_bytes(octets)
     return X25519Recipient(public_key=public, x=x, alg=algorithm)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
@@ -29,14 +28,13 @@ DEFAULT_KEY_ALGORITHMS: Final = ("ECDH-ES", "RSA-OAEP-256")
 _NAME: Final = re.compile(r"[A-Za-z0-9+._-]{1,32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRequest:
+class KeyRequest(NamedTuple):
     """A well-formed request for a symmetric key."""
 
     #: MAC algorithms, the preferred one first.
     algorithms: tuple[str, ...]
     #: The public key to encrypt for, not checked yet; None: the key of the proof.
-    encryption_jwk: dict[str, Any] | None = field(default=None, repr=False)
+    encryption_jwk: dict[str, Any] | None = None
     #: JWE ``alg`` values, the preferred one first.
     key_algorithms: tuple[str, ...] = DEFAULT_KEY_ALGORITHMS
     #: JWE ``enc`` values, the preferred one first.
@@ -46,7 +44,11 @@ class KeyRequest:
     #: The client's part of the random value in the token, 32 bytes (``n``).
     n: bytes | None = None
     #: Key material of the client, encrypted for the server (``k_jwe``).
-    key_material: str | None = field(default=None, repr=False)
+    key_material: str | None = None
+
+    def __repr__(self) -> str:
+        # Without the key, of which nobody has checked that it is public.
+        return f"<KeyRequest {self.algorithms!a}>"
 
 
 def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.errors import MalformedProofError, ProofError, UnsupportedKeyError
+from dpop_ext.symmetric import encryption_key
 from dpop_ext.symmetric.encryption_key import (
     MAX_JWK_LENGTH,
     EncryptionKey,
@@ -281,6 +282,33 @@ def test_huge_jwk_rejected() -> None:
     assert load({**P256, "x5c": wide * (room // 12)}).key.key_type == "EC"
     with pytest.raises(MalformedProofError, match="too long"):
         load({**P256, "x5c": wide * (room // 12 + 1)})
+
+
+def _outcome(jwk: dict[str, Any]) -> object:
+    try:
+        return load(jwk).key.thumbprint()
+    except ProofError as error:
+        return type(error), error.description
+
+
+@pytest.mark.requirement("T14", "R2113")
+@given(
+    st.dictionaries(
+        st.sampled_from(["kty", "crv", "x", "d", "use", "alg", "key_ops"]),
+        odd_values
+        | st.sampled_from(["OKP", "X25519", "A" * 43, "A" * 44, "x" * 5000])
+        | st.lists(st.just("x"), min_size=43, max_size=43),
+        max_size=2,
+    )
+)
+def test_what_clients_send_is_checked_like_any_other_key(
+    changes: dict[str, Any],
+) -> None:
+    jwk = {**X25519, **changes}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encryption_key, "_is_bare_x25519", lambda _: False)
+        expected = _outcome(jwk)
+    assert _outcome(jwk) == expected
 
 
 @pytest.mark.parametrize("jwk", ["jwk", [], 1, True, b"{}"])
