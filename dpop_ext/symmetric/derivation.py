@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from dpop_ext.core.confirmation import MAX_VERSION
@@ -23,6 +24,8 @@ SECRET_LENGTH: Final = 32
 MAX_IDENTIFIER: Final = 256
 #: Longest client identifier, in bytes of UTF-8.
 MAX_CLIENT_ID: Final = 2048
+#: Clients of which the identifier is kept as it goes into a derivation.
+MAX_CLIENTS: Final = 128
 #: What the key of response proofs is derived for.
 RESPONSE_INFO: Final = b"dpop-sym/1 res\0"
 
@@ -58,6 +61,8 @@ def expand(prk: bytes, info: bytes, length: int) -> bytes:
 def expand_by(tag: Callable[[bytes], bytes], info: bytes, length: int) -> bytes:
     """Return HKDF-Expand with what makes a MAC by HMAC-SHA256 under the key."""
     okm = block = tag(info + b"\1")
+    if length == _HASH_LENGTH:
+        return okm
     for counter in range(2, -(-length // _HASH_LENGTH) + 1):
         block = tag(block + info + bytes((counter,)))
         okm += block
@@ -150,10 +155,15 @@ def token_info(*, client_id: str, jkt: str, version: bytes, r: bytes) -> bytes:
     if len(r) != SECRET_LENGTH:
         raise ValueError("r must be 32 bytes")
     return (
-        lp(identity(client_id, MAX_CLIENT_ID))
+        _client_info(client_id)
         + (_LP_THUMBPRINT + jkt.encode() + version)
         + (_LP_SECRET + r)
     )
+
+
+@lru_cache(MAX_CLIENTS)
+def _client_info(client_id: str) -> bytes:
+    return lp(identity(client_id, MAX_CLIENT_ID))
 
 
 def version_info(version: int) -> bytes:
