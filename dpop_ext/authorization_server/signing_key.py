@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from joserfc.jwk import Key, KeySet
 
-from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.jose import json_segment
+from dpop_ext.core.jws_signature import sign_segments
 from dpop_ext.core.key import ALGORITHMS
+
+#: Headers that are kept: a server has one for each key and kind of token.
+MAX_HEADERS: Final = 64
 
 
 def sign(
@@ -21,10 +26,16 @@ def sign(
     :raises RuntimeError: no key is private and for *algorithm*.
     """
     key = _newest(found, algorithm)
+    signing_input = f"{_header(typ, algorithm, key.kid)}.{json_segment(claims)}"
+    return sign_segments(signing_input, key, algorithm=algorithm)
+
+
+@lru_cache(MAX_HEADERS)
+def _header(typ: str, algorithm: str, kid: str | None) -> str:
     header = {"typ": typ, "alg": algorithm}
-    if key.kid:
-        header["kid"] = key.kid
-    return sign_compact(header, claims, key)
+    if kid:
+        header["kid"] = kid
+    return json_segment(header)
 
 
 def _newest(found: Key | KeySet, algorithm: str) -> Key:
@@ -36,10 +47,7 @@ def _newest(found: Key | KeySet, algorithm: str) -> Key:
 
 
 def _fits(key: Key, algorithm: str) -> bool:
-    members = key.as_dict(private=False)
-    if members.get("use", "sig") != "sig":
-        return False
-    if members.get("alg", algorithm) != algorithm:
+    if key.get("use", "sig") != "sig" or key.get("alg", algorithm) != algorithm:
         return False
     kty, curve = ALGORITHMS[algorithm]
-    return members["kty"] == kty and members.get("crv") == curve
+    return key.key_type == kty and key.get("crv") == curve

@@ -12,6 +12,7 @@ from joserfc.jwk import Key, KeySet
 
 from dpop_ext.authorization_server.issuance import current_issuance
 from dpop_ext.authorization_server.signing_key import sign
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.key import ALGORITHMS
 
 
@@ -135,7 +136,7 @@ class AccessTokenGenerator(TicketConsent, JWTBearerTokenGenerator):
         self, client: Any, grant_type: str, user: Any, scope: str | None
     ) -> str:
         """Return 96 random bits, in one reading where Authlib's own takes sixteen."""
-        return secrets.token_urlsafe(12)
+        return b64url_encode(secrets.token_bytes(12))
 
     def get_audiences(self, client: Any, user: Any, scope: str | None) -> str:
         """Return the audience of a token for which nobody named one."""

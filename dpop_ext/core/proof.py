@@ -202,7 +202,7 @@ def verify_signature(
 ) -> ProofHeader:
     """Check the header and the signature of a proof; see :func:`verify_proof`."""
     # Exactly this text: other forms of the media type are not for proofs.
-    if proof_type(jws) != PROOF_TYPE:
+    if jws.header.get("typ") != PROOF_TYPE:
         raise MalformedProofError("The typ of the DPoP proof is not dpop+jwt.")
     algorithm = jws.header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in policy.algorithms:
