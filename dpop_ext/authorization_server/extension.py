@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
 from authlib.common.security import is_secure_transport
 from authlib.consts import version as authlib_version
@@ -29,7 +29,6 @@ from dpop_ext.authorization_server.server_methods import extend_server
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import SignedProof
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError, TargetMismatchError
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, claims
@@ -189,8 +188,8 @@ class DPoP(KeyBinding, AudienceSelection):
             verified = self.verifier.verify(opened, policy=self.get_policy(request))
             # Without an access token there are no symmetric proofs: the private key
             # stays the root of every grant.
-            signed = cast("SignedProof", opened.proof)
-            return ReceivedProof(verified=verified, jwk=signed.jwk)
+            signed: Any = opened.proof
+            return ReceivedProof(verified, signed.jwk)
         except TargetMismatchError as error:
             log_target_mismatch(log, error)
             raise

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
@@ -18,12 +17,11 @@ from dpop_ext.errors import MalformedProofError, MalformedRequestError
 from dpop_ext.verified_proof import VerifiedProof
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedProof:
+class ReceivedProof(NamedTuple):
     """The verified proof of a request, and the key that made it."""
 
     verified: VerifiedProof
-    jwk: Mapping[str, Any] = field(repr=False)
+    jwk: Mapping[str, Any]
 
 
 def read_proof(headers: Any) -> str | None:
@@ -35,7 +33,12 @@ def read_proof(headers: Any) -> str | None:
     :raises MalformedProofError: the field is there twice, or is empty. An empty field
         must not pass for an absent one: the answer would be a Bearer token.
     """
-    values = _field_values(headers, "DPoP")
+    environ: Mapping[str, str] | None = getattr(headers, "environ", None)
+    if environ is not None:
+        # Of WSGI: there is one value of each name, and to list it takes all others.
+        values = [environ["HTTP_DPOP"]] if "HTTP_DPOP" in environ else []
+    else:
+        values = _field_values(headers, "DPoP")
     if not values:
         return None
     # A WSGI server joins two fields of one name with a comma, which is in no proof.
@@ -159,18 +162,19 @@ def claimed_client_id(request: Any) -> str:
 
 
 def _environ(request: Any) -> Mapping[str, str]:
-    """Return the WSGI environ; Authlib keeps the Flask request in ``_request``."""
-    http_request = getattr(request, "_request", None)
-    environ: Mapping[str, str] = getattr(http_request, "environ", {})
+    """Return the WSGI environ, or nothing where there is none."""
+    # Flask's header fields have it at hand. The request itself, which Authlib keeps in
+    # _request, is looked up anew by each access to an attribute.
+    environ: Mapping[str, str] | None = getattr(
+        getattr(request, "headers", None), "environ", None
+    )
+    if environ is None:
+        http_request = getattr(request, "_request", None)
+        environ = getattr(http_request, "environ", {})
     return environ
 
 
 def _field_values(headers: Any, name: str) -> list[str]:
-    environ = getattr(headers, "environ", None)
-    if environ is not None:
-        # Of WSGI: there is one value of each name, and to list it takes all others.
-        value = headers.get(name)
-        return [] if value is None else [value]
     if hasattr(headers, "getlist"):
         return list(headers.getlist(name))
     return [value for key, value in headers.items() if key.lower() == name.lower()]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpop_ext.errors import MalformedProofError
 from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyOffer:
+class KeyOffer(NamedTuple):
     """What a request says about a symmetric key, before the client is known."""
 
     proof_jwk: Mapping[str, Any]
     #: ``jti`` of the proof.
     jti: str
     #: None if the request asks for no key.
-    request: KeyRequest | None = field(repr=False)
+    request: KeyRequest | None
     #: The key in the request; None if there is none.
-    recipient: EncryptionKey | None = field(repr=False)
+    recipient: EncryptionKey | None
 
 
 def read_offer(

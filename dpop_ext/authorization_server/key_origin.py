@@ -7,7 +7,7 @@ random and encrypted for the resource server (model 1b).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from joserfc.jwk import Key
 
@@ -28,8 +28,7 @@ from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyOwner:
+class KeyOwner(NamedTuple):
     """Whom a key is made for."""
 
     audience: str

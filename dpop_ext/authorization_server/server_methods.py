@@ -99,8 +99,14 @@ def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any
 
     def create_oauth2_request(request: Any) -> Any:
         created = create_request(request)
-        http_request = getattr(created, "_request", None)
-        query: bytes = getattr(http_request, "query_string", b"")
+        # Flask's header fields have the environ of WSGI at hand; see http_request.
+        environ = getattr(created.headers, "environ", None)
+        query: str | bytes
+        if environ is not None:
+            query = environ.get("QUERY_STRING", "")
+        else:
+            http_request = getattr(created, "_request", None)
+            query = getattr(http_request, "query_string", b"")
         if not query.isascii():
             log.info("refused: invalid_request, client -, the query is not ASCII")
             raise InvalidRequestError("The query is malformed.")

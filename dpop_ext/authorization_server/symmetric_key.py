@@ -185,7 +185,7 @@ class SymmetricKeys(KeyRegistration):
         common = [name for name in request.algorithms if name in MAC_ALGORITHMS]
         if not common:
             raise SymmetricUnavailableError
-        recipient = self._recipient(offer, client)
+        recipient = offer.recipient or self._other_recipient(offer, client)
         if recipient is None or (
             recipient.is_proof_key
             and not self.is_same_key_allowed(client, public=public)
@@ -223,29 +223,27 @@ class SymmetricKeys(KeyRegistration):
     def _make(
         self, owner: KeyOwner, request: KeyRequest, *, now: int, latest: int
     ) -> tuple[SecretBytes, Derivation | Encapsulation]:
-        recipient = self._find_recipient(owner.audience)
-        if recipient is not None:
-            return self._encapsulated.make(
-                owner, request, recipient=recipient, latest=latest
-            )
+        if self._recipients is not None:
+            recipient = self._find_recipient(self._recipients, owner.audience)
+            if recipient is not None:
+                return self._encapsulated.make(
+                    owner, request, recipient=recipient, latest=latest
+                )
         if self._derived is None:
             raise SymmetricUnavailableError
         return self._derived.make(owner, request, now=now)
 
-    def _find_recipient(self, audience: str) -> KeyRecipient | None:
-        if self._recipients is None:
-            return None
+    @staticmethod
+    def _find_recipient(find: FindRecipient, audience: str) -> KeyRecipient | None:
         try:
-            return self._recipients(audience)
+            return find(audience)
         except DPoPError:
             raise
         except Exception as error:
             raise StoreError from error
 
-    def _recipient(self, offer: KeyOffer, client: Any) -> EncryptionKey | None:
-        """Return the key to encrypt for: of the request, registered, of the proof."""
-        if offer.recipient is not None:
-            return offer.recipient
+    def _other_recipient(self, offer: KeyOffer, client: Any) -> EncryptionKey | None:
+        """Return the key to encrypt for: one that is registered, or of the proof."""
         for jwk in self.get_registered_keys(client):
             try:
                 return import_encryption_key(

@@ -191,10 +191,7 @@ class TokenRequest:
             audience=audience,
             refresh_jkt=jkt if self._binds_refresh_token() else None,
             plan=plan,
-            latest=_earliest(
-                exchange.subject.expires_at if exchange else None,
-                plan.latest_token if plan else None,
-            ),
+            latest=_earliest(exchange, plan),
             claims=exchange.claims if exchange else {},
         )
         request.dpop_jkt = jkt
@@ -266,5 +263,13 @@ class TokenRequest:
         issuance.keep_with_token(plan, now=now, expires_at=now + lifetime)
 
 
-def _earliest(*times: int | None) -> int | None:
-    return min((time for time in times if time is not None), default=None)
+def _earliest(exchange: TokenExchange | None, plan: KeyPlan | None) -> int | None:
+    """Return when the token must have expired, in seconds since the epoch, if at all.
+
+    Before what it is exchanged for, and before its key.
+    """
+    subject = exchange.subject.expires_at if exchange is not None else None
+    key = plan.latest_token if plan is not None else None
+    if subject is None or key is None:
+        return key if subject is None else subject
+    return min(subject, key)
