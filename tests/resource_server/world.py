@@ -192,6 +192,8 @@ class World:
     observer: Observer | None = None
     #: What those said that were served: None if a proof was demanded.
     observed: list[str | None] = field(default_factory=list)
+    #: The tokens and the proofs that those were told of.
+    told: list[tuple[Any, Any]] = field(default_factory=list)
     #: How often the protected code ran.
     served: int = 0
     #: Header fields of the protected code's answer.
@@ -334,9 +336,10 @@ class World:
 
     # --- the resource server
 
-    def note(self, observed: ObservedRequest | None) -> None:
+    def note(self, observed: ObservedRequest | None, token: Any, proof: Any) -> None:
         """Remember what the application was told."""
         self.observed.append(observed.reason if observed else None)
+        self.told.append((token, proof))
 
     def wsgi_app(self) -> Any:
         """Return an application behind the WSGI middleware."""
@@ -345,7 +348,7 @@ class World:
             self.served += 1
             proof = environ["dpop_ext.proof"]
             token = environ["dpop_ext.token"]
-            self.note(environ.get("dpop_ext.observed"))
+            self.note(environ.get("dpop_ext.observed"), token, proof)
             assert isinstance(token, AccessToken)
             body = json.dumps(
                 {"kind": proof and proof.kind, "client": token.client_id}
@@ -389,16 +392,20 @@ class World:
         """Return a Flask application with one protected view for everything."""
         app = Flask("resource-server")
         require_oauth = self.protector()
+        # As most applications have it, which demand nothing else.
+        demands: dict[str, Any] = (
+            {} if self.route is ANY_PROOF else {"route": self.route}
+        )
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
         @app.route("/", defaults={"path": ""}, methods=methods)
         @app.route("/<path:path>", methods=methods)
-        @require_oauth(self.scope, route=self.route)  # type: ignore[untyped-decorator]
+        @require_oauth(self.scope, **demands)  # type: ignore[untyped-decorator]
         def view(path: str) -> Any:
             self.served += 1
-            kind = current_proof.kind if current_proof else None
-            self.note(current_observation)
-            response = jsonify(kind=kind, client=current_token.client_id)
+            token, proof = unproxied(current_token), unproxied(current_proof)
+            self.note(current_observation, token, proof)
+            response = jsonify(kind=proof and proof.kind, client=token.client_id)
             for name, value in self.answer_headers:
                 response.headers[name] = value
             return response
@@ -412,7 +419,7 @@ class World:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             self.served += 1
             proof, token = scope["dpop_ext.proof"], scope["dpop_ext.token"]
-            self.note(scope.get("dpop_ext.observed"))
+            self.note(scope.get("dpop_ext.observed"), token, proof)
             assert isinstance(token, AccessToken)
             body = json.dumps(
                 {"kind": proof and proof.kind, "client": token.client_id}
@@ -473,7 +480,8 @@ class World:
             path: str, caller: VerifiedRequest | ObservedRequest = caller
         ) -> Any:
             self.served += 1
-            self.note(caller if isinstance(caller, ObservedRequest) else None)
+            seen = caller if isinstance(caller, ObservedRequest) else None
+            self.note(seen, caller.token, caller.proof)
             return JSONResponse(
                 {
                     "kind": caller.proof and caller.proof.kind,
@@ -502,7 +510,8 @@ class World:
             self.served += 1
             proof, token = request.dpop.proof, request.dpop.token
             seen = request.dpop
-            self.note(seen if isinstance(seen, ObservedRequest) else None)
+            observed = seen if isinstance(seen, ObservedRequest) else None
+            self.note(observed, token, proof)
             return JsonResponse(
                 {"kind": proof and proof.kind, "client": token.client_id},
                 headers=dict(self.answer_headers),
@@ -531,6 +540,11 @@ def send(app: Any, environ: dict[str, Any]) -> Response:
     return Response(
         status=int(status.split()[0]), headers=list(headers), body=b"".join(body)
     )
+
+
+def unproxied(value: Any) -> Any:
+    """Return what a proxy of Werkzeug stands for."""
+    return value._get_current_object()
 
 
 def secret(version: int, state: Any = "active") -> Any:
