@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from dpop_ext import telemetry
+from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.confirmation import (
     AccessToken,
     Confirmation,
@@ -23,6 +24,7 @@ from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
     KeyMismatchError,
+    MalformedJOSEError,
     MalformedProofError,
     MalformedRequestError,
     UnknownKeyError,
@@ -46,7 +48,7 @@ from dpop_ext.resource_server.refusal import (
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.transport import require_secure_url
-from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
+from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE, parse_usual_proof
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -282,10 +284,18 @@ def _url_of(request: ResourceRequest, public_url: str | None) -> str:
 
 def is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
     """Tell by the type that it claims, where such proofs are accepted at all."""
-    if not verifier.symmetric_algorithms:
+    max_length = verifier.policy.max_length
+    if not verifier.symmetric_algorithms or len(proof) > max_length:
         return False
+    if parse_usual_proof(proof) is not None:
+        return True
     try:
-        jws = parse_proof(proof, max_length=verifier.policy.max_length)
-    except DPoPError:
+        header = b64url_decode(proof.partition(".")[0])
+        # Most are not, and can be told before they are parsed: this type is in the
+        # text of its header, unless that has escapes.
+        if b"\\" not in header and SYMMETRIC_PROOF_TYPE.encode() not in header:
+            return False
+        jws = parse_proof(proof, max_length=max_length)
+    except (DPoPError, MalformedJOSEError):
         return False
     return proof_type(jws) == SYMMETRIC_PROOF_TYPE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -105,6 +105,23 @@ _ANSWERS: tuple[tuple[type[DPoPError], int, str], ...] = (
 
 def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refusal:
     """Return the answer of a resource server to *error*."""
+    return _refusal(error, schemes)
+
+
+def _refusal(
+    error: DPoPError,
+    schemes: tuple[Scheme, ...],
+    *,
+    description: str | None = None,
+    nonce: str | None = None,
+    cause: str | None = None,
+) -> Refusal:
+    """Return the answer to *error*.
+
+    :param description: in place of that of *error*.
+    :param nonce: unless *error* brings one.
+    :param cause: in place of what *error* tells.
+    """
     status, code = next(
         (status, code) for kind, status, code in _ANSWERS if isinstance(error, kind)
     )
@@ -113,17 +130,18 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
         retry_after = STORE_RETRY_AFTER
     elif isinstance(error, UnknownKeyError):
         retry_after = KEY_RETRY_AFTER
-    cause = error.check if isinstance(error, AccessTokenError) else None
+    if cause is None and isinstance(error, AccessTokenError):
+        cause = error.check
     if cause is None and error.__cause__ is not None:
         cause = type(error.__cause__).__name__
     return Refusal(
         status=status,
         reason=error.code,
         error=code,
-        description=error.description,
+        description=description or error.description,
         schemes=schemes,
         sym_error=error.code if isinstance(error, SymmetricKeyError) else None,
-        nonce=error.nonce if isinstance(error, NonceRequiredError) else None,
+        nonce=error.nonce if isinstance(error, NonceRequiredError) else nonce,
         retry_after=retry_after,
         cause=cause,
     )
@@ -220,15 +238,14 @@ def refused(
         return AccessRefusedError(error.refusal)
     if isinstance(error, TargetMismatchError):
         telemetry.log_target_mismatch(_logger, error)
-    if isinstance(error, DPoPError):
-        refusal = refuse(error, schemes=(scheme,))
-    else:
-        refusal = replace(
-            refuse(unexpected(), schemes=(scheme,)), cause=type(error).__name__
-        )
-    if refusal.error == "invalid_dpop_proof" and one_proof_text():
-        refusal = replace(refusal, description=ProofError.description)
-    return AccessRefusedError(replace(refusal, nonce=refusal.nonce or nonce))
+    cause = description = None
+    if not isinstance(error, DPoPError):
+        error, cause = unexpected(), type(error).__name__
+    if isinstance(error, ProofError) and one_proof_text():
+        description = ProofError.description
+    return AccessRefusedError(
+        _refusal(error, (scheme,), description=description, nonce=nonce, cause=cause)
+    )
 
 
 class refusing:  # noqa: N801 - reads like contextlib.suppress
@@ -288,16 +305,19 @@ def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> No
     :param endpoint: the request target, of which the path is logged.
     :param client_id: the client, once the access token was verified.
     """
+    telemetry.count_request("rs", outcome="refused", reason=refusal.reason, kind="none")
+    level = logging.WARNING if refusal.status == 503 else logging.INFO
+    if not _logger.isEnabledFor(level):
+        return
     path = endpoint.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path.partition("://")[2].partition("/")[2]
     shown = ascii(client_id[:_LOGGED]) if client_id else "-"
     # ascii() leaves no character that could forge a line of the log.
     path = ascii(path[:_LOGGED])
-    telemetry.count_request("rs", outcome="refused", reason=refusal.reason, kind="none")
     telemetry.log_event(
         _logger,
-        logging.WARNING if refusal.status == 503 else logging.INFO,
+        level,
         "request_refused",
         "refused: status=%d reason=%s cause=%s client=%s endpoint=%s",
         refusal.status,
