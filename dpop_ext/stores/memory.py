@@ -160,9 +160,11 @@ class MemoryReplayStore:
                 second = self._seconds[ends[0]]
                 keys = second.keys
                 # From the front: other threads append meanwhile.
-                dropped = keys[:most]
-                del keys[: len(dropped)]
-                most -= len(dropped)
+                taken = keys[:most]
+                del keys[: len(taken)]
+                most -= len(taken)
+                # One that was taken back and came again is in it twice.
+                dropped = dict.fromkeys(taken)
                 owners = [parts[hash(key) % number] for key in dropped]
                 # By one call for all of them, so that the processor fetches several
                 # from memory at a time; it would wait for each of them otherwise.

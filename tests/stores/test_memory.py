@@ -154,6 +154,20 @@ class TestClock:
             fresh = (NOW + second).to_bytes(8) + b"fresh"
             assert store.add(fresh, expires_at=now + lifetime, now=now)
 
+    def test_a_key_that_was_taken_back_and_came_again_is_dropped_once(self) -> None:
+        store = MemoryReplayStore(100)
+        assert store.add(b"first", expires_at=NOW, now=NOW)
+        later, end = NOW + GRACE + 1, NOW + 66
+        assert store.add(b"second", expires_at=end, now=later)
+        with pytest.raises(StoreError, match="look back"):
+            store.add(b"again", expires_at=end, now=NOW)
+        assert store.add(b"again", expires_at=end, now=later)
+        assert not store.add(b"again", expires_at=end, now=end)
+
+        assert store.add(b"last", expires_at=end + 66, now=end + GRACE + 1)
+
+        assert len(store) == 1
+
     def test_entries_from_a_clock_that_ran_ahead_stay_until_they_expire(self) -> None:
         store = MemoryReplayStore(100)
         assert store.add(b"ahead", expires_at=NOW + 7266, now=NOW + 7200)
