@@ -44,10 +44,11 @@ class MemoryReplayStore:
     def __init__(self, max_entries: int = 1_000_000) -> None:
         if max_entries < 1:
             raise ValueError("max_entries must be positive")
-        # Odd, because a dict looks for a key at the place that the last bits of its
+        # Not many, so that the ends of them all stay in the cache of the processor.
+        # And odd, because a dict looks for a key at the place that the last bits of its
         # hash name: were the part chosen by these, too, all keys of a part would meet
         # in a few places of it.
-        parts = min(255, max_entries // PART_SIZE) | 1
+        parts = min(127, max_entries // PART_SIZE) | 1
         self._number = parts
         self._capacity = max_entries // parts
         #: Each key with the second in which it expires: one object for all its keys,
@@ -79,7 +80,8 @@ class MemoryReplayStore:
         # Never by a byte of the key: the hash is salted, so that nobody can aim at
         # one part.
         part = self._parts[hash(key) % self._number]
-        own = object()
+        # New, and made in half the time that object() takes.
+        own: object = []
         if part.setdefault(key, own) is not own:
             return self._add_again(part, key, expires_at=expires_at, now=now)
         if len(part) > self._capacity:
