@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -236,7 +236,7 @@ def _by_hand(requests: list[Request]) -> Callable[[], object]:
 
 def _deciding(requests: list[Request]) -> Callable[[], object]:
     first, *others = requests
-    upcoming = iter(others)
+    upcoming: Iterator[ResourceRequest] = iter(())
     gate = _warm_gate(first)
 
     def call() -> None:
@@ -244,22 +244,23 @@ def _deciding(requests: list[Request]) -> Callable[[], object]:
         request = next(upcoming, None)
         if request is None:
             gate = _warm_gate(first)
-            upcoming = iter(others)
+            # Made anew: a request remembers which proofs it has spent.
+            upcoming = iter([_resource_request(*other) for other in others])
             request = next(upcoming)
-        text, proof = request
-        gate.check(
-            ResourceRequest(
-                method="GET",
-                scheme="http",
-                host="10.0.0.1:8000",
-                raw_target="/accounts/42",
-                authorization=(f"DPoP {text}",),
-                proofs=(proof,),
-            ),
-            scopes=["accounts"],
-        )
+        gate.check(request, scopes=["accounts"])
 
     return call
+
+
+def _resource_request(text: str, proof: str) -> ResourceRequest:
+    return ResourceRequest(
+        method="GET",
+        scheme="http",
+        host="10.0.0.1:8000",
+        raw_target="/accounts/42",
+        authorization=(f"DPoP {text}",),
+        proofs=(proof,),
+    )
 
 
 def _warm_gate(request: Request) -> Gate:

@@ -76,13 +76,17 @@ class TokenKeys:
         """Remember a key, now that the token that it was derived from is verified."""
         # Else what open() read of the token is not what was found out about it.
         if derived.token.expires_at == token.expires_at:
+            ring, ends_at = derived.ring, 0
+            if ring is not None:
+                ends_at = _end(token, ring)
             values = (
                 derived.mac_key,
                 token,
-                derived.ring,
+                ring,
                 derived.ath,
                 derived.recipient,
                 True,  # verified
+                ends_at,
             )
             # Half as long as by the constructor, which passes all of them on once more.
             self.recent.put(token_digest(text), tuple.__new__(DerivedKey, values))
@@ -171,6 +175,15 @@ class TokenKeys:
                 raise StoreError("The keyring is for another issuer or audience.")
             self._ring = ring
         return ring
+
+
+def _end(token: AccessToken, ring: SecretRing) -> int:
+    """Return from when the derived key of *token* is not good any more."""
+    dsk = token.confirmation.dsk if token.confirmation is not None else None
+    if dsk is None or token.expires_at is None:
+        return 0
+    ends_at = min(token.expires_at, ring.ends_at(dsk.version))
+    return ends_at if dsk.expires_at is None else min(ends_at, dsk.expires_at)
 
 
 def is_same_key(peeked: AccessToken, token: AccessToken) -> bool:

@@ -142,7 +142,12 @@ class Gate:
         """
         token, verified = self._decide(request, scopes, route, spend=True)
         offer = None
-        if self._tickets is not None and verified is not None:
+        # A symmetric proof asks for none.
+        if (
+            self._tickets is not None
+            and verified is not None
+            and verified.kind == "asymmetric"
+        ):
             offer = self._tickets.offer(request.proofs[0], verified, token)
         # To call the class takes twice as long.
         return tuple.__new__(VerifiedRequest, (token, verified, offer))

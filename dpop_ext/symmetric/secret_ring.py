@@ -200,6 +200,18 @@ class SecretRing:
             raise AccessTokenError
         raise UnknownKeyError
 
+    def ends_at(self, version: int) -> int:
+        """Return from when :meth:`find` refuses *version*; 0 if it does so at any time.
+
+        The ring is immutable, so this holds for as long as it is the current one.
+        """
+        entry = self._usable.get(version)
+        if entry is None:
+            return 0
+        if self.good_until is None:
+            return entry.expires_at
+        return min(entry.expires_at, self.good_until)
+
     def prepared(self, version: int, *, now: int) -> PreparedSecret:
         """Return the usable secret of *version*, prepared for the keys of tokens.
 

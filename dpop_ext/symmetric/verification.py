@@ -46,6 +46,9 @@ class DerivedKey(NamedTuple):
     recipient: str | None = None
     #: The token was verified, at some time.
     verified: bool = False
+    #: From when it is not good any more, unless *ring* is replaced before, in seconds
+    #: since the epoch: the end of token, key and secret. 0 if that is looked up.
+    ends_at: int = 0
 
     def __repr__(self) -> str:
         return f"<DerivedKey {self.mac_key!r} of {self.ring or self.recipient!r}>"
