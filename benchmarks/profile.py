@@ -68,11 +68,9 @@ _FIRST = ("RS256 verify", _JWT)
 #: Each operation, as what libraries have to do for it.
 PARTS: dict[str, tuple[str, ...]] = {
     "symmetric": (*_ANY, _MAC),
-    "symmetric, in three steps": (*_ANY, _MAC),
     "symmetric, with a ticket": (*_ANY, _MAC),
     "symmetric, token not seen before": (*_ANY, *_FIRST, _HMAC, _MAC),
     "ES256, key and token seen before": (*_ANY, "ES256 verify", _DER),
-    "ES256, in three steps": (*_ANY, "ES256 verify", _DER),
     "Ed25519, key and token seen before": (*_ANY, "Ed25519 verify"),
     "ES256, nothing seen before": (*_ANY, *_FIRST, _HEADER, _NEW_KEY, _DER),
     "make a symmetric proof": (_JTI, _WRITE, _MAC),

@@ -7,7 +7,7 @@ from itertools import cycle
 
 from joserfc.jwk import ECKey
 
-from benchmarks.operations import Row, in_steps
+from benchmarks.operations import Row
 from benchmarks.world import (
     AUDIENCE,
     EC_KEY,
@@ -39,11 +39,11 @@ from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
-_SEEN, _FIRST = in_steps("symmetric"), "symmetric, token not seen before"
-_KNOWN, _UNKNOWN = in_steps("ES256"), "ES256, nothing seen before"
+_SEEN, _FIRST = "symmetric", "symmetric, token not seen before"
+_KNOWN, _UNKNOWN = "ES256, key and token seen before", "ES256, nothing seen before"
 #: Name, proof, access token, what it is refused with, and what accepting costs that.
 _Case = tuple[str, str, str, type[DPoPError], str]
-_DECISION = "symmetric"
+_DECISION = "whole decision, symmetric"
 
 
 def refusing() -> list[Row]:

@@ -13,6 +13,7 @@ from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.recent import Recent
+from dpop_ext.core.token_text import token_digest
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
@@ -134,6 +135,7 @@ class ResourceServer:
             remember=remember,
             clock=clock,
         )
+        self._recall = self.find_token.recalling()
 
     def caches(self) -> list[Recent[bytes, Any]]:
         """Return what it remembers of access tokens, and of their keys."""
@@ -148,7 +150,31 @@ class ResourceServer:
             self.verifier._symmetric._keys.recent = Recent(max_entries)  # noqa: SLF001
 
     def serve(self, text: str, proof: str) -> None:
-        """Verify a request completely, and spend its proof."""
+        """Verify a request completely, and spend its proof.
+
+        As a :class:`.Gate` does it, without what is around it: fields, scope, log.
+        """
+        name, verifier = token_digest(text), self.verifier
+        token, usual = self._recall(name), verifier.usual_proofs
+        verified = None
+        if token is not None and usual is not None:
+            verified = usual.verify(
+                proof,
+                method="GET",
+                url=URL,
+                token=token,
+                token_name=name,
+                policy=verifier.policy,
+                nonces=verifier.nonces,
+                now=int(clock()),
+            )
+        if verified is None:
+            self.serve_in_steps(text, proof)
+        else:
+            verifier.spend(verified)
+
+    def serve_in_steps(self, text: str, proof: str) -> None:
+        """Do the same in the three steps of the verifier."""
         opened = self.verifier.open(proof, method="GET", url=URL, access_token=text)
         token = self.find_token(text)
         self.verifier.spend(self.verifier.verify(opened, token=token))
@@ -201,7 +227,10 @@ Request = tuple[str, str]
 
 
 def serving(
-    requests: Sequence[Request], make_server: Callable[[], ResourceServer]
+    requests: Sequence[Request],
+    make_server: Callable[[], ResourceServer],
+    *,
+    in_steps: bool = False,
 ) -> Callable[[], None]:
     """Return a call that serves the next of *requests*, each with a proof of its own.
 
@@ -220,7 +249,10 @@ def serving(
             server = make_server()
             upcoming = iter(requests)
             request = next(upcoming)
-        server.serve(*request)
+        if in_steps:
+            server.serve_in_steps(*request)
+        else:
+            server.serve(*request)
 
     return call
 

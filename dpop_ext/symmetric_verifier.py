@@ -76,11 +76,6 @@ class SymmetricVerifier:
         """Let the keyring look for newer secrets, if it can."""
         self._keys.sync()
 
-    @property
-    def opens_tokens(self) -> bool:
-        """Whether a MAC is verified by what a token says, before the token is."""
-        return self._token_form == "jwt"
-
     def check_denied(self, token: AccessToken) -> None:
         """Refuse a token that the keyring denies.
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.recent import Recent
-from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.core.request_binding import access_token_hash, check_request
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import (
     AccessTokenError,
@@ -32,7 +32,7 @@ from dpop_ext.symmetric.ticket import (
     ticket_mac_key,
 )
 from dpop_ext.symmetric.ticket_keys import TicketKey
-from dpop_ext.symmetric.verification import check_request, peek_access_token
+from dpop_ext.symmetric.verification import peek_access_token
 from dpop_ext.tickets import Tickets
 from dpop_ext.verified_proof import OpenedProof, TicketUse
 
@@ -143,10 +143,48 @@ class TicketVerifier:
             raise AccessTokenError
         if token.confirmation is not None and not token.confirmation.allows_tickets:
             raise StaleTicketError
-        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
-        check_request(proof, method=opened.method, url=opened.url, ath=use.ath)
+        self.check_ended(use, jkt, now=now)
+        check_request(proof.claims, method=opened.method, url=opened.url, ath=use.ath)
         self._keep(access_token, use, token)
         return jkt
+
+    def recall(
+        self, name: bytes, token: AccessToken, *, ticket: str, algorithm: str, now: int
+    ) -> TicketUse | None:
+        """Return the key that :meth:`verify` kept, if it is good now but for a log-out.
+
+        :param name: the SHA-256 of the exact text of the token.
+        :param token: verified; this very object, as it was then.
+        :param ticket: as it was sent.
+        :param algorithm: of the proof.
+        :param now: seconds since the epoch.
+        :returns: None if it has to be derived, or found out why not.
+        :raises StaleTicketError: the ticket or its key has ended since.
+        """
+        known = self._known.get((name, ticket))
+        confirmation = token.confirmation
+        if (
+            known is None
+            or known.token is not token
+            or not known.verified
+            or token.expires_at is None
+            or now >= token.expires_at
+            or confirmation is None
+            or not confirmation.allows_tickets
+            or known.mac_key.algorithm != algorithm
+            or algorithm not in self._tickets.algorithms
+        ):
+            return None
+        key = self._find_key(known.ticket, now=now)
+        return known if key is known.key else None
+
+    def check_ended(self, use: TicketUse, jkt: str, *, now: int) -> None:
+        """Refuse a ticket that ended by a log-out of its key.
+
+        :param jkt: thumbprint of that key.
+        :raises StaleTicketError: it did, or that cannot be told.
+        """
+        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
 
     def response_key(
         self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
@@ -170,7 +208,7 @@ class TicketVerifier:
         if token.issuer != self._issuer:
             raise AccessTokenError
         use = self._recall_mac(proof, token, access_token, now=now)
-        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
+        self.check_ended(use, jkt, now=now)
         return use.mac_key.response_key()
 
     def _verify_mac(

@@ -2,12 +2,14 @@
 
 It makes the checks of :meth:`.ProofVerifier.open` and :meth:`~.ProofVerifier.verify`,
 for a proof by a known key with a known token that is written as the clients of this
-package write it. What it does not accept is decided there, and so are the reasons.
+package write it. Whatever else there is, those two know.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from typing import Final
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
@@ -15,12 +17,26 @@ from dpop_ext.core.jws_signature import check_signature
 from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import KnownHeaders, ProofHeader
+from dpop_ext.core.request_binding import check_request
+from dpop_ext.core.target import normalize_target
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import BadSignatureError
-from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH, USUAL_HEADERS
+from dpop_ext.symmetric.proof import (
+    MAX_PROOF_LENGTH,
+    USUAL_HEADERS,
+    read_ticket_header,
+)
 from dpop_ext.symmetric.verification import DerivedKey
 from dpop_ext.symmetric_verifier import SymmetricVerifier
-from dpop_ext.verified_proof import VerifiedProof, verified_proof
+from dpop_ext.ticket_verifier import TicketVerifier
+from dpop_ext.verified_proof import (
+    KeyKind,
+    TicketUse,
+    VerifiedProof,
+    verified_proof,
+)
+
+_KINDS: Final[Mapping[type, KeyKind]] = {DerivedKey: "derived", TicketUse: "ticket"}
 
 
 class UsualProofs:
@@ -28,15 +44,24 @@ class UsualProofs:
 
     :param headers: of the verifier: those whose signature verified before.
     :param symmetric: of the verifier; None if it takes no keys of tokens.
+    :param tickets: of the verifier; None if it takes none.
+    :param opens_tokens: a MAC is verified by what a token says, before the token is.
     """
 
-    __slots__ = ("_headers", "_symmetric")
+    __slots__ = ("_headers", "_opens_tokens", "_symmetric", "_tickets")
 
     def __init__(
-        self, headers: KnownHeaders, symmetric: SymmetricVerifier | None
+        self,
+        headers: KnownHeaders,
+        symmetric: SymmetricVerifier | None,
+        tickets: TicketVerifier | None,
+        *,
+        opens_tokens: bool,
     ) -> None:
         self._headers = headers
         self._symmetric = symmetric
+        self._tickets = tickets
+        self._opens_tokens = opens_tokens
 
     def verify(
         self,
@@ -52,19 +77,25 @@ class UsualProofs:
     ) -> VerifiedProof | None:
         """Return what the two steps would return; None says nothing about *proof*.
 
-        MAC or signature come last, so that nobody pays for them twice.
+        What it does not know is found out before the MAC or the signature is looked at,
+        so that nobody pays for that twice. After it the checks, their order and the
+        errors are those of the steps.
 
         :param proof: value of the one ``DPoP`` field, as received.
         :param method: of the request, as received.
-        :param url: of the request, normalised.
+        :param url: of the request, normalised if it can be.
         :param token: of the request, which is good now.
         :param token_name: the SHA-256 of its exact text.
         :param policy: algorithms, times and limits.
         :param nonces: None demands none.
         :param now: seconds since the epoch.
-        :raises BadSignatureError: the first thing wrong is the MAC or the signature.
+        :raises BadSignatureError: the MAC or the signature.
+        :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
+        :raises TokenMismatchError: ``ath`` is of another token.
+        :raises NonceRequiredError: the nonce is missing or no longer good.
+        :raises StaleProofError: the proof is of another time.
         """
-        confirmation, symmetric = token.confirmation, self._symmetric
+        confirmation = token.confirmation
         if (
             confirmation is None
             or confirmation.jkt is None
@@ -75,52 +106,79 @@ class UsualProofs:
             return None
         signing_input, _, last = proof.rpartition(".")
         segment, _, payload = signing_input.partition(".")
-        header: ProofHeader | None = None
-        key: DerivedKey | None = None
-        next_nonce: str | None = None
         try:
-            algorithm = USUAL_HEADERS.get(segment)
-            if algorithm is None or symmetric is None:
-                header = self._find_header(segment, token, policy)
-            else:
-                key = symmetric.recall(token_name, token, algorithm=algorithm, now=now)
-            if not last or (header is None and key is None):
+            key = self._find_key(segment, token, token_name, now)
+            header = None if key else self._find_header(segment, token, policy)
+            if not last or (key is None and header is None):
                 return None
-            ath = b64url_encode(token_name) if key is None else key.ath
             claims = read_usual_claims(b64url_decode(payload))
             if (
                 claims is None
-                or claims["htm"] != method
-                or claims["htu"] != url
-                or not hmac.compare_digest(claims["ath"], ath)
+                or "ath" not in claims
                 or len(claims["jti"]) > policy.max_jti_length
+                # Nothing is wrong with the URL itself.
+                or (claims["htu"] != url and normalize_target(url) != url)
             ):
                 return None
-            policy.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
-            if nonces is not None:
-                next_nonce = check_nonce(nonces, claims.get("nonce"), "rs", now)
             message, signature = signing_input.encode("ascii"), b64url_decode(last)
         except Exception:  # noqa: BLE001 - who decides next meets it again, and says so
             return None
         if header is not None:
             check_signature(header.check, message, signature)
-        elif key is None or not hmac.compare_digest(
-            key.mac_key.tag(message), signature
+            ath = b64url_encode(token_name)
+        elif key is not None:
+            if not hmac.compare_digest(key.mac_key.tag(message), signature):
+                # With an opaque token it is not what is looked at first.
+                if not self._opens_tokens:
+                    return None
+                raise BadSignatureError
+            ath = key.ath
+            if isinstance(key, TicketUse) and self._tickets is not None:
+                self._tickets.check_ended(key, confirmation.jkt, now=now)
+        if (
+            claims["htm"] != method
+            or claims["htu"] != url
+            or not hmac.compare_digest(claims["ath"], ath)
         ):
-            # With an opaque token it is not what is looked at first.
-            if symmetric is None or not symmetric.opens_tokens:
-                return None
-            raise BadSignatureError
+            # It may be for the same URL, written otherwise.
+            check_request(claims, method=method, url=url, ath=ath)
+        next_nonce: str | None = None
+        if nonces is not None:
+            next_nonce = check_nonce(nonces, claims.get("nonce"), "rs", now)
+        policy.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
         return verified_proof(
             jkt=confirmation.jkt,
             jti=claims["jti"],
             kind="asymmetric" if key is None else "symmetric",
-            key_kind=None if key is None else "derived",
+            key_kind=None if key is None else _KINDS[type(key)],
             claims=claims,
             iat=claims["iat"],
             next_nonce=next_nonce,
             window=policy.window,
             now=now,
+        )
+
+    def _find_key(
+        self, segment: str, token: AccessToken, token_name: bytes, now: int
+    ) -> DerivedKey | TicketUse | None:
+        """Return the key of a symmetric proof.
+
+        :raises DPoPError: key, ticket or *token* is not good any more.
+        """
+        algorithm = USUAL_HEADERS.get(segment)
+        if algorithm is not None and self._symmetric is not None:
+            return self._symmetric.recall(
+                token_name, token, algorithm=algorithm, now=now
+            )
+        if self._tickets is None:
+            return None
+        found = read_ticket_header(segment)
+        if found is None:
+            return None
+        if self._symmetric is not None:
+            self._symmetric.check_denied(token)
+        return self._tickets.recall(
+            token_name, token, algorithm=found[0], ticket=found[1], now=now
         )
 
     def _find_header(

@@ -157,7 +157,12 @@ class ProofVerifier:
         #: A quicker way for most proofs. None: what a subclass changes is not in it.
         self.usual_proofs: UsualProofs | None = None
         if type(self) is ProofVerifier:
-            self.usual_proofs = UsualProofs(self._headers, self._symmetric)
+            self.usual_proofs = UsualProofs(
+                self._headers,
+                self._symmetric,
+                self._tickets,
+                opens_tokens=token_form == "jwt",
+            )
 
     @property
     def symmetric_algorithms(self) -> tuple[str, ...]:

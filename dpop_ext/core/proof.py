@@ -19,13 +19,12 @@ from dpop_ext.core.key import as_key, read_public_key, thumbprint_of
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.recent import Recent
-from dpop_ext.core.request_binding import check_access_token_hash, check_target
+from dpop_ext.core.request_binding import access_token_hash, check_request
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.core.usual_header import read_usual_header
 from dpop_ext.errors import (
     DPoPError,
     MalformedProofError,
-    TargetMismatchError,
     UnsupportedKeyError,
 )
 
@@ -180,12 +179,8 @@ def verify_proof(
     try:
         header = verify_signature(jws, policy, header, known)
         proof = _read_claims(jws.payload, header, policy=policy)
-        # Methods are case-sensitive, and HEAD is not GET.
-        if jws.payload["htm"] != method:
-            raise TargetMismatchError(expected=method, found=jws.payload["htm"])
-        check_target(jws.payload["htu"], url)
-        if access_token is not None:
-            check_access_token_hash(jws.payload.get("ath"), access_token)
+        ath = access_token_hash(access_token) if access_token is not None else None
+        check_request(jws.payload, method=method, url=url, ath=ath)
         return proof
     except DPoPError:
         raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from typing import Any
 
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.target import normalize_target
@@ -15,12 +17,24 @@ def access_token_hash(token: str) -> str:
     return b64url_encode(token_digest(token))
 
 
-def check_access_token_hash(ath: object, access_token: str) -> None:
-    """Compare ``ath`` with the access token of the request.
+def check_request(
+    claims: Mapping[str, Any], *, method: str, url: str, ath: str | None
+) -> None:
+    """Check that a proof was made for this request.
 
-    :raises TokenMismatchError: it is missing, mistyped, or of another token.
+    :param claims: of the proof; ``htm`` and ``htu`` are text.
+    :param method: of the request, as received.
+    :param url: absolute URL of the request; query and fragment are ignored.
+    :param ath: hash of the access token of the request; None ignores the claim.
+    :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
+    :raises TokenMismatchError: ``ath`` is missing, mistyped, or of another token.
     """
-    check_hash(ath, access_token_hash(access_token))
+    # Methods are case-sensitive, and HEAD is not GET.
+    if claims["htm"] != method:
+        raise TargetMismatchError(expected=method, found=claims["htm"])
+    check_target(claims["htu"], url)
+    if ath is not None:
+        check_hash(claims.get("ath"), ath)
 
 
 def check_hash(ath: object, expected: str) -> None:

@@ -207,7 +207,8 @@ class ResourceProtector(_ResourceProtector):
                 answer=None,
             )
         except AccessRefusedError as error:
-            raise self._refused(error.refusal, token) from error
+            client_id = token.client_id if token is not None else error.client_id
+            raise self._refused(error.refusal, client_id) from error
         kept.dpop_seen = proof, None
         if proof.next_nonce is not None:
             tell_client(proof.next_nonce, None)
@@ -297,22 +298,19 @@ class ResourceProtector(_ResourceProtector):
             except Exception as error:
                 raise translated(error, scheme=scheme, scopes=scopes) from error
         except AccessRefusedError as error:
-            raise self._refused(error.refusal, token) from error
+            raise self._refused(error.refusal, _client_id(token)) from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
         _kept().dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
         return token
 
-    def _refused(self, refusal: Refusal, token: Any) -> RefusedRequestError:
-        """Log a refusal, and return what to raise.
-
-        :param token: what the validator returned; None if it was not found.
-        """
+    def _refused(self, refusal: Refusal, client_id: str | None) -> RefusedRequestError:
+        """Log a refusal, and return what to raise."""
         refused = as_oauth2_error(refusal, self._challenges())
         if isinstance(refused, MissingCredentialsError):
             log_unless_served(refusal)
         else:
-            log_refused(refusal, client_id=_client_id(token))
+            log_refused(refusal, client_id=client_id)
         return refused
 
     def _dpop_validator(self) -> DPoPTokenValidator:

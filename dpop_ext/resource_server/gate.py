@@ -228,7 +228,7 @@ class Gate:
             log_refusal(
                 error.refusal,
                 endpoint=request.raw_target,
-                client_id=token.client_id if token is not None else None,
+                client_id=token.client_id if token is not None else error.client_id,
             )
             raise
         return token, verified

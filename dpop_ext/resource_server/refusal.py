@@ -83,6 +83,8 @@ class AccessRefusedError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
+        #: For logs: whose access token it came with, where that is known.
+        self.client_id: str | None = None
 
 
 #: The status and error code of each error; the first class that fits counts.

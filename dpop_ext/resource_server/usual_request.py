@@ -1,15 +1,14 @@
 """The request that most are, decided in one step (:rfc:`9449#section-7.1`).
 
-The steps of :mod:`.decision` are written for any request, and tell what is wrong with
-one. Most requests come with a token that was verified a moment ago and a proof as the
-clients of this package write it: :class:`UsualRequests` makes the same checks of those
-in a third of the time. What it does not accept has left no trace, and is decided there.
+The steps of :mod:`.decision` are written for any request. Most come with a token that
+was verified a moment ago and a proof as the clients of this package write it, and
+:class:`UsualRequests` makes the same checks of those in half the time. What it does not
+know has left no trace, and goes through the steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
@@ -100,8 +99,7 @@ class UsualRequests:
         :param scopes: alternatives, of which one is enough; an empty list or tuple asks
             nothing.
         :returns: None says nothing about the request.
-        :raises AccessRefusedError: the first thing wrong with it is the MAC or the
-            signature of the proof.
+        :raises AccessRefusedError: it may not. Nothing but the proof is wrong.
         """
         if not authorization.startswith("DPoP "):
             return None
@@ -116,10 +114,14 @@ class UsualRequests:
                 or (failures.clients and failures.concerns(token))
             ):
                 return None
-            path = raw_target.partition("?")[0]
-            # What normalising would leave alone.
-            if path[:1] != "/" or "%" in path or "/." in path or "#" in path:
-                return None
+            now = int(verifier.clock())
+        except Exception:  # noqa: BLE001 - of a clock; who decides next says what it means
+            return None
+        path = raw_target.partition("?")[0]
+        # What normalising would leave alone.
+        if path[:1] != "/" or "%" in path or "/." in path or "#" in path:
+            return None
+        try:
             verified = self._proofs.verify(
                 proof,
                 method=method,
@@ -128,16 +130,17 @@ class UsualRequests:
                 token_name=name,
                 policy=verifier.policy,
                 nonces=verifier.nonces,
-                now=int(verifier.clock()),
+                now=now,
             )
-        except BadSignatureError as error:
-            raise refused(
+        except Exception as error:
+            refusal = refused(
                 error,
                 MalformedProofError,
-                one_proof_text=partial(is_symmetric, proof, verifier),
-            ) from error
-        except Exception:  # noqa: BLE001 - of a clock; who decides next says what it means
-            return None
+                one_proof_text=lambda: is_symmetric(proof, verifier),
+            )
+            if not isinstance(error, BadSignatureError):
+                refusal.client_id = token.client_id
+            raise refusal from error
         return None if verified is None else (token, verified)
 
 

@@ -146,10 +146,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     algorithm = USUAL_HEADERS.get(header)
     try:
         if algorithm is None:
-            # Not the header of an asymmetric proof, which would be looked for in vain.
-            if len(header) != _TICKET_HEADER_LENGTH:
-                return None
-            found = _TICKET_HEADERS.get(header) or _read_ticket_header(header)
+            found = read_ticket_header(header)
             if found is None:
                 return None
             algorithm, ticket = found
@@ -177,6 +174,23 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     )
     # Half as long as by the constructor, which passes all of them on once more.
     return tuple.__new__(SymmetricProof, values)
+
+
+def read_ticket_header(segment: str) -> tuple[str, str] | None:
+    """Return algorithm and ticket of a header that is written as here, or None.
+
+    :raises MalformedJOSEError: it is no base64url.
+    """
+    # Not the header of an asymmetric proof, which would be looked for in vain.
+    if len(segment) != _TICKET_HEADER_LENGTH:
+        return None
+    found = _TICKET_HEADERS.get(segment)
+    if found is None:
+        match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
+        if match is not None:
+            found = match[1].decode("ascii"), match[2].decode("ascii")
+            _TICKET_HEADERS.put(segment, found)
+    return found
 
 
 def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
@@ -268,13 +282,3 @@ def _ticket(header: Mapping[str, Any]) -> str | None:
         raise MalformedProofError("The ticket of the proof is malformed.")
     ticket: str = header["tkt"]
     return ticket
-
-
-def _read_ticket_header(segment: str) -> tuple[str, str] | None:
-    """Return algorithm and ticket of a header that is written as here, or None."""
-    match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
-    if match is None:
-        return None
-    found = match[1].decode("ascii"), match[2].decode("ascii")
-    _TICKET_HEADERS.put(segment, found)
-    return found

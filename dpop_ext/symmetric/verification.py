@@ -6,14 +6,13 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.request_binding import check_hash, check_target
+from dpop_ext.core.request_binding import check_request
 from dpop_ext.core.token_text import parse_token, token_confirmation
 from dpop_ext.errors import (
     AccessTokenError,
     ExpiredKeyError,
     MalformedJOSEError,
     MalformedProofError,
-    TargetMismatchError,
 )
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import SymmetricProof, check_mac
@@ -211,23 +210,9 @@ def check_claims(
     expires_at = token.expires_at if dsk is None else dsk.expires_at
     if expires_at is not None and now >= expires_at:
         raise ExpiredKeyError
-    check_request(proof, method=method, url=url, ath=ath)
+    check_request(proof.claims, method=method, url=url, ath=ath)
     if proof.kid is not None and (dsk is None or proof.kid != str(dsk.version)):
         raise MalformedProofError("The proof names another version of the key.")
-
-
-def check_request(proof: SymmetricProof, *, method: str, url: str, ath: str) -> None:
-    """Check that a proof with a good MAC was made for this request.
-
-    :param url: absolute URL of the request; query and fragment are ignored.
-    :param ath: hash of the exact text of the token.
-    :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
-    :raises TokenMismatchError: ``ath`` is of another token.
-    """
-    if proof.htm != method:
-        raise TargetMismatchError(expected=method, found=proof.htm)
-    check_target(proof.htu, url)
-    check_hash(proof.ath, ath)
 
 
 def _is_for(aud: object, audience: str, *, only: bool) -> bool:
