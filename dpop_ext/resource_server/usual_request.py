@@ -8,19 +8,30 @@ know has left no trace, and goes through the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.target import base_url, is_secure, normalize_target
 from dpop_ext.core.token_text import token_digest
-from dpop_ext.errors import BadSignatureError, MalformedProofError
+from dpop_ext.errors import (
+    BadSignatureError,
+    MalformedProofError,
+    TargetMismatchError,
+    TokenMismatchError,
+)
 from dpop_ext.resource_server.decision import is_symmetric
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.refusal import refused
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
+
+#: What the steps refuse a proof for when they open it, by whether it is symmetric.
+_OPENING: Final[Mapping[bool, tuple[type[Exception], ...]]] = {
+    True: (BadSignatureError,),
+    False: (BadSignatureError, TargetMismatchError, TokenMismatchError),
+}
 
 
 class UsualRequests:
@@ -133,12 +144,12 @@ class UsualRequests:
                 now=now,
             )
         except Exception as error:
+            symmetric = is_symmetric(proof, verifier)
             refusal = refused(
-                error,
-                MalformedProofError,
-                one_proof_text=lambda: is_symmetric(proof, verifier),
+                error, MalformedProofError, one_proof_text=lambda: symmetric
             )
-            if not isinstance(error, BadSignatureError):
+            # As the steps do, which find these out before they look at the token.
+            if not isinstance(error, _OPENING[symmetric]):
                 refusal.client_id = token.client_id
             raise refusal from error
         return None if verified is None else (token, verified)
