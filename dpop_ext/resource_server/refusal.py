@@ -87,21 +87,22 @@ class AccessRefusedError(Exception):
         self.client_id: str | None = None
 
 
-#: The status and error code of each error; the first class that fits counts.
-_ANSWERS: tuple[tuple[type[DPoPError], int, str], ...] = (
-    (NonceRequiredError, 401, "use_dpop_nonce"),
-    (ProofError, 401, "invalid_dpop_proof"),
-    (BindingError, 401, "invalid_token"),
-    (AccessTokenError, 401, "invalid_token"),
-    (UnknownKeyError, 401, "use_dpop_asymmetric"),
-    (StaleTicketError, 401, "use_dpop_asymmetric"),
-    (AsymmetricRequiredError, 401, "use_dpop_asymmetric"),
-    (SymmetricKeyError, 401, "invalid_token"),
-    (MalformedRequestError, 400, "invalid_request"),
-    (TooManyRequestsError, 429, "temporarily_unavailable"),
-    (ContentTooLargeError, 413, "invalid_request"),
-    (StoreError, 503, "temporarily_unavailable"),
-    (DPoPError, 401, "invalid_token"),
+#: The status, the error code and the ``Retry-After`` of each error; the first class
+#: that fits counts.
+_ANSWERS: tuple[tuple[type[DPoPError], int, str, int | None], ...] = (
+    (NonceRequiredError, 401, "use_dpop_nonce", None),
+    (ProofError, 401, "invalid_dpop_proof", None),
+    (BindingError, 401, "invalid_token", None),
+    (AccessTokenError, 401, "invalid_token", None),
+    (UnknownKeyError, 401, "use_dpop_asymmetric", KEY_RETRY_AFTER),
+    (StaleTicketError, 401, "use_dpop_asymmetric", None),
+    (AsymmetricRequiredError, 401, "use_dpop_asymmetric", None),
+    (SymmetricKeyError, 401, "invalid_token", None),
+    (MalformedRequestError, 400, "invalid_request", None),
+    (TooManyRequestsError, 429, "temporarily_unavailable", STORE_RETRY_AFTER),
+    (ContentTooLargeError, 413, "invalid_request", None),
+    (StoreError, 503, "temporarily_unavailable", STORE_RETRY_AFTER),
+    (DPoPError, 401, "invalid_token", None),
 )
 
 
@@ -124,14 +125,9 @@ def _refusal(
     :param nonce: unless *error* brings one.
     :param cause: in place of what *error* tells.
     """
-    status, code = next(
-        (status, code) for kind, status, code in _ANSWERS if isinstance(error, kind)
+    _, status, code, retry_after = next(
+        answer for answer in _ANSWERS if isinstance(error, answer[0])
     )
-    retry_after = None
-    if isinstance(error, StoreError | TooManyRequestsError):
-        retry_after = STORE_RETRY_AFTER
-    elif isinstance(error, UnknownKeyError):
-        retry_after = KEY_RETRY_AFTER
     if cause is None and isinstance(error, AccessTokenError):
         cause = error.check
     if cause is None and error.__cause__ is not None:
