@@ -416,6 +416,34 @@ def test_a_key_is_not_good_beyond_its_own_end(
     assert party.same(party.make()) == ("accepted" if seconds < 20 else "silent")
 
 
+@pytest.mark.requirement("R1510", "R2011", "R2023")
+@pytest.mark.parametrize("ends", ["secret", "ring", "denial"])
+@pytest.mark.parametrize("seconds", [19, 19.9, 20, 21])
+def test_what_ends_by_itself_ends_while_the_ring_is_the_same(
+    ec_key: Any, clock: Any, seconds: float, ends: str
+) -> None:
+    end = clock.now + 20
+    denied = DenyList([Denial(token_id="t1", expires_at=end)])
+    rings = {
+        "secret": ring(secret(7, expires_at=end)),
+        "ring": made(secret(7), good_until=end),
+        "denial": made(secret(7), denied=denied),
+    }
+    if ends == "denial":
+        # The other way round: before it was good, and denied in between.
+        party = Party("symmetric", ec_key, clock)
+        party.keyring.replace(rings[ends])
+        clock.advance(seconds)
+        assert party.same(party.make()) == "silent"
+        if seconds >= 20:
+            party.long(party.make())
+            assert party.same(party.make()) == "accepted"
+        return
+    party = Party("symmetric", ec_key, clock, ring=rings[ends])
+    clock.advance(seconds)
+    assert party.same(party.make()) == ("accepted" if seconds < 20 else "silent")
+
+
 @pytest.mark.parametrize("seconds", [299, 300])
 def test_a_token_that_another_clock_says_is_good_has_expired(
     ec_key: Any, clock: Any, seconds: int

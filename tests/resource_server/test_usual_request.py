@@ -196,7 +196,11 @@ def test_targets_are_compared_as_by_the_steps(
 @kinds
 @pytest.mark.parametrize(
     "target",
-    ["*", "", "?a", "accounts", "/a b", "/é", "/a\\b", "/%", "/%zz", "http:/accounts"],
+    [
+        *["*", "", "?a", "accounts", "/a b", "/é", "/a\\b", "/%", "/%zz", "http:/a"],
+        # Such a URL could be made of what clients call the server.
+        *[":8443/accounts", ".example/accounts", "x/accounts"],
+    ],
 )
 def test_targets_of_nothing_are_refused_as_by_the_steps(
     world: World, kind: str, target: str
@@ -216,10 +220,14 @@ def test_targets_of_nothing_are_refused_as_by_the_steps(
 def test_a_public_url_with_a_bad_escape_refuses_as_the_steps_do(
     world: World, public_url: str
 ) -> None:
+    text = world.symmetric_token()
+    # Another gate knows the token.
+    Gates(world).warm(text)
     gates = Gates(world, public_url=public_url)
-    refusal = gates.same("symmetric", world.symmetric_token())
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason == "target_mismatch"
+    for url in (f"{AUDIENCE}/accounts", f"{public_url}/accounts"):
+        refusal = gates.same("symmetric", text, url=url)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason == "target_mismatch"
 
 
 @pytest.mark.requirement("P-5", "P-6", "P-8", "C-1", "J-15")
@@ -712,6 +720,26 @@ def test_the_signature_of_a_refused_proof_is_checked_once(
         assert known.get("asymmetric", jti="new").status == 200
 
 
+@pytest.mark.requirement("P-12", "R1509")
+@kinds
+def test_a_forger_learns_nothing_else_than_from_the_steps(
+    world: World, kind: str
+) -> None:
+    gates = Gates(world)
+    text = world.symmetric_token()
+    gates.warm(text)
+    good, other = gates.request(kind, text), gates.request(kind, text)
+    last = other.proofs[0].rpartition(".")[2]
+    forged = f"{good.proofs[0].rpartition('.')[0]}.{last}"
+    refusal = gates.compare(replace(good, proofs=(forged,)))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "bad_signature"
+    assert gates.was_quick
+    later = gates.compare(gates.request(kind, text, url=AUDIENCE))
+    assert (later.description == refusal.description) == (kind == "symmetric")
+    assert not isinstance(outcome_of(gates.known, good), Refusal)
+
+
 @kinds
 def test_a_good_proof_is_checked_and_used_up_once(
     world: World, kind: str, signatures: list[int]
@@ -748,6 +776,34 @@ def test_layers_of_one_application_use_a_proof_up_once(world: World, kind: str) 
     assert (gates.was_quick, added.count, slot.signer) == (True, 1, None)
     with pytest.raises(AccessRefusedError, match="replayed_proof"):
         gates.known.check(replace(request, spent=set()))
+
+
+@pytest.mark.requirement("X-15")
+@adapters
+@kinds
+def test_a_view_below_a_middleware_sees_no_replay(
+    world: World, adapter: str, kind: str
+) -> None:
+    outer = ProofVerifier(
+        world.store,
+        keyring=world.keyring,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        clock=world.clock,
+    )
+    app = DPoPMiddleware(
+        world.app(adapter),
+        verifier=outer,
+        find_token=world.validator,
+        public_url=AUDIENCE,
+    )
+    known, opened = Known(world, "", app=app), Calls(outer, "open")
+    assert [known.is_quick(kind) for _ in range(2)] == [True] * 2
+    assert opened.count == 0
+    request = known.make(kind)
+    assert known.send(request).status == 200
+    # Only that one request used it up.
+    assert known.send(request).status == 401
 
 
 @pytest.mark.requirement("C-10")
