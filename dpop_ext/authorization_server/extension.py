@@ -189,7 +189,7 @@ class DPoP(KeyBinding, AudienceSelection):
             # Without an access token there are no symmetric proofs: the private key
             # stays the root of every grant.
             signed: Any = opened.proof
-            return ReceivedProof(verified, signed.jwk)
+            return tuple.__new__(ReceivedProof, (verified, signed.jwk))
         except TargetMismatchError as error:
             log_target_mismatch(log, error)
             raise

@@ -89,9 +89,9 @@ class DerivedKeys:
             )
         except ValueError as error:  # an identifier that is too long for the derivation
             raise SymmetricUnavailableError from error
-        return SecretBytes(key), Derivation(
-            version=active.version, r=r, composite=composite, latest=latest
-        )
+        # Half as long as by the constructor, which passes all of them on once more.
+        values = (active.version, r, composite, latest)
+        return SecretBytes(key), tuple.__new__(Derivation, values)
 
     def _load(self, audience: str) -> SecretRing:
         try:

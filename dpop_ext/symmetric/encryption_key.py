@@ -109,12 +109,10 @@ def import_encryption_key(
         # Never the key of a proof, whose alg is one for signatures.
         return EncryptionKey(key=_checked(jwk, hpke.import_public), is_proof_key=False)
     key = _checked(jwk, _import_tried)
-    members = _PUBLIC_MEMBERS[key.key_type]
-    return EncryptionKey(
-        key=key,
-        is_proof_key=key.key_type == proof_jwk.get("kty")
-        and all(jwk[name] == proof_jwk.get(name) for name in members),
+    is_proof_key = key.key_type == proof_jwk.get("kty") and all(
+        jwk[name] == proof_jwk.get(name) for name in _PUBLIC_MEMBERS[key.key_type]
     )
+    return tuple.__new__(EncryptionKey, (key, is_proof_key))
 
 
 def generate_encryption_key(algorithm: str) -> OKPKey | AKPKey:
@@ -213,7 +211,8 @@ def _import_x25519(jwk: Mapping[str, Any]) -> X25519Recipient:
     if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
         raise UnsupportedKeyError("The encryption key cannot be used.")
     public = X25519PublicKey.from_public_bytes(octets)
-    return X25519Recipient(public_key=public, x=x, alg=algorithm)
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(X25519Recipient, (public, x, algorithm))
 
 
 def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:

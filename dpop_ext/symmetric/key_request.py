@@ -125,17 +125,17 @@ def _parse_claim(dsk: object) -> KeyRequest:
     must = dsk.get("must", False)
     if not isinstance(must, bool):
         raise MalformedProofError("The dsk claim is malformed.")
-    return KeyRequest(
-        algorithms=_names(dsk.get("algs")),
-        encryption_jwk=jwk,
-        key_algorithms=(
-            _names(dsk["kalgs"]) if "kalgs" in dsk else DEFAULT_KEY_ALGORITHMS
-        ),
-        encodings=_names(dsk["encs"]) if "encs" in dsk else DEFAULT_ENCODINGS,
-        must=must,
-        n=_n(dsk) if "n" in dsk else None,
-        key_material=_key_material(dsk["k_jwe"]) if "k_jwe" in dsk else None,
+    values = (
+        _names(dsk.get("algs")),
+        jwk,
+        _names(dsk["kalgs"]) if "kalgs" in dsk else DEFAULT_KEY_ALGORITHMS,
+        _names(dsk["encs"]) if "encs" in dsk else DEFAULT_ENCODINGS,
+        must,
+        _n(dsk) if "n" in dsk else None,
+        _key_material(dsk["k_jwe"]) if "k_jwe" in dsk else None,
     )
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(KeyRequest, values)
 
 
 def _names(value: object) -> tuple[str, ...]:
