@@ -1,15 +1,16 @@
 """The proof that most requests come with, verified in one step (RFC 9449 section 4.3).
 
 It makes the checks of :meth:`.ProofVerifier.open` and :meth:`~.ProofVerifier.verify`,
-for a proof by a known key with a known token that is written as the clients of this
-package write it. Whatever else there is, those two know.
+for a proof by a known key, with a known token or without one, that is written as the
+clients of this package write it. Whatever else there is, those two know.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
@@ -40,7 +41,7 @@ _KINDS: Final[Mapping[type, KeyKind]] = {DerivedKey: "derived", TicketUse: "tick
 
 
 class UsualProofs:
-    """Accepts usual proofs at a resource server. It remembers nothing itself.
+    """Accepts usual proofs. It remembers nothing itself.
 
     :param headers: of the verifier: those whose signature verified before.
     :param symmetric: of the verifier; None if it takes no keys of tokens.
@@ -63,6 +64,66 @@ class UsualProofs:
         self._tickets = tickets
         self._opens_tokens = opens_tokens
 
+    def verify_without_token(
+        self,
+        proof: str,
+        *,
+        method: str,
+        url: str,
+        policy: ProofPolicy,
+        get_times: Callable[[], ProofPolicy],
+        nonces: Nonces | None,
+        clock: Callable[[], float],
+    ) -> tuple[VerifiedProof, Mapping[str, Any]] | None:
+        """Return what the two steps would return at an authorization server.
+
+        :param proof: of a request without an access token, as received.
+        :param method: of the request, as received.
+        :param url: absolute URL of the request, without its query.
+        :param policy: algorithms and limits.
+        :param get_times: returns the policy with the times for this request.
+        :param nonces: None demands none.
+        :param clock: seconds since the epoch.
+        :returns: the proof, and the key that made it; None says nothing about *proof*.
+        :raises BadSignatureError: the first thing wrong is the signature.
+        """
+        signing_input, _, last = proof.rpartition(".")
+        segment, _, payload = signing_input.partition(".")
+        header = self._headers.get(segment)
+        if header is None or not last or len(proof) > policy.max_length:
+            return None
+        next_nonce: str | None = None
+        try:
+            claims = read_usual_claims(b64url_decode(payload))
+            if (
+                claims is None
+                or header.members["alg"] not in policy.algorithms
+                or claims["htm"] != method
+                or claims["htu"] != normalize_target(url)
+                or len(claims["jti"]) > policy.max_jti_length
+            ):
+                return None
+            times, now = get_times(), int(clock())
+            times.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
+            if nonces is not None:
+                next_nonce = check_nonce(nonces, claims.get("nonce"), "as", now)
+            message, signature = signing_input.encode("ascii"), b64url_decode(last)
+        except Exception:  # noqa: BLE001 - who decides next meets it again, and says so
+            return None
+        check_signature(header.check, message, signature)
+        verified = verified_proof(
+            jkt=header.jkt,
+            jti=claims["jti"],
+            kind="asymmetric",
+            claims=claims,
+            iat=claims["iat"],
+            next_nonce=next_nonce,
+            window=times.window,
+            now=now,
+        )
+        # Read-only, as later proofs with the same header share it.
+        return verified, MappingProxyType(header.members["jwk"])
+
     def verify(
         self,
         proof: str,
@@ -75,11 +136,11 @@ class UsualProofs:
         nonces: Nonces | None,
         now: int,
     ) -> VerifiedProof | None:
-        """Return what the two steps would return; None says nothing about *proof*.
+        """Return what the two steps would return at a resource server.
 
-        What it does not know is found out before the MAC or the signature is looked at,
-        so that nobody pays for that twice. After it the checks, their order and the
-        errors are those of the steps.
+        None says nothing about *proof*. What it does not know is found out before the
+        MAC or the signature is looked at, so that nobody pays for that twice. After it
+        the checks, their order and the errors are those of the steps.
 
         :param proof: value of the one ``DPoP`` field, as received.
         :param method: of the request, as received.

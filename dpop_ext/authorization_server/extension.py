@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from authlib.common.security import is_secure_transport
@@ -182,14 +183,7 @@ class DPoP(KeyBinding, AudienceSelection):
         if proof is None:
             return None
         try:
-            opened = self.verifier.open(
-                proof, method=raw_method(request), url=self._url_of(request)
-            )
-            verified = self.verifier.verify(opened, policy=self.get_policy(request))
-            # Without an access token there are no symmetric proofs: the private key
-            # stays the root of every grant.
-            signed: Any = opened.proof
-            return tuple.__new__(ReceivedProof, (verified, signed.jwk))
+            return self._verify(proof, request)
         except TargetMismatchError as error:
             log_target_mismatch(log, error)
             raise
@@ -198,6 +192,28 @@ class DPoP(KeyBinding, AudienceSelection):
         except Exception as error:
             log_fault(error)
             raise MalformedProofError from error
+
+    def _verify(self, proof: str, request: Any) -> ReceivedProof:
+        verifier = self.verifier
+        method, url = raw_method(request), self._url_of(request)
+        if verifier.usual_proofs is not None:
+            usual = verifier.usual_proofs.verify_without_token(
+                proof,
+                method=method,
+                url=url,
+                policy=verifier.policy,
+                get_times=partial(self.get_policy, request),
+                nonces=verifier.nonces,
+                clock=verifier.clock,
+            )
+            if usual is not None:
+                return tuple.__new__(ReceivedProof, usual)
+        opened = verifier.open(proof, method=method, url=url)
+        verified = verifier.verify(opened, policy=self.get_policy(request))
+        # Without an access token there are no symmetric proofs: the private key stays
+        # the root of every grant.
+        signed: Any = opened.proof
+        return ReceivedProof(verified, signed.jwk)
 
     def check_lifetime(self, token: dict[str, Any]) -> None:
         """Warn of long-lived tokens without nonces (:rfc:`9449#section-11.2`)."""
