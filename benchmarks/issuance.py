@@ -187,7 +187,12 @@ def _environ(*, dpop: bool, key_for: Literal["new", "proof"] | None) -> dict[str
         claims = {}
         if key_for is not None:
             key = OKPKey.generate_key("X25519") if key_for == "new" else None
-            claims["dsk"] = key_request_claim(algorithms=("HS256",), encryption_key=key)
+            claims["dsk"] = key_request_claim(
+                algorithms=("HS256",),
+                encryption_key=key,
+                key_algorithms=("ECDH-ES",),
+                encodings=("A256GCM",),
+            )
         headers["DPoP"] = make_proof(
             EC_KEY, algorithm="ES256", method="POST", url=_URL, now=NOW, claims=claims
         )

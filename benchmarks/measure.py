@@ -13,6 +13,10 @@ ROUNDS = 100
 #: Seconds that one operation is repeated for in one round: short, so that a burst of
 #: other work on the machine meets all operations, and not one.
 ROUND_SECONDS = 0.006
+#: Calls before the clock of a round starts. What other rows leave of the processor's
+#: caches makes the first ones dearer: a round of token requests by a tenth. Of two rows
+#: that are compared, the slower one has fewer calls in a round to share that.
+UNTIMED = 3
 #: Rounds between two collections of garbage.
 COLLECT = 20
 #: Parts of a run, one after the other: how much their medians differ is how much two
@@ -89,6 +93,8 @@ def _calibrate(call: Callable[[], object], timer: Callable[[], float]) -> int:
 def _time(
     call: Callable[[], object], repeats: int, timer: Callable[[], float]
 ) -> float:
+    for _ in range(UNTIMED):
+        call()
     start = timer()
     for _ in range(repeats):
         call()
