@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.akp import AnyKey
@@ -18,6 +19,8 @@ from dpop_ext.errors import MalformedProofError, MalformedRequestError
 
 #: Longest list of algorithm names.
 MAX_NAMES: Final = 16
+#: Lists of names that are remembered.
+MAX_LISTS: Final = 64
 #: Longest JWE with key material from the client, in characters.
 MAX_KEY_MATERIAL: Final = 4096
 #: Content encryption that is offered by a client that names none.
@@ -139,12 +142,18 @@ def _parse_claim(dsk: object) -> KeyRequest:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not _are_names(value):
-        raise MalformedProofError("The dsk claim is malformed.")
-    return tuple(value)
+    values = tuple(value) if isinstance(value, list) else ()
+    try:
+        if _are_names(values):
+            return values
+    except TypeError:  # one of them is a list or an object
+        pass
+    raise MalformedProofError("The dsk claim is malformed.")
 
 
-def _are_names(values: Sequence[object]) -> bool:
+# All clients send the same few lists.
+@lru_cache(MAX_LISTS)
+def _are_names(values: tuple[object, ...]) -> bool:
     """Tell whether *values* are algorithm names, known here or not."""
     if not 0 < len(values) <= MAX_NAMES:
         return False
