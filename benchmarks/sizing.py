@@ -83,6 +83,8 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "costs": _costs(us),
         "routes": _routes(value),
         "workers": _workers(value),
+        "symmetric": _short(symmetric),
+        "steps": _short(us["symmetric, in three steps"]),
         "bad_mac": _short(us["refuse: symmetric, bad MAC"]),
         "forged": _short(us["refuse: symmetric, bad MAC, forged token"]),
         "bad_signature": _short(us["refuse: ES256, bad signature"]),
