@@ -44,6 +44,7 @@ _KNOWN, _UNKNOWN = "ES256, key and token seen before", "ES256, nothing seen befo
 #: Name, proof, access token, what it is refused with, and what accepting costs that.
 _Case = tuple[str, str, str, type[DPoPError], str]
 _DECISION = "whole decision, symmetric"
+_WHOLE = "refuse: whole decision, bad MAC"
 
 
 def refusing() -> list[Row]:
@@ -95,7 +96,12 @@ def refusing() -> list[Row]:
         )
         for name, proof, token, error, base in cases
     ]
-    return [_without_proof(server, text), *rows]
+    return [
+        _by_gate(server, "refuse: no proof", text, (), budget=1),
+        *rows,
+        # With the answer that it gets, and what is logged of it.
+        _by_gate(server, _WHOLE, text, (_changed(good),)),
+    ]
 
 
 def _symmetric(key: SecretBytes, text: str, *, age: int = 0, url: str = URL) -> str:
@@ -120,7 +126,14 @@ def _asymmetric(text: str, *, age: int = 0, url: str = URL) -> str:
     )
 
 
-def _without_proof(server: ResourceServer, text: str) -> Row:
+def _by_gate(
+    server: ResourceServer,
+    name: str,
+    text: str,
+    proofs: tuple[str, ...],
+    *,
+    budget: float | None = None,
+) -> Row:
     gate = Gate(server.verifier, server.find_token, public_url=AUDIENCE)
 
     def call() -> None:
@@ -130,7 +143,7 @@ def _without_proof(server: ResourceServer, text: str) -> Row:
             host="10.0.0.1:8000",
             raw_target="/accounts/42",
             authorization=(f"DPoP {text}",),
-            proofs=(),
+            proofs=proofs,
         )
         try:
             gate.check(request, scopes=["accounts"])
@@ -138,7 +151,7 @@ def _without_proof(server: ResourceServer, text: str) -> Row:
             return
         raise AssertionError("it was accepted")
 
-    return Row(name="refuse: no proof", call=call, base=(_DECISION,), budget=1)
+    return Row(name=name, call=call, base=(_DECISION,), budget=budget)
 
 
 def _refused(

@@ -88,6 +88,8 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "bad_mac": _short(us["refuse: symmetric, bad MAC"]),
         "forged": _short(us["refuse: symmetric, bad MAC, forged token"]),
         "bad_signature": _short(us["refuse: ES256, bad signature"]),
+        "gate_refusal": _short(us["refuse: whole decision, bad MAC"]),
+        "gate_accepts": _short(decision),
         "used": _short(us["refuse: symmetric, used"]),
         "make_symmetric": _short(us["make a symmetric proof"]),
         "make_es256": _short(us["make an ES256 proof"]),

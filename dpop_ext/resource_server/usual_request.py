@@ -20,9 +20,9 @@ from dpop_ext.errors import (
     TargetMismatchError,
     TokenMismatchError,
 )
-from dpop_ext.resource_server.decision import is_symmetric
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.refusal import refused
+from dpop_ext.symmetric.proof import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
@@ -144,7 +144,7 @@ class UsualRequests:
                 now=now,
             )
         except Exception as error:
-            symmetric = is_symmetric(proof, verifier)
+            symmetric = has_usual_header(proof)
             refusal = refused(
                 error, MalformedProofError, one_proof_text=lambda: symmetric
             )

@@ -176,6 +176,15 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     return tuple.__new__(SymmetricProof, values)
 
 
+def has_usual_header(text: str) -> bool:
+    """Tell whether a proof has the header of a symmetric one, as it is written here."""
+    segment = text.partition(".")[0]
+    try:
+        return segment in USUAL_HEADERS or read_ticket_header(segment) is not None
+    except MalformedJOSEError:
+        return False
+
+
 def read_ticket_header(segment: str) -> tuple[str, str] | None:
     """Return algorithm and ticket of a header that is written as here, or None.
 
