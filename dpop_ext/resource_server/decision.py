@@ -121,7 +121,7 @@ def open_request(
         raise refused(
             error,
             MalformedProofError,
-            one_proof_text=partial(_is_symmetric, proof, verifier),
+            one_proof_text=partial(is_symmetric, proof, verifier),
         ) from error
     # To call the class takes twice as long.
     return tuple.__new__(OpenedRequest, (request, credentials, opened))
@@ -282,7 +282,7 @@ def _url_of(request: ResourceRequest, public_url: str | None) -> str:
     return url
 
 
-def _is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
+def is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
     """Tell by the type that it claims, where such proofs are accepted at all."""
     max_length = verifier.policy.max_length
     if not verifier.symmetric_algorithms or len(proof) > max_length:
