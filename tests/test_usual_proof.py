@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -17,20 +19,36 @@ from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import BadSignatureError, StoreError
+from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.ticket import make_ticket, ticket_mac_key
+from dpop_ext.symmetric.ticket_keys import TicketKeys
+from dpop_ext.tickets import Tickets
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 from tests.test_side_by_side import PAYLOAD, REPLACEMENTS
-from tests.test_verifier import AUDIENCE, ISSUER, URL, R, Symmetric, ring, secret
+from tests.test_verifier import (
+    AUDIENCE,
+    CLIENT,
+    ISSUER,
+    URL,
+    R,
+    Symmetric,
+    ring,
+    secret,
+)
 
 pytestmark = pytest.mark.requirement("P-17", "R1509")
 
 HEADERS: Final = {
     "symmetric": {"typ": "dpop-sym+jwt", "alg": "HS256"},
     "asymmetric": {"typ": "dpop+jwt", "alg": "ES256"},
+    "ticket": {"typ": "dpop-sym+jwt", "alg": "HS256"},
 }
 
 
@@ -41,23 +59,54 @@ class Party(Symmetric):
         self.kind = kind
         self.options = options
         self.nonces = options.get("nonces")
-        super().__init__(key, clock, **options)
+        self.logouts = MemoryLogoutStore()
+        self.tickets: Tickets | None = None
+        if kind == "ticket":
+            keys = RotatingTicketKeys(clock=clock)
+            self.tickets = Tickets(keys=keys, logouts=self.logouts)
+            ticket_key = keys.load().current(now=clock.now)
+            assert ticket_key is not None
+            self.ticket_key = ticket_key
+            self.ticket = make_ticket(ticket_key, now=clock.now)
+        super().__init__(key, clock, tickets=self.tickets, **options)
         opaque = options.get("token_form") == "opaque"
         self.text = "opaque-token" if opaque else self.token(jti="t1")
         self.good = self.verified()
         self.long(self.make())
 
+    def derive(self) -> SecretBytes:
+        if self.kind != "ticket":
+            return super().derive()
+        return SecretBytes(
+            ticket_mac_key(
+                self.ticket_key.secret.reveal(),
+                self.ticket.raw,
+                algorithm="HS256",
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                client_id=CLIENT,
+                jkt=self.jkt,
+            )
+        )
+
     def make(self, **changes: Any) -> str:
         nonce = self.nonces and self.nonces.issue(purpose="rs", now=self.clock.now)
         values: dict[str, Any] = {"nonce": nonce, "access_token": self.text} | changes
-        if self.kind == "symmetric":
+        if self.kind == "ticket":
+            values = {"ticket": self.ticket.text} | values
+        if self.kind != "asymmetric":
             return self.proof(values.pop("access_token"), **values)
         values = {"method": "GET", "url": URL, "now": self.clock.now} | values
         return make_proof(self.signing_key, algorithm="ES256", **values)
 
+    @property
+    def header(self) -> dict[str, Any]:
+        ticket = {"tkt": self.ticket.text} if self.kind == "ticket" else {}
+        return HEADERS[self.kind] | ticket
+
     def sign(self, payload: str | bytes, **header: Any) -> str:
         """Make a proof with any claims, with a good MAC or signature."""
-        members = HEADERS[self.kind] | header
+        members = self.header | header
         if self.kind == "asymmetric":
             jwk = self.signing_key.as_dict(private=False)
             members["jwk"] = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
@@ -80,6 +129,7 @@ class Party(Symmetric):
             clock=self.clock,
             nonces=self.verifier.nonces,
             token_form=self.options.get("token_form", "jwt"),
+            tickets=self.tickets,
         )
 
     def quick(
@@ -144,7 +194,7 @@ class Party(Symmetric):
         return "accepted"
 
 
-@pytest.fixture(params=["symmetric", "asymmetric"])
+@pytest.fixture(params=["symmetric", "asymmetric", "ticket"])
 def kind(request: Any) -> str:
     return str(request.param)
 
@@ -226,7 +276,7 @@ def test_a_bad_signature_or_mac_is_refused_or_left_to_the_steps(party: Party) ->
     proof, other = party.make(), party.make()
     signing_input, _, good = proof.rpartition(".")
     forged = f"{signing_input}.{other.rpartition('.')[2]}"
-    opaque = party.kind == "symmetric" and party.text == "opaque-token"
+    opaque = party.kind != "asymmetric" and party.text == "opaque-token"
     assert party.same(forged) == ("silent" if opaque else "refused")
     for last in ("", good[:-4], good + "AAAA", good + "=", f"{good} ", f"{good}.", "é"):
         assert party.same(f"{signing_input}.{last}") in {"silent", "refused"}
@@ -269,7 +319,7 @@ def test_the_usual_spelling_is_accepted(party: Party) -> None:
 def test_other_headers_are_left_to_the_steps(
     party: Party, header: dict[str, Any]
 ) -> None:
-    members = HEADERS[party.kind]
+    members = party.header
     payload = PAYLOAD % access_token_hash(party.text)
     usual = "accepted" if members | header == members else "silent"
     assert party.same(party.sign(payload, **header)) == usual
@@ -375,7 +425,7 @@ def test_what_became_of_secret_and_token_counts_at_once(
     party: Party, changed: Callable[[int], Any], kinds: str
 ) -> None:
     party.keyring.replace(changed(party.clock.now))
-    usual = kinds == "symmetric" and party.kind == "asymmetric"
+    usual = kinds == "symmetric" and party.kind != "symmetric"
     assert party.same(party.make()) == ("accepted" if usual else "silent")
 
 
@@ -499,11 +549,14 @@ def test_a_key_of_another_client_is_not_enough(
     party = Party(kind, ec_key, clock)
     other = Party(kind, other_ec_key, clock)
     other.verifier = party.verifier
+    if kind == "ticket":
+        # Which is no secret.
+        other.ticket, other.ticket_key = party.ticket, party.ticket_key
     other.long(other.make())
     # Its own proof, with the token of the other.
     forged = other.make(access_token=party.text)
     verdict = party.same(forged)
-    assert verdict == ("refused" if kind == "symmetric" else "silent")
+    assert verdict == ("silent" if kind == "asymmetric" else "refused")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, BadSignatureError, StoreError])
@@ -511,9 +564,100 @@ def test_whatever_a_keyring_raises_is_left_to_the_steps(
     party: Party, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(party.keyring, "load", failing(error))
-    # An asymmetric proof does not depend on it, if it is known to be out of reach.
-    usual = party.kind == "asymmetric" and error is not BadSignatureError
+    # Other proofs do not depend on it, if it is known to be out of reach.
+    usual = party.kind != "symmetric" and error is not BadSignatureError
     assert party.same(party.make()) == ("accepted" if usual else "silent")
+
+
+@pytest.fixture(params=["jwt", "opaque"])
+def holder(request: Any, ec_key: Any, clock: Any) -> Party:
+    return Party("ticket", ec_key, clock, token_form=request.param)
+
+
+@pytest.mark.requirement("R1803")
+def test_a_log_out_ends_a_ticket_at_once(holder: Party) -> None:
+    before = holder.make()
+    holder.verifier.log_out(jkt="A" * 43)
+    assert holder.same(before) == "accepted"
+    holder.verifier.log_out(jkt=holder.jkt)
+    assert [holder.same(holder.make()) for _ in range(2)] == ["refused"] * 2
+    # Before what the request is compared with, and after the MAC.
+    assert holder.same(holder.make(method="POST")) == "refused"
+    forged = holder.make()[:-6] + "AAAAAA"
+    opaque = holder.text == "opaque-token"
+    assert holder.same(forged) == ("silent" if opaque else "refused")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, StoreError])
+def test_log_outs_are_asked_about_once_and_only_under_a_good_mac(
+    holder: Party, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def find(issuer: str, jkt: str, *, now: int) -> int | None:
+        asked.append(jkt)
+        if len(asked) > 1:
+            raise error
+        return None
+
+    monkeypatch.setattr(holder.logouts, "find", find)
+    forged = holder.make()[:-6] + "AAAAAA"
+    for proof in (forged, "", holder.make(ticket="A" * 36)):
+        with suppress(BadSignatureError):
+            assert holder.quick(proof) is None
+    assert asked == []
+    assert holder.quick(holder.make()) is not None
+    assert asked == [holder.jkt]
+    # Where nobody knows, there may have been one.
+    assert holder.same(holder.make()) == "refused"
+
+
+@pytest.mark.parametrize("seconds", [295, 299, 299.9, 300, 301, -1, -5, -6, -31])
+def test_a_ticket_has_the_same_life(holder: Party, seconds: float) -> None:
+    end = holder.clock.now + 1000
+    holder.good = holder.good._replace(expires_at=end)
+    opaque = holder.text == "opaque-token"
+    holder.text = "another" if opaque else holder.token(exp=end)
+    holder.long(holder.make())
+    holder.clock.advance(seconds)
+    is_good = -5 <= seconds < 300
+    assert holder.same(holder.make()) == ("accepted" if is_good else "silent")
+
+
+@pytest.mark.parametrize("change", ["erased", "failing", "algorithms", "another"])
+def test_what_became_of_the_ticket_keys_counts_at_once(
+    holder: Party, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert holder.tickets is not None
+    key = holder.ticket_key
+    new = SecretBytes(bytes(range(9, 41)))
+    keys: dict[str, Callable[[], TicketKeys]] = {
+        "erased": TicketKeys,
+        "failing": failing(RuntimeError),
+        "another": lambda: TicketKeys([replace(key, secret=new)]),
+    }
+    if change == "algorithms":
+        object.__setattr__(holder.tickets, "algorithms", ("HS512",))
+    else:
+        monkeypatch.setattr(holder.tickets.keys, "load", keys[change])
+    assert holder.same(holder.make()) == "silent"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda token: token._replace(),
+        lambda token: token._replace(client_id="client-2"),
+        lambda token: token._replace(issuer="https://x.example"),
+        lambda token: token._replace(expires_at=None),
+        lambda token: bound_to(token, allows_tickets=False),
+        lambda token: bound_to(token, jkt="A" * 43),
+    ],
+)
+def test_a_ticket_is_known_with_the_very_token_it_was_verified_with(
+    holder: Party, changed: Callable[[AccessToken], AccessToken]
+) -> None:
+    assert holder.same(holder.make(), token=changed(holder.good)) == "silent"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, BadSignatureError, StoreError])
