@@ -82,7 +82,10 @@ class MemoryReplayStore:
         part = self._parts[hash(key) % self._number]
         # New, and made in half the time that object() takes.
         own: object = []
-        if part.setdefault(key, own) is not own:
+        found = part.setdefault(key, own)
+        if found is not own:
+            if type(found) is _Second and found.expires_at >= now > self._dropped_until:
+                return False
             return self._add_again(part, key, expires_at=expires_at, now=now)
         if len(part) > self._capacity:
             self._make_room(part, key, now)
@@ -100,7 +103,7 @@ class MemoryReplayStore:
     def _add_again(
         self, part: dict[bytes, object], key: bytes, *, expires_at: int, now: int
     ) -> bool:
-        """Add a key that was found, if it has expired."""
+        """Add a key that was found, if it has expired; look with the lock held."""
         with self._lock:
             self._check_clock(now)
             found = part.get(key)
