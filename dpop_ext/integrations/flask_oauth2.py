@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ with needs("flask"):
     from werkzeug.local import LocalProxy
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.errors import AccessTokenError
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_answers import (
     expose_fields,
@@ -33,15 +31,15 @@ from dpop_ext.integrations.flask_request import (
     read_flask_content,
 )
 from dpop_ext.integrations.wsgi_request import SPENT, resource_request, verify_usual
-from dpop_ext.resource_server.bound_token import read_confirmation
+from dpop_ext.resource_server.authlib_token import (
+    authenticate_token,
+    check_transport,
+    client_id_of,
+    refuse_bound,
+)
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token
-from dpop_ext.resource_server.decision import (
-    check_bearer,
-    next_nonce,
-    open_request,
-    spend_proof,
-)
+from dpop_ext.resource_server.decision import next_nonce, spend_proof
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
     RefusedRequestError,
@@ -285,11 +283,11 @@ class ResourceProtector(_ResourceProtector):
                 kwargs["route"] = route
             try:
                 if scheme == "bearer":
-                    _check_transport(dpop, request)
+                    check_transport(dpop, request)
                 validator.validate_request(request)
-                token = _authenticate_token(dpop, validator, text, request)
+                token = authenticate_token(dpop, validator, text, request)
                 if scheme == "bearer":
-                    _refuse_bound(
+                    refuse_bound(
                         validator,
                         token,
                         certificate=request.resource_request.certificate,
@@ -298,7 +296,7 @@ class ResourceProtector(_ResourceProtector):
             except Exception as error:
                 raise translated(error, scheme=scheme, scopes=scopes) from error
         except AccessRefusedError as error:
-            raise self._refused(error.refusal, _client_id(token)) from error
+            raise self._refused(error.refusal, client_id_of(token)) from error
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
         _kept().dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))
@@ -323,44 +321,6 @@ class ResourceProtector(_ResourceProtector):
         validator = self._dpop_validator()
         accept_bearer = "bearer" in self._token_validators
         return replace(validator.challenges, accept_bearer=accept_bearer)
-
-
-def _check_transport(dpop: DPoPTokenValidator, request: Any) -> None:
-    """Open a Bearer request too: it has no proof, but needs TLS all the same."""
-    open_request(
-        request.resource_request, verifier=dpop.verifier, public_url=dpop.public_url
-    )
-
-
-def _authenticate_token(
-    dpop: DPoPTokenValidator, validator: Any, text: str, request: Any
-) -> Any:
-    """Let *validator* find the token, of those who have not failed too often."""
-    opened = getattr(request, "dpop_opened", None)
-    proof = opened.proof if opened is not None else None
-    dpop.failures.check(proof)
-    try:
-        return validator.authenticate_token(text)
-    except Exception as error:
-        dpop.failures.count(proof, error)
-        raise
-
-
-def _refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
-    """Refuse a bound token under Bearer, whatever kind of validator accepts it."""
-    if token is None:
-        raise AccessTokenError
-    read = getattr(validator, "get_confirmation", read_confirmation)
-    check_bearer(read(token), certificate=certificate)
-
-
-def _client_id(token: Any) -> str | None:
-    """Return the client of a token that was found, for the log."""
-    if isinstance(token, Mapping):
-        client_id = token.get("client_id")
-    else:
-        client_id = getattr(token, "client_id", None)
-    return client_id if isinstance(client_id, str) else None
 
 
 def _current_proof() -> VerifiedProof | None:
