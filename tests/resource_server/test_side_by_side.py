@@ -18,12 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpop_ext import telemetry
+from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.response import ASKS
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.symmetric.ticket import make_ticket, ticket_mac_key
+from dpop_ext.tickets import Tickets
 from tests.resource_server.world import (
     AUDIENCE,
+    CLIENT,
     ISSUER,
     VERSION,
     Request,
@@ -150,33 +156,65 @@ class Servers:
     def __init__(self, world: World, adapter: str, records: Records) -> None:
         self.world, self.adapter, self.records = world, adapter, records
         self.world.store = Uses()
-        self.app = world.app(adapter)
         self.tokens = (
             world.symmetric_token(),
             world.symmetric_token(exp=world.clock.now + 20),
         )
+        self.ticket, self.ticket_key = None, SecretBytes(b"")
+        if world.tickets is not None:
+            key = world.tickets.keys.load().current(now=world.clock.now)
+            assert key is not None
+            ticket = make_ticket(key, now=world.clock.now)
+            derived = ticket_mac_key(
+                key.secret.reveal(),
+                ticket.raw,
+                algorithm="HS256",
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                client_id=CLIENT,
+                jkt=world.jkt,
+            )
+            self.ticket, self.ticket_key = ticket.text, SecretBytes(derived)
         self.opened = 0
-        open_proof = world.verifier.open
+        self.start()
+
+    def start(self) -> None:
+        """Start the server that remembers; it forgets everything but what was used."""
+        self.world._verifier = None
+        open_proof = self.world.verifier.open
 
         def count(*values: Any, **names: Any) -> Any:
             self.opened += 1
             return open_proof(*values, **names)
 
         self.world.verifier.open = count  # type: ignore[method-assign]
+        self.app = self.world.app(self.adapter)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("symmetric", "asymmetric", *(["ticket"] if self.ticket else []))
 
     def make(self, kind: str, token: str, **changes: Any) -> Request:
-        make = self.world.symmetric_proof if kind == "symmetric" else self.world.proof
-        url = (self.world.public_url or AUDIENCE).rstrip("/") + "/accounts"
-        proof = make(token, jti=secrets.token_urlsafe(12), **({"url": url} | changes))
+        world = self.world
+        url = (world.public_url or AUDIENCE).rstrip("/") + "/accounts"
+        values = {"url": url, "jti": secrets.token_urlsafe(12)} | changes
+        if kind == "asymmetric":
+            proof = world.proof(token, **values)
+        elif kind == "ticket":
+            values |= {"key": self.ticket_key, "ticket": self.ticket}
+            proof = world.encapsulated_proof(token, **values)
+        else:
+            proof = world.symmetric_proof(token, **values)
         return Request(headers=[("Authorization", f"DPoP {token}"), ("DPoP", proof)])
 
     def warm(self, token: str) -> None:
         """Let the one server get to know a token and a key."""
-        for kind in ("symmetric", "asymmetric") * 2:
+        for _ in range(2):
             before = self.opened
-            answer = send(self.app, self.make(kind, token).environ())
-            assert answer.status == (403 if self.world.scope == "payments" else 200)
-        assert self.opened == before + (not self.is_quick)
+            for kind in self.kinds:
+                answer = send(self.app, self.make(kind, token).environ())
+                assert answer.status == (403 if self.world.scope == "payments" else 200)
+        assert self.opened - before == (0 if self.is_quick else len(self.kinds))
         self.world.told.clear()
         self.records.take()
 
@@ -198,6 +236,14 @@ class Servers:
         self.world.told.clear()
         return answer
 
+    def log_out(self, *, over: bool = False) -> None:
+        """Let the client log out, at all servers."""
+        if self.world.tickets is not None:
+            logouts = MemoryLogoutStore()
+            object.__setattr__(self.world.tickets, "logouts", logouts)
+            if not over:
+                self.world.verifier.log_out(jkt=self.world.jkt)
+
     @property
     def used(self) -> set[bytes]:
         assert isinstance(self.world.store, Uses)
@@ -206,9 +252,13 @@ class Servers:
 
 @pytest.fixture(params=["flask", "wsgi", "asgi"])
 def servers(request: Any, world: World, records: Records) -> list[Servers]:
+    tickets = Tickets(
+        keys=RotatingTicketKeys(clock=world.clock), logouts=MemoryLogoutStore()
+    )
+    with_tickets = ({"tickets": tickets}, {"tickets": tickets, "token_form": "opaque"})
     return [
         Servers(replace(world, symmetric=True, **each), request.param, records)
-        for each in (*QUICK, *LONG)
+        for each in (*QUICK, *with_tickets, *LONG)
     ]
 
 
@@ -228,14 +278,20 @@ def test_every_request_gets_one_answer(servers: list[Servers]) -> None:
         if data.draw(st.booleans()):
             ring = RINGS[data.draw(st.sampled_from(list(RINGS)))](clock.now)
             world.keyring.replace(ring)
+        if data.draw(st.booleans()):
+            both.log_out()
         try:
             request = _draw_request(both, token, data)
             answer = both.same(request, ring)
             if data.draw(st.booleans()):
                 again = both.same(request, ring)
                 assert (answer.status, again.status) != (200, 200)
+            if request.headers[0] != ("Authorization", f"DPoP {token}"):
+                # It is counted who sends a bad token under a good MAC.
+                both.start()
         finally:
             world.keyring.replace(held)
+            both.log_out(over=True)
             clock.advance(start - clock())
         assert answer.status in {200, 308, 400, 401, 403, 404, 405}
 
@@ -243,7 +299,7 @@ def test_every_request_gets_one_answer(servers: list[Servers]) -> None:
 
 
 def _draw_request(both: Servers, token: str, data: st.DataObject) -> Request:
-    kind = data.draw(st.sampled_from(["symmetric", "asymmetric"]))
+    kind = data.draw(st.sampled_from(both.kinds))
     age = data.draw(st.sampled_from([0, 0, 0, 0, 64, 65, 66, -30, -31, 600]))
     method = data.draw(st.sampled_from(["GET", "GET", "GET", "POST", "HEAD"]))
     changes: dict[str, Any] = {"now": both.world.clock.now - age, "method": method}
