@@ -85,32 +85,33 @@ class UsualProofs:
         :param nonces: None demands none.
         :param clock: seconds since the epoch.
         :returns: the proof, and the key that made it; None says nothing about *proof*.
-        :raises BadSignatureError: the first thing wrong is the signature.
+        :raises DPoPError: as the two steps, once the signature was looked at.
         """
         signing_input, _, last = proof.rpartition(".")
         segment, _, payload = signing_input.partition(".")
         header = self._headers.get(segment)
         if header is None or not last or len(proof) > policy.max_length:
             return None
-        next_nonce: str | None = None
         try:
             claims = read_usual_claims(b64url_decode(payload))
+            target = normalize_target(url)
             if (
                 claims is None
                 or header.members["alg"] not in policy.algorithms
-                or claims["htm"] != method
-                or claims["htu"] != normalize_target(url)
                 or len(claims["jti"]) > policy.max_jti_length
             ):
                 return None
-            times, now = get_times(), int(clock())
-            times.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
-            if nonces is not None:
-                next_nonce = check_nonce(nonces, claims.get("nonce"), "as", now)
             message, signature = signing_input.encode("ascii"), b64url_decode(last)
         except Exception:  # noqa: BLE001 - who decides next meets it again, and says so
             return None
         check_signature(header.check, message, signature)
+        if claims["htm"] != method or claims["htu"] != target:
+            check_request(claims, method=method, url=url, ath=None)
+        times, now = get_times(), int(clock())
+        next_nonce: str | None = None
+        if nonces is not None:
+            next_nonce = check_nonce(nonces, claims.get("nonce"), "as", now)
+        times.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
         verified = verified_proof(
             jkt=header.jkt,
             jti=claims["jti"],
