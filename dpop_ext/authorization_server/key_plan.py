@@ -45,6 +45,9 @@ class IssuedKey(NamedTuple):
     #: In seconds since the epoch.
     expires_at: int
 
+    def __repr__(self) -> str:
+        return f"<IssuedKey {self.name}>"
+
 
 class KeyPlan(NamedTuple):
     """A symmetric key that will be issued, decided before anything is spent."""
