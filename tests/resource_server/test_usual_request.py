@@ -741,6 +741,41 @@ def test_a_forger_learns_nothing_else_than_from_the_steps(
 
 
 @kinds
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *[{}, {"now": 1_789_999_000}, {"nonce": None}, {"nonce": "x"}],
+        *[{"url": AUDIENCE}, {"url": f"{AUDIENCE}/Accounts"}, {"method": "POST"}],
+        *[{"access_token": "other"}, {"claims": {"cd": "x"}}, {"jti": "x" * 257}],
+    ],
+)
+def test_the_log_says_the_same_of_a_refusal(
+    world: World, kind: str, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    gates = Gates(replace(world, use_nonces=True))
+    text = world.symmetric_token()
+    gates.warm(text)
+    request = gates.request(kind, text)
+    if changes:
+        token = changes.get("access_token", text)
+        more = {name: changes[name] for name in changes if name != "access_token"}
+        proof = gates.request(kind, token, **more).proofs[0]
+    else:
+        other = gates.request(kind, text).proofs[0].rpartition(".")[2]
+        proof = f"{request.proofs[0].rpartition('.')[0]}.{other}"
+    caplog.set_level("DEBUG", "dpop_ext.resource_server")
+    caplog.clear()
+    assert isinstance(gates.compare(replace(request, proofs=(proof,))), Refusal)
+    lines = [
+        (record.levelno, record.getMessage(), getattr(record, "fields", None))
+        for record in caplog.records
+    ]
+    half = len(lines) // 2
+    assert lines[:half] == lines[half:]
+    assert half == (2 if {"url", "method"} & changes.keys() else 1)
+
+
+@kinds
 def test_a_good_proof_is_checked_and_used_up_once(
     world: World, kind: str, signatures: list[int]
 ) -> None:
