@@ -17,6 +17,7 @@ from flask import request as flask_request
 from joserfc.jwk import ECKey
 
 import dpop_ext.core.jws_signature
+from dpop_ext.client.ticket_request import TicketRequest
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.errors import AccessTokenError
@@ -32,11 +33,14 @@ from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.gate import Gate
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import RoutePolicy
+from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.response import ASKS
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
     AUDIENCE,
@@ -397,6 +401,37 @@ def test_an_answer_that_is_to_be_proved_is(
     answer = Known(world, adapter).get(kind, claims={ASKS: True})
     assert answer.status == 200
     assert answer.values("DPoP-Response")
+
+
+@adapters
+def test_who_asks_for_a_ticket_gets_one_and_its_proofs_are_usual(
+    world: World, adapter: str
+) -> None:
+    tickets = Tickets(
+        keys=RotatingTicketKeys(clock=world.clock), logouts=MemoryLogoutStore()
+    )
+    known = Known(replace(world, tickets=tickets), adapter)
+    asking = TicketRequest(resource=AUDIENCE, jkt=world.jkt)
+    request = known.make("asymmetric", claims=asking.claims())
+    answer = known.send(request)
+    ticket = asking.read(
+        answer.values("DPoP-Ticket"), proof=request.headers[1][1], now=world.clock.now
+    )
+    assert ticket is not None
+
+    def use() -> int:
+        proof = world.encapsulated_proof(
+            known.token, key=ticket.key, ticket=ticket.ticket
+        )
+        fields = [("Authorization", f"DPoP {known.token}"), ("DPoP", proof)]
+        return known.send(Request(headers=fields)).status
+
+    before = known.opened.count
+    assert [use() for _ in range(3)] == [200] * 3
+    assert known.opened.count == before + 1
+    known.world.verifier.log_out(jkt=world.jkt)
+    assert use() == 401
+    assert all(known.is_quick(kind) for kind in KINDS)
 
 
 @pytest.mark.requirement("B-9", "J-19")
