@@ -60,11 +60,13 @@ Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
 
 #: The labels of a request that was accepted, made once: most requests are.
 _ACCEPTED: Final[Mapping[tuple[Role, Kind], Mapping[str, str]]] = {
-    (role, kind): {"role": role, "outcome": "accepted", "reason": "ok", "kind": kind}
+    (role, kind): MappingProxyType(
+        {"role": role, "outcome": "accepted", "reason": "ok", "kind": kind}
+    )
     for role, kind in product(get_args(Role), get_args(Kind))
 }
 _DATED: Final[Mapping[tuple[Role, str], Mapping[str, str]]] = {
-    (role, dated): {"role": role, "dated": dated}
+    (role, dated): MappingProxyType({"role": role, "dated": dated})
     for role, dated in product(get_args(Role), ("past", "future"))
 }
 

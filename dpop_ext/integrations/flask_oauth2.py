@@ -116,10 +116,13 @@ class ResourceProtector(_ResourceProtector):
         self._observer = observer
         own, plain = type(self), ResourceProtector
         #: Requests may be served by a quicker way; a subclass may do something else.
-        self._knows_usual = observer is None and (
-            own.validate_request,
-            own.parse_request_authorization,
-        ) == (plain.validate_request, plain.parse_request_authorization)
+        self._knows_usual = (
+            observer is None
+            # Of the application, too: it may refuse a request.
+            and client_certificate is None
+            and (own.validate_request, own.parse_request_authorization)
+            == (plain.validate_request, plain.parse_request_authorization)
+        )
 
     def __call__(
         self,

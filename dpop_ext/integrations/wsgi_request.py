@@ -73,8 +73,8 @@ def verify_usual(
         or (query and names_access_token(query))
         # It may be a form.
         or (
-            environ.get("CONTENT_LENGTH")
-            and environ.get("CONTENT_TYPE") != "application/json"
+            environ.get("CONTENT_LENGTH", "0") not in {"", "0"}
+            and not environ.get("CONTENT_TYPE", "").startswith("application/json")
         )
     ):
         return None

@@ -102,9 +102,12 @@ class AccessTokenValidator(TokenFinder):
         """
         return self._cache.find(text, self._verify)
 
-    def recalling(self) -> Callable[[bytes], AccessToken | None]:
-        """Return what finds remembered tokens, by the SHA-256 of their text."""
-        return self._cache.get
+    def recalling(self) -> Callable[[bytes], AccessToken | None] | None:
+        """Return what finds remembered tokens, by the SHA-256 of their text.
+
+        None if no token is remembered.
+        """
+        return self._cache.get if self._cache.max_age else None
 
     def _verify(self, text: str) -> AccessToken:
         try:

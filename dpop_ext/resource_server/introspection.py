@@ -165,9 +165,12 @@ class IntrospectionTokenValidator(TokenFinder):
             return known
         return self._flights.run(name, lambda: self._cache.find(text, self._ask))
 
-    def recalling(self) -> Callable[[bytes], AccessToken | None]:
-        """Return what finds remembered tokens, by the SHA-256 of their text."""
-        return self._cache.get
+    def recalling(self) -> Callable[[bytes], AccessToken | None] | None:
+        """Return what finds remembered tokens, by the SHA-256 of their text.
+
+        None if no token is remembered.
+        """
+        return self._cache.get if self._cache.max_age else None
 
     def _ask(self, text: str) -> AccessToken:
         # What no request can bring would be remembered for nobody.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.recent import Recent
@@ -33,7 +34,7 @@ class TokenCache:
     ) -> None:
         if not max_age >= 0:
             raise ValueError("seconds to remember a token for are not negative")
-        self._max_age = max_age
+        self.max_age: Final = max_age
         self._clock = clock
         #: Each token with the time at which its check began, and from which on it is
         #: not good without another.
@@ -46,7 +47,7 @@ class TokenCache:
 
         :param check: raises an error for a token that is not good.
         """
-        if not self._max_age:
+        if not self.max_age:
             return check(text)
         now = self._clock()
         name = token_digest(text)
@@ -54,7 +55,7 @@ class TokenCache:
         if entry is not None and entry[1] <= now < entry[2]:
             return entry[0]
         token = check(text)
-        end = now + self._max_age
+        end = now + self.max_age
         if token.expires_at is not None:
             end = min(end, token.expires_at)
         self._tokens.put(name, (token, now, end))

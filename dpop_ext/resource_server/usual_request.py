@@ -75,7 +75,8 @@ class UsualRequests:
             checks beside is not asked, so there is no quicker way with one.
         """
         recalling = vars(type(find_token)).get("recalling")
-        if recalling is None or verifier.usual_proofs is None or public_url is None:
+        recall = recalling(find_token) if recalling is not None else None
+        if recall is None or verifier.usual_proofs is None or public_url is None:
             return None
         url = base_url(public_url) + "/"
         try:
@@ -87,7 +88,7 @@ class UsualRequests:
         return cls(
             verifier,
             verifier.usual_proofs,
-            recalling(find_token),
+            recall,
             failures=failures,
             public_url=public_url,
         )
@@ -130,7 +131,7 @@ class UsualRequests:
             return None
         path = raw_target.partition("?")[0]
         # What normalising would leave alone.
-        if path[:1] != "/" or "%" in path or "/." in path or "#" in path:
+        if path[:1] != "/" or "%" in path or "/." in path:
             return None
         try:
             verified = self._proofs.verify(
