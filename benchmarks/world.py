@@ -135,7 +135,7 @@ class ResourceServer:
             remember=remember,
             clock=clock,
         )
-        self._recall = self.find_token.recalling() or (lambda name: None)
+        self._recall = self.find_token.recalling() or (lambda _name: None)
 
     def caches(self) -> list[Recent[bytes, Any]]:
         """Return what it remembers of access tokens, and of their keys."""
