@@ -22,11 +22,13 @@ from werkzeug.test import run_wsgi_app
 
 from demo_server import demo_data
 from demo_server.supervisor import DemoServer
+from dpop_ext import usual_proof
 from dpop_ext.authorization_server.random_values import RandomValues
 from dpop_ext.cli.conformance import conforming_targets, try_pair
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
 from dpop_ext.cli.group import dpop_ext
+from dpop_ext.core import request_binding
 from dpop_ext.symmetric import proof as symmetric_proof
 from dpop_ext.symmetric.conformance import (
     AUTHORIZATION_SERVER,
@@ -354,6 +356,7 @@ def test_a_repeated_r_is_reported(pair: Pair, monkeypatch: pytest.MonkeyPatch) -
 def accept_any_mac(monkeypatch: pytest.MonkeyPatch) -> None:
     anything = SimpleNamespace(compare_digest=lambda *_: True)
     monkeypatch.setattr(symmetric_proof, "hmac", anything)
+    monkeypatch.setattr(usual_proof, "hmac", anything)
 
 
 def accept_any_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,11 +365,11 @@ def accept_any_header(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def accept_any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpop_ext.symmetric.verification.check_hash", lambda *_: None)
+    monkeypatch.setattr(request_binding, "check_hash", lambda *_: None)
 
 
 def accept_any_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpop_ext.symmetric.verification.check_target", lambda *_: None)
+    monkeypatch.setattr(request_binding, "check_target", lambda *_: None)
 
 
 def accept_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,11 @@ def test_a_failover_may_forget_the_last_proofs_and_new_nonce_secrets_close_that(
         api.world.nonces = first
         kept, lost = api.request(), api.request()
         assert api.send(kept).status == 200
-        redis.command("WAIT", "1", "5000")
+        # WAIT would do so for the writes of its own connection.
+        wait_until(
+            lambda: replica.command("DBSIZE") == redis.command("DBSIZE"),
+            what="the replica has the first proof",
+        )
         # The link breaks; the primary goes on for a moment, and dies.
         replica.command("REPLICAOF", "127.0.0.1", "1")
         assert api.send(lost).status == 200
