@@ -41,29 +41,27 @@ def end_to_end_tables(report: Report, floors: Mapping[str, Floor]) -> None:
     rates = end_to_end()
     for rate in rates:
         _rate(report, "served", f"{rate.server}: {rate.route.name}", rate)
-    found = {(rate.server, rate.route.name): rate for rate in rates}
-    for (server, name), rate in found.items():
+    found = {(rate.server, rate.route.name): _of_a_core(rate) for rate in rates}
+    for (server, name), value in found.items():
         # The budgets are for the Flask route: a bare one takes no time to compare with.
         budgets = ROUTES.get(name, (None, None)) if server != ASGI else (None, None)
         for other, budget in zip(("open", BEARER), budgets, strict=True):
             if budget is None or (server, other) not in found:
                 continue
             of = _least(name, floors, redis_py)
-            compared = found[server, other]
-            # What libraries add to a request of the open route, in seconds.
-            could = 1 / (1 / _of_a_core(found[server, "open"]) + sum(of.values()) / 1e6)
+            could = 1e6 / (1e6 / found[server, "open"] + sum(of.values()))
             report.line(
                 "served_ratios",
                 f"{server}: {name}, against {other}",
-                rate.times(compared),
+                value / found[server, other],
                 unit="x",
                 budget=budget,
                 at_least=True,
                 floor=Floor(
-                    value=could / _of_a_core(compared),
+                    value=could / found[server, other],
                     of=of,
                     operation=_in_process_name(name),
-                    by_hand=found[server, by_hand(name)].times(compared),
+                    by_hand=found[server, by_hand(name)] / found[server, other],
                 ),
             )
 
