@@ -12,10 +12,9 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Mapping
-from itertools import product
 from time import perf_counter
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, Protocol
 
 from dpop_ext.errors import TargetMismatchError
 
@@ -57,18 +56,6 @@ mismatch_warned: Final[set[str]] = set()
 
 Role = Literal["as", "rs"]
 Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
-
-#: The labels of a request that was accepted, made once: most requests are.
-_ACCEPTED: Final[Mapping[tuple[Role, Kind], Mapping[str, str]]] = {
-    (role, kind): MappingProxyType(
-        {"role": role, "outcome": "accepted", "reason": "ok", "kind": kind}
-    )
-    for role, kind in product(get_args(Role), get_args(Kind))
-}
-_DATED: Final[Mapping[tuple[Role, str], Mapping[str, str]]] = {
-    (role, dated): MappingProxyType({"role": role, "dated": dated})
-    for role, dated in product(get_args(Role), ("past", "future"))
-}
 
 
 class MeterProvider(Protocol):
@@ -156,9 +143,12 @@ def count_accepted(role: Role, *, kind: Kind, age: float) -> None:
     :param age: seconds.
     """
     if (instruments := _get()) is not None:
-        instruments.requests.add(1, _ACCEPTED[role, kind])
+        # New each time: an exporter may keep labels, and change or copy them.
+        instruments.requests.add(
+            1, {"role": role, "outcome": "accepted", "reason": "ok", "kind": kind}
+        )
         dated = "past" if age >= 0 else "future"
-        instruments.proof_age.record(abs(age), _DATED[role, dated])
+        instruments.proof_age.record(abs(age), {"role": role, "dated": dated})
 
 
 def count_token(*, bound: bool, symmetric: bool) -> None:

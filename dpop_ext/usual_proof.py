@@ -140,8 +140,9 @@ class UsualProofs:
         """Return what the two steps would return at a resource server.
 
         None says nothing about *proof*. What it does not know is found out before the
-        MAC or the signature is looked at, so that nobody pays for that twice. After it
-        the checks, their order and the errors are those of the steps.
+        signature is looked at, so that nobody pays for that twice, and before the MAC,
+        unless that is bad and the token opaque. After it the checks, their order and
+        the errors are those of the steps.
 
         :param proof: value of the one ``DPoP`` field, as received.
         :param method: of the request, as received.
@@ -152,6 +153,7 @@ class UsualProofs:
         :param nonces: None demands none.
         :param now: seconds since the epoch.
         :raises BadSignatureError: the MAC or the signature.
+        :raises StaleTicketError: the ticket has ended by a log-out.
         :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
         :raises TokenMismatchError: ``ath`` is of another token.
         :raises NonceRequiredError: the nonce is missing or no longer good.

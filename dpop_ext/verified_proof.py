@@ -110,7 +110,7 @@ class _Verified(NamedTuple):
 class VerifiedProof(_Verified):
     """A proof that passed every check but the one that can succeed only once.
 
-    Only :meth:`ProofVerifier.verify` can make one.
+    Only :meth:`ProofVerifier.verify` and its quick way can make one.
     """
 
     __slots__ = ()
@@ -128,8 +128,9 @@ class VerifiedProof(_Verified):
         return f"<VerifiedProof {self.kind} {self.jkt} {self.jti!a}>"
 
 
-# For ProofVerifier alone: a value that stands for a checked proof cannot be made in
-# passing, and to call these takes half as long as to call a class with so many names.
+# For ProofVerifier and its quick way alone: a value that stands for a checked proof
+# cannot be made in passing, and to call these takes half as long as to call a class
+# with so many names.
 
 
 def opened_proof(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from authlib.oauth2.rfc6749 import TokenValidator
 from authlib.oauth2.rfc6750 import InsufficientScopeError
@@ -90,9 +90,9 @@ class DPoPTokenValidator(TokenValidator):
             raise TypeError(
                 "inner is a validator of tokens, such as AccessTokenValidator(...)"
             )
-        self.inner: Final = inner
-        self.verifier: Final = verifier
-        self.public_url: Final = check_public_url(public_url)
+        self._inner = inner
+        self._verifier = verifier
+        self._public_url = check_public_url(public_url)
         self.failures = FailureLimit(verifier.clock)
         self.sync = KeyringSync(verifier)
         self.tickets = TicketIssuer.of(verifier)
@@ -116,6 +116,21 @@ class DPoPTokenValidator(TokenValidator):
             plain.get_confirmation,
             plain.get_access_token,
         )
+
+    @property
+    def inner(self) -> Any:
+        """The validator of the application."""
+        return self._inner
+
+    @property
+    def verifier(self) -> ProofVerifier:
+        """Shared by all requests."""
+        return self._verifier
+
+    @property
+    def public_url(self) -> str | None:
+        """What clients call this server; None believes the ``Host`` field."""
+        return self._public_url
 
     def get_confirmation(self, token: Any) -> Confirmation | None:
         """Return the key that *token* is bound to, or None. Override for other tokens.

@@ -132,7 +132,7 @@ def wrap_key(
         *algorithm*.
     """
     dsk = (
-        f'{{{_servers(issuer, audience)},"exp":{expires_at},'
+        f'{{{_servers(issuer, audience)},"exp":{expires_at:d},'
         f'"ath":"{access_token_hash(access_token)}"'
     )
     if version is not None:

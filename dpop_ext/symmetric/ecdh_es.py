@@ -77,10 +77,8 @@ class X25519Recipient(_Recipient):
         return b64url_encode(hashlib.sha256(text.encode("ascii")).digest())
 
 
-def is_for(key: object) -> TypeGuard[X25519Recipient | PublicKey]:
+def is_for(key: object) -> TypeGuard[PublicKey]:
     """Tell whether *key* is one that :func:`encrypt` takes."""
-    if isinstance(key, X25519Recipient):
-        return True
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.curve.name in _CURVES
     return isinstance(key, X25519PublicKey)
@@ -98,7 +96,7 @@ def encrypt(
 
     :param header: members of the protected header, as JSON in ASCII without the
         braces. The ``epk`` is added.
-    :param recipient: :func:`is_for` says that it is good.
+    :param recipient: if it is a key, :func:`is_for` says that it is good.
     :param algorithm: the ``alg`` of *header*: ``ECDH-ES`` or ``ECDH-ES+A256KW``.
     :param encoding: its ``enc``: ``A256GCM`` or ``A128GCM``.
     :raises ValueError: *recipient* is a point of low order.

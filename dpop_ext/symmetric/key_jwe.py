@@ -198,8 +198,7 @@ def encrypt_key(
         raise ValueError("the key does not fit the algorithm")
     if not fits(algorithm, recipient) or encoding not in ENCODINGS:
         raise ValueError("the recipient does not fit the algorithm")
-    # Nothing in either needs an escape, and to write them takes a sixth of the time
-    # that a JSON encoder does.
+    # Nothing in either needs an escape, and a JSON encoder takes several times as long.
     name = "" if version is None else f',"kid":"{version:d}"'
     plaintext = (
         f'{{"kty":"oct","use":"sig","key_ops":["{operation}"],"alg":"{mac_algorithm}",'

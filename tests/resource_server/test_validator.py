@@ -581,3 +581,13 @@ def test_rows_with_a_symmetric_key_work(world: World) -> None:
     with pytest.raises(RefusedRequestError) as info:
         ask(world, Rows(opaque=row), proof=world.symmetric_proof("opaque"))
     assert refusal(info.value) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("name", ["inner", "verifier", "public_url"])
+def test_what_requests_are_checked_with_cannot_be_replaced(
+    world: World, name: str
+) -> None:
+    """Some of it is prepared, and would go on with what was there before."""
+    validator = DPoPTokenValidator(Rows(), world.verifier)
+    with pytest.raises(AttributeError):
+        setattr(validator, name, None)
