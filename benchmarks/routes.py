@@ -21,7 +21,7 @@ from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.symmetric.proof import make_symmetric_proof
 
 #: Proofs for one round; at more requests than that the rest would be refused.
-PROOFS = {"symmetric": 30_000, "ES256": 10_000}
+PROOFS = {"symmetric": 40_000, "ES256": 20_000}
 PATH = "/accounts/42"
 BEARER = "Bearer RS256, PyJWT"
 
