@@ -93,6 +93,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         )
     },
     "refuse: symmetric, bad MAC": (_TOKEN, _MAC),
+    "refuse: whole decision, bad MAC": (_TOKEN, _MAC),
     "refuse: symmetric, bad MAC, forged token": (_TOKEN, _JWT, _HMAC, _MAC),
     "refuse: symmetric, used": (*_ANY, _MAC),
     "refuse: ES256, bad signature": ("ES256 verify", _DER),

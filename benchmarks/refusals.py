@@ -92,13 +92,12 @@ def refusing() -> list[Row]:
             name=f"refuse: {name}",
             call=_refused(server, proof, token, error),
             base=(base,),
-            # A used proof passes every check that a good one does.
-            budget=None if error is ReplayedProofError else 1,
+            budget=1,
         )
         for name, proof, token, error, base in cases
     ]
     return [
-        _by_gate(server, "refuse: no proof", text, (), budget=1),
+        _by_gate(server, "refuse: no proof", text, ()),
         *rows,
         # With the answer that it gets, and what is logged of it.
         _by_gate(server, _WHOLE, text, (_changed(good),)),
@@ -132,8 +131,6 @@ def _by_gate(
     name: str,
     text: str,
     proofs: tuple[str, ...],
-    *,
-    budget: float | None = None,
 ) -> Row:
     gate = Gate(server.verifier, server.find_token, public_url=AUDIENCE)
 
@@ -152,7 +149,7 @@ def _by_gate(
             return
         raise AssertionError("it was accepted")
 
-    return Row(name=name, call=call, base=(_DECISION,), budget=budget)
+    return Row(name=name, call=call, base=(_DECISION,), budget=1)
 
 
 def _refused(
