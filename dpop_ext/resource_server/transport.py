@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import http.client
+import io
+import socket
 import ssl
 import time
 import urllib.error
@@ -18,7 +20,7 @@ from dpop_ext.core.target import is_secure
 
 #: Bytes of the largest answer that is read.
 MAX_ANSWER = 64 * 1024
-#: Seconds that a request may take.
+#: Seconds to connect to an address, for TLS, and for the answer as a whole.
 TIMEOUT = 5.0
 
 
@@ -68,14 +70,79 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Follow none: the answer becomes an ``HTTPError``."""
 
 
+class _Received(io.RawIOBase):
+    """What a socket receives before a deadline.
+
+    The time-out of a socket is for one read only: a byte every few seconds runs into
+    none, be it of a header field, between two chunks or after the last one.
+
+    :param received: from the socket, unbuffered.
+    """
+
+    def __init__(self, connected: socket.socket, received: io.RawIOBase) -> None:
+        self._socket = connected
+        self._received = received
+        self._deadline = time.monotonic() + (connected.gettimeout() or TIMEOUT)
+
+    def readable(self) -> bool:
+        """Tell that it is."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Receive what comes first.
+
+        :raises TimeoutError: nothing came in time.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer took too long")
+        self._socket.settimeout(left)
+        return self._received.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._received.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that comes before a deadline, as does that of a proxy to CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        received: Any = self.fp
+        self.fp = io.BufferedReader(_Received(sock, received.detach()))
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__(context=context)
+        self._given = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req, context=self._given)
+
+
 @functools.cache
 def _opener(context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
-    https = urllib.request.HTTPSHandler(context=context)
     proxies = urllib.request.getproxies()
     # Plain http stays on this machine, whatever the environment says.
     proxies.pop("http", None)
     proxy = urllib.request.ProxyHandler(proxies)
-    return urllib.request.build_opener(_NoRedirects, https, proxy)
+    return urllib.request.build_opener(_NoRedirects, _Plain, _Secure(context), proxy)
 
 
 def fetch(
@@ -87,8 +154,10 @@ def fetch(
 ) -> bytes:
     """Return the body of the answer to a GET, or to a POST of *data*.
 
-    No redirect is followed. A request takes :data:`TIMEOUT` seconds to connect, as
-    many to answer, and the answer has :data:`MAX_ANSWER` bytes at most.
+    No redirect is followed. A request takes :data:`TIMEOUT` seconds to connect to each
+    address of a name, as many for TLS, and as many until the last byte of the answer,
+    which has :data:`MAX_ANSWER` at most. How long a name may take to be resolved is a
+    setting of the system.
 
     :param context: for https; None trusts what the system does.
     :raises OSError: no answer in time, too long a one, or a status other than 200.
@@ -115,10 +184,9 @@ def ask(
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
         url, data=data, headers={"Accept": "application/json"} | dict(headers or {})
     )
-    deadline = time.monotonic() + TIMEOUT
     try:
         with _opener(context).open(request, timeout=TIMEOUT) as answer:
-            body = _read(answer, deadline) if answer.status == 200 else b""
+            body = _read(answer) if answer.status == 200 else b""
             return Answer(answer.status, answer.headers.get("ETag"), body)
     except urllib.error.HTTPError as error:
         error.close()
@@ -127,13 +195,10 @@ def ask(
         raise OSError("the answer is not HTTP") from error
 
 
-def _read(answer: Any, deadline: float) -> bytes:
-    """Read the body piece by piece: the time-out of a socket is for one read only."""
+def _read(answer: http.client.HTTPResponse) -> bytes:
     body = b""
     while piece := answer.read1(MAX_ANSWER):
         body += piece
         if len(body) > MAX_ANSWER:
             raise OSError("the answer is too long")
-        if time.monotonic() > deadline:
-            raise OSError("the answer took too long")
     return body

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -100,13 +102,52 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
         fetch(base + "/silent")
 
 
-def test_an_answer_that_trickles_in_is_given_up() -> None:
-    class Trickle:
-        def read1(self, size: int) -> bytes:
-            return b"x"
+@pytest.mark.parametrize(
+    ("before", "every", "after"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x", b"\r\nContent-Length: 0\r\n\r\n"),
+        (b"", b"HTTP/1.1 100 Go on\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"x", b""),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            b"x",
+            b"\r\nx\r\n0\r\n\r\n",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"X: y\r\n",
+            b"\r\n",
+        ),
+    ],
+    ids=["field", "interim", "body", "chunk", "trailer"],
+)
+def test_an_answer_that_trickles_in_is_given_up(
+    before: bytes, every: bytes, after: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUT", 0.2)
+    given_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-    with pytest.raises(OSError, match="too long"):
-        transport._read(Trickle(), deadline=0)
+        def trickle() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(before)
+                for _ in range(99):
+                    connection.sendall(every)
+                    # None of these waits is as long as the time-out.
+                    if given_up.wait(0.02):
+                        return
+                connection.sendall(after)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            with pytest.raises(TimeoutError):
+                fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        finally:
+            given_up.set()
+            thread.join()
 
 
 @pytest.mark.requirement("G-1")
