@@ -22,7 +22,7 @@ from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
-from dpop_ext.stores.ticket_keys import TicketKeyTable
+from dpop_ext.stores.ticket_key_table import TicketKeyTable
 from dpop_ext.stores.ticket_keys_redis import RedisTicketKeyTable
 from dpop_ext.stores.ticket_keys_sql import SQLTicketKeyTable
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH

@@ -29,7 +29,8 @@ from dpop_ext.errors import (
 )
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
-from dpop_ext.stores.ticket_keys import MemoryTicketKeyTable, RotatingTicketKeys
+from dpop_ext.stores.ticket_key_table import MemoryTicketKeyTable
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.mac_key import MacKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes

@@ -1,8 +1,4 @@
-"""Where a resource server's ticket keys come from (DPoP Symmetric Profile 1.0).
-
-Three ways, for one process, for many servers with a store between them, and for many
-with nothing between them but the derivation secrets that they have anyway.
-"""
+"""Ticket keys that change by the hour, out of a table (DPoP Symmetric Profile 1.0)."""
 
 from __future__ import annotations
 
@@ -10,18 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from dpop_ext.errors import DPoPError, StoreError
-from dpop_ext.stores.base import KeyringSource
-from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.errors import StoreError
+from dpop_ext.stores.ticket_key_table import MemoryTicketKeyTable, TicketKeyTable
 from dpop_ext.symmetric.ticket_keys import (
     DEFAULT_LIFETIME,
     PERIOD,
-    TicketKey,
     TicketKeys,
     check_lifetime,
-    derived_ticket_key,
     period_of,
     random_ticket_key,
 )
@@ -33,61 +26,6 @@ POLL: Final = 60
 RETRY: Final = 5
 
 _log = logging.getLogger("dpop_ext.stores")
-
-
-class TicketKeyTable(Protocol):
-    """Keeps the ticket keys of one resource server for all of its processes."""
-
-    def add(self, key: TicketKey, *, now: int) -> None:
-        """Keep *key*, unless there is one for the same hour: in one atomic step.
-
-        :param now: seconds since the epoch.
-        :raises StoreError: the table does not answer.
-        """
-        ...
-
-    def read(self, *, now: int) -> list[TicketKey]:
-        """Return the keys that are good at *now* or later, oldest first.
-
-        :raises StoreError: the table does not answer, or a key in it was not written
-            by us.
-        """
-        ...
-
-    def erase(self, *, now: int) -> None:
-        """Delete the keys that have ended by *now*, for ever.
-
-        :raises StoreError: the table does not answer.
-        """
-        ...
-
-
-class MemoryTicketKeyTable:
-    """A :class:`TicketKeyTable` in this process; other processes do not see it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._keys: dict[int, TicketKey] = {}
-
-    def add(self, key: TicketKey, *, now: int) -> None:
-        """Keep *key*, unless there is one for the same hour."""
-        with self._lock:
-            self._keys.setdefault(period_of(key.issue_from), key)
-
-    def read(self, *, now: int) -> list[TicketKey]:
-        """Return the keys that are good at *now* or later, oldest first."""
-        with self._lock:
-            keys = [self._keys[period] for period in sorted(self._keys)]
-        return [key for key in keys if now < key.expires_at]
-
-    def erase(self, *, now: int) -> None:
-        """Delete the keys that have ended by *now*."""
-        with self._lock:
-            self._keys = {
-                period: key
-                for period, key in self._keys.items()
-                if now < key.expires_at
-            }
 
 
 class RotatingTicketKeys:
@@ -198,80 +136,3 @@ class RotatingTicketKeys:
         return TicketKeys(
             known if known is not None and known == key else key for key, known in found
         )
-
-
-class DerivedTicketKeys:
-    """Keys that follow from the derivation secrets of a keyring and the hour.
-
-    For servers that share nothing else. The price: the authorization server, which made
-    the secrets, could make tickets too. A ticket is good as long as the version that
-    its key is from; one that is revoked ends its tickets at once.
-
-    :param keyring: of this resource server.
-    :param lifetime: life of a ticket, in seconds, at most 3600; the same everywhere.
-    :param clock: seconds since the epoch.
-    :raises ValueError: *lifetime* is outside its limits.
-    """
-
-    def __init__(
-        self,
-        keyring: KeyringSource,
-        *,
-        lifetime: int = DEFAULT_LIFETIME,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        check_lifetime(lifetime)
-        self._keyring = keyring
-        self._lifetime = lifetime
-        self._clock = clock
-        #: The keys, with what they were derived from. One tuple, so that other threads
-        #: see all of it.
-        self._last: tuple[SecretRing, int, TicketKeys] | None = None
-
-    def load(self) -> TicketKeys:
-        """Return the keys; see :class:`dpop_ext.stores.base.TicketKeySource`.
-
-        :raises StoreError: the keyring cannot be loaded, is too old to be relied on, or
-            two keys have the same name.
-        """
-        now = int(self._clock())
-        try:
-            ring = self._keyring.load()
-        except DPoPError as error:
-            raise StoreError("There are no secrets for ticket keys.") from error
-        if ring.good_until is not None and now >= ring.good_until:
-            # A revocation may have been missed.
-            raise StoreError("There are no secrets for ticket keys.")
-        period = period_of(now)
-        last = self._last
-        if last is not None and last[0] is ring and last[1] == period:
-            return last[2]
-        keys = self._derive(ring, period, now=now)
-        self._last = (ring, period, keys)
-        return keys
-
-    def _derive(self, ring: SecretRing, period: int, *, now: int) -> TicketKeys:
-        versions = []
-        for entry in ring:
-            try:
-                versions.append(ring.find(entry.version, now=now))
-            except DPoPError:
-                continue
-        # Tickets are made with the last one: the active version, not a newer one that
-        # other servers may not have yet.
-        versions.sort(key=lambda entry: (entry.state == "active", entry.version))
-        keys = [
-            derived_ticket_key(
-                entry.secret.reveal(),
-                hour,
-                lifetime=self._lifetime,
-                good_until=entry.expires_at,
-            )
-            for hour in range(period - 2, period + 2)
-            for entry in versions
-            if entry.secret is not None
-        ]
-        try:
-            return TicketKeys(key for key in keys if key is not None)
-        except ValueError as error:
-            raise StoreError("Two ticket keys have the same name.") from error

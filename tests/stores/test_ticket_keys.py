@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from dpop_ext.errors import StoreError
+from dpop_ext.stores.derived_ticket_keys import DerivedTicketKeys
 from dpop_ext.stores.logouts import MemoryLogoutStore, logout_name
 from dpop_ext.stores.memory import MemoryKeyring
-from dpop_ext.stores.ticket_keys import (
-    DerivedTicketKeys,
-    MemoryTicketKeyTable,
-    RotatingTicketKeys,
-)
+from dpop_ext.stores.ticket_key_table import MemoryTicketKeyTable
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 from dpop_ext.symmetric.ticket_keys import (
