@@ -110,10 +110,13 @@ def open_request(
             opened = verifier.open(
                 proof, method=request.method, url=url, access_token=text
             )
-        except UnknownKeyError as error:
-            if sync is None or verify_token is None:
+        except UnknownKeyError:
+            if (
+                sync is None
+                or verify_token is None
+                or not sync.catch_up(partial(verify_token, text))
+            ):
                 raise
-            sync.catch_up(error, partial(verify_token, text))
             opened = verifier.open(
                 proof, method=request.method, url=url, access_token=text
             )
@@ -156,8 +159,9 @@ def verify_request(
                 certificate=certificate,
                 asymmetric_only=asymmetric_only,
             )
-        except UnknownKeyError as error:
-            sync.catch_up(error, lambda: None)
+        except UnknownKeyError:
+            if not sync.catch_up(lambda: None):
+                raise
             return verifier.verify(
                 proof,
                 token=token,

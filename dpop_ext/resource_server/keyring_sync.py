@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dpop_ext.errors import UnknownKeyError
 from dpop_ext.resource_server.rate_limit import RateLimit
 from dpop_ext.verifier import ProofVerifier
 
@@ -26,18 +25,16 @@ class KeyringSync:
         self._verifier = verifier
         self._limit = RateLimit(RATE, verifier.clock)
 
-    def catch_up(
-        self, error: UnknownKeyError, verify_token: Callable[[], object]
-    ) -> None:
+    def catch_up(self, verify_token: Callable[[], object]) -> bool:
         """Ask for the secrets of a version that is not known.
 
-        :param error: what said so.
         :param verify_token: raises unless the issuer made the access token. It is
             called for :data:`RATE` requests in a second at most; the others are
             refused, and their clients go on with asymmetric proofs.
-        :raises UnknownKeyError: *error*: there is nothing to try again.
+        :returns: whether the step can be tried again; if not, it failed.
         """
         if not self._verifier.can_sync or not self._limit.take():
-            raise error
+            return False
         verify_token()
         self._verifier.sync_keyring()
+        return True

@@ -78,13 +78,13 @@ class AccessRefusedError(Exception):
     """The request is not served.
 
     :param refusal: what to answer.
+    :param client_id: for logs: whose access token it came with, where that is known.
     """
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, *, client_id: str | None = None) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
-        #: For logs: whose access token it came with, where that is known.
-        self.client_id: str | None = None
+        self.client_id = client_id
 
 
 #: The status, the error code and the ``Retry-After`` of each error; the first class
@@ -219,6 +219,7 @@ def refused(
     scheme: Scheme = "dpop",
     one_proof_text: Callable[[], bool] = lambda: False,
     nonce: str | None = None,
+    client_id: str | None = None,
 ) -> AccessRefusedError:
     """Return what to raise for *error*, whatever it is; a refusal stays what it is.
 
@@ -231,6 +232,7 @@ def refused(
         is described with the same text, so that a forger does not learn which check he
         passed.
     :param nonce: goes out with the answer, unless the error brings one.
+    :param client_id: for logs: whose access token it is, if that was verified.
     """
     if isinstance(error, AccessRefusedError):
         return AccessRefusedError(error.refusal)
@@ -242,7 +244,8 @@ def refused(
     if isinstance(error, ProofError) and one_proof_text():
         description = ProofError.description
     return AccessRefusedError(
-        _refusal(error, (scheme,), description=description, nonce=nonce, cause=cause)
+        _refusal(error, (scheme,), description=description, nonce=nonce, cause=cause),
+        client_id=client_id,
     )
 
 

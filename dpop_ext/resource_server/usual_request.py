@@ -146,13 +146,15 @@ class UsualRequests:
             )
         except Exception as error:
             symmetric = has_usual_header(proof)
-            refusal = refused(
-                error, MalformedProofError, one_proof_text=lambda: symmetric
-            )
             # As the steps do, which find these out before they look at the token.
-            if not isinstance(error, _OPENING[symmetric]):
-                refusal.client_id = token.client_id
-            raise refusal from error
+            opening = isinstance(error, _OPENING[symmetric])
+            # No name for it: it would be in its own traceback, and so in a cycle.
+            raise refused(
+                error,
+                MalformedProofError,
+                one_proof_text=lambda: symmetric,
+                client_id=None if opening else token.client_id,
+            ) from error
         return None if verified is None else (token, verified)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -61,6 +62,35 @@ def test_the_client_is_named_once_its_token_is_known_to_be_good(
     send(app, other(world).environ())
     assert f"client={CLIENT!r} " in caplog.text
     assert "reason=key_mismatch" in caplog.text
+
+
+# Flask itself keeps the exception that it answers with in a local variable.
+@pytest.mark.parametrize("adapter", [each for each in ADAPTERS if each != "flask"])
+def test_a_refusal_is_no_work_for_the_garbage_collector(
+    adapter: str, world: World
+) -> None:
+    """An error is in its own traceback if a function that it passes has it by name."""
+    sent = []
+    for case in CASES:
+        arranged = arrange(world, store=MemoryReplayStore(), **case.setting)
+        sent.append((arranged.app(adapter), case.request(arranged).environ))
+    for app, environ in sent:
+        send(app, environ())
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        statuses = [send(app, environ()).status for app, environ in sent]
+        gc.collect()
+        kept = [each for each in gc.garbage if isinstance(each, BaseException)]
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.unfreeze()
+        gc.garbage.clear()
+    assert {400, 401, 403} <= set(statuses)
+    assert not kept
 
 
 @pytest.mark.parametrize(
