@@ -6,6 +6,7 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
@@ -33,12 +34,14 @@ from dpop_ext.resource_server.issuer_signature import (
     IssuerSignature,
 )
 from dpop_ext.resource_server.jwks import KeySource
+from dpop_ext.resource_server.question import put
 from dpop_ext.resource_server.rate_limit import RateLimit
 from dpop_ext.resource_server.signed_introspection import MEDIA_TYPE, read_signed_answer
 from dpop_ext.resource_server.single_flight import SingleFlight
 from dpop_ext.resource_server.token_cache import MAX_TOKENS, TokenCache
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.transport import fetch, require_secure_url, why
+from dpop_ext.stores.circuit import CircuitBreaker
 
 _logger = logging.getLogger("dpop_ext.resource_server")
 
@@ -85,6 +88,9 @@ class IntrospectionTokenValidator(TokenFinder):
         invented tokens must not bury the authorization server. What comes beyond it is
         answered with 503, whether it is good or not.
     :param post: sends the request.
+    :param circuit: when to stop asking an authorization server that lets us wait, and
+        how many questions may wait at a time; None is the default. What it does not let
+        through is answered with 503.
     :param clock: seconds since the epoch.
     :raises TypeError: *jwks* is neither.
     :raises ValueError: *endpoint* is plain http; *issuer* or *audience* is no text; not
@@ -109,6 +115,7 @@ class IntrospectionTokenValidator(TokenFinder):
         remember: float = 0,
         rate: float = 500,
         post: Post = fetch,
+        circuit: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.endpoint = require_secure_url(endpoint, "endpoint")
@@ -136,6 +143,7 @@ class IntrospectionTokenValidator(TokenFinder):
                 jwks, jwks_uri, algorithms=algorithms, clock=clock
             )
         self._post = post
+        self._circuit = circuit or CircuitBreaker()
         self._clock = clock
         self._cache = TokenCache(max_age=remember, clock=clock)
         # An answer that is not to be remembered is not to be shared either: it may be
@@ -153,7 +161,7 @@ class IntrospectionTokenValidator(TokenFinder):
         :raises AccessTokenError: not active, of another issuer, not for this server,
             outside its time, or bound in a way that cannot be verified.
         :raises StoreError: the authorization server did not answer, or was not asked
-            because of *rate*.
+            because of *rate* or *circuit*.
         """
         if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
             raise AccessTokenError
@@ -192,6 +200,9 @@ class IntrospectionTokenValidator(TokenFinder):
     def _ask_server(self, text: str) -> AccessToken:
         try:
             claims = self._introspect(text)
+        except StoreError:
+            # One record for each question that is not put would bury all others.
+            raise
         except Exception as error:
             telemetry.log_event(
                 _logger,
@@ -212,8 +223,10 @@ class IntrospectionTokenValidator(TokenFinder):
         form = {"token": text, "token_type_hint": "access_token"}
         if self._assertions is not None:
             form |= self._assertions.parameters()
-        answer = self._post(
-            self.endpoint, data=urlencode(form).encode("ascii"), headers=self._headers
+        data = urlencode(form).encode("ascii")
+        answer = put(
+            partial(self._post, self.endpoint, data=data, headers=self._headers),
+            circuit=self._circuit,
         )
         if self._signature is None:
             return parse_json_object(answer, max_structural=_MAX_STRUCTURAL)

@@ -59,7 +59,7 @@ class CircuitBreaker:
             self._take_turn()
         if self._max_calls is not None:
             if len(self._calls) >= self._max_calls:
-                raise StoreError("Too many calls wait for the store.")
+                raise StoreError("Too many calls wait for an answer.")
             self._calls.append(None)
 
     def __exit__(
@@ -85,6 +85,6 @@ class CircuitBreaker:
         with self._lock:
             now = self._clock()
             if self._failures >= self._limit and now < self._next_try:
-                raise StoreError("The store did not answer lately.")
+                raise StoreError("There was no answer lately.")
             # Whoever comes while this call tries is still refused.
             self._next_try = now + self._seconds

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import parse_qs
@@ -17,8 +19,9 @@ from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
-from dpop_ext.resource_server import IntrospectionTokenValidator
+from dpop_ext.resource_server import IntrospectionTokenValidator, question
 from dpop_ext.resource_server.transport import StatusError
+from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import (
     AUDIENCE,
@@ -221,6 +224,72 @@ def test_when_the_server_is_down_nothing_is_decided(
     server.failure = failure
     with pytest.raises(StoreError):
         introspect("opaque")
+
+
+def test_a_server_that_lets_us_wait_is_not_asked_for_a_while(
+    world: World,
+    server: Server,
+    introspect: IntrospectionTokenValidator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(question, "SLOW", 0)
+    introspect._circuit = CircuitBreaker(failures=2, seconds=1, clock=world.clock)
+    server.failure = TimeoutError()
+    for _ in range(9):
+        with pytest.raises(StoreError):
+            introspect("opaque")
+    assert len(server.requests) == 2
+    # Nor is each of the others in the log as one that was asked.
+    assert len(caplog.records) == 2
+    server.failure = None
+    world.clock.advance(1)
+    assert introspect("opaque").scope == "accounts"
+    introspect("opaque")
+    assert len(server.requests) == 4
+
+
+def test_a_token_that_makes_the_server_fail_at_once_keeps_no_other_from_it(
+    server: Server, introspect: IntrospectionTokenValidator
+) -> None:
+    server.failure = ConnectionResetError()
+    for _ in range(9):
+        with pytest.raises(StoreError):
+            introspect("opaque")
+    server.failure = None
+    assert introspect("another").scope == "accounts"
+    assert len(server.requests) == 10
+
+
+@pytest.mark.requirement("X-15")
+def test_so_many_questions_wait_for_an_answer_and_no_more(world: World) -> None:
+    answering = Server(world)
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def post(url: str, **sent: Any) -> bytes:
+        waits.set()
+        goes_on.wait(10)
+        return answering(url, **sent)
+
+    introspect = IntrospectionTokenValidator(
+        ENDPOINT,
+        client_id="api:1",
+        client_secret="s",
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        post=post,
+        circuit=CircuitBreaker(max_calls=1),
+        clock=world.clock,
+    )
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(introspect, "first")
+        assert waits.wait(10)
+        with pytest.raises(StoreError):
+            introspect("second")
+        goes_on.set()
+        assert first.result(10).scope == "accounts"
+    assert len(answering.requests) == 1
+    introspect("second")
 
 
 @pytest.mark.parametrize("text", ["a" * (16 * 1024 + 1), "t\xf6ken", "\ud800"])
