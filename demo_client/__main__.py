@@ -22,7 +22,8 @@ from demo_client.report import Report
 from demo_client.servers import discover
 from demo_server.cli.options import parse
 from demo_server.option_values import SettingsError
-from demo_server.supervisor import DemoServer, ServerError, operator_environment
+from demo_server.process_environment import operator_environment
+from demo_server.supervisor import DemoServer, ServerError
 
 _DESCRIPTION = """\
 Show DPoP at work: log in, get a token that is bound to a key, call an API with both

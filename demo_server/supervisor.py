@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import signal
 import socket
@@ -12,42 +11,25 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from demo_server import tls
 from demo_server.browser_client import PageServer
 from demo_server.database import Database
-from demo_server.derivation_secrets import KEY_FILE
 from demo_server.first_start import prepare, prepare_resource_server
-from demo_server.option_values import SettingsError
+from demo_server.listener import Role, bind
+from demo_server.process_environment import operator_environment, server_environment
 from demo_server.registration import register_resource_server
 from demo_server.resource_server_keys import public_jwks
-from demo_server.settings import ENVIRONMENT_PREFIX, Settings
+from demo_server.settings import Settings
 from dpop_ext.resource_server.transport import fetch
-
-Role = Literal["as", "rs"]
-Listener = Literal["as", "rs", "client"]
-
-#: Tell a server which socket is its own and which process it must not outlive.
-LISTENER_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}LISTENER"
-PARENT_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}PARENT"
 
 #: A server that does not answer by then has failed, in seconds.
 START_TIMEOUT = 30
 
 #: A server that has not ended by then is killed, in seconds.
 STOP_TIMEOUT = 10
-
-#: What each server is not told.
-_OF_THE_OTHER: Final = {
-    "as": ("RS_KEYS",),
-    "rs": ("DATABASE", "DATABASE_KEY", "KEYS", "CLIENTS"),
-}
-
-#: The source tree, for a process that may run elsewhere.
-_ROOT = Path(__file__).parent.parent
 
 
 class ServerError(Exception):
@@ -205,20 +187,9 @@ class DemoServer:
             database.close()
 
     def _spawn(self, role: Role, listener: socket.socket) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {
-            **os.environ,
-            **self.settings.to_environment(),
-            f"{ENVIRONMENT_PREFIX}RS_KEYS": str(self.settings.rs_keys_directory),
-            "PYTHONPATH": path,
-            LISTENER_VARIABLE: str(listener.fileno()),
-            PARENT_VARIABLE: str(os.getpid()),
-        }
-        for name in _OF_THE_OTHER[role]:
-            environment.pop(ENVIRONMENT_PREFIX + name, None)
         return subprocess.Popen(
             [sys.executable, "-m", "demo_server", role],
-            env=environment,
+            env=server_environment(role, self.settings, listener=listener.fileno()),
             stdin=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
             # Ctrl-C is for the supervisor, which then stops both in good order.
@@ -242,39 +213,3 @@ class DemoServer:
                 raise ServerError(
                     f"the server {role!r} ended with code {process.returncode}"
                 )
-
-
-def operator_environment(settings: Settings) -> dict[str, str]:
-    """Return what an operator's command needs, who has access to both servers."""
-    return {
-        **os.environ,
-        **settings.to_environment(),
-        "DPOP_EXT_DATABASE": settings.database,
-        "DPOP_EXT_KEY_FILE": str(settings.keys_directory / KEY_FILE),
-    }
-
-
-def bind(role: Listener, settings: Settings) -> socket.socket:
-    """Listen on the loopback address, at the port of *role*.
-
-    :raises SettingsError: the port is taken or not allowed; names the option.
-    """
-    ports = {
-        "as": settings.as_port,
-        "rs": settings.rs_port,
-        "client": settings.client_port or 0,
-    }
-    port = ports[role]
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        taken = error.errno == errno.EADDRINUSE
-        reason = "is taken" if taken else "cannot be used"
-        raise SettingsError(
-            f"--{role}-port", f"port {port} {reason}; 0 picks a free one"
-        ) from error
-    return listener

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from demo_server import authorization_server, resource_server, supervisor, tls
+from demo_server import authorization_server, resource_server, tls
 from demo_server.first_start import prepare, prepare_resource_server
 from demo_server.http_server import HTTPServer
+from demo_server.listener import Role, bind
+from demo_server.process_environment import LISTENER_VARIABLE, PARENT_VARIABLE
 from demo_server.settings import Settings
 
 
-def serve(role: supervisor.Role, settings: Settings) -> None:
+def serve(role: Role, settings: Settings) -> None:
     """Run the server *role* until a signal says stop.
 
     :raises SettingsError: an option cannot be used; the message names it.
@@ -19,11 +21,11 @@ def serve(role: supervisor.Role, settings: Settings) -> None:
     :raises SystemExit: the server has ended.
     """
     tls.server_context(settings)
-    inherited = os.environ.get(supervisor.LISTENER_VARIABLE)
+    inherited = os.environ.get(LISTENER_VARIABLE)
     if inherited is not None:
-        parent = int(os.environ[supervisor.PARENT_VARIABLE])
+        parent = int(os.environ[PARENT_VARIABLE])
         _run(role, settings, int(inherited), parent=parent)
-    with supervisor.bind(role, settings) as listener:
+    with bind(role, settings) as listener:
         port = {f"{role}_port": listener.getsockname()[1]}
         settings = dataclasses.replace(settings, **port)
         if role == "as":
@@ -33,9 +35,7 @@ def serve(role: supervisor.Role, settings: Settings) -> None:
         _run(role, settings, listener.detach(), parent=None)
 
 
-def _run(
-    role: supervisor.Role, settings: Settings, listener: int, *, parent: int | None
-) -> None:
+def _run(role: Role, settings: Settings, listener: int, *, parent: int | None) -> None:
     def ready() -> None:
         if parent is not None:
             return  # the supervisor says so

@@ -17,8 +17,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from demo_server import authorization_server, demo_data, passwords, resource_server
 from demo_server.derivation_secrets import open_secrets
 from demo_server.first_start import prepare, prepare_resource_server
+from demo_server.listener import bind
 from demo_server.settings import Settings
-from demo_server.supervisor import bind
 from dpop_ext import ProofSigner
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
