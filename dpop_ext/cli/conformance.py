@@ -25,6 +25,7 @@ from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.core.target import is_secure
+from dpop_ext.errors import ServerAnswerError
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, RESOURCE_SERVER, claims
 
 SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
@@ -114,6 +115,8 @@ def conformance(
             f"a server does not answer: {type(error).__name__}; are the URLs right, "
             "and the servers up?"
         ) from error
+    except ServerAnswerError as error:
+        raise Refusal(f"a server cannot be examined: {error.description}") from error
     failed = [trial for trial in trials if trial.status == "failed"]
     allowed = claims(conforming_targets(trials))
     if as_json:
@@ -134,6 +137,7 @@ def try_pair(pair: Pair) -> Iterator[Trial]:
     """Yield what is tried, one after the other, for as long as it makes sense.
 
     :raises requests.RequestException: a server does not answer.
+    :raises ServerAnswerError: an answer has more than 1 MiB, or does not come in time.
     """
     yield from metadata.check_issuer(pair)
     yield from metadata.check_resource(pair)

@@ -31,6 +31,7 @@ from dpop_ext.cli.output import json_option, print_json, printable
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.target import is_secure
+from dpop_ext.errors import ServerAnswerError
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL
 
@@ -190,6 +191,12 @@ def _run(name: str, check: Check) -> Iterator[Finding]:
             name,
             f"no answer ({type(error).__name__})",
             "Is the URL right, and the server up?",
+        )
+    except ServerAnswerError as error:
+        yield bad(
+            name,
+            f"no answer that can be read ({error.description})",
+            "Is it the server that is meant? No more of it is read.",
         )
 
 

@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 from joserfc.jwk import ECKey
 
+from dpop_ext.cli import limited_answer
 from dpop_ext.cli.checkup import store as store_checks
 from dpop_ext.cli.checkup.finding import Finding
 from dpop_ext.cli.checkup.issuer import check_issuer
@@ -247,6 +248,63 @@ def test_nothing_that_a_server_says_speaks_to_the_terminal() -> None:
         result = run("doctor", "--issuer", url)
     assert "\\x1b]0;title\\x07" in result.output
     assert result.output.replace("\n", "").isprintable()
+
+
+@contextmanager
+def endless(piece: bytes, *, pause: float) -> Iterator[str]:
+    """Run a server whose answers come to no end by themselves."""
+    let_go = threading.Event()
+
+    def answer(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for _ in range(200):
+            yield piece
+            if let_go.wait(pause):
+                return
+
+    with serving(answer) as url:
+        try:
+            yield url
+        finally:
+            let_go.set()
+
+
+def test_metadata_without_end_is_not_read_to_its_end() -> None:
+    with endless(b"x" * 4096, pause=0.001) as url:
+        result = run("doctor", "--issuer", url)
+    assert result.exit_code == 1
+    assert "no answer that can be read (The answer is too long.)" in result.output
+
+
+def test_metadata_that_trickles_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited_answer, "TIMEOUT", 0.2)
+    with endless(b" ", pause=0.02) as url:
+        result = run("doctor", "--issuer", url)
+    assert "no answer that can be read (The answer took too long.)" in result.output
+
+
+def test_metadata_that_no_parser_bears_is_bad() -> None:
+    def deep(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"[" * 100_000]
+
+    with serving(deep) as url:
+        assert report("--issuer", url) == (1, {"issuer metadata": "bad"})
+
+
+def test_content_of_an_api_is_not_read() -> None:
+    ended = threading.Event()
+
+    def slow(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for _ in range(50):
+            yield b"x" * 4096
+            time.sleep(0.02)
+        ended.set()
+
+    with serving(slow) as url:
+        assert Probe(url).send().status == 200
+        assert not ended.is_set()
 
 
 def test_the_metadata_of_another_issuer_gets_no_secret() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -36,9 +37,11 @@ from dpop_ext.symmetric.conformance import (
     RESOURCE_SERVER,
 )
 from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.response import MAX_ANSWER
 from tests.conftest import Clock
 from tests.demo.parties import Parties
 from tests.documents.regions import DOCS
+from tests.integrations.scripted_server import Answer, running_server
 from tests.plugins.requirement import RequirementList
 
 CLIENT = "demo-confidential"
@@ -61,13 +64,12 @@ class AppAdapter(HTTPAdapter):
             data=request.body,
         )
         raw = HTTPResponse(
-            body=answer.data,
+            body=io.BytesIO(answer.data),
             headers=HTTPHeaderDict(list(answer.headers)),
             status=answer.status_code,
+            preload_content=False,
         )
-        response = self.build_response(request, raw)
-        response._content = answer.data
-        return response
+        return self.build_response(request, raw)
 
 
 @pytest.fixture
@@ -460,6 +462,15 @@ def test_a_server_that_is_not_there_is_one_line(demo_server: DemoServer) -> None
     shown = run(demo_server, **{"--as": "http://127.0.0.1:9"})
     assert shown.exit_code == 1
     assert shown.stderr.startswith("dpop-ext: a server does not answer: ")
+
+
+def test_an_answer_without_end_is_one_line(demo_server: DemoServer) -> None:
+    with running_server() as endless:
+        endless.script = lambda _: Answer(body=b"x" * (MAX_ANSWER + 1))
+        shown = run(demo_server, **{"--as": endless.url})
+    assert shown.exit_code == 1
+    expected = "dpop-ext: a server cannot be examined: The answer is too long.\n"
+    assert shown.stderr == expected
 
 
 def test_nothing_is_sent_in_the_clear(demo_server: DemoServer) -> None:

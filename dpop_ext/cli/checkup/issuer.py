@@ -9,9 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
-from dpop_ext.cli.checkup.probe import TIMEOUT
+from dpop_ext.cli.limited_answer import MAX_STRUCTURAL, ask
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
+from dpop_ext.core.strict_json import parse_json_object
+from dpop_ext.errors import MalformedJOSEError
 
 _METADATA = "issuer metadata"
 _PATH = "/.well-known/oauth-authorization-server"
@@ -21,15 +23,17 @@ def read_metadata(issuer: str) -> dict[str, Any]:
     """Return the metadata document of *issuer*.
 
     :raises requests.RequestException: no answer, or another than 200 and JSON.
+    :raises ServerAnswerError: it has more than 128 KiB, or does not come in time.
     """
     parts = urlsplit(issuer)
     url = urlunsplit(parts._replace(path=_PATH + parts.path.rstrip("/")))
-    response = requests.get(url, timeout=TIMEOUT, allow_redirects=False)
+    with requests.Session() as session:
+        response, content = ask(session, "GET", url)
     response.raise_for_status()
-    document = response.json()
-    if not isinstance(document, dict):
-        raise requests.exceptions.InvalidJSONError("not a JSON object")
-    return document
+    try:
+        return parse_json_object(content, max_structural=MAX_STRUCTURAL)
+    except MalformedJOSEError as error:
+        raise requests.exceptions.InvalidJSONError("not a JSON object") from error
 
 
 def check_issuer(issuer: str) -> Iterator[Finding]:

@@ -11,12 +11,10 @@ from urllib.parse import urlsplit
 import requests
 from joserfc.jwk import ECKey, Key
 
+from dpop_ext.cli.limited_answer import ask
 from dpop_ext.client.nonces import read_nonce
 from dpop_ext.core.challenge import Challenge, parse_challenges
 from dpop_ext.core.proof_making import make_proof
-
-#: Seconds that one request may take.
-TIMEOUT = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +111,7 @@ class Probe:
 
         :param node: base URL of one server behind the proxy; None is the resource.
         :raises requests.RequestException: no answer.
+        :raises ServerAnswerError: none in time.
         """
         sent = dict(fields or {})
         if access_token is not None:
@@ -125,9 +124,8 @@ class Probe:
             sent.setdefault("Host", parts.netloc)
             url = node.rstrip("/") + (parts.path or "/")
         begun = time.monotonic()
-        answer = requests.request(
-            method, url, headers=sent, timeout=TIMEOUT, allow_redirects=False
-        )
+        with requests.Session() as session:
+            answer, _ = ask(session, method, url, limit=0, headers=sent)
         return Response(
             status=answer.status_code,
             fields=answer.headers,

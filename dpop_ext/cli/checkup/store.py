@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
-from dpop_ext.cli.checkup.probe import TIMEOUT
+from dpop_ext.cli.limited_answer import TIMEOUT
 from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, REPLAY_KEY_LENGTH, ReplayStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -12,12 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from joserfc.jwk import ECKey, Key
 
+from dpop_ext.cli.limited_answer import MAX_STRUCTURAL, ask
 from dpop_ext.client.nonces import read_nonce
 from dpop_ext.core.challenge import Challenge, parse_challenges
 from dpop_ext.core.proof_making import make_proof
-
-#: Seconds that one request may take.
-TIMEOUT = 10
+from dpop_ext.core.strict_json import parse_json_object
+from dpop_ext.errors import MalformedJOSEError
+from dpop_ext.symmetric.response import MAX_ANSWER
 
 _NONCE_ERROR = "use_dpop_nonce"
 
@@ -73,8 +75,6 @@ class Pair:
         self.token_endpoint = ""
         #: What the resource server says about itself.
         self.resource_metadata: Mapping[str, Any] = {}
-        # Digests are over what is sent.
-        self.http.headers["Accept-Encoding"] = "identity"
         self._nonces: dict[str, str | None] = {}
 
     @property
@@ -183,16 +183,16 @@ class Pair:
         auth = None
         if form is not None and self.client_secret is not None:
             auth = (self.client_id, self.client_secret)
-        response = self.http.request(
+        response, content = ask(
+            self.http,
             method,
             url,
+            limit=MAX_ANSWER,
             headers=fields,
             data=form,
             auth=auth,
-            timeout=TIMEOUT,
-            allow_redirects=False,
         )
-        return _read(response)
+        return _read(response, content)
 
 
 def random_name() -> str:
@@ -205,16 +205,14 @@ def _word(value: object) -> str | None:
     return value if isinstance(value, str) and value.isprintable() else None
 
 
-def _read(response: requests.Response) -> Answer:
+def _read(response: requests.Response, content: bytes) -> Answer:
     lines = response.raw.headers.getlist("WWW-Authenticate")
     challenges = parse_challenges(lines)
     dpop = [one for one in challenges if one.scheme.lower() == "dpop"]
     challenge = dpop[0] if dpop else None
-    try:
-        body = response.json()
-    except ValueError:
-        body = {}
-    body = body if isinstance(body, dict) else {}
+    body: dict[str, Any] = {}
+    with suppress(MalformedJOSEError):
+        body = parse_json_object(content, max_structural=MAX_STRUCTURAL)
     error = challenge.get("error") if challenge else body.get("error")
     return Answer(
         status=response.status_code,
@@ -222,7 +220,7 @@ def _read(response: requests.Response) -> Answer:
         sym_error=_word(challenge.get("sym_error")) if challenge else None,
         fields=response.headers,
         lines=list(response.raw.headers.items()),
-        content=response.content,
+        content=content,
         body=body,
         challenge=challenge,
         nonce=read_nonce(response.raw.headers.getlist("DPoP-Nonce")),
