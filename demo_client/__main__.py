@@ -20,7 +20,7 @@ from demo_client import (
 from demo_client.browser import DemoError, fill_forms, open_browser
 from demo_client.report import Report
 from demo_client.servers import discover
-from demo_server.cli.options import parse
+from demo_server.cli.command_line import parse
 from demo_server.option_values import SettingsError
 from demo_server.process_environment import operator_environment
 from demo_server.supervisor import DemoServer, ServerError

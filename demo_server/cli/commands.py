@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from demo_server import demo_data, logs, supervisor
-from demo_server.cli import options
+from demo_server.cli.command_line import parse
 from demo_server.cli.serve import serve
 from demo_server.cli.serve_all import serve_all
 from demo_server.database import Database
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: without the name of the program; None takes those of the process.
     """
     try:
-        command, settings = options.parse(
-            sys.argv[1:] if arguments is None else arguments
-        )
+        command, settings = parse(sys.argv[1:] if arguments is None else arguments)
         logs.configure(settings.log_level)
         name = " ".join(
             filter(None, [command.command, getattr(command, "action", None)])

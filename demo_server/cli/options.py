@@ -1,16 +1,12 @@
-"""The command line, and the same options from the environment."""
+"""The options and the commands of the demo servers, and what help says of them."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args, get_type_hints
 
 from demo_server import logs
-from demo_server.option_values import SettingsError
 from demo_server.settings import DEFAULT_DATABASE, ENVIRONMENT_PREFIX, Settings
 
 _DESCRIPTION = """\
@@ -31,65 +27,20 @@ register-resource-server tells them to the authorization server. Started togethe
 are registered. The derivation secrets are looked after with: dpop-ext secrets --help
 """
 
-_ON = ("on", "1", "true", "yes")
-_OFF = ("off", "0", "false", "no")
 
-
-class _Parser(argparse.ArgumentParser):
+class OptionParser(argparse.ArgumentParser):
     """Raises instead of leaving, so that the message can name a variable."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise :exc:`argparse.ArgumentError`."""
         raise argparse.ArgumentError(None, message)
 
 
-def parse(
-    arguments: Sequence[str], environ: Mapping[str, str] = os.environ
-) -> tuple[argparse.Namespace, Settings]:
-    """Return the command, and the settings for it.
-
-    :param arguments: without the name of the program.
-    :raises SettingsError: an option has an impossible value.
-    :raises SystemExit: help was asked for, or the command line cannot be parsed.
-    """
-    parser = _build()
-    values: dict[str, object] = {}
-    for variable, options in _from_environment(environ):
-        try:
-            values.update(vars(_options().parse_args(options)))
-        except argparse.ArgumentError as error:
-            raise SettingsError(variable, str(error)) from error
-    try:
-        command = parser.parse_args(arguments)
-    except argparse.ArgumentError as error:
-        parser.print_usage(sys.stderr)
-        sys.exit(f"{parser.prog}: {error}")
-    given = {name for name in vars(command) if name in get_type_hints(Settings)}
-    values.update({name: getattr(command, name) for name in given})
-    return command, Settings(**values)  # type: ignore[arg-type]
-
-
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    found = []
-    for name in get_type_hints(Settings):
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        text = environ.get(variable)
-        if text is None:
-            continue
-        option = "--" + name.replace("_", "-")
-        if name != "bearer":
-            found.append((variable, [option, text]))
-        elif text.lower() in _ON:
-            found.append((variable, [option]))
-        elif text.lower() not in _OFF:
-            raise SettingsError(variable, "must be on or off")
-    return found
-
-
-def _options() -> _Parser:
+def option_parser() -> OptionParser:
     """Return the options that every command has."""
     # Absent options stay absent: a default here would hide what was given before the
     # name of the command.
-    parser = _Parser(
+    parser = OptionParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
     network = parser.add_argument_group("where the servers are")
@@ -226,9 +177,10 @@ def _options() -> _Parser:
     return parser
 
 
-def _build() -> _Parser:
-    shared = _options()
-    parser = _Parser(
+def command_parser() -> OptionParser:
+    """Return the parser of the command line."""
+    shared = option_parser()
+    parser = OptionParser(
         prog="python -m demo_server",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -237,7 +189,7 @@ def _build() -> _Parser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+        dest="command", metavar="COMMAND", title="commands", parser_class=OptionParser
     )
     for name, text in (
         ("as", "start the authorization server alone"),

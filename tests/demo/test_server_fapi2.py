@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from werkzeug.test import TestResponse
 
 from demo_server import demo_data
-from demo_server.cli.options import parse
+from demo_server.cli.command_line import parse
 from demo_server.database import Database
 from demo_server.fapi_client import KEY_FILE, load_key
 from demo_server.first_start import StartError, prepare

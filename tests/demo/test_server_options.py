@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from demo_server import client_file, logs
 from demo_server.authorization_server import create_app
+from demo_server.cli.command_line import parse
 from demo_server.cli.commands import main
-from demo_server.cli.options import parse
 from demo_server.client_file import ClientFileError
 from demo_server.database import Database
 from demo_server.first_start import prepare

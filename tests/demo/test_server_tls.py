@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
+from demo_server.cli.command_line import parse
 from demo_server.cli.commands import main
-from demo_server.cli.options import parse
 from demo_server.option_values import SettingsError
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
