@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
@@ -16,17 +16,13 @@ from dpop_ext.extras import needs
 
 with needs("django"):
     from asgiref.sync import markcoroutinefunction, sync_to_async
-    from django.core.exceptions import RequestDataTooBig
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
-from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations import asgi
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.cors import with_exposed
+from dpop_ext.integrations.django_request import resource_request
 from dpop_ext.integrations.wsgi_fields import Headers, with_nonce, with_ticket
-from dpop_ext.integrations.wsgi_request import MAX_FORM, resource_request
-from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observer import Observer
@@ -168,7 +164,7 @@ class DPoPProtector:
         """Decide about a request; return the answer to one that is refused."""
         try:
             request.dpop = self._decision(
-                _resource_request(request, self._client_certificate),
+                resource_request(request, self._client_certificate),
                 scopes=scopes,
                 route=route,
             )
@@ -211,71 +207,3 @@ def _exposed(request: HttpRequest, response: Any) -> Any:
         for name, value in with_exposed(list(response.items())):
             response[name] = value
     return response
-
-
-def _resource_request(
-    request: Any, client_certificate: ClientCertificate | None
-) -> ResourceRequest:
-    """Return what the decision needs of a request, under WSGI or ASGI."""
-    read = partial(_read_content, request)
-    in_form = _has_token_in_form(request)
-    scope = getattr(request, "scope", None)
-    if scope is None:
-        return resource_request(
-            _environ(request),
-            token_in_form=in_form,
-            client_certificate=client_certificate,
-            content=read,
-        )
-    certificate = client_certificate(request.META) if client_certificate else None
-    scope.setdefault("dpop_ext.spent", set())
-    # The request factory of Django has text there, where servers have bytes.
-    query = request.META.get("QUERY_STRING", "").encode("latin-1")
-    scope = {**scope, "query_string": query}
-    return asgi.resource_request(
-        scope, token_in_form=in_form, certificate=certificate, read_content=read
-    )
-
-
-def _environ(request: Any) -> dict[str, Any]:
-    """Return the environ, in which Django has decoded the path."""
-    environ: dict[str, Any] = request.META
-    environ.setdefault("dpop_ext.spent", set())
-    if "RAW_URI" in environ or "REQUEST_URI" in environ:
-        return environ
-    path = request.path.encode("utf-8", "surrogateescape").decode("latin-1")
-    return {**environ, "SCRIPT_NAME": "", "PATH_INFO": path}
-
-
-def _has_token_in_form(request: HttpRequest) -> bool:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if request.content_type != "application/x-www-form-urlencoded":
-        return False
-    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
-        return False
-    if not 0 < int(length) <= MAX_FORM:
-        return False
-    return names_access_token(request.body.decode("latin-1"))
-
-
-def _read_content(request: HttpRequest, limit: int) -> bytes:
-    """Return the content, which Django keeps for the view.
-
-    :raises ContentTooLargeError: it has more than *limit* bytes, or more than
-        ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
-    :raises MalformedRequestError: a middleware has taken it apart.
-    """
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal() and (len(length) > len(str(limit)) or int(length) > limit):
-        raise ContentTooLargeError
-    try:
-        content: bytes = request.body
-    except RequestDataTooBig as error:
-        raise ContentTooLargeError from error
-    except Exception as error:
-        raise MalformedRequestError("The content cannot be read.") from error
-    if len(content) > limit:
-        raise ContentTooLargeError
-    if len(content) < int(length if length.isdecimal() else "0"):
-        raise MalformedRequestError("The content is incomplete.")
-    return content
