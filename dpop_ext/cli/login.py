@@ -25,12 +25,9 @@ from dpop_ext.cli.session_options import (
     client_secret,
     refusing,
 )
-from dpop_ext.client.session_bundle import (
-    LOCK_INTERVAL,
-    BundleStore,
-    SessionBundle,
-    lock_deadline,
-)
+from dpop_ext.client.bundle_lock import LOCK_INTERVAL, lock_deadline
+from dpop_ext.client.bundle_store import BundleStore
+from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import AuthorizationRefusedError, BundleError
 

@@ -13,7 +13,7 @@ import keyring
 from keyring.errors import KeyringError, PasswordDeleteError
 
 from dpop_ext.cli.group import Refusal
-from dpop_ext.client.session_bundle import BundleStore
+from dpop_ext.client.bundle_store import BundleStore
 from dpop_ext.integrations.bundle_stores import FileStore, KeyringStore
 
 SECRET_VARIABLE: Final = "DPOP_EXT_CLIENT_SECRET"

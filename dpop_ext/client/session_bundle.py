@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
+from dpop_ext.client.bundle_lock import BundleLock
 from dpop_ext.client.bundle_state import BundleState
+from dpop_ext.client.bundle_store import BundleStore
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_generation import generate_key
 from dpop_ext.client.proof_maker import usual_algorithm
@@ -16,39 +16,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.errors import BundleError, LostKeyError, OtherIssuerError, OtherKeyError
-
-#: Seconds to wait for another process: longer than a refresh takes.
-LOCK_TIMEOUT: Final = 60.0
-#: Seconds between two looks at the lock.
-LOCK_INTERVAL: Final = 0.05
-
-
-#: The lock that this thread or task has. A task that was begun under it inherits this,
-#: and may go on when the lock has been given back.
-_held: ContextVar[object] = ContextVar("_held", default=None)
-
-
-class BundleStore(Protocol):
-    """Where a bundle is kept. What it raises comes out of the session that uses it."""
-
-    def read(self) -> str | None:
-        """Return the text that was written last; None before there was one."""
-
-    def write(self, text: str) -> None:
-        """Keep *text*, which has a private key in it, in place of the one before.
-
-        At once and as a whole: a crash leaves one of the two.
-        """
-
-    def try_lock(self) -> Callable[[], object] | None:
-        """Hold off all others that ask for the lock of the same place.
-
-        Those are processes and threads, and a second call in this thread likewise. A
-        process that ends sets it free.
-
-        :returns: what gives it back; None if another has it.
-        """
+from dpop_ext.errors import LostKeyError, OtherIssuerError, OtherKeyError
 
 
 class SessionBundle:
@@ -88,8 +56,7 @@ class SessionBundle:
         if algorithm not in {*ALGORITHMS, *ML_DSA}:
             raise ValueError("not a signature algorithm of DPoP")
         self._store = store
-        #: That of whoever holds it now.
-        self._lock: object = None
+        self._lock = BundleLock(store)
         self._key: AnyKey | None = None
         self._algorithm: str | None = None
         # Locked: of two processes that start at once, one makes the key.
@@ -188,48 +155,24 @@ class SessionBundle:
         """Whether the signer knows more than was saved."""
         return self.signer.memory() != self._memory
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold off other threads and processes.
 
-        :raises BundleError: another one had the lock for a minute.
+        :raises BundleError: another one had the lock for a minute, when it is entered.
         """
-        deadline = lock_deadline()
-        while (lock := self.try_lock(deadline)) is None:
-            time.sleep(LOCK_INTERVAL)
-        with lock:
-            yield
+        return self._lock.locked()
 
     def try_lock(self, deadline: float) -> AbstractContextManager[None] | None:
         """Hold off other threads, tasks and processes, or return at once.
 
         Who holds the lock gets it once more.
 
-        :param deadline: of :func:`lock_deadline`, when the caller began to wait.
+        :param deadline: of :func:`dpop_ext.client.bundle_lock.lock_deadline`, when the
+            caller began to wait.
         :returns: to be entered at once; None if another one has the lock.
         :raises BundleError: another one had it for a minute.
         """
-        if self._lock is not None and _held.get() is self._lock:
-            return nullcontext()
-        release = self._store.try_lock()
-        if release is not None:
-            return self._hold(release)
-        if time.monotonic() > deadline:
-            raise BundleError(
-                "Another process has held the session bundle for 60 seconds."
-            )
-        return None
-
-    @contextmanager
-    def _hold(self, release: Callable[[], object]) -> Iterator[None]:
-        lock = self._lock = object()
-        before = _held.set(lock)
-        try:
-            yield
-        finally:
-            _held.reset(before)
-            self._lock = None
-            release()
+        return self._lock.try_lock(deadline)
 
     def _check(self, state: BundleState) -> None:
         if state.jkt != self.signer.jkt:
@@ -237,11 +180,6 @@ class SessionBundle:
 
     def __repr__(self) -> str:
         return f"<SessionBundle {self.signer.jkt}>"
-
-
-def lock_deadline() -> float:
-    """Return when a wait for the lock that begins now comes to its end."""
-    return time.monotonic() + LOCK_TIMEOUT
 
 
 def _require_same_owner(saved: Mapping[str, str], own: Mapping[str, str]) -> None:

@@ -12,8 +12,8 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.client import ProofSigner, SessionBundle
+from dpop_ext.client.bundle_lock import lock_deadline
 from dpop_ext.client.exchange import Reply
-from dpop_ext.client.session_bundle import lock_deadline
 from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import BundleError, LostKeyError, OtherIssuerError, OtherKeyError
 from tests.client.driving import INVALID_PROOF, OK, drive

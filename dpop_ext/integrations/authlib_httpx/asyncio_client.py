@@ -21,10 +21,11 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.answer_limit import LimitedContent
 from dpop_ext.client.authorization_request import AuthorizationRequest
+from dpop_ext.client.bundle_lock import LOCK_INTERVAL, lock_deadline
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.renewal import uniform_jitter
-from dpop_ext.client.session_bundle import LOCK_INTERVAL, SessionBundle, lock_deadline
+from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
