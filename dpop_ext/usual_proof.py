@@ -22,11 +22,8 @@ from dpop_ext.core.request_binding import check_request
 from dpop_ext.core.target import normalize_target
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.errors import BadSignatureError
-from dpop_ext.symmetric.proof import (
-    MAX_PROOF_LENGTH,
-    USUAL_HEADERS,
-    read_ticket_header,
-)
+from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH
+from dpop_ext.symmetric.proof_header import USUAL_HEADERS, read_ticket_header
 from dpop_ext.symmetric.verification import DerivedKey
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_verifier import TicketVerifier

@@ -36,11 +36,11 @@ from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import (
-    SYMMETRIC_PROOF_TYPE,
     SymmetricProof,
     parse_symmetric_proof,
     parse_usual_proof,
 )
+from dpop_ext.symmetric.proof_header import SYMMETRIC_PROOF_TYPE
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_verifier import TicketVerifier

@@ -25,7 +25,7 @@ from dpop_ext.core import proof as proofs
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.errors import DPoPError
-from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE
+from dpop_ext.symmetric.proof_header import SYMMETRIC_PROOF_TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

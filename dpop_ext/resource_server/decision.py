@@ -48,7 +48,8 @@ from dpop_ext.resource_server.refusal import (
 )
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.transport import require_secure_url
-from dpop_ext.symmetric.proof import SYMMETRIC_PROOF_TYPE, parse_usual_proof
+from dpop_ext.symmetric.proof import parse_usual_proof
+from dpop_ext.symmetric.proof_header import SYMMETRIC_PROOF_TYPE
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 

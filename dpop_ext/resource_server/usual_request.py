@@ -22,7 +22,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.refusal import refused
-from dpop_ext.symmetric.proof import has_usual_header
+from dpop_ext.symmetric.proof_header import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier

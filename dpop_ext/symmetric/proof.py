@@ -1,8 +1,4 @@
-"""Symmetric proofs: a JWT of type dpop-sym+jwt under a MAC (DPoP Symmetric Profile).
-
-Their type is not the one of :rfc:`9449#section-4.2`, so that a verifier that knows
-only that specification refuses them.
-"""
+"""Symmetric proofs: a JWT of type dpop-sym+jwt under a MAC (DPoP Symmetric Profile)."""
 
 from __future__ import annotations
 
@@ -14,10 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.claims import text_claim, time_claim
-from dpop_ext.core.confirmation import MAX_VERSION
-from dpop_ext.core.jose import CompactJWS, json_segment
+from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.proof_making import join_claims
-from dpop_ext.core.recent import Recent
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.target import proof_target
 from dpop_ext.core.usual_claims import read_usual_claims, write_usual_claims
@@ -29,31 +23,21 @@ from dpop_ext.errors import (
 )
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.proof_header import (
+    SYMMETRIC_PROOF_TYPE,
+    USUAL_HEADERS,
+    read_ticket_header,
+    write_header,
+)
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
-SYMMETRIC_PROOF_TYPE: Final = "dpop-sym+jwt"
 #: Longest symmetric proof, in characters. Usual ones have about 300.
 MAX_PROOF_LENGTH: Final = 2048
 #: Longest ``jti``, in characters.
 MAX_JTI_LENGTH: Final = 256
 
-#: The headers of proofs without a ``kid``, encoded, by their algorithm.
-_HEADERS: Final = {
-    name: json_segment({"typ": SYMMETRIC_PROOF_TYPE, "alg": name})
-    for name in MAC_ALGORITHMS
-}
-#: And the algorithms, by these headers.
-USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
 _HEADER_MEMBERS: Final = frozenset({"typ", "alg", "kid", "tkt"})
 _KID: Final = re.compile("[1-9][0-9]{0,15}")
-#: A header with a ticket, as it is written here.
-_TICKET_HEADER: Final = re.compile(
-    rb'\{"typ":"dpop-sym\+jwt","alg":"(HS256|HS512)","tkt":"([A-Za-z0-9_-]{36})"\}'
-)
-#: Characters of such a header in base64url.
-_TICKET_HEADER_LENGTH: Final = 108
-#: Headers with a ticket that were read lately: all proofs with a ticket have the same.
-_TICKET_HEADERS: Final[Recent[str, tuple[str, str]]] = Recent(4096)
 
 
 class SymmetricProof(NamedTuple):
@@ -126,7 +110,7 @@ def make_symmetric_proof(
         nonce=nonce,
     )
     segment = join_claims(usual, claims) if claims else b64url_encode(usual)
-    signing_input = f"{_header(algorithm, version, ticket)}.{segment}"
+    signing_input = f"{write_header(algorithm, version, ticket)}.{segment}"
     tag = mac_key.tag(signing_input.encode("ascii"))
     return f"{signing_input}.{b64url_encode(tag)}"
 
@@ -174,32 +158,6 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
     )
     # Half as long as by the constructor, which passes all of them on once more.
     return tuple.__new__(SymmetricProof, values)
-
-
-def has_usual_header(text: str) -> bool:
-    """Tell whether a proof has the header of a symmetric one, as it is written here."""
-    segment = text.partition(".")[0]
-    try:
-        return segment in USUAL_HEADERS or read_ticket_header(segment) is not None
-    except MalformedJOSEError:
-        return False
-
-
-def read_ticket_header(segment: str) -> tuple[str, str] | None:
-    """Return algorithm and ticket of a header that is written as here, or None.
-
-    :raises MalformedJOSEError: it is no base64url.
-    """
-    # Not the header of an asymmetric proof, which would be looked for in vain.
-    if len(segment) != _TICKET_HEADER_LENGTH:
-        return None
-    found = _TICKET_HEADERS.get(segment)
-    if found is None:
-        match = _TICKET_HEADER.fullmatch(b64url_decode(segment))
-        if match is not None:
-            found = match[1].decode("ascii"), match[2].decode("ascii")
-            _TICKET_HEADERS.put(segment, found)
-    return found
 
 
 def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
@@ -256,22 +214,6 @@ def check_mac(proof: SymmetricProof, key: MacKey) -> None:
         raise ValueError("the key does not fit the algorithm")
     if not hmac.compare_digest(key.tag(proof.signing_input), proof.tag):
         raise BadSignatureError
-
-
-def _header(algorithm: str, version: int | None, ticket: str | None) -> str:
-    if ticket is not None:
-        if version is not None:
-            raise ValueError("the key of a ticket has no version")
-        return json_segment(
-            {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm, "tkt": ticket}
-        )
-    if version is None:
-        return _HEADERS[algorithm]
-    if not 1 <= version <= MAX_VERSION:
-        raise ValueError("a version is an integer from 1 to 2**53-1")
-    return json_segment(
-        {"typ": SYMMETRIC_PROOF_TYPE, "alg": algorithm, "kid": str(version)}
-    )
 
 
 def _kid(header: Mapping[str, Any]) -> str | None:
