@@ -1,4 +1,4 @@
-"""A request with a bound access token, :rfc:`9449#section-7`, and its kind of proof."""
+"""A request with a bound access token, and its repetitions: :rfc:`9449#section-7`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from functools import partial
 from dpop_ext.client.clock_skew import ClockSkew
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply, send
+from dpop_ext.client.key_choice import KeyChoice
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.client.protection import AuthenticatedResponse
-from dpop_ext.client.refusal import Refusal, pause_until, read_refusal
+from dpop_ext.client.refusal import read_refusal
 from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.ticket_exchange import TicketExchange
 from dpop_ext.client.ticket_ring import TicketRing
@@ -63,16 +64,19 @@ class ResourceRequest:
         self._replayable = replayable
         self._proofs = proofs
         self._nonces = nonces
-        self._keys = keys
         self._tickets = TicketExchange(tickets, destination, jkt=proofs.jkt)
+        self._choice = KeyChoice(
+            keys,
+            self._tickets,
+            destination=destination,
+            access_token=access_token,
+            repeatable=method in IDEMPOTENT,
+        )
         self._message = message
         self._authenticate = authenticate
         self._skew = skew
         self._sent = 0
         self._clock_corrected = False
-        self._key: DeliveredKey | DeliveredTicket | None = None
-        self._refused_once = False
-        self._refresh_due = False
 
     def flow(self) -> Flow:
         """Send, look, and send again where that can help.
@@ -80,15 +84,18 @@ class ResourceRequest:
         :raises ResponseProofError: the answer is to be authenticated, and it is not,
             or nothing was sent because there is no key to do so with.
         """
-        self._key = self._find_key()
+        choice = self._choice
+        choice.choose(now=self._proofs.now())
         nonce_asked = False
         while True:
-            answer_key = self._find_answer_key() if self._authenticate else None
+            answer_key = None
+            if self._authenticate:
+                answer_key = choice.answer_key(now=self._proofs.now())
             attempt = Attempt(
                 self._destination,
                 "rs",
                 nonces=self._nonces,
-                sign=partial(self._headers, self._key),
+                sign=partial(self._headers, choice.key),
                 authenticate=answer_key is not None,
             )
             reply = yield from send(attempt)
@@ -110,32 +117,16 @@ class ResourceRequest:
                 reply, authentication
             ):
                 again = self._method in IDEMPOTENT
-            elif self._key is None:
+            elif choice.key is None:
                 again = False
             else:
-                again = self._reconsider_key(refusal, retry_after=reply.retry_after)
+                again = choice.reconsider(
+                    refusal, retry_after=reply.retry_after, now=self._proofs.now()
+                )
             if not (again and self._replayable and self._can_prove()):
                 return Outcome(
-                    refresh_due=self._refresh_due, authentication=authentication
+                    refresh_due=choice.refresh_due, authentication=authentication
                 )
-
-    def _find_answer_key(self) -> DeliveredKey | DeliveredTicket:
-        """Return the key that the next answer is proved with.
-
-        That is the one of a symmetric proof, and for an asymmetric one the one of the
-        token.
-        """
-        if isinstance(self._key, DeliveredTicket):
-            return self._key
-        key = self._keys.find(
-            self._token, self._destination, now=self._proofs.now(), for_answers=True
-        )
-        if key is None:
-            raise ResponseProofError(
-                "There is no key to verify an answer with.",
-                refresh_due=self._refresh_due,
-            )
-        return key
 
     def _verify(
         self, reply: Reply, attempt: Attempt, key: DeliveredKey | DeliveredTicket
@@ -147,10 +138,12 @@ class ResourceRequest:
             # A server cannot prove that it does not know the key. So such a refusal
             # counts for the key, which costs its use at worst, and the request, of
             # which nobody knows what it did, is not repeated.
-            refusal = read_refusal(reply)
-            if self._key is not None and refusal.error != "invalid_dpop_proof":
-                self._reconsider_key(refusal, retry_after=reply.retry_after)
-            error.refresh_due = self._refresh_due
+            choice, refusal = self._choice, read_refusal(reply)
+            if choice.key is not None and refusal.error != "invalid_dpop_proof":
+                choice.reconsider(
+                    refusal, retry_after=reply.retry_after, now=self._proofs.now()
+                )
+            error.refresh_due = choice.refresh_due
             raise
 
     def _correct_clock(
@@ -183,20 +176,12 @@ class ResourceRequest:
         A post-quantum signer may have none without its symmetric key: the refusal is
         the answer then, and says whether a refresh is due.
         """
-        if self._key is not None or not self._proofs.is_long:
+        if self._choice.key is not None or not self._proofs.is_long:
             return True
         proof = self._proofs.asymmetric(
             method=self._method, url=self._destination.htu, access_token=self._token
         )
         return self._proofs.fits_field(proof)
-
-    def _find_key(self) -> DeliveredKey | DeliveredTicket | None:
-        """Return the key of the token, else that of a ticket, else None."""
-        now = self._proofs.now()
-        if self._keys.demands_asymmetric(self._destination):
-            return None
-        key = self._keys.find(self._token, self._destination, now=now)
-        return key if key is not None else self._tickets.find(now=now)
 
     def _headers(
         self, key: DeliveredKey | DeliveredTicket | None, nonce: str | None
@@ -228,58 +213,6 @@ class ResourceRequest:
             return None
         self._tickets.sent(request, proof)
         return proof
-
-    @property
-    def _has_ticket(self) -> bool:
-        return isinstance(self._key, DeliveredTicket)
-
-    def _reconsider_key(self, refusal: Refusal, *, retry_after: str | None) -> bool:
-        """Draw the conclusions from the refusal of a symmetric proof.
-
-        :returns: whether to send the request again.
-        """
-        match refusal:
-            case Refusal(error="use_dpop_asymmetric", sym_error="policy"):
-                self._keys.demand_asymmetric(self._destination)
-            case Refusal(error="use_dpop_asymmetric") if self._has_ticket:
-                # The request goes out again with an asymmetric proof in any case, and
-                # that can ask for another one.
-                self._tickets.drop()
-            case Refusal(error="use_dpop_asymmetric"):
-                # The server does not know the secret yet. A refresh would bring the
-                # same version, so the key stays, for later.
-                until = pause_until(retry_after, now=self._proofs.now())
-                self._keys.pause(self._token, until=until)
-            case Refusal(error="invalid_token") if self._has_ticket:
-                return False
-            case Refusal(error="invalid_token", sym_error="stale_key"):
-                self._keys.drop_stale(self._token)
-                self._refresh_due = True
-            case Refusal(error="invalid_token", sym_error="expired_key"):
-                self._keys.drop(self._token)
-                self._refresh_due = True
-            case Refusal(error="invalid_dpop_proof"):
-                return self._reconsider_proof()
-            case _:
-                return False
-        self._key = None
-        return True
-
-    def _reconsider_proof(self) -> bool:
-        """Decide after ``invalid_dpop_proof``, which leaves the outcome unknown.
-
-        A proof that was seen twice gets this answer, also when the first use of it
-        did the work and only the response was lost.
-        """
-        if self._method in IDEMPOTENT and not self._refused_once:
-            self._refused_once = True
-            return True
-        if self._has_ticket:
-            self._tickets.drop()
-        else:
-            self._keys.drop(self._token)
-        self._key = None
-        return self._method in IDEMPOTENT
 
 
 def require_token68(access_token: str) -> None:
