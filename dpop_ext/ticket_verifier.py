@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.confirmation import AccessToken, bound_jkt
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.request_binding import access_token_hash, check_request
 from dpop_ext.core.token_text import token_digest
@@ -17,7 +17,6 @@ from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
     StaleTicketError,
-    UnboundTokenError,
     UnsupportedKeyError,
 )
 from dpop_ext.symmetric.derivation import check_identifier
@@ -133,7 +132,7 @@ class TicketVerifier:
         :raises StaleTicketError: there are no tickets for this token; or the ticket has
             ended, by itself or by a log-out.
         """
-        jkt = _jkt_of(token)
+        jkt = bound_jkt(token)
         if token.issuer != self._issuer:
             raise AccessTokenError
         use = opened.derived
@@ -204,7 +203,7 @@ class TicketVerifier:
         :raises AccessTokenError: *token* is of another issuer.
         :raises UnboundTokenError: it is bound to no key.
         """
-        jkt = _jkt_of(token)
+        jkt = bound_jkt(token)
         if token.issuer != self._issuer:
             raise AccessTokenError
         use = self._recall_mac(proof, token, access_token, now=now)
@@ -219,7 +218,7 @@ class TicketVerifier:
         ticket: Ticket,
         key: TicketKey,
     ) -> TicketUse:
-        jkt = _jkt_of(token)
+        jkt = bound_jkt(token)
         if token.client_id is None:
             raise AccessTokenError
         try:
@@ -301,14 +300,8 @@ class TicketVerifier:
             self._known.put((token_digest(text), use.ticket.text), kept)
 
 
-def _jkt_of(token: AccessToken) -> str:
-    if token.confirmation is None or token.confirmation.jkt is None:
-        raise UnboundTokenError
-    return token.confirmation.jkt
-
-
 def _same_client(peeked: AccessToken, token: AccessToken) -> bool:
     """Tell whether both name the same inputs of the key derivation."""
     return peeked is token or (
-        peeked.client_id == token.client_id and _jkt_of(peeked) == _jkt_of(token)
+        peeked.client_id == token.client_id and bound_jkt(peeked) == bound_jkt(token)
     )

@@ -6,7 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from dpop_ext.core.confirmation import AccessToken, check_certificate
+from dpop_ext.core.confirmation import (
+    AccessToken,
+    bound_jkt,
+    check_binding,
+    check_certificate,
+)
 from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import (
@@ -20,12 +25,10 @@ from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AsymmetricRequiredError,
     DPoPError,
-    KeyMismatchError,
     MalformedProofError,
     ReplayedProofError,
     StaleProofError,
     StoreError,
-    UnboundTokenError,
 )
 from dpop_ext.stores.base import (
     KeyringSource,
@@ -315,7 +318,7 @@ class ProofVerifier:
                 next_nonce = check_nonce(self.nonces, proof.nonce, purpose, now)
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
-                _check_binding(token, jkt)
+                check_binding(token, jkt)
         if token is not None:
             if self._symmetric is not None:
                 self._symmetric.check_denied(token)
@@ -354,7 +357,7 @@ class ProofVerifier:
                 if verifier is None:
                     return None
                 return verifier.response_key(proof, token, text, now=now)
-            _check_binding(token, proof.jkt)
+            check_binding(token, proof.jkt)
             if self._symmetric is None:
                 return None
             return self._symmetric.response_key(None, token, text, now=now)
@@ -373,12 +376,11 @@ class ProofVerifier:
             memory of the store.
         """
         policy, now, proof = self.get_policy(token), self._now(), opened.proof
-        if token.confirmation is None or token.confirmation.jkt is None:
-            raise UnboundTokenError
+        jkt = bound_jkt(token)
         policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         self.spend(
             verified_proof(
-                jkt=token.confirmation.jkt,
+                jkt=jkt,
                 jti=proof.jti,
                 kind=opened.kind,
                 claims=proof.claims,
@@ -465,11 +467,3 @@ def _key_kind(proof: SymmetricProof, token: AccessToken) -> KeyKind:
     if confirmation is None or confirmation.jwe is None:
         return "derived"
     return "encapsulated"
-
-
-def _check_binding(token: AccessToken, jkt: str) -> None:
-    if token.confirmation is None or token.confirmation.jkt is None:
-        raise UnboundTokenError
-    # Thumbprints are public: there is nothing to learn from the time this takes.
-    if token.confirmation.jkt != jkt:
-        raise KeyMismatchError

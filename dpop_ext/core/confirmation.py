@@ -8,7 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.key import is_thumbprint
-from dpop_ext.errors import AccessTokenError, KeyMismatchError, MalformedJOSEError
+from dpop_ext.errors import (
+    AccessTokenError,
+    KeyMismatchError,
+    MalformedJOSEError,
+    UnboundTokenError,
+)
 
 #: The largest integer that every JSON parser reads exactly.
 MAX_VERSION: Final = 2**53 - 1
@@ -135,6 +140,31 @@ def parse_confirmation(cnf: object) -> Confirmation:
     )
     # Half as long as by the constructor, which passes all of them on once more.
     return tuple.__new__(Confirmation, values)
+
+
+def bound_jkt(token: AccessToken) -> str:
+    """Return the thumbprint of the key that *token* is bound to.
+
+    :raises UnboundTokenError: it is bound to no key, or to a certificate alone.
+    """
+    if token.confirmation is None or token.confirmation.jkt is None:
+        raise UnboundTokenError
+    return token.confirmation.jkt
+
+
+def check_binding(token: AccessToken, jkt: str) -> None:
+    """Check that *token* is bound to the key of a proof (:rfc:`9449#section-7.1`).
+
+    :param jkt: thumbprint of that key.
+    :raises UnboundTokenError: it is bound to no key, or to a certificate alone.
+    :raises KeyMismatchError: it is bound to another one.
+    """
+    # Not by a call of the function above: this is done for each request.
+    if token.confirmation is None or token.confirmation.jkt is None:
+        raise UnboundTokenError
+    # Thumbprints are public: there is nothing to learn from the time this takes.
+    if token.confirmation.jkt != jkt:
+        raise KeyMismatchError
 
 
 def check_certificate(confirmation: Confirmation, certificate: str | None) -> None:
