@@ -5,7 +5,6 @@ DPoP Symmetric Profile 1.0. Any number of servers share them: SQLite or PostgreS
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -20,6 +19,7 @@ from dpop_ext.integrations.sqla_denials import SQLDenials
 from dpop_ext.integrations.sqla_secret_change import Change, write_change
 from dpop_ext.integrations.sqla_secret_database import ATTEMPTS, SecretDatabase
 from dpop_ext.integrations.sqla_secret_rows import SecretRows
+from dpop_ext.integrations.sqla_secret_sequences import SeenSequences, check_sequences
 from dpop_ext.stores.secret_tables import PREFIX
 from dpop_ext.symmetric import rotation
 from dpop_ext.symmetric.rotation_plan import RotationPlan
@@ -70,12 +70,7 @@ class SQLAudienceSecrets:
         self._denials = denials
         self._database = SecretDatabase(engine, key, issuer=issuer, prefix=prefix)
         self._clock = clock
-        #: The highest number of each version, by audience. These dicts are replaced and
-        #: never changed: whoever took one before a query compares its rows with what
-        #: was known then. Newer ones that another thread has seen meanwhile would make
-        #: them look as if they had been put back.
-        self._seen: dict[str, Mapping[int, int]] = {}
-        self._remembering = threading.Lock()
+        self._seen = SeenSequences()
 
     def create_schema(self) -> None:
         """Create the tables, if they are not there; many processes may do so at once.
@@ -151,7 +146,7 @@ class SQLAudienceSecrets:
         """
 
         def read(rows: SecretRows) -> SecretRing:
-            return self._read(rows, audience, seen=self._known(audience))[0]
+            return self._read(rows, audience, seen=self._seen.known(audience))[0]
 
         ring = self._database.run(read)
         return rotation.states(list(ring), now=int(self._clock()))
@@ -200,7 +195,7 @@ class SQLAudienceSecrets:
 
         def read(rows: SecretRows) -> tuple[SecretRing, int, bool] | None:
             # Before the first query, with which a transaction gets its view.
-            seen = self._known(audience)
+            seen = self._seen.known(audience)
             plan = rows.plan(audience)
             if plan is None:
                 return None
@@ -223,22 +218,9 @@ class SQLAudienceSecrets:
         self, rows: SecretRows, audience: str, *, seen: Mapping[int, int]
     ) -> tuple[SecretRing, dict[int, int]]:
         ring, sequences = rows.read(audience)
-        for version, sequence in sequences.items():
-            # An old row put back in its place opens as well as it ever did.
-            if sequence < seen.get(version, 0):
-                raise StoreError("A derivation secret is older than it has been.")
-        self._remember(audience, sequences)
+        check_sequences(sequences, seen)
+        self._seen.remember(audience, sequences)
         return ring, sequences
-
-    def _known(self, audience: str) -> Mapping[int, int]:
-        return self._seen.get(audience, {})
-
-    def _remember(self, audience: str, sequences: Mapping[int, int]) -> None:
-        with self._remembering:
-            seen = dict(self._known(audience))
-            for version, sequence in sequences.items():
-                seen[version] = max(sequence, seen.get(version, 0))
-            self._seen[audience] = seen
 
     def _change(
         self,
@@ -251,7 +233,7 @@ class SQLAudienceSecrets:
         """Do what is due, and *change*; return the version that was made, if any."""
 
         def try_once(rows: SecretRows) -> tuple[AudienceSecret | None, dict[int, int]]:
-            seen = self._known(audience)
+            seen = self._seen.known(audience)
             plan = rows.plan(audience)
             if plan is None:
                 raise StoreError("The audience has no derivation secrets.")
@@ -269,5 +251,5 @@ class SQLAudienceSecrets:
             )
 
         made, written = self._database.run(try_once)
-        self._remember(audience, written)
+        self._seen.remember(audience, written)
         return made
