@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dpop_ext.core.target import is_loopback
 from dpop_ext.core.target import origin as normalize_origin
+from dpop_ext.stores.sql_engine import check_dialect
 
 
 class SettingsError(ValueError):
@@ -80,13 +81,17 @@ def check_origin(option: str, url: str) -> None:
 def check_database(database: str) -> None:
     """Refuse a database that two processes cannot share.
 
-    :raises SettingsError: not an SQLAlchemy URL, or SQLite in memory.
+    :raises SettingsError: not an SQLAlchemy URL, of another database than SQLite or
+        PostgreSQL, or SQLite in memory.
     """
     try:
         url = make_url(database)
+        check_dialect(url)
     except ArgumentError as error:
         # The URL may hold a password: it stays out of the message.
         raise SettingsError("--database", "not a database URL") from error
+    except ValueError as error:
+        raise SettingsError("--database", str(error)) from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise SettingsError(
             "--database", "every process needs it, so it must be a file"

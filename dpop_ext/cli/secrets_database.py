@@ -16,11 +16,15 @@ from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.stores.secret_tables import PREFIX
+from dpop_ext.stores.sql_engine import check_dialect, limit_answers, time_limits
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 #: The key itself, in base64url, for those who keep keys out of files.
 KEY_VARIABLE: Final = "DPOP_EXT_DATABASE_KEY"
+
+#: Seconds that the database may take for a statement, where its driver lets us.
+TIMEOUT: Final = 10
 
 _MAX_KEY_FILE = 1024
 _NO_KEY = f"no key, which is {ROW_KEY_LENGTH} random bytes in base64url"
@@ -53,17 +57,28 @@ def open_database(url: str) -> sqlalchemy.Engine:
     """Return the connections to a database that is there.
 
     :param url: SQLAlchemy URL.
-    :raises Refusal: it is none, or there is no such file.
+    :raises Refusal: it is none, there is no such file, or it is of another kind than
+        the secrets can be in.
     """
     try:
         if lacks_file(url):
             # Or an empty one would be made.
             raise Refusal("--database: there is no such file")
-        # Parameters of statements stay out of errors.
-        return sqlalchemy.create_engine(url, hide_parameters=True)
+        location = sqlalchemy.make_url(url)
+        check_dialect(location)
+        engine = sqlalchemy.create_engine(
+            location,
+            connect_args=time_limits(location, timeout=TIMEOUT),
+            # Parameters of statements stay out of errors.
+            hide_parameters=True,
+        )
     except ArgumentError as error:
         # The URL may hold a password: it stays out of the message.
         raise Refusal("--database: not a URL of a database") from error
+    except ValueError as error:
+        raise Refusal(f"--database: {error}") from error
+    limit_answers(engine, timeout=TIMEOUT)
+    return engine
 
 
 def read_key(path: Path | None) -> SecretBytes:

@@ -19,6 +19,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_database import create_tables, run
 from dpop_ext.stores.denial_tables import define_denial_tables
 from dpop_ext.stores.secret_tables import PREFIX
+from dpop_ext.stores.sql_engine import check_dialect
 from dpop_ext.symmetric.deny_list import MAX_DENIALS, Denial, DenyList
 from dpop_ext.symmetric.keyring_claims import fit_in_keyring
 
@@ -43,6 +44,8 @@ class SQLDenials:
     :param prefix: beginning of the names of the tables; see
         :func:`dpop_ext.stores.denial_tables.define_denial_tables`.
     :param clock: seconds since the epoch.
+    :raises ValueError: *engine* is for another database: a denial and an exchange of
+        one moment might not see each other.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class SQLDenials:
         prefix: str = PREFIX,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_dialect(engine.url)
         self._engine = engine
         self._issuer = issuer
         self._metadata = MetaData()

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_rows import ChangedMeanwhileError, SecretRows
 from dpop_ext.stores.secret_tables import PREFIX, define_secret_tables
+from dpop_ext.stores.sql_engine import check_dialect
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 #: Times that a change is tried which another server was faster with.
@@ -72,11 +73,13 @@ class SecretDatabase:
     """The tables of secrets, as the one issuer sees them.
 
     :param key: 32 bytes, which stay out of the database.
+    :raises ValueError: *engine* is for another one than SQLite or PostgreSQL.
     """
 
     def __init__(
         self, engine: Engine, key: SecretBytes, *, issuer: str, prefix: str
     ) -> None:
+        check_dialect(engine.url)
         self._engine = engine
         self._key = key
         self._issuer = issuer
@@ -112,7 +115,9 @@ def _store_errors() -> Iterator[None]:
         raise ChangedMeanwhileError from error
     except DBAPIError as error:
         locked = "locked" in str(error.orig)  # SQLite has no code for it
-        if locked or getattr(error.orig, "sqlstate", None) in _CONFLICTS:
+        code = getattr(error.orig, "sqlstate", None)
+        code = code or getattr(error.orig, "pgcode", None)  # of psycopg2
+        if locked or code in _CONFLICTS:
             raise ChangedMeanwhileError from error
         raise StoreError from error
     except SQLAlchemyError as error:

@@ -54,6 +54,7 @@ class SQLAudienceSecrets:
     :param prefix: beginning of the names of the tables; see
         :func:`dpop_ext.stores.secret_tables.define_secret_tables`.
     :param clock: seconds since the epoch.
+    :raises ValueError: *engine* is for another database.
     """
 
     def __init__(

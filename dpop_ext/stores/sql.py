@@ -90,6 +90,8 @@ class SQLReplayStore:
             the PostgreSQL server counts, for the end of a statement; psycopg 3 gives
             one that hangs up half a second later. Connecting to PostgreSQL may take 2
             seconds, the least that its drivers know.
+        :raises ValueError: as the class; or a driver of PostgreSQL that is neither
+            psycopg nor psycopg2, for which no time-outs are known.
         """
         engine = connect(url, timeout=timeout)
         store = cls(

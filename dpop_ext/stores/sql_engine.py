@@ -26,10 +26,10 @@ GRACE = 0.5
 class SQLStore:
     """What stores in a database have in common: each statement is a transaction.
 
-    :param engine: for SQLite in a file or PostgreSQL.
+    :param engine: for SQLite in a file or PostgreSQL, with a driver that blocks.
     :param schema: statements that create what is missing.
     :param circuit: when to stop asking a database that is down; None is the default.
-    :raises ValueError: another database, or SQLite in memory, which is not shared.
+    :raises ValueError: another one, or SQLite in memory, which is not shared.
     """
 
     def __init__(
@@ -96,14 +96,26 @@ def create_schema(engine: Engine, statements: Sequence[Executable]) -> None:
 def check_database(url: URL) -> None:
     """Refuse a database in which a proof could be used twice.
 
-    :raises ValueError: neither PostgreSQL nor SQLite in a file.
+    :raises ValueError: neither PostgreSQL nor SQLite in a file, or an asyncio driver.
     """
-    if url.get_backend_name() == "sqlite":
-        name = url.database or ":memory:"
-        if ":memory:" in name or url.query.get("mode") == "memory":
-            raise ValueError("SQLite in memory is not shared; name a file")
-    elif url.get_backend_name() != "postgresql":
+    check_dialect(url)
+    name = url.database or ":memory:"
+    if url.get_backend_name() == "sqlite" and (
+        ":memory:" in name or url.query.get("mode") == "memory"
+    ):
+        raise ValueError("SQLite in memory is not shared; name a file")
+
+
+def check_dialect(url: URL) -> None:
+    """Refuse a database whose transactions and locks are not those that are relied on.
+
+    :raises ValueError: neither PostgreSQL nor SQLite, or a driver for asyncio.
+    """
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError("the store works with SQLite and PostgreSQL")
+    if url.get_dialect().is_async:
+        # Every call would fail, and no limit on time would hold.
+        raise ValueError("the store is called in threads: not with an asyncio driver")
 
 
 def connect(url: str, *, timeout: float) -> Engine:
@@ -111,16 +123,20 @@ def connect(url: str, *, timeout: float) -> Engine:
 
     :param url: SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql+psycopg://...``.
     :param timeout: seconds; see :meth:`dpop_ext.stores.sql.SQLReplayStore.from_url`.
-    :raises ValueError: another database, or SQLite in memory, which is not shared.
+    :raises ValueError: another database, SQLite in memory, which is not shared, or a
+        driver that has no time-outs to set.
     """
     with needs("sql"):
         import sqlalchemy  # noqa: PLC0415
 
     location = sqlalchemy.make_url(url)
     check_database(location)
+    limits = time_limits(location, timeout=timeout)
+    if not limits:
+        raise ValueError("time-outs are set for psycopg and psycopg2: make the engine")
     engine = sqlalchemy.create_engine(
         url,
-        connect_args=time_limits(location, timeout=timeout),
+        connect_args=limits,
         pool_timeout=timeout,
         isolation_level="AUTOCOMMIT",
         # There is no transaction to end when a connection goes back to the pool.
@@ -148,7 +164,7 @@ def limit_answers(engine: Engine, *, timeout: float) -> None:
     """
     import sqlalchemy  # noqa: PLC0415
 
-    if engine.dialect.driver != "psycopg" or engine.dialect.is_async:
+    if engine.dialect.driver != "psycopg":
         return
     kind = limited_connection(timeout + GRACE)
 

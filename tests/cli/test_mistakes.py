@@ -48,7 +48,7 @@ def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
         (["nonces", "rotate", "/no/file"], 1, "dpop-ext nonces create"),
         (["secrets", "list", "--database", ""], 1, "--database"),
         (["secrets", "list", "--database", "sqlite:///no"], 1, "no such file"),
-        (["secrets", "list", "--database", "mysql://x"], 1, "install it"),
+        (["secrets", "list", "--database", "mysql://x"], 1, "SQLite and Pos"),
         (["secrets", "list", "--database", "a://b:c/d"], 1, "not a URL of a database"),
         (["logout", "--session", ""], 1, "--session: a file is needed"),
         (

@@ -7,7 +7,8 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy
@@ -74,6 +75,16 @@ def secrets(engine: Engine, denials: SQLDenials, clock: Clock) -> SQLAudienceSec
 
 def denied(denials: SQLDenials, audience: str = AUDIENCE) -> list[Any]:
     return [denial.token_id or denial.r for denial in denials.read(audience)[0]]
+
+
+def test_a_database_that_would_not_hold_off_exchanges_is_refused() -> None:
+    mysql = cast(
+        "Engine", SimpleNamespace(url=sqlalchemy.make_url("mysql+pymysql://h/d"))
+    )
+    with pytest.raises(ValueError, match="SQLite and PostgreSQL"):
+        SQLDenials(mysql, issuer=ISSUER)
+    with pytest.raises(ValueError, match="SQLite and PostgreSQL"):
+        SQLAudienceSecrets(mysql, SecretBytes(bytes(32)), issuer=ISSUER)
 
 
 @pytest.mark.requirement("R2012")

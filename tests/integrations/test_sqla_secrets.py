@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine, MetaData, select, update
+from sqlalchemy import Connection, Engine, MetaData, select, update
+from sqlalchemy.exc import DBAPIError
 
 from dpop_ext.errors import StaleKeyError, StoreError, SymmetricUnavailableError
 from dpop_ext.integrations import sqla_secret_database, sqla_secret_rows
@@ -559,6 +561,20 @@ def test_a_change_that_never_succeeds_is_a_store_error(
     monkeypatch.setattr(sqla_secret_rows.SecretRows, "add", conflict)
     with pytest.raises(StoreError, match="being changed"):
         secrets.rotate(AUDIENCE)
+
+
+@pytest.mark.parametrize("name", ["sqlstate", "pgcode"])
+def test_a_transaction_that_lost_is_tried_again_with_any_driver(
+    engine: Engine, name: str
+) -> None:
+    lost = [SimpleNamespace(**{name: "40P01"}), SimpleNamespace(**{name: "40001"})]
+
+    def step(_: Connection) -> str:
+        if lost:
+            raise DBAPIError("", None, cast("BaseException", lost.pop()))
+        return "done"
+
+    assert sqla_secret_database.run(engine, step) == "done"
 
 
 def test_secrets_are_not_in_the_database(

@@ -389,6 +389,18 @@ class TestEngine:
         with pytest.raises(ValueError, match="SQLite and PostgreSQL"):
             SQLReplayStore.from_url("oracle://localhost/x")
 
+    @pytest.mark.parametrize("driver", ["postgresql+asyncpg", "sqlite+aiosqlite"])
+    def test_a_driver_for_asyncio_is_refused(self, driver: str) -> None:
+        # Each call would fail, and requests get 503 from then on.
+        with pytest.raises(ValueError, match="asyncio"):
+            SQLReplayStore.from_url(f"{driver}://localhost/x")
+
+    def test_a_driver_without_known_time_limits_needs_an_engine_of_its_own(
+        self,
+    ) -> None:
+        with pytest.raises(ValueError, match="make the engine"):
+            SQLReplayStore.from_url("postgresql+pg8000://localhost/x")
+
     @pytest.mark.parametrize("option", ["clock_tolerance", "sweep_every"])
     def test_a_negative_number_is_refused(self, option: str, file: Path) -> None:
         with pytest.raises(ValueError, match="negative"):
