@@ -22,11 +22,12 @@ from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.observing_gate import gate_of
-from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, refusing
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 

@@ -11,7 +11,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.asgi_reading import ContentAwaitedError
-from dpop_ext.resource_server.refusal import AccessRefusedError, log_refusal, refuse
+from dpop_ext.resource_server.error_refusal import refuse
+from dpop_ext.resource_server.refusal import AccessRefusedError
+from dpop_ext.resource_server.refusal_log import log_refusal
 
 #: Decisions that are made at the same time; more wait.
 MAX_THREADS: Final = 32

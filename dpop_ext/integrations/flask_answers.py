@@ -9,7 +9,8 @@ from werkzeug.datastructures import Headers
 from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.integrations.wsgi_request import raw_target
-from dpop_ext.resource_server.refusal import Refusal, log_refusal
+from dpop_ext.resource_server.refusal import Refusal
+from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.ticket_issuer import TicketOffer
 
 

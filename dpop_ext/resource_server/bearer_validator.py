@@ -12,8 +12,8 @@ from dpop_ext.mixin_order import require_first
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.decision import check_bearer
+from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.oauth2_error import RefusedRequestError
-from dpop_ext.resource_server.refusal import refuse
 
 
 class RejectBoundTokens:

@@ -13,11 +13,10 @@ from urllib.parse import unquote_plus
 
 from dpop_ext.errors import AccessTokenError, MalformedProofError
 from dpop_ext.resource_server.answer import AnswerSlot
+from dpop_ext.resource_server.error_refusal import malformed_request, refuse
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Scheme,
-    malformed_request,
-    refuse,
     unsupported_scheme,
 )
 

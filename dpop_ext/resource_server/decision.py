@@ -35,6 +35,7 @@ from dpop_ext.resource_server.credentials import (
     ResourceRequest,
     parse_credentials,
 )
+from dpop_ext.resource_server.error_refusal import refused, refusing
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
@@ -42,10 +43,8 @@ from dpop_ext.resource_server.refusal import (
     bound_token_as_bearer,
     insufficient_scope,
     no_credentials,
-    refused,
-    refusing,
-    warn_about_host,
 )
+from dpop_ext.resource_server.refusal_log import warn_about_host
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.transport import require_secure_url
 from dpop_ext.symmetric.proof import parse_usual_proof

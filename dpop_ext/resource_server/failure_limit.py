@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import AccessTokenError
-from dpop_ext.resource_server.refusal import AccessRefusedError, refuse
+from dpop_ext.resource_server.error_refusal import refuse
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.verified_proof import OpenedProof
 
 #: So many failures are allowed in a period.
@@ -57,8 +57,7 @@ class FailureLimit:
         if failures >= LIMIT and left > 0:
             refusal = refuse(AccessTokenError())
             raise AccessRefusedError(
-                replace(
-                    refusal,
+                refusal._replace(
                     reason="too_many_failures",
                     # A clock that was set back must not make it longer.
                     retry_after=min(int(left) + 1, PERIOD),

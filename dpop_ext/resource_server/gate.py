@@ -17,16 +17,12 @@ from dpop_ext.resource_server.decision import (
     require_scope,
     spend_proof,
 )
+from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
-from dpop_ext.resource_server.refusal import (
-    AccessRefusedError,
-    Scheme,
-    bearer_refused,
-    log_refusal,
-    refused,
-)
+from dpop_ext.resource_server.refusal import AccessRefusedError, Scheme, bearer_refused
+from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
 from dpop_ext.resource_server.usual_request import UsualRequests

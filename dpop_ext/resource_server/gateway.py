@@ -15,13 +15,10 @@ from typing import Final
 from urllib.parse import quote
 
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
+from dpop_ext.resource_server.error_refusal import malformed_request
 from dpop_ext.resource_server.gate import FindToken, Gate, UnspentRequest
-from dpop_ext.resource_server.refusal import (
-    AccessRefusedError,
-    Refusal,
-    log_refusal,
-    malformed_request,
-)
+from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
+from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.trusted_hop import Subrequest, TrustedHop
 from dpop_ext.verifier import ProofVerifier

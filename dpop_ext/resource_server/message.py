@@ -15,12 +15,9 @@ from dpop_ext.errors import (
 from dpop_ext.resource_server.answer import AnswerSigner
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.decision import OpenedRequest, verify_request
+from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.keyring_sync import KeyringSync
-from dpop_ext.resource_server.refusal import (
-    AccessRefusedError,
-    bearer_refused,
-    refusing,
-)
+from dpop_ext.resource_server.refusal import AccessRefusedError, bearer_refused
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.symmetric.response import ASKS, AnsweredRequest
 from dpop_ext.verified_proof import VerifiedProof

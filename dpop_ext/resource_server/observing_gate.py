@@ -9,15 +9,12 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import StoreError
 from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.decision import require_scope
+from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
 from dpop_ext.resource_server.observation import Observation, ObservedRequest
 from dpop_ext.resource_server.observer import Observer
-from dpop_ext.resource_server.refusal import (
-    AccessRefusedError,
-    bearer_refused,
-    log_refusal,
-    refusing,
-)
+from dpop_ext.resource_server.refusal import AccessRefusedError, bearer_refused
+from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
 

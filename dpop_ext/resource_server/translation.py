@@ -9,13 +9,13 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
 
 from dpop_ext.errors import AccessTokenError
+from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.oauth2_error import RefusedRequestError
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Refusal,
     Scheme,
     insufficient_scope,
-    refused,
 )
 
 _ERROR_CODE = re.compile(r"[!#-\[\]-~]+")

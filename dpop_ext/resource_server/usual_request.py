@@ -20,8 +20,8 @@ from dpop_ext.errors import (
     TargetMismatchError,
     TokenMismatchError,
 )
+from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
-from dpop_ext.resource_server.refusal import refused
 from dpop_ext.symmetric.proof_header import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof

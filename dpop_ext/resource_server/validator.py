@@ -20,16 +20,14 @@ from dpop_ext.resource_server.decision import (
     open_request,
     spend_proof,
 )
+from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.oauth2_error import (
     as_oauth2_error,
 )
-from dpop_ext.resource_server.refusal import (
-    AccessRefusedError,
-    refuse,
-)
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer
 from dpop_ext.resource_server.token_finder import TokenFinder

@@ -18,7 +18,7 @@ from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import DPoPError, KeyDeliveryError
-from dpop_ext.resource_server.refusal import refuse
+from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.symmetric import derivation
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.encapsulation import KeyDecryptor

@@ -10,7 +10,9 @@ import pytest
 
 from dpop_ext import errors
 from dpop_ext.resource_server.challenges import Challenges
-from dpop_ext.resource_server.refusal import Refusal, log_refusal, refuse
+from dpop_ext.resource_server.error_refusal import refuse
+from dpop_ext.resource_server.refusal import Refusal
+from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.resource_server.cases import CASES, Case, with_proof
 from tests.resource_server.test_conformance import arrange
