@@ -66,7 +66,7 @@ class Resource(NamedTuple):
 class BoundSession(DiscoveredSession):
     """Mixed into a session of Authlib, before it."""
 
-    #: Seconds that a token request may take as a whole.
+    #: Seconds that a request to the authorization server may take as a whole.
     token_deadline: float = TOKEN_DEADLINE
 
     dpop: ProofSigner
@@ -146,14 +146,22 @@ class BoundSession(DiscoveredSession):
         """Return how the HTTP library sends token requests, unless told otherwise."""
         raise NotImplementedError
 
+    def endpoint_options(self) -> dict[str, Any]:
+        """Return how requests to the other endpoints are sent, which have no proof."""
+        raise NotImplementedError
+
     def revoke_token(self: Any, url: str, *args: Any, **kwargs: Any) -> Any:
-        """End a token (:rfc:`7009`); no redirect takes it elsewhere."""
-        options = self.token_request_options() | kwargs
+        """End a token (:rfc:`7009`); no redirect takes it elsewhere.
+
+        :raises ServerAnswerError: the answer is compressed, has more than 128 KiB, or
+            does not come in ``token_deadline`` seconds.
+        """
+        options = self.endpoint_options() | kwargs
         return super().revoke_token(url, *args, **options)  # type: ignore[misc]
 
     def introspect_token(self: Any, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask about a token (:rfc:`7662`); no redirect takes it elsewhere."""
-        options = self.token_request_options() | kwargs
+        """Ask about a token (:rfc:`7662`); errors as of :meth:`revoke_token`."""
+        options = self.endpoint_options() | kwargs
         return super().introspect_token(url, *args, **options)  # type: ignore[misc]
 
     def set_resource(self, kwargs: dict[str, Any]) -> None:

@@ -62,9 +62,13 @@ def _options(site: Site) -> dict[str, Any]:
     }
 
 
-def _ask_blocking(kind: Any, site: Site, *, push: bool = False) -> Any:
+def _ask_blocking(
+    kind: Any, site: Site, *, push: bool = False, end: str | None = None
+) -> Any:
     with kind.for_servers(**_options(site)) as session:
         session.token_deadline = DEADLINE
+        if end is not None:
+            return getattr(session, end)(f"{site.issuer}/end", token="t").json()
         if push:
             return session.start_authorization()
         return session.fetch_token(code="c", grant_type="authorization_code")
@@ -78,11 +82,14 @@ def by_httpx(site: Site, **options: Any) -> Any:
     return _ask_blocking(authlib_httpx.OAuth2Client, site, **options)
 
 
-def by_async_httpx(site: Site, *, push: bool = False) -> Any:
+def by_async_httpx(site: Site, *, push: bool = False, end: str | None = None) -> Any:
     async def ask() -> Any:
         kind: Any = authlib_httpx.AsyncOAuth2Client
         async with kind.for_servers(**_options(site)) as session:
             session.token_deadline = DEADLINE
+            if end is not None:
+                answer = await getattr(session, end)(f"{site.issuer}/end", token="t")
+                return answer.json()
             if push:
                 return await session.start_authorization()
             return await session.fetch_token(code="c", grant_type="authorization_code")
@@ -158,6 +165,26 @@ def test_the_answer_to_a_pushed_request_has_the_same_limits(
     site.answers(b"HTTP/1.1 201 Created\r\nX: ", then=b"a")
     with pytest.raises(ServerAnswerError, match="took too long"):
         ask(site, push=True)
+
+
+@pytest.mark.parametrize("ask", SESSIONS)
+@pytest.mark.parametrize("end", ["revoke_token", "introspect_token"])
+def test_an_answer_of_another_endpoint_has_the_same_limits(
+    site: Site, ask: Ask, end: str
+) -> None:
+    site.answers(http(b"{}".ljust(MAX_TOKEN_ANSWER)))
+    assert ask(site, end=end) == {}
+    assert "\naccept-encoding: identity\r" in site.asked[0].lower()
+    site.answers(CHUNKED, then=CHUNK * 4)
+    with pytest.raises(ServerAnswerError, match="too long"):
+        ask(site, end=end)
+    site.answers(http(BOMB, "Content-Encoding: gzip"))
+    with pytest.raises(ServerAnswerError, match="compressed"):
+        ask(site, end=end)
+    for start in (b"HTTP/1.1 200 OK\r\nX: ", CHUNKED + b"1;"):
+        site.answers(start, then=b"a")
+        with pytest.raises(ServerAnswerError, match="took too long"):
+            ask(site, end=end)
 
 
 def get_by_requests(url: str) -> Any:

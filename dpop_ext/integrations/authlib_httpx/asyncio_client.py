@@ -36,6 +36,7 @@ from dpop_ext.integrations.bound_session import (
     log_failed_renewal,
     log_unsaved,
 )
+from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
 
 #: Runs a job of an asyncio client at the time of its choice, once.
 AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -52,6 +53,8 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
     """
 
     token_auth_class = OAuth2Auth
+    # What Authlib hands on of the arguments of revoke_token.
+    SESSION_REQUEST_PARAMS = (*AuthlibAsyncClient.SESSION_REQUEST_PARAMS, "extensions")
 
     def __init__(
         self,
@@ -79,6 +82,10 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect: it would take the grant and the secret elsewhere."""
         return {"follow_redirects": False}
+
+    def endpoint_options(self) -> dict[str, Any]:
+        """Read no more of the answer than of one to a token request."""
+        return self.token_request_options() | {"extensions": {LIMITED: True}}
 
     async def prefetch_nonce(
         self, url: str | None = None, *, method: str = "POST"
@@ -156,10 +163,16 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
 
     async def send(self, request: Any, **kwargs: Any) -> Any:
         """Send a request; errors as of :class:`OAuth2Client`."""
-        if not isinstance(kwargs.get("auth"), TokenAuth):
+        limited = limit_request(request)
+        if not limited and not isinstance(kwargs.get("auth"), TokenAuth):
             return await super().send(request, **kwargs)
         with anyio.move_on_after(self.token_deadline):
-            return await super().send(request, **kwargs)
+            if limited:
+                kwargs["stream"] = True
+            response = await super().send(request, **kwargs)
+            if limited:
+                await _read_limited(response)
+            return response
         raise LimitedContent().late()
 
     @asynccontextmanager
@@ -271,6 +284,16 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
             async with _locked(self._bundle):
                 self._bundle.save(token)
         return token
+
+
+async def _read_limited(response: Any) -> None:
+    try:
+        limit(response)
+        await response.aread()
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+        raise
 
 
 @asynccontextmanager

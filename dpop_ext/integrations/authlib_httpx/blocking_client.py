@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    Sequence,
-)
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +20,7 @@ from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
 from dpop_ext.integrations.bound_session import (
     Resource,
 )
+from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
 
 
 class OAuth2Client(BlockingSession, AuthlibClient):
@@ -32,6 +31,8 @@ class OAuth2Client(BlockingSession, AuthlibClient):
     """
 
     token_auth_class = OAuth2Auth
+    # What Authlib hands on of the arguments of revoke_token.
+    SESSION_REQUEST_PARAMS = (*AuthlibClient.SESSION_REQUEST_PARAMS, "extensions")
 
     def __init__(
         self,
@@ -56,17 +57,24 @@ class OAuth2Client(BlockingSession, AuthlibClient):
     def send(self, request: Any, **kwargs: Any) -> Any:
         """Send a request.
 
-        :raises ServerAnswerError: it is a token request, and the answer is compressed,
-            has more than 128 KiB, or does not come in ``token_deadline`` seconds.
+        :raises ServerAnswerError: it is one to the authorization server, and the answer
+            is compressed, has more than 128 KiB, or does not come in ``token_deadline``
+            seconds.
         """
         send = partial(super().send, request, **kwargs)
-        if not isinstance(kwargs.get("auth"), TokenAuth):
+        if limit_request(request):
+            send = partial(_read_limited, partial(send, stream=True))
+        elif not isinstance(kwargs.get("auth"), TokenAuth):
             return send()
         return within(self.token_deadline, send, late=LimitedContent().late())
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect: it would take the grant and the secret elsewhere."""
         return {"follow_redirects": False}
+
+    def endpoint_options(self) -> dict[str, Any]:
+        """Read no more of the answer than of one to a token request."""
+        return self.token_request_options() | {"extensions": {LIMITED: True}}
 
     def prefetch_nonce(self, url: str | None = None, *, method: str = "POST") -> None:
         """Fetch a nonce before a request that is not to be refused for want of one.
@@ -94,3 +102,14 @@ class OAuth2Client(BlockingSession, AuthlibClient):
     ) -> Any:
         """Send a proof beside the client's own authentication."""
         return TokenAuth(self.dpop, client_auth, audience=audience, **options)
+
+
+def _read_limited(send: Callable[[], Any]) -> Any:
+    response = send()
+    try:
+        limit(response)
+        response.read()
+    except BaseException:
+        response.close()
+        raise
+    return response

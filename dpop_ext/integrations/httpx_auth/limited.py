@@ -6,14 +6,18 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from dpop_ext.client.answer_limit import (
     MAX_REFUSAL,
+    PLAIN_FIELDS,
     REFUSAL_TIMEOUT,
     LimitedContent,
     is_plain,
 )
+
+#: Name of the extension of a request whose answer is read as far as it may be.
+LIMITED: Final = "dpop_ext.limited"
 
 
 class _Stream:
@@ -82,6 +86,17 @@ def limit(response: Any) -> None:
     limited = LimitedContent()
     limited.require_plain(response.headers.get("Content-Encoding"))
     response.stream = _stream_type(response, _Limited)(response.stream, limited)
+
+
+def limit_request(request: Any) -> bool:
+    """Ask for no compression, if the answer to *request* is read by its client.
+
+    :returns: whether it is: with :data:`LIMITED` in its extensions.
+    """
+    if LIMITED not in request.extensions:
+        return False
+    request.headers.update(PLAIN_FIELDS)
+    return True
 
 
 def drain(response: Any) -> None:

@@ -6,8 +6,9 @@ import io
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from requests.models import Response
+from requests.models import PreparedRequest, Response
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import HTTPError
 
@@ -141,6 +142,20 @@ def _read_limited(response: Response) -> bytes:
     content = within(TOKEN_DEADLINE, read, late=limited.late())
     _keep(response, content)
     return content
+
+
+def limit_answer(response: Response, **_: Any) -> None:
+    """Read an answer as far as it may be read; a response hook of requests.
+
+    :raises ServerAnswerError: it is compressed, has more than 128 KiB or takes longer
+        than a minute.
+    """
+    _read_limited(response)
+
+
+def is_limited(request: PreparedRequest) -> bool:
+    """Tell whether the answer to a request is read by :func:`limit_answer`."""
+    return limit_answer in request.hooks["response"]
 
 
 def _take_content(response: Response) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from requests.models import PreparedRequest, Response
 
-from dpop_ext.client.answer_limit import LimitedContent
+from dpop_ext.client.answer_limit import PLAIN_FIELDS, LimitedContent
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
@@ -24,6 +24,7 @@ from dpop_ext.integrations.requests_client.auth import (
     OAuth2Auth,
 )
 from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of, rehearse
+from dpop_ext.integrations.requests_client.reply import is_limited, limit_answer
 from dpop_ext.integrations.requests_client.signed_request import is_token_request
 
 
@@ -87,15 +88,18 @@ class OAuth2Session(BlockingSession, AuthlibSession):
         With two requests at most, which can do nothing, and only if no nonce of the
         server is known that is new enough.
 
-        :raises ServerAnswerError: it is a token request, and the answer is compressed,
-            has more than 128 KiB, or does not come in ``token_deadline`` seconds.
+        :raises ServerAnswerError: it is one to the authorization server, and the answer
+            is compressed, has more than 128 KiB, or does not come in ``token_deadline``
+            seconds.
         """
         rehearsal = rehearsal_of(request)
         if rehearsal is not None:
             rehearse(self, request, rehearsal, **kwargs)
         send = partial(super().send, request, **kwargs)
         response: Response
-        if not is_token_request(request):
+        if is_limited(request):
+            request.headers.update(PLAIN_FIELDS)
+        elif not is_token_request(request):
             response = send()
             return response
         late = LimitedContent().late()
@@ -132,6 +136,10 @@ class OAuth2Session(BlockingSession, AuthlibSession):
             # Requests whose token has expired wait for this one.
             "timeout": self.default_timeout or TOKEN_TIMEOUT,
         }
+
+    def endpoint_options(self) -> dict[str, Any]:
+        """Read no more of the answer than of one to a token request."""
+        return self.token_request_options() | {"hooks": {"response": limit_answer}}
 
     def token_request_auth(
         self, client_auth: Any, audience: Audience | None, **options: bool
