@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
-from urllib.parse import quote
 
 from dpop_ext.errors import MalformedRequestError
 from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
@@ -18,10 +17,14 @@ from dpop_ext.integrations.asgi_fields import (
     send_refusal,
 )
 from dpop_ext.integrations.asgi_reading import Reading
+from dpop_ext.integrations.asgi_request import (
+    field,
+    has_token_in_form,
+    resource_request,
+)
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
 from dpop_ext.resource_server.answer import AnswerSlot
-from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
@@ -30,12 +33,6 @@ from dpop_ext.resource_server.observing_gate import gate_of
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.verifier import ProofVerifier
-
-_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-#: What a decision needs of the header.
-_FIELDS = frozenset((b"host", b"authorization", b"dpop"))
-#: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
-_PATH = "/:@!$&'()*+,;=-._~"
 
 
 class DPoPMiddleware:
@@ -128,7 +125,7 @@ class DPoPMiddleware:
             # Of another protocol it is not known how to refuse.
             raise ValueError("only HTTP and WebSocket can be protected")
         scope = dict(scope)
-        if _field(scope, b"origin"):
+        if field(scope, b"origin"):
             send = exposing(send)
         if ANSWER in scope or scope["type"] == "websocket":
             # Whoever put it there is further out, and signs; a handshake has no answer.
@@ -162,7 +159,7 @@ class DPoPMiddleware:
         scopes = self._scopes(scope) if callable(self._scopes) else self._scopes
         route = self._route(scope) if callable(self._route) else self._route
         with refusing(MalformedRequestError):
-            in_form = await _has_token_in_form(scope, content)
+            in_form = await has_token_in_form(scope, content)
         request = resource_request(
             scope,
             token_in_form=in_form,
@@ -180,77 +177,6 @@ class DPoPMiddleware:
         await send_refusal(refusal, self._gate.challenges, scope, send)
 
 
-def resource_request(
-    scope: Scope,
-    *,
-    token_in_form: bool,
-    certificate: str | None = None,
-    read_content: Callable[[int], bytes] | None = None,
-) -> ResourceRequest:
-    """Return what the decision needs of a request.
-
-    :param token_in_form: the body is a form with an access token.
-    :param certificate: thumbprint of the client's certificate, if it showed one.
-    :param read_content: how to read the content.
-    """
-    query = scope.get("query_string", b"").decode("latin-1")
-    # In one pass: a request has a dozen fields, or a hundred.
-    fields: dict[bytes, list[str]] = {}
-    for name, value in scope["headers"]:
-        if name in _FIELDS:
-            fields.setdefault(name, []).append(value.decode("latin-1"))
-    return ResourceRequest(
-        method=scope.get("method", "GET"),
-        scheme=_SCHEMES[scope["scheme"]],
-        # More than one is no host, and makes the target malformed.
-        host=",".join(fields[b"host"]) if b"host" in fields else _own_host(scope),
-        raw_target=raw_target(scope),
-        authorization=tuple(fields.get(b"authorization", ())),
-        proofs=tuple(fields.get(b"dpop", ())),
-        token_elsewhere=token_in_form or names_access_token(query),
-        certificate=certificate,
-        spent=scope.setdefault("dpop_ext.spent", set()),
-        read_content=read_content,
-        answer=scope.get(ANSWER),
-    )
-
-
-def raw_target(scope: Scope) -> str:
-    """Return the request target as it was sent, or the decoded path, quoted anew."""
-    path = scope.get("raw_path")
-    if path:
-        target = path.decode("latin-1")
-    else:
-        target = quote(scope["path"], safe=_PATH, errors="surrogateescape") or "/"
-    query = scope.get("query_string", b"").decode("latin-1")
-    return f"{target}?{query}" if query else target
-
-
 def _no_content(limit: int) -> bytes:  # noqa: ARG001
     """Return the content of a handshake."""
     return b""
-
-
-def _field(scope: Scope, name: bytes) -> tuple[str, ...]:
-    """Return the values of a field, one for each line; ASGI has names in lower case."""
-    return tuple(
-        value.decode("latin-1") for other, value in scope["headers"] if other == name
-    )
-
-
-def _own_host(scope: Scope) -> str:
-    """Return what the server calls itself, where a request has no ``Host``."""
-    name, port = scope.get("server") or ("", None)
-    name = f"[{name}]" if ":" in name else name
-    return name if port is None else f"{name}:{port}"
-
-
-async def _has_token_in_form(scope: Scope, content: Content) -> bool:
-    """Tell whether a form names an access token; the application can still read it."""
-    if scope["type"] != "http":
-        return False
-    kind = "".join(_field(scope, b"content-type")).partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        return False
-    body = await content.read_form("".join(_field(scope, b"content-length")))
-    return names_access_token(body.decode("latin-1"))

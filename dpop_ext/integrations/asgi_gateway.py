@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-from dpop_ext.integrations.asgi import resource_request
+from dpop_ext.integrations.asgi_request import resource_request
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import Receive, Scope, Send, as_bytes
 from dpop_ext.resource_server.gateway import GatewayCheck

@@ -12,7 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations import asgi, wsgi_request
+from dpop_ext.integrations import asgi_request, wsgi_request
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.wsgi_request import MAX_FORM, SPENT
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
@@ -37,7 +37,7 @@ def resource_request(
     # The request factory of Django has text there, where servers have bytes.
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     scope = {**scope, "query_string": query}
-    return asgi.resource_request(
+    return asgi_request.resource_request(
         scope, token_in_form=in_form, certificate=certificate, read_content=read
     )
 

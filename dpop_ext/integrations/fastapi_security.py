@@ -19,11 +19,10 @@ with needs("fastapi"):
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from starlette.applications import Starlette
-    from starlette.requests import ClientDisconnect, HTTPConnection, Request
+    from starlette.requests import ClientDisconnect, HTTPConnection
     from starlette.websockets import WebSocket
 
-from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations.asgi import resource_request
+from dpop_ext.errors import MalformedRequestError
 from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
 from dpop_ext.integrations.asgi_fields import (
     Admitted,
@@ -32,12 +31,12 @@ from dpop_ext.integrations.asgi_fields import (
     send_refusal,
 )
 from dpop_ext.integrations.asgi_reading import Reading
+from dpop_ext.integrations.asgi_request import resource_request
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import ASGIApp, Receive, Scope, Send
-from dpop_ext.integrations.wsgi_request import MAX_FORM
+from dpop_ext.integrations.fastapi_request import has_token_in_form, read_content
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.challenges import Challenges
-from dpop_ext.resource_server.credentials import names_access_token
 from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
@@ -50,8 +49,6 @@ from dpop_ext.verifier import ProofVerifier
 __all__ = ["DPoPSecurity", "RouteRefusedError"]
 
 _ADMITTED = "dpop_ext.admitted"
-#: Digits of the longest length that is looked at.
-_MAX_DIGITS = 18
 
 
 class RouteRefusedError(AccessRefusedError):
@@ -163,7 +160,7 @@ class DPoPSecurity(SecurityBase):
             raise RuntimeError("call DPoPSecurity.install(app) first")
         loop = asyncio.get_running_loop()
         try:
-            in_form = await _has_token_in_form(request)
+            in_form = await has_token_in_form(request)
         except ClientDisconnect as error:
             refusal = refuse(MalformedRequestError("The content cannot be read."))
             raise RouteRefusedError(refusal, self._gate.challenges) from error
@@ -171,7 +168,7 @@ class DPoPSecurity(SecurityBase):
             scope,
             token_in_form=in_form,
             certificate=self._client_certificate and self._client_certificate(scope),
-            read_content=Reading(loop, partial(_read, request)).content,
+            read_content=Reading(loop, partial(read_content, request)).content,
         )
         needed = [" ".join(scopes)] if scopes else []
         check = partial(self._decision, asked, scopes=needed, route=self._route)
@@ -217,43 +214,3 @@ async def _refuse(request: Any, error: Any) -> Any:
     if isinstance(request, WebSocket):
         await send_refusal(error.refusal, error.challenges, request.scope, request.send)
     return answer
-
-
-async def _has_token_in_form(request: HTTPConnection) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = request.headers.get("content-length", "")
-    if kind != "application/x-www-form-urlencoded" or not isinstance(request, Request):
-        return False
-    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
-        return False
-    if not 0 < int(length) <= MAX_FORM:
-        return False
-    try:
-        return names_access_token((await request.body()).decode("latin-1"))
-    except RuntimeError:
-        # FastAPI has taken it apart, for a route with form parameters.
-        return "access_token" in await request.form()
-
-
-async def _read(request: HTTPConnection, limit: int) -> bytes:
-    """Return the content, which FastAPI has read before if the route takes any.
-
-    :raises ContentTooLargeError: it has more than *limit* bytes.
-    :raises MalformedRequestError: its length is not known, or it was taken apart.
-    """
-    length = request.headers.get("content-length", "0")
-    chunked = "transfer-encoding" in request.headers
-    if chunked or not length.isdecimal() or len(length) > _MAX_DIGITS:
-        raise MalformedRequestError("The length of the content is not known.")
-    if int(length) > limit:
-        raise ContentTooLargeError
-    if not isinstance(request, Request):
-        return b""
-    try:
-        content = await request.body()
-    except (RuntimeError, ClientDisconnect) as error:
-        raise MalformedRequestError("The content cannot be read.") from error
-    # HTTP/2 needs no Content-Length.
-    if len(content) > limit:
-        raise ContentTooLargeError
-    return content
