@@ -1,8 +1,7 @@
-"""An authorization request, and the response to it: :rfc:`6749#section-4.1`.
+"""An authorization request, and the code that it leads to: :rfc:`6749#section-4.1`.
 
-With PKCE (:rfc:`7636`), ``dpop_jkt`` (:rfc:`9449#section-10`), pushed to the server
-where it has a place for that (:rfc:`9126`), and the check of who answered
-(:rfc:`9207`).
+With PKCE (:rfc:`7636`), ``dpop_jkt`` (:rfc:`9449#section-10`), and pushed to the server
+where it has a place for that (:rfc:`9126`).
 """
 
 from __future__ import annotations
@@ -15,8 +14,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from dpop_ext.client.authorization_response import (
+    check_issuer,
+    read_error,
+    read_response,
+)
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.refusal import read_json
 from dpop_ext.client.server_metadata import ServerMetadata
@@ -25,19 +29,14 @@ from dpop_ext.errors import (
     AuthorizationRefusedError,
     AuthorizationResponseError,
     UnsupportedServerError,
-    WrongIssuerError,
 )
 
-#: Characters of an authorization response, and of a ``request_uri``.
-MAX_RESPONSE: Final = 16 * 1024
+#: Characters of a ``request_uri``.
 MAX_REQUEST_URI: Final = 1024
-#: Parameters of an authorization response.
-_MAX_PARAMETERS = 32
 #: Characters of an authorization code.
 _MAX_CODE = 8192
 
 _REQUEST_URI = re.compile(rf"[!-~]{{1,{MAX_REQUEST_URI}}}")
-_ERROR = re.compile(r"[a-z_]{1,64}")
 #: What a caller cannot set: another one of them would undo a check.
 _OWN = frozenset(("client_id", "redirect_uri", "response_type", "state")) | frozenset(
     ("code_challenge", "code_challenge_method", "dpop_jkt", "request", "request_uri")
@@ -74,11 +73,11 @@ class AuthorizationRequest:
             the server promised it.
         :raises AuthorizationRefusedError: the server says no.
         """
-        parameters = _read_parameters(response)
+        parameters = read_response(response)
         state = parameters.get("state", "")
         if not hmac.compare_digest(state.encode(errors="replace"), self.state.encode()):
             raise AuthorizationResponseError
-        _check_issuer(
+        check_issuer(
             parameters, issuer=self.issuer, promises_issuer=self.promises_issuer
         )
         if "error" in parameters:
@@ -197,60 +196,3 @@ class AuthorizationDraft:
             jkt=self._jkt,
             promises_issuer=self._server.promises_issuer,
         )
-
-
-def check_issuer(response: str, server: ServerMetadata) -> None:
-    """Check who answered a request that is none of this module.
-
-    :param response: the URL that the browser was sent to.
-    :raises AuthorizationResponseError: it is malformed, or a parameter is repeated.
-    :raises WrongIssuerError: as :meth:`AuthorizationRequest.read_code`.
-    """
-    _check_issuer(
-        _read_parameters(response),
-        issuer=server.issuer,
-        promises_issuer=server.promises_issuer,
-    )
-
-
-def _check_issuer(
-    parameters: Mapping[str, str], *, issuer: str, promises_issuer: bool
-) -> None:
-    named = parameters.get("iss")
-    if named != issuer and (named is not None or promises_issuer):
-        raise WrongIssuerError
-
-
-def read_error(value: object) -> str:
-    """Return the error code that a server named; empty if it is no usual one."""
-    return value if isinstance(value, str) and _ERROR.fullmatch(value) else ""
-
-
-def _read_parameters(response: str | Mapping[str, str]) -> dict[str, str]:
-    if isinstance(response, str):
-        pairs = _parse_query(response)
-    else:
-        # Those of web frameworks show one value of each, and have a way to all.
-        values = getattr(response, "getlist", lambda name: [response[name]])
-        pairs = [(name, value) for name in response for value in values(name)]
-    # Raised here: the context of an exception could carry the code.
-    if pairs is None or not all(isinstance(value, str) for _, value in pairs):
-        raise AuthorizationResponseError
-    parameters = dict(pairs)
-    if len(parameters) != len(pairs):
-        raise AuthorizationResponseError
-    return parameters
-
-
-def _parse_query(url: str) -> list[tuple[str, str]] | None:
-    if len(url) > MAX_RESPONSE:
-        return None
-    try:
-        return parse_qsl(
-            urlsplit(url).query,
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MAX_PARAMETERS,
-        )
-    except ValueError:
-        return None

@@ -11,8 +11,8 @@ from joserfc.jwk import Key
 from dpop_ext.client.authorization_request import (
     AuthorizationDraft,
     AuthorizationRequest,
-    check_issuer,
 )
+from dpop_ext.client.authorization_response import check_issuer, read_response
 from dpop_ext.client.client_assertion import AssertionSigner
 from dpop_ext.client.exchange import extend_form
 from dpop_ext.client.external_key import ExternalKey
@@ -187,7 +187,12 @@ class DiscoveredSession:
         """
         response = kwargs.get("authorization_response")
         if response is not None and self._servers is not None:
-            check_issuer(response, self._servers.authorization)
+            server = self._servers.authorization
+            check_issuer(
+                read_response(response),
+                issuer=server.issuer,
+                promises_issuer=server.promises_issuer,
+            )
 
     def code_parameters(
         self: Any, request: AuthorizationRequest, response: str | Mapping[str, str]

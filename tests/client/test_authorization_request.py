@@ -10,7 +10,8 @@ from starlette.datastructures import QueryParams
 from werkzeug.datastructures import MultiDict
 
 from dpop_ext.client import AuthorizationRequest
-from dpop_ext.client.authorization_request import MAX_RESPONSE, AuthorizationDraft
+from dpop_ext.client.authorization_request import AuthorizationDraft
+from dpop_ext.client.authorization_response import MAX_RESPONSE
 from dpop_ext.client.exchange import Reply
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.errors import (
