@@ -17,7 +17,7 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jws_signature import check_signature
 from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.proof import KnownHeaders, ProofHeader
+from dpop_ext.core.proof_header import KnownHeaders, ProofHeader
 from dpop_ext.core.request_binding import check_request
 from dpop_ext.core.target import normalize_target
 from dpop_ext.core.usual_claims import read_usual_claims

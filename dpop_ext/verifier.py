@@ -14,13 +14,8 @@ from dpop_ext.core.confirmation import (
 )
 from dpop_ext.core.nonce import Nonces, check_nonce
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import (
-    KnownHeaders,
-    find_header,
-    parse_proof,
-    proof_type,
-    verify_proof,
-)
+from dpop_ext.core.proof import parse_proof, proof_type, verify_proof
+from dpop_ext.core.proof_header import KnownHeaders, find_header
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import (
     AsymmetricRequiredError,

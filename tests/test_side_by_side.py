@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dpop_ext.core.jws_signature
-import dpop_ext.core.proof
+import dpop_ext.core.proof_header
 import dpop_ext.core.target
 import dpop_ext.core.token_text
 import dpop_ext.core.usual_claims
@@ -72,7 +72,7 @@ def the_long_way() -> Iterator[None]:
         patch.setattr(dpop_ext.core.usual_header, "_USUAL", NEVER)
         patch.setattr(strict_json, "_few_digits_decoder", strict_json._decoder)
         # Signatures by way of joserfc, and nothing of a token is read only once.
-        patch.setattr(dpop_ext.core.proof, "usual_signature_check", _no_check)
+        patch.setattr(dpop_ext.core.proof_header, "usual_signature_check", _no_check)
         patch.setattr(dpop_ext.core.jws_signature, "usual_signature_check", _no_check)
         patch.setattr(dpop_ext.core.token_text, "_known_header", parse_header)
         for module in (

@@ -21,9 +21,10 @@ from dpop_ext.cli.explanation_checks import (
     symmetric_lines,
 )
 from dpop_ext.cli.explanation_values import without_private
-from dpop_ext.core import proof as proofs
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.proof import parse_proof, proof_type, verify_proof
+from dpop_ext.core.proof_header import read_key
 from dpop_ext.errors import DPoPError
 from dpop_ext.symmetric.proof_header import SYMMETRIC_PROOF_TYPE
 
@@ -51,9 +52,7 @@ def explain(proof: str, circumstances: Circumstances) -> Explanation:
     policy = circumstances.policy
     limit = policy.max_ml_dsa_length if policy.has_ml_dsa else 0
     try:
-        jws = proofs.parse_proof(
-            proof, max_length=policy.max_length, max_ml_dsa_length=limit
-        )
+        jws = parse_proof(proof, max_length=policy.max_length, max_ml_dsa_length=limit)
     except DPoPError as error:
         line = Line(
             check="form",
@@ -66,7 +65,7 @@ def explain(proof: str, circumstances: Circumstances) -> Explanation:
         return Explanation(
             kind="unknown", header=None, claims=None, jkt=None, lines=[line]
         )
-    symmetric = proofs.proof_type(jws) == SYMMETRIC_PROOF_TYPE
+    symmetric = proof_type(jws) == SYMMETRIC_PROOF_TYPE
     jkt = None if symmetric else _thumbprint(jws, policy)
     lines = [
         *(symmetric_lines(jws) if symmetric else asymmetric_lines(jws, policy)),
@@ -88,7 +87,7 @@ def _verdict(jws: CompactJWS, circumstances: Circumstances) -> Iterator[Line]:
     """Ask the verifier itself, lest a check is missing above."""
     line = attempt(
         "all else",
-        lambda: proofs.verify_proof(
+        lambda: verify_proof(
             jws,
             method=circumstances.method,
             url=circumstances.url,
@@ -106,5 +105,5 @@ def _verdict(jws: CompactJWS, circumstances: Circumstances) -> Iterator[Line]:
 def _thumbprint(jws: CompactJWS, policy: ProofPolicy) -> str | None:
     with suppress(Exception):
         if jws.header.get("alg") in policy.algorithms:
-            return proofs.read_key(jws.header.get("jwk"), jws.header["alg"])[0]
+            return read_key(jws.header.get("jwk"), jws.header["alg"])[0]
     return None

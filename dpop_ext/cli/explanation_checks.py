@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpop_ext.cli.explanation_values import age, show, show_key
-from dpop_ext.core import proof as proofs
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.policy import ProofPolicy
+from dpop_ext.core.proof import proof_type
+from dpop_ext.core.proof_header import PROOF_TYPE, read_key, verify_signature
 from dpop_ext.core.request_binding import access_token_hash, check_target
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError
@@ -52,8 +53,8 @@ def asymmetric_lines(jws: CompactJWS, policy: ProofPolicy) -> Iterator[Line]:
     header = jws.header
     yield Line(
         check="typ",
-        passed=proofs.proof_type(jws) == proofs.PROOF_TYPE,
-        expected=proofs.PROOF_TYPE,
+        passed=proof_type(jws) == PROOF_TYPE,
+        expected=PROOF_TYPE,
         actual=show(header.get("typ")),
         advice="Set typ in the header, in this spelling.",
     )
@@ -66,7 +67,7 @@ def asymmetric_lines(jws: CompactJWS, policy: ProofPolicy) -> Iterator[Line]:
     )
     yield attempt(
         "jwk",
-        lambda: proofs.read_key(header.get("jwk"), str(header.get("alg"))),
+        lambda: read_key(header.get("jwk"), str(header.get("alg"))),
         expected="a public key for alg, without private members",
         actual=show_key(header.get("jwk")),
         advice="Put the public key of the signature into the header: nothing of "
@@ -74,7 +75,7 @@ def asymmetric_lines(jws: CompactJWS, policy: ProofPolicy) -> Iterator[Line]:
     )
     yield attempt(
         "signature",
-        lambda: proofs.verify_signature(jws, policy),
+        lambda: verify_signature(jws, policy),
         expected="by jwk, over the first two parts",
         actual=f"{len(jws.signature)} bytes",
         advice="Sign header and payload as they are sent; ECDSA is r and s in full "

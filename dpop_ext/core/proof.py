@@ -6,34 +6,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from dpop_ext.core import ml_dsa
 from dpop_ext.core.claims import text_claim, time_claim
 from dpop_ext.core.jose import MAX_HEADER_LENGTH, CompactJWS, parse_compact_jws
-from dpop_ext.core.jws_signature import (
-    SignatureCheck,
-    check_signature,
-    signature_check,
-    usual_signature_check,
-)
-from dpop_ext.core.key import as_key, read_public_key, thumbprint_of
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import ProofPolicy
-from dpop_ext.core.recent import Recent
+from dpop_ext.core.proof_header import KnownHeaders, ProofHeader, verify_signature
 from dpop_ext.core.request_binding import access_token_hash, check_request
 from dpop_ext.core.usual_claims import read_usual_claims
 from dpop_ext.core.usual_header import read_usual_header
-from dpop_ext.errors import (
-    DPoPError,
-    MalformedProofError,
-    UnsupportedKeyError,
-)
+from dpop_ext.errors import DPoPError, MalformedProofError
 
-PROOF_TYPE: Final = "dpop+jwt"
 #: The parameter of a token request with a proof that is too long for a header field.
 PROOF_PARAMETER: Final = "dpop_proof"
-#: Longest header that is remembered, in characters; one with a 4096 bit RSA key has
-#: about 1000.
-MAX_KNOWN_HEADER: Final = 1200
 #: Longest header with an ML-DSA key, in characters; ML-DSA-87 takes about 4700.
 MAX_ML_DSA_HEADER: Final = 6144
 
@@ -63,32 +47,6 @@ class SignedProof(NamedTuple):
         return f"<SignedProof {self.algorithm} {self.jkt} {self.jti!a}>"
 
 
-class ProofHeader(NamedTuple):
-    """The header of a proof whose signature verified."""
-
-    members: dict[str, Any]
-    #: Of signatures with its ``alg`` by its ``jwk``.
-    check: SignatureCheck
-    #: RFC 7638 SHA-256 thumbprint of the key, base64url.
-    jkt: str
-
-    def __repr__(self) -> str:
-        return f"<ProofHeader {self.jkt}>"
-
-
-#: Headers by their text in base64url. A client sends the same one each time, and to
-#: parse it and to import its key takes half as long as the signature. What a header
-#: says is the same at any time; whether that is allowed is checked for each proof.
-#: Only those with a good signature are put here: to push others out takes a key and a
-#: signature for each.
-KnownHeaders = Recent[str, ProofHeader]
-
-
-def find_header(known: KnownHeaders, proof: str) -> ProofHeader | None:
-    """Return what is known of the header of *proof*, by its text."""
-    return known.get(proof[: proof.find(".")])
-
-
 def parse_proof(
     proof: str,
     *,
@@ -103,7 +61,8 @@ def parse_proof(
     :param max_length: in characters.
     :param max_ml_dsa_length: if the ``alg`` is ML-DSA, in characters; 0 where these
         algorithms are not accepted.
-    :param header: what :func:`find_header` found; it is not parsed again.
+    :param header: what :func:`~dpop_ext.core.proof_header.find_header` found; it is
+        not parsed again.
     :raises MalformedProofError: not one compact JWS of two JSON objects.
     """
     try:
@@ -187,50 +146,6 @@ def verify_proof(
     except Exception as error:
         # As in parse_proof: never a failure of the server, and never a pass.
         raise MalformedProofError from error
-
-
-def verify_signature(
-    jws: CompactJWS,
-    policy: ProofPolicy,
-    header: ProofHeader | None = None,
-    known: KnownHeaders | None = None,
-) -> ProofHeader:
-    """Check the header and the signature of a proof; see :func:`verify_proof`."""
-    # Exactly this text: other forms of the media type are not for proofs.
-    if jws.header.get("typ") != PROOF_TYPE:
-        raise MalformedProofError("The typ of the DPoP proof is not dpop+jwt.")
-    algorithm = jws.header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in policy.algorithms:
-        raise UnsupportedKeyError
-    # The key of the header and no other: kid, jku, x5u and x5c are never looked at.
-    if header is not None and header.members is jws.header:
-        check_signature(header.check, jws.signing_input, jws.signature)
-        return header
-    jkt, check = read_key(jws.header.get("jwk"), algorithm)
-    check_signature(check, jws.signing_input, jws.signature)
-    header = tuple.__new__(ProofHeader, (jws.header, check, jkt))
-    if known is not None:
-        segment = jws.signing_input.partition(b".")[0].decode("ascii")
-        if len(segment) <= MAX_KNOWN_HEADER:
-            known.put(segment, header)
-    return header
-
-
-def read_key(jwk: object, algorithm: str) -> tuple[str, SignatureCheck]:
-    """Return the thumbprint of the key, and what checks its signatures.
-
-    :param jwk: the header member, as parsed.
-    :raises MalformedProofError: not a JSON object, or a member is missing or mistyped.
-    :raises UnsupportedKeyError: it does not fit *algorithm*, or is private or weak.
-    """
-    if algorithm in ML_DSA:
-        akp = ml_dsa.import_proof_key(jwk, algorithm=algorithm)
-        return akp.thumbprint(), ml_dsa.signature_check(akp)
-    public, known_jwk = read_public_key(jwk, algorithm=algorithm)
-    check = usual_signature_check(public, algorithm=algorithm)
-    if check is None:
-        check = signature_check(as_key(public, known_jwk), algorithm=algorithm)
-    return thumbprint_of(known_jwk), check
 
 
 def _read_claims(

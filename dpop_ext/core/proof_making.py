@@ -12,7 +12,7 @@ from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.jose import json_segment
 from dpop_ext.core.jws_signature import sign_segments
-from dpop_ext.core.proof import PROOF_TYPE
+from dpop_ext.core.proof_header import PROOF_TYPE
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.target import proof_target
 from dpop_ext.core.usual_claims import write_usual_claims

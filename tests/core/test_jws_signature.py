@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dpop_ext.core.jws_signature import _der_signature
 from dpop_ext.core.policy import RFC9449, ProofPolicy
-from dpop_ext.core.proof import KnownHeaders, find_header, parse_proof, verify_proof
+from dpop_ext.core.proof import parse_proof, verify_proof
+from dpop_ext.core.proof_header import KnownHeaders, find_header
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.recent import Recent
 from dpop_ext.errors import UnsupportedKeyError
