@@ -224,6 +224,31 @@ def test_a_refusal_is_not_read_for_ever_before_the_next_attempt(
         assert response.history[0].content == b""
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_redirect_is_not_read_for_ever_before_it_is_followed(
+    site: Site, follow: bool
+) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {site.issuer}/x\r\n".encode()
+    auth = requests_client.DPoPAuth(ProofSigner.generate(), "t")
+    for rest in (
+        b"Content-Length: 9999999999\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"\r\n",
+    ):
+        site.answers(head + rest, http(b"ok"), then=CHUNK)
+        options: Any = {"auth": auth, "allow_redirects": follow, "timeout": 5}
+        response = requests.get(site.issuer, **options)
+        assert (response.status_code, response.content) == (
+            (200, b"ok") if follow else (302, b"")
+        )
+        first = [*response.history, response][0]
+        assert first.content == b""
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhere\r\n0\r\n\r\n"
+    site.answers(chunked, http(b"ok"))
+    response = requests.get(site.issuer, **options)
+    assert [*response.history, response][0].content == b"here"
+
+
 @pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
 def test_a_compressed_refusal_is_not_unpacked(
     site: Site, get: Callable[[str], Any]

@@ -85,26 +85,33 @@ def field_lines(response: Response, name: str) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def drain(response: Response) -> None:
+def drain(response: Response, *, is_redirect: bool = False) -> None:
     """Read a refusal to its end if that is near, so that its connection is of use.
 
     Content that is longer or compressed is lost.
+
+    :param is_redirect: try it even if nobody has said how near that is. requests would
+        read all of a redirect, whether it follows or not.
     """
     if getattr(response, "_content_consumed", False):
         response.close()
         return
-    content = _read_refusal(response.raw)
+    content = _read_refusal(response.raw, most=MAX_REFUSAL if is_redirect else 0)
     response.close()
     if not is_plain(response.headers.get("Content-Encoding")):
         content = b""
     _keep(response, content)
 
 
-def _read_refusal(raw: object) -> bytes:
-    """Return the content before content decoding; empty if it is not near its end."""
+def _read_refusal(raw: object, *, most: int) -> bytes:
+    """Return the content before content decoding; empty if it is not near its end.
+
+    :param most: bytes to try if it does not say its length.
+    """
     read = getattr(raw, "read1", None)
     length = getattr(raw, "length_remaining", None)
-    if read is None or length is None or length > MAX_REFUSAL:
+    limit = MAX_REFUSAL if length is not None else most
+    if read is None or (length or 0) > limit or not limit:
         return b""
     deadline = time.monotonic() + REFUSAL_TIMEOUT
     content = b""
@@ -114,6 +121,8 @@ def _read_refusal(raw: object) -> bytes:
             if not piece:
                 return content
             content += piece
+            if len(content) > limit:
+                break
     return b""
 
 

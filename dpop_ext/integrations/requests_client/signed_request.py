@@ -230,9 +230,11 @@ class Exchange:
         """Leave a redirect to requests, with credentials for the same origin only.
 
         requests copies the fields of the request that was redirected. For another
-        host it drops ``Authorization``, and would keep ``DPoP``.
+        host it drops ``Authorization``, and would keep ``DPoP``. And it reads the
+        content, however long that is.
         """
         original = self._original or response.request
+        drain(response, is_redirect=True)
         for name in _CREDENTIALS:
             fields.pop(name, None)
         response.request.headers = fields
