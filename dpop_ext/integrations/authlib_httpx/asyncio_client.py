@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 from authlib.integrations.httpx_client import AsyncOAuth2Client as AuthlibAsyncClient
@@ -24,9 +16,9 @@ from dpop_ext.client.authorization_request import AuthorizationRequest
 from dpop_ext.client.bundle_lock import LOCK_INTERVAL, lock_deadline
 from dpop_ext.client.exchange import Outcome, Reply
 from dpop_ext.client.key_material import KeyMaterial
-from dpop_ext.client.renewal import uniform_jitter
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
+from dpop_ext.integrations.authlib_httpx.asyncio_renewal import AsyncRefresh, Renewals
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.bound_session import (
@@ -37,9 +29,6 @@ from dpop_ext.integrations.bound_session import (
     log_unsaved,
 )
 from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
-
-#: Runs a job of an asyncio client at the time of its choice, once.
-AsyncSchedule = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 #: It carries a credential of its own, and no redirect is of interest.
 _REHEARSAL = {"withhold_token": True, "follow_redirects": False}
@@ -67,14 +56,12 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         resource: str | None = None,
         resource_bases: Sequence[str] = (),
         key_material: KeyMaterial | None = None,
-        refresh: Literal["background", "foreground"] | AsyncSchedule = "background",
+        refresh: AsyncRefresh = "background",
         **kwargs: Any,
     ) -> None:
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
         super().__init__(client_id, client_secret, **kwargs)
-        self._refresh = refresh
-        #: The loop itself holds a task only weakly.
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._renewals = Renewals(refresh)
         self._due: str | None = None
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
@@ -186,9 +173,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
 
     async def aclose(self) -> None:
         """Close the connections, and give up a refresh that nobody waits for."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._renewals.cancel()
         await self._save_news()
         await super().aclose()
 
@@ -217,15 +202,7 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         access_token, self._due = self._due, None
         if access_token is None:
             return
-        job = partial(self._renew, access_token)
-        if self._refresh == "foreground":
-            await job()
-        elif callable(self._refresh):
-            self._refresh(job)
-        else:
-            task = asyncio.create_task(_later(job, uniform_jitter()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        await self._renewals.run(partial(self._renew, access_token))
 
     async def ensure_active_token(self, token: OAuth2Token) -> None:
         """Refresh a token that has expired, once for all tasks and processes."""
@@ -305,8 +282,3 @@ async def _locked(bundle: SessionBundle) -> AsyncIterator[None]:
         await anyio.sleep(LOCK_INTERVAL)
     with lock:
         yield
-
-
-async def _later(job: Callable[[], Awaitable[None]], delay: float) -> None:
-    await asyncio.sleep(delay)
-    await job()
