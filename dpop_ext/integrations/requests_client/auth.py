@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from authlib.integrations.base_client import UnsupportedTokenTypeError
 from authlib.integrations.requests_client import OAuth2Auth as AuthlibAuth
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.models import PreparedRequest, Request
@@ -17,7 +16,7 @@ from dpop_ext.client.exchange import Flow, Outcome
 from dpop_ext.client.protection import Protection
 from dpop_ext.client.rehearsal import RehearsalFlow
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.client.token_response import is_bound, require_bound
+from dpop_ext.integrations.bound_token_auth import BoundTokenAuth
 from dpop_ext.integrations.requests_client.rehearsal import rehearse
 from dpop_ext.integrations.requests_client.signed_request import Exchange
 
@@ -185,25 +184,12 @@ class DPoPTokenAuth(AuthBase):
         return f"<DPoPTokenAuth {self._signer!r}>"
 
 
-class OAuth2Auth(AuthlibAuth):
+class OAuth2Auth(BoundTokenAuth, AuthlibAuth):
     """Signs the requests of an :class:`.OAuth2Session`.
 
     The method of the base class for this looks the token type up in a dict that all
     sessions of the process share, and is not told the HTTP method.
     """
-
-    def set_token(self, token: dict[str, Any] | None) -> None:
-        """Use *token* from now on.
-
-        :raises UnboundTokenError: it is not of the type ``DPoP``; the one before
-            stays.
-        """
-        if token is not None:
-            require_bound(token)
-        before = self.token
-        super().set_token(token)
-        if before and before.get("access_token") != (token or {}).get("access_token"):
-            self.client.dpop.forget(before.get("access_token", ""))
 
     def __call__(self, req: PreparedRequest) -> PreparedRequest:
         """Refresh an expired token, then sign.
@@ -211,10 +197,7 @@ class OAuth2Auth(AuthlibAuth):
         :raises UnsupportedTokenTypeError: the token is not of the type ``DPoP``.
         """
         self.ensure_active_token()
-        token = self.token
-        if not token or not is_bound(token):
-            # Never as Bearer: whoever sees it there can use it.
-            raise UnsupportedTokenTypeError(description="The token is not bound.")
+        token = self.bound_token()
         for hook in self.hooks:
             req.url, req.headers, req.body = hook(req.url, req.headers, req.body)
         access_token = token["access_token"]
