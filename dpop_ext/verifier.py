@@ -25,11 +25,7 @@ from dpop_ext.errors import (
     StaleProofError,
     StoreError,
 )
-from dpop_ext.stores.base import (
-    KeyringSource,
-    ReplayStore,
-    require_replay_store,
-)
+from dpop_ext.stores.base import KeyringSource, ReplayStore, require_replay_store
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encapsulation import KeyDecryptor

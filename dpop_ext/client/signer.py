@@ -26,10 +26,7 @@ from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.core.request_digest import content_digest
-from dpop_ext.errors import (
-    KeyDeliveryError,
-    SymmetricUnavailableError,
-)
+from dpop_ext.errors import KeyDeliveryError, SymmetricUnavailableError
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 
 SymmetricMode = Literal["prefer", "must", "never"]

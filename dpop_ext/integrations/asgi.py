@@ -10,12 +10,7 @@ from functools import partial
 from dpop_ext.errors import MalformedRequestError
 from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
 from dpop_ext.integrations.asgi_content import Content
-from dpop_ext.integrations.asgi_fields import (
-    Admitted,
-    adding,
-    exposing,
-    send_refusal,
-)
+from dpop_ext.integrations.asgi_fields import Admitted, adding, exposing, send_refusal
 from dpop_ext.integrations.asgi_reading import Reading
 from dpop_ext.integrations.asgi_request import (
     field,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc6749 import OAuth2Token
@@ -17,11 +17,11 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from dpop_ext.client.answer_limit import TOKEN_DEADLINE
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
-from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
 from dpop_ext.integrations.discovered_session import DiscoveredSession
+from dpop_ext.integrations.session_resource import Resource
 from dpop_ext.telemetry import log_event
 
 #: Seconds in which a server is to say something in reply to a token request, if the
@@ -31,36 +31,6 @@ TOKEN_TIMEOUT = 30
 NO_GRANT = {"grant_type": "authorization_code"}
 
 _log = logging.getLogger("dpop_ext.client")
-
-
-class Resource(NamedTuple):
-    """Whom a symmetric key would come from, and what it would be for."""
-
-    #: Identifier of the authorization server.
-    issuer: str | None
-    #: Identifier of the resource server.
-    name: str | None
-    #: URLs at or below which symmetric proofs may be sent, if not the name itself.
-    bases: Sequence[str]
-    #: Contributes to keys that are encrypted for the resource server; None does not.
-    key_material: KeyMaterial | None = None
-
-    def audience(self, requested: object) -> Audience | None:
-        """Return what one token request may ask a symmetric key for.
-
-        :param requested: the ``resource`` of this request (:rfc:`8707`).
-        """
-        if self.issuer is None or not isinstance(requested, str):
-            return None
-        bases = self.bases if requested == self.name else ()
-        try:
-            return Audience.of(
-                self.issuer, requested, bases, key_material=self.key_material
-            )
-        except ValueError:
-            # Another resource for this one request, and no URL: no place is known
-            # where a symmetric proof might be sent.
-            return None
 
 
 class BoundSession(DiscoveredSession):

@@ -24,12 +24,7 @@ with needs("fastapi"):
 
 from dpop_ext.errors import MalformedRequestError
 from dpop_ext.integrations.asgi_answers import ANSWER, send_signed
-from dpop_ext.integrations.asgi_fields import (
-    Admitted,
-    adding,
-    exposing,
-    send_refusal,
-)
+from dpop_ext.integrations.asgi_fields import Admitted, adding, exposing, send_refusal
 from dpop_ext.integrations.asgi_reading import Reading
 from dpop_ext.integrations.asgi_request import resource_request
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads

@@ -17,10 +17,7 @@ from dpop_ext.integrations.wsgi_answers import (
     send_signed,
 )
 from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
-from dpop_ext.integrations.wsgi_request import (
-    has_token_in_form,
-    resource_request,
-)
+from dpop_ext.integrations.wsgi_request import has_token_in_form, resource_request
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.gate import FindToken
 from dpop_ext.resource_server.observation import ObservedRequest

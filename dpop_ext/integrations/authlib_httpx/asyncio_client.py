@@ -24,11 +24,11 @@ from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.bound_session import (
     NO_GRANT,
     BoundSession,
-    Resource,
     log_failed_renewal,
     log_unsaved,
 )
 from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
+from dpop_ext.integrations.session_resource import Resource
 
 #: It carries a credential of its own, and no redirect is of interest.
 _REHEARSAL = {"withhold_token": True, "follow_redirects": False}

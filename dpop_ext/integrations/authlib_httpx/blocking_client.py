@@ -17,10 +17,8 @@ from dpop_ext.client.time_limit import within
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
-from dpop_ext.integrations.bound_session import (
-    Resource,
-)
 from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
+from dpop_ext.integrations.session_resource import Resource
 
 
 class OAuth2Client(BlockingSession, AuthlibClient):

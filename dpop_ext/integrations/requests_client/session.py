@@ -17,7 +17,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.time_limit import within
 from dpop_ext.client.token_response import require_bound
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
-from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT, Resource
+from dpop_ext.integrations.bound_session import TOKEN_TIMEOUT
 from dpop_ext.integrations.requests_client.auth import (
     DPoPAuth,
     DPoPTokenAuth,
@@ -26,6 +26,7 @@ from dpop_ext.integrations.requests_client.auth import (
 from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of, rehearse
 from dpop_ext.integrations.requests_client.reply import is_limited, limit_answer
 from dpop_ext.integrations.requests_client.signed_request import is_token_request
+from dpop_ext.integrations.session_resource import Resource
 
 
 class OAuth2Session(BlockingSession, AuthlibSession):

@@ -17,17 +17,9 @@ from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 
 from dpop_ext.client.answer_limit import PLAIN_FIELDS
-from dpop_ext.client.exchange import (
-    Attempt,
-    Flow,
-    Outcome,
-    extend_form,
-)
+from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
-from dpop_ext.client.protection import (
-    NO_PROTECTION,
-    Protection,
-)
+from dpop_ext.client.protection import NO_PROTECTION, Protection
 from dpop_ext.client.rehearsal import RehearsalFlow
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations.requests_client.body import body_digest, rewinder
