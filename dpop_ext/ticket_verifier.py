@@ -183,7 +183,11 @@ class TicketVerifier:
         :param jkt: thumbprint of that key.
         :raises StaleTicketError: it did, or that cannot be told.
         """
-        check_logout(use.ticket, use.key, not_before=self._find_logout(jkt, now=now))
+        try:
+            logout = self._tickets.find_logout(issuer=self._issuer, jkt=jkt, now=now)
+        except DPoPError as error:
+            raise StaleTicketError from error
+        check_logout(use.ticket, use.key, not_before=logout)
 
     def response_key(
         self, proof: SymmetricProof, token: AccessToken, access_token: str, *, now: int
@@ -283,12 +287,6 @@ class TicketVerifier:
             raise StaleTicketError
         check_life(ticket, key, now=now)
         return key
-
-    def _find_logout(self, jkt: str, *, now: int) -> int | None:
-        try:
-            return self._tickets.find_logout(issuer=self._issuer, jkt=jkt, now=now)
-        except DPoPError as error:
-            raise StaleTicketError from error
 
     def _keep(self, text: str, use: TicketUse, token: AccessToken) -> None:
         """Remember a key, now that the token that it was derived with is verified."""
