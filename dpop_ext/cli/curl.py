@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-import requests
 from click.core import ParameterSource
 
 from dpop_ext.cli.answered import answered
@@ -27,6 +26,7 @@ from dpop_ext.client.destination import Destination
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.akp import AnyKey
 from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
+from dpop_ext.integrations.requests_client.direct import DirectSession
 
 _EXAMPLE = """\
 \b
@@ -41,7 +41,7 @@ Exit code: 0 an answer, 1 refused before anything was sent, 2 wrong command line
 """
 
 
-class _TokenSession(requests.Session):
+class _TokenSession(DirectSession):
     """Sends requests with one token, which is not refreshed."""
 
     def __init__(self, signer: ProofSigner, access_token: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import requests
 from joserfc.jwk import Key
 
 from dpop_ext.cli.group import Refusal
@@ -17,6 +16,7 @@ from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.core.akp import AKPKey, AnyKey
 from dpop_ext.errors import LostKeyError
 from dpop_ext.integrations.requests_client import Discovery, OAuth2Session
+from dpop_ext.integrations.requests_client.direct import DirectSession
 
 
 def open_bundle(place: SessionPlace, *, key: AnyKey | None) -> SessionBundle:
@@ -76,7 +76,7 @@ def discovery(cacert: str | None) -> Discovery:
 
     :param cacert: PEM of the authorities to trust; None is the usual ones.
     """
-    session = requests.Session()
+    session = DirectSession()
     session.verify = cacert or True
     return Discovery(session)
 

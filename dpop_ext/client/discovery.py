@@ -67,6 +67,40 @@ T = TypeVar("T")
 Lookup = Generator[str, Fetched, Servers]
 
 
+#: Tells of a URL whether a client that servers lead there may ask for it.
+Permit = Callable[[str], bool]
+
+
+def only_permitted(lookup: Lookup, permit: Permit | None) -> Lookup:
+    """Return *lookup*, which is led to no other URLs than those that are permitted.
+
+    :param permit: is told each before it is asked for, and the endpoints that are not
+        for the browser; None permits all.
+    :raises DiscoveryError: one is not permitted.
+    """
+    try:
+        url = next(lookup)
+        while True:
+            _require(permit, url)
+            url = lookup.send((yield url))
+    except StopIteration as end:
+        servers: Servers = end.value
+    found = servers.authorization
+    for endpoint in (
+        found.token_endpoint,
+        found.pushed_authorization_request_endpoint,
+        found.revocation_endpoint,
+    ):
+        if endpoint is not None:
+            _require(permit, endpoint)
+    return servers
+
+
+def _require(permit: Permit | None, url: str) -> None:
+    if permit is not None and not permit(url):
+        raise DiscoveryError("The metadata leads to a URL that is not permitted.")
+
+
 def limited_document() -> LimitedContent:
     """Return what reads one document, as far as it may be read."""
     return LimitedContent(

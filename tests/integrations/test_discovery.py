@@ -31,34 +31,35 @@ def site() -> Iterator[Site]:
     site.close()
 
 
-def by_requests(issuer: str) -> Servers:
+def by_requests(issuer: str, **options: Any) -> Servers:
     with requests.Session() as session:
         session.headers.update(OWN)
         session.cookies.set("mine", "mine")
         session.params = {"mine": "mine"}
         session.auth = ("mine", "mine")
-        return Discovery(session).servers(issuer=issuer)
+        return Discovery(session, **options).servers(issuer=issuer)
 
 
-def by_httpx(issuer: str) -> Servers:
+def by_httpx(issuer: str, **options: Any) -> Servers:
     own: Any = {"headers": OWN, "cookies": {"mine": "mine"}, "params": {"mine": "mine"}}
     with httpx2.Client(**own, auth=("mine", "mine")) as http:
-        return authlib_httpx.Discovery(http).servers(issuer=issuer)
+        return authlib_httpx.Discovery(http, **options).servers(issuer=issuer)
 
 
-def by_async_httpx(issuer: str) -> Servers:
+def by_async_httpx(issuer: str, **options: Any) -> Servers:
     own: Any = {"headers": OWN, "cookies": {"mine": "mine"}, "params": {"mine": "mine"}}
 
     async def find() -> Servers:
         async with httpx2.AsyncClient(**own, auth=("mine", "mine")) as http:
-            return await authlib_httpx.AsyncDiscovery(http).servers(issuer=issuer)
+            discovery = authlib_httpx.AsyncDiscovery(http, **options)
+            return await discovery.servers(issuer=issuer)
 
     return anyio.run(find)
 
 
 @pytest.fixture(params=[by_requests, by_httpx, by_async_httpx])
-def find(request: pytest.FixtureRequest) -> Callable[[str], Servers]:
-    found: Callable[[str], Servers] = request.param
+def find(request: pytest.FixtureRequest) -> Callable[..., Servers]:
+    found: Callable[..., Servers] = request.param
     return found
 
 
@@ -67,7 +68,7 @@ def document(issuer: str) -> bytes:
 
 
 def test_nothing_of_the_client_goes_to_servers_that_are_looked_for(
-    site: Site, find: Callable[[str], Servers]
+    site: Site, find: Callable[..., Servers]
 ) -> None:
     site.answers(http(document(site.issuer)))
     assert find(site.issuer).authorization.issuer == site.issuer
@@ -78,13 +79,33 @@ def test_nothing_of_the_client_goes_to_servers_that_are_looked_for(
     assert "cookie" not in asked.lower()
 
 
+def test_nothing_is_asked_of_a_place_that_is_not_permitted(
+    site: Site, find: Callable[..., Servers]
+) -> None:
+    site.answers(http(document(site.issuer)))
+    with pytest.raises(DiscoveryError, match="not permitted"):
+        find(site.issuer, permit=lambda url: False)
+    assert site.asked == []
+    told: list[str] = []
+
+    def note(url: str) -> bool:
+        told.append(url)
+        return True
+
+    find(site.issuer, permit=note)
+    well_known = f"{site.issuer}/.well-known/oauth-authorization-server"
+    assert told[:2] == [well_known, f"{site.issuer}/token"]
+    with pytest.raises(DiscoveryError, match="not permitted"):
+        find(site.issuer, permit=lambda url: not url.endswith("/token"))
+
+
 @pytest.mark.parametrize(
     "start",
     [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"],
 )
 def test_a_server_that_sends_byte_by_byte_is_given_up(
     site: Site,
-    find: Callable[[str], Servers],
+    find: Callable[..., Servers],
     start: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -97,7 +118,7 @@ def test_a_server_that_sends_byte_by_byte_is_given_up(
 
 
 def test_neither_redirects_nor_compressed_nor_long_documents_are_read(
-    site: Site, find: Callable[[str], Servers]
+    site: Site, find: Callable[..., Servers]
 ) -> None:
     content = document(site.issuer)
     site.answers(http(b"", f"Location: {site.issuer}/else", status="302 Found"))

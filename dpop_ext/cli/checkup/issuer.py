@@ -14,6 +14,7 @@ from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import MalformedJOSEError
+from dpop_ext.integrations.requests_client.direct import DirectSession
 
 _METADATA = "issuer metadata"
 _PATH = "/.well-known/oauth-authorization-server"
@@ -27,7 +28,7 @@ def read_metadata(issuer: str) -> dict[str, Any]:
     """
     parts = urlsplit(issuer)
     url = urlunsplit(parts._replace(path=_PATH + parts.path.rstrip("/")))
-    with requests.Session() as session:
+    with DirectSession() as session:
         response, content = ask(session, "GET", url)
     response.raise_for_status()
     try:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import requests
 from joserfc.jwk import ECKey, Key
 
 from dpop_ext.cli.limited_answer import ask
 from dpop_ext.client.nonces import read_nonce
 from dpop_ext.core.challenge import Challenge, parse_challenges
 from dpop_ext.core.proof_making import make_proof
+from dpop_ext.integrations.requests_client.direct import DirectSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Probe:
             sent.setdefault("Host", parts.netloc)
             url = node.rstrip("/") + (parts.path or "/")
         begun = time.monotonic()
-        with requests.Session() as session:
+        with DirectSession() as session:
             answer, _ = ask(session, method, url, limit=0, headers=sent)
         return Response(
             status=answer.status_code,

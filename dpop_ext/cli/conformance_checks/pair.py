@@ -19,6 +19,7 @@ from dpop_ext.core.challenge import Challenge, parse_challenges
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import MalformedJOSEError
+from dpop_ext.integrations.requests_client.direct import DirectSession
 from dpop_ext.symmetric.response import MAX_ANSWER
 
 _NONCE_ERROR = "use_dpop_nonce"
@@ -68,7 +69,7 @@ class Pair:
     client_secret: str | None = field(repr=False)
     scope: str | None = None
     clock: Callable[[], float] = time.time
-    http: requests.Session = field(default_factory=requests.Session)
+    http: requests.Session = field(default_factory=DirectSession)
 
     def __post_init__(self) -> None:
         self.key: ECKey = ECKey.generate_key("P-256")

@@ -15,9 +15,11 @@ from dpop_ext.client.discovery import (
     Fetched,
     Lookup,
     MetadataCache,
+    Permit,
     find_challenged,
     find_servers,
     limited_document,
+    only_permitted,
 )
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
@@ -29,16 +31,24 @@ class _Discovery:
     :param client: of the library, with the proxies and certificates of yours; its
         header fields, cookies and parameters stay with it. None makes one.
     :param cache: None makes one.
+    :param permit: tells of a URL whether it may be asked for, and of the endpoints that
+        are found; None permits all. For clients that strangers lead to servers
+        (:rfc:`9728#section-7.7`).
     """
 
     #: httpx or httpx2.
     library: ModuleType
 
     def __init__(
-        self, client: Any = None, *, cache: MetadataCache | None = None
+        self,
+        client: Any = None,
+        *,
+        cache: MetadataCache | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self._client = client
         self._cache = cache or MetadataCache()
+        self._permit = permit
 
     def _send(self, client: Any, url: str) -> Any:
         timeout = self.library.Timeout(FETCH_TIMEOUT / 2)
@@ -93,6 +103,7 @@ class BlockingDiscovery(_Discovery):
         return self._run(self._find_challenged(response, issuer))
 
     def _run(self, lookup: Lookup) -> Servers:
+        lookup = only_permitted(lookup, self._permit)
         client = self._client or self.library.Client()
         try:
             url = next(lookup)
@@ -131,6 +142,7 @@ class AsyncioDiscovery(_Discovery):
         return self._run(self._find_challenged(response, issuer))
 
     async def _run(self, lookup: Lookup) -> Servers:
+        lookup = only_permitted(lookup, self._permit)
         client = self._client or self.library.AsyncClient()
         try:
             url = next(lookup)

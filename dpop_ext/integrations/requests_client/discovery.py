@@ -14,12 +14,15 @@ from dpop_ext.client.discovery import (
     Fetched,
     Lookup,
     MetadataCache,
+    Permit,
     find_challenged,
     find_servers,
     limited_document,
+    only_permitted,
 )
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
+from dpop_ext.integrations.requests_client.direct import DirectSession
 from dpop_ext.integrations.requests_client.reply import field_lines
 
 #: Bytes that are read at a time.
@@ -39,6 +42,9 @@ class Discovery:
     :param session: of requests, with the proxies and certificates of yours; its header
         fields, cookies and parameters stay with it. None makes one.
     :param cache: None makes one.
+    :param permit: tells of a URL whether it may be asked for, and of the endpoints that
+        are found; None permits all. For clients that strangers lead to servers
+        (:rfc:`9728#section-7.7`).
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class Discovery:
         session: requests.Session | None = None,
         *,
         cache: MetadataCache | None = None,
+        permit: Permit | None = None,
     ) -> None:
-        self._session = session or requests.Session()
+        self._session = session or DirectSession()
         self._cache = cache or MetadataCache()
+        self._permit = permit
 
     def servers(
         self, *, issuer: str | None = None, resource: str | None = None
@@ -58,8 +66,8 @@ class Discovery:
         :param issuer: identifier of the authorization server. It can be left out if the
             resource server names one and no other.
         :param resource: identifier of the resource server; None looks for none.
-        :raises DiscoveryError: a document is not there, too long or malformed; or no
-            authorization server is named, or several.
+        :raises DiscoveryError: a document is not there, too long, malformed or not
+            permitted; or no authorization server is named, or several.
         :raises WrongServerError: a document is of another server than the one it was
             asked of, or the resource server does not name *issuer*.
         :raises ValueError: neither is given, or one is no https URL.
@@ -82,6 +90,7 @@ class Discovery:
         return self._run(lookup)
 
     def _run(self, lookup: Lookup) -> Servers:
+        lookup = only_permitted(lookup, self._permit)
         try:
             url = next(lookup)
             while True:

@@ -10,11 +10,11 @@ from requests.hooks import default_hooks
 from requests.models import PreparedRequest, Response
 from requests.sessions import Session
 from requests.structures import CaseInsensitiveDict
-from requests.utils import resolve_proxies
 
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.rehearsal import LEFT_OUT, Question, RehearsalFlow
+from dpop_ext.integrations.requests_client.direct import proxies_for
 from dpop_ext.integrations.requests_client.reply import drain, read_reply
 from dpop_ext.integrations.requests_client.signed_headers import SignedHeaders
 
@@ -39,10 +39,7 @@ def rehearse(
     """
     kwargs |= {"stream": True, "allow_redirects": False}
     kwargs.setdefault("verify", session.verify)
-    kwargs.setdefault(
-        "proxies",
-        resolve_proxies(request, dict(session.proxies), session.trust_env),
-    )
+    kwargs.setdefault("proxies", proxies_for(request, session))
     with closing(flow):
         question = next(flow)
         while True:

@@ -23,13 +23,14 @@ from dpop_ext.integrations.requests_client.auth import (
     DPoPTokenAuth,
     OAuth2Auth,
 )
+from dpop_ext.integrations.requests_client.direct import DirectSession
 from dpop_ext.integrations.requests_client.rehearsal import rehearsal_of, rehearse
 from dpop_ext.integrations.requests_client.reply import is_limited, limit_answer
 from dpop_ext.integrations.requests_client.signed_request import is_token_request
 from dpop_ext.integrations.session_resource import Resource
 
 
-class OAuth2Session(BlockingSession, AuthlibSession):
+class OAuth2Session(BlockingSession, AuthlibSession, DirectSession):
     """An OAuth 2 session of requests whose tokens are bound to a key.
 
     Every token request and every request with a token carries a proof. A token of
@@ -78,7 +79,7 @@ class OAuth2Session(BlockingSession, AuthlibSession):
     ) -> None:
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
         # First of all: the destructor of the base class fails on half an object.
-        super().__init__(client_id, client_secret, **kwargs)
+        super().__init__(client_id, client_secret, **kwargs)  # type: ignore[call-arg]
         self.set_schedule(refresh)
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)

@@ -1,0 +1,63 @@
+"""Plain http that stays on this machine (:rfc:`9449#section-2`, :rfc:`8252`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import requests
+from requests.models import PreparedRequest, Response
+from requests.utils import resolve_proxies
+
+#: What no proxy of the environment is used for.
+_HERE: Final = "localhost,127.0.0.0/8,::1"
+
+
+class DirectSession(requests.Session):
+    """Goes through no proxy of the environment to a loopback address.
+
+    A token, a proof or a client's secret may go there in the clear because nobody else
+    sees it. ``http_proxy`` would take it to another machine, unless ``no_proxy`` names
+    the address. A proxy that the session, or a request, is given is used.
+    """
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return the settings for a request."""
+        return super().merge_environment_settings(
+            url, _with_exceptions(proxies), *args, **kwargs
+        )
+
+    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
+        """Return the proxies for a request that a redirect leads to."""
+        return super().rebuild_proxies(  # type: ignore[no-untyped-call]
+            prepared_request, _with_exceptions(proxies)
+        )
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a request."""
+        if "proxies" not in kwargs:
+            kwargs["proxies"] = proxies_for(request, self)
+        response: Response = super().send(request, **kwargs)
+        return response
+
+
+def proxies_for(request: PreparedRequest, session: requests.Session) -> dict[str, str]:
+    """Return the proxies that *session* has for a request that was prepared."""
+    proxies = dict(session.proxies)
+    if isinstance(session, DirectSession):
+        proxies = _with_exceptions(proxies)
+    return resolve_proxies(request, proxies, session.trust_env)
+
+
+def _with_exceptions(proxies: Mapping[str, str] | None) -> dict[str, str]:
+    """Return *proxies* with this machine among the hosts that need none."""
+    given = dict(proxies or {})
+    # What is named here counts in place of the environment, not beside it.
+    others = given.get("no_proxy") or os.environ.get(
+        "no_proxy", os.environ.get("NO_PROXY", "")
+    )
+    given["no_proxy"] = ",".join(filter(None, (others, _HERE)))
+    return given
