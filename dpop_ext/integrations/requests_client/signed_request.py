@@ -17,7 +17,7 @@ from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 
 from dpop_ext.client.answer_limit import PLAIN_FIELDS
-from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
+from dpop_ext.client.exchange import Attempt, Flow, Outcome
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.protection import NO_PROTECTION, Protection
 from dpop_ext.client.rehearsal import RehearsalFlow
@@ -35,15 +35,14 @@ from dpop_ext.integrations.requests_client.reply import (
 )
 from dpop_ext.integrations.requests_client.signed_headers import SignedHeaders
 from dpop_ext.integrations.requests_client.token_form import (
-    Authenticated,
-    TokenForm,
+    Authenticate,
     TokenForms,
+    authenticate_form,
 )
 
 #: Starts a flow for a method, a URL, a body that can or cannot be sent again, and its
 #: digest if the exchange was told to make one.
 Begin: TypeAlias = Callable[[str, str, bool, str | None], Flow]
-Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 
 #: Begins to ask for a nonce for a method and a URL, if none is known.
 Rehearse: TypeAlias = Callable[[str, str], RehearsalFlow | None]
@@ -119,37 +118,24 @@ class Exchange:
         if self._authenticate is not None:
             request.url, request.body = self._url, self._body
             request.headers.update(PLAIN_FIELDS)
-            self._prepare_form(request, self._authenticate)
+            self._forms = authenticate_form(
+                request, self._authenticate, attempt=self._current
+            )
         self._protection.check_fields(request.headers)
         request.headers = SignedHeaders(request.headers, self)
         if follow not in request.hooks["response"]:
             request.hooks["response"].append(follow)
 
-    def _prepare_form(
-        self, request: PreparedRequest, authenticate: Authenticate
-    ) -> None:
-        draft = request.copy()
-
-        def make(request: PreparedRequest) -> Authenticated:
-            self._attempt = self._attempt or self._start()
-            authenticate(request)
-            body = extend_form(request.body or "", self._attempt.parameters())
-            return Authenticated(
-                dict(request.headers.items() - draft.headers.items()),
-                body if isinstance(body, bytes) else body.encode(),
-            )
-
-        first = make(request)
-        self._forms = TokenForms(first, lambda: make(draft.copy()))
-        if first.body:
-            request.body = TokenForm.of(first, self._forms)
-        request.prepare_content_length(first.body)
+    def _current(self) -> Attempt:
+        """Return the attempt that is made; begin again after the last one."""
+        # None: the caller kept the prepared request, and sends it once more.
+        self._attempt = self._attempt or self._start()
+        return self._attempt
 
     def write(self, fields: Mapping[str, str]) -> CaseInsensitiveDict[str]:
         """Add token and proof for one attempt."""
-        # None: the caller kept the prepared request, and sends it once more.
-        self._attempt = self._attempt or self._start()
-        first = self._attempt.turn()
+        attempt = self._current()
+        first = attempt.turn()
         if first is not None:
             wait([first], timeout=FIRST_ANSWER_WAIT)
         # Again, because whoever came since may have added some: a cache does.
@@ -160,7 +146,7 @@ class Exchange:
             self._sent.update(authenticated.fields)
             if authenticated.body:
                 self._sent["Content-Length"] = str(len(authenticated.body))
-        self._sent.update(self._attempt.headers())
+        self._sent.update(attempt.headers())
         return self._sent
 
     def proceed(self, response: Response, **kwargs: Any) -> Response | None:

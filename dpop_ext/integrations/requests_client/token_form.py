@@ -8,7 +8,14 @@ writes the same form again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+from requests.models import PreparedRequest
+
+from dpop_ext.client.exchange import Attempt, extend_form
+
+#: Adds client authentication to a request.
+Authenticate: TypeAlias = Callable[[PreparedRequest], PreparedRequest]
 
 
 class Authenticated(NamedTuple):
@@ -70,3 +77,33 @@ class TokenForm(str):
             # requests measures it.
             return self._forms.present.body
         return self._forms.take("body").body
+
+
+def authenticate_form(
+    request: PreparedRequest,
+    authenticate: Authenticate,
+    *,
+    attempt: Callable[[], Attempt],
+) -> TokenForms:
+    """Authenticate a request to the token endpoint, anew for each attempt.
+
+    :param request: complete but for its credentials; it gets those of the first.
+    :param attempt: returns the one that is made.
+    """
+    draft = request.copy()
+
+    def make(request: PreparedRequest) -> Authenticated:
+        current = attempt()
+        authenticate(request)
+        body = extend_form(request.body or "", current.parameters())
+        return Authenticated(
+            dict(request.headers.items() - draft.headers.items()),
+            body if isinstance(body, bytes) else body.encode(),
+        )
+
+    first = make(request)
+    forms = TokenForms(first, lambda: make(draft.copy()))
+    if first.body:
+        request.body = TokenForm.of(first, forms)
+    request.prepare_content_length(first.body)
+    return forms
