@@ -238,7 +238,6 @@ class ProofVerifier:
                     proof=signed,
                     derived=None,
                 )
-        if symmetric is None:
             symmetric = parse_symmetric_proof(jws)
         verifier = self._symmetric if symmetric.ticket is None else self._tickets
         if verifier is None or access_token is None:
