@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -19,16 +18,10 @@ from dpop_ext.core.recent import Recent
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import AccessTokenError, StoreError
-from dpop_ext.resource_server.bound_token import read_confirmation
-from dpop_ext.resource_server.claims import (
-    check_times,
-    one_of,
-    optional_text,
-    require_identifier,
-    required_text,
-)
+from dpop_ext.resource_server.claims import require_identifier
 from dpop_ext.resource_server.client_assertion import ClientAssertions
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH, is_token
+from dpop_ext.resource_server.introspected_token import read_introspected_token
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
     IssuerSignature,
@@ -199,7 +192,7 @@ class IntrospectionTokenValidator(TokenFinder):
 
     def _ask_server(self, text: str) -> AccessToken:
         try:
-            claims = self._introspect(text)
+            answer = self._introspect(text)
         except StoreError:
             # One record for each question that is not put would bury all others.
             raise
@@ -214,10 +207,9 @@ class IntrospectionTokenValidator(TokenFinder):
                 cause=type(error).__name__,
             )
             raise StoreError("The authorization server did not answer.") from error
-        # Exactly true: the string "true" is an answer that nobody should rely on.
-        if claims.get("active") is not True:
-            raise AccessTokenError(check="active")
-        return self._read_claims(claims)
+        return read_introspected_token(
+            answer, issuer=self.issuer, audience=self.audience, now=int(self._clock())
+        )
 
     def _introspect(self, text: str) -> dict[str, Any]:
         form = {"token": text, "token_type_hint": "access_token"}
@@ -237,36 +229,6 @@ class IntrospectionTokenValidator(TokenFinder):
             audience=self._client_id,
             now=int(self._clock()),
             max_structural=_MAX_STRUCTURAL,
-        )
-
-    def _read_claims(self, claims: dict[str, Any]) -> AccessToken:
-        issuer = optional_text(claims, "iss")
-        if issuer not in (None, self.issuer):
-            raise AccessTokenError(check="iss")
-        audience = one_of(claims, "aud", self.audience)
-        confirmation = read_confirmation(claims)
-        symmetric = confirmation is not None and (
-            confirmation.dsk is not None or confirmation.jwe is not None
-        )
-        if symmetric:
-            # They go into the derivation of the key, or are compared with what is
-            # encrypted, so they must have been said.
-            required_text(claims, "iss")
-            required_text(claims, "client_id")
-        return AccessToken(
-            issuer=self.issuer,
-            audience=audience,
-            client_id=optional_text(claims, "client_id"),
-            expires_at=check_times(
-                claims,
-                now=int(self._clock()),
-                required=("exp",) if symmetric else (),
-            ),
-            token_id=optional_text(claims, "jti"),
-            confirmation=confirmation,
-            scope=optional_text(claims, "scope") or "",
-            # Read-only, as all requests with this token share it.
-            claims=MappingProxyType(claims),
         )
 
 
