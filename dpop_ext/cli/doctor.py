@@ -16,6 +16,7 @@ from dpop_ext.cli.checkup.finding import Check, Finding, bad, skipped
 from dpop_ext.cli.checkup.issuer import check_issuer, read_metadata
 from dpop_ext.cli.checkup.keyring import check_keyring
 from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
+from dpop_ext.cli.checkup.place import check_place
 from dpop_ext.cli.checkup.probe import Probe
 from dpop_ext.cli.checkup.resource import (
     check_challenge,
@@ -153,6 +154,7 @@ def doctor(
             check_store, replay_store, prefix=store_prefix, clock=time.time
         )
     if keyring_cache is not None:
+        checks["keyring file"] = partial(check_place, "keyring file", keyring_cache)
         checks["keyring age"] = partial(
             check_keyring, keyring_cache, poll=poll, clock=time.time
         )

@@ -39,13 +39,25 @@ def lacks_file(database_url: str) -> bool:
 
     :raises sqlalchemy.exc.ArgumentError: it is no URL of a database.
     """
-    import sqlalchemy  # noqa: PLC0415
-
-    try:
-        url = sqlalchemy.make_url(database_url)
-    except ValueError as error:
-        # Of a port that is no number.
-        raise sqlalchemy.exc.ArgumentError("not a URL of a database") from error
+    url = _parsed(database_url)
     if url.get_backend_name() != "sqlite":
         return False
     return not url.database or not Path(url.database).is_file()
+
+
+def sqlite_file(store_url: str) -> Path | None:
+    """Return the file of a store in SQLite; None of any other."""
+    if not store_url.startswith("sqlite"):
+        return None
+    database = _parsed(store_url).database
+    return Path(database) if database else None
+
+
+def _parsed(database_url: str) -> Any:
+    import sqlalchemy  # noqa: PLC0415
+
+    try:
+        return sqlalchemy.make_url(database_url)
+    except ValueError as error:
+        # Of a port that is no number.
+        raise sqlalchemy.exc.ArgumentError("not a URL of a database") from error

@@ -16,11 +16,13 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.cli import limited_answer
+from dpop_ext.cli.checkup import place
 from dpop_ext.cli.checkup import store as store_checks
 from dpop_ext.cli.checkup.finding import Finding
 from dpop_ext.cli.checkup.issuer import check_issuer
 from dpop_ext.cli.checkup.keyring import check_keyring
 from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
+from dpop_ext.cli.checkup.place import check_place
 from dpop_ext.cli.checkup.probe import Probe
 from dpop_ext.cli.checkup.resource import check_clock, check_host, check_public_url
 from dpop_ext.cli.checkup.store import check_store
@@ -426,6 +428,51 @@ def test_a_store_is_reachable_and_atomic(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "status"),
+    [
+        ("disk/x", ["good"]),
+        ("srv/a b/x", ["bad"]),
+        ("srv/local/x", ["good"]),
+        ("srv/stacked/x", ["bad"]),
+        ("link/x", ["bad"]),
+    ],
+)
+def test_a_file_on_a_file_server_is_found(
+    file: str, status: list[str], tmp_path: Path
+) -> None:
+    for name in ("srv/a b", "srv/local", "disk", "srv/stacked"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "srv/a b")
+    escaped = str(tmp_path).replace(" ", "\\040")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        f"2 1 0:5 / {escaped}/srv/a\\040b rw shared:1 - nfs4 host:/ rw\n"
+        f"3 1 0:6 / {escaped}/srv/local rw - xfs /dev/sdb rw\n"
+        f"4 1 0:7 / {escaped}/srv/stacked rw - ext4 /dev/sdc rw\n"
+        f"5 1 0:8 / {escaped}/srv/stacked rw - fuse.sshfs host: rw\nodd\n"
+    )
+    found = list(check_place("file", tmp_path / file, mounts=mounts))
+    assert [finding.status for finding in found] == status
+    assert not list(check_place("file", tmp_path, mounts=tmp_path / "none"))
+
+
+def test_the_places_of_store_and_keyring_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("1 0 0:5 / / rw - nfs host:/ rw\n")
+    monkeypatch.setattr(place.check_place, "__kwdefaults__", {"mounts": mounts})
+    url = f"sqlite:///{tmp_path}/used.db"
+    SQLReplayStore.from_url(url).create_schema()
+    keyring = tmp_path / "keyring"
+    keyring.touch()
+    code, found = report("--replay-store", url, "--keyring-cache", str(keyring))
+    assert code == 1
+    assert found["replay store's file"] == found["keyring file"] == "bad"
+
+
+@pytest.mark.parametrize(
     "url",
     ["redis://app:pass/word@redis.example/0", "mysql://db.example/d", "x", "sqlite://"],
 )
@@ -514,7 +561,7 @@ def test_an_old_keyring_is_found(
 
 def test_a_keyring_that_is_not_there_is_bad(tmp_path: Path) -> None:
     code, found = report("--keyring-cache", str(tmp_path / "none"))
-    assert (code, found) == (1, {"keyring age": "bad"})
+    assert (code, found["keyring age"]) == (1, "bad")
 
 
 @pytest.mark.parametrize(

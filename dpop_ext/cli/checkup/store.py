@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
+from dpop_ext.cli.checkup.place import check_place
 from dpop_ext.cli.limited_answer import TIMEOUT
-from dpop_ext.cli.parameters import lacks_file
+from dpop_ext.cli.parameters import lacks_file, sqlite_file
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.base import CLOCK_TOLERANCE, REPLAY_KEY_LENGTH, ReplayStore
 from dpop_ext.stores.redis import RedisReplayStore
@@ -18,6 +19,7 @@ from dpop_ext.stores.server_clock import MAX_AHEAD
 from dpop_ext.stores.sql import SQLReplayStore
 
 _REACHABLE = "replay store"
+_PLACE = "replay store's file"
 _ATOMIC = "replay store is atomic"
 _EVICTION = "replay store keeps all"
 _CLOCK = "replay store's clock"
@@ -70,6 +72,9 @@ def check_store(
             _ADVICE,
         )
         return
+    file = sqlite_file(url)
+    if file is not None:
+        yield from check_place(_PLACE, file)
     try:
         begun = time.monotonic()
         _add(store, secrets.token_bytes(REPLAY_KEY_LENGTH), clock)
