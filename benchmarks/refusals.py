@@ -145,7 +145,8 @@ def _by_gate(
         )
         try:
             gate.check(request, scopes=["accounts"])
-        except AccessRefusedError:
+        except AccessRefusedError as error:
+            gate.challenges.answer(error.refusal)
             return
         raise AssertionError("it was accepted")
 

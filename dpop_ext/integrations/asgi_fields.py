@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import Executor
 from functools import partial
 
@@ -70,8 +69,7 @@ async def send_refusal(
     refusal: Refusal, challenges: Challenges, scope: Scope, send: Send
 ) -> None:
     """Send the answer to a request that may not be served."""
-    body = json.dumps(challenges.body(refusal)).encode("ascii")
-    headers = challenges.headers(refusal)
+    headers, body = challenges.answer(refusal)
     headers.append(("Content-Length", str(len(body))))
     prefix = "http"
     if scope["type"] == "websocket":

@@ -6,7 +6,6 @@ Importing it needs the extra ``django``.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -173,9 +172,9 @@ class DPoPProtector:
         return None
 
     def _refuse(self, request: HttpRequest, refusal: Refusal) -> HttpResponse:
-        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
+        headers, body = self._gate.challenges.answer(refusal)
         response = HttpResponse(body, status=refusal.status)
-        _set(response, self._gate.challenges.headers(refusal))
+        _set(response, headers)
         return _exposed(request, response)
 
     def _finish(self, request: Any, response: HttpResponseBase) -> HttpResponseBase:

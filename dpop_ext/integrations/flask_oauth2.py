@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from dpop_ext.extras import needs
@@ -323,7 +324,13 @@ class ResourceProtector(_ResourceProtector):
     def _challenges(self) -> Challenges:
         validator = self._dpop_validator()
         accept_bearer = "bearer" in self._token_validators
-        return replace(validator.challenges, accept_bearer=accept_bearer)
+        return _challenging(validator.challenges, accept_bearer=accept_bearer)
+
+
+# The answers that were written stay with it.
+@lru_cache(maxsize=16)
+def _challenging(challenges: Challenges, *, accept_bearer: bool) -> Challenges:
+    return replace(challenges, accept_bearer=accept_bearer)
 
 
 def _current_proof() -> VerifiedProof | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -169,8 +168,7 @@ class DPoPMiddleware:
     def _refuse(
         self, refusal: Refusal, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        body = json.dumps(self._gate.challenges.body(refusal)).encode("ascii")
-        headers = self._gate.challenges.headers(refusal)
+        headers, body = self._gate.challenges.answer(refusal)
         headers.append(("Content-Length", str(len(body))))
         start_response(_STATUS[refusal.status], headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

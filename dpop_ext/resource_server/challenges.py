@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 
 from dpop_ext.core.challenge import format_challenge
+from dpop_ext.core.recent import Recent
 from dpop_ext.resource_server.refusal import Refusal, Scheme
 from dpop_ext.resource_server.transport import require_secure_url
 from dpop_ext.verifier import ProofVerifier
+
+#: Answers that are kept, of 1 kB or so; most servers send twenty different ones.
+MAX_ANSWERS = 256
+
+_Field = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,13 @@ class Challenges:
     realm: str | None = None
     resource_metadata: str | None = None
     accept_bearer: bool = False
+    #: Header fields and body of each refusal, without the fields of nonce and time.
+    _written: Recent[Refusal, tuple[list[_Field], bytes]] = field(
+        default_factory=lambda: Recent(MAX_ANSWERS),
+        init=False,
+        repr=False,
+        compare=False,
+    )
 
     @classmethod
     def of(
@@ -58,27 +72,46 @@ class Challenges:
             require_secure_url(self.resource_metadata, "resource_metadata")
         self.headers(Refusal(status=401, reason=""))  # raises on a character
 
-    def headers(self, refusal: Refusal) -> list[tuple[str, str]]:
+    def answer(self, refusal: Refusal) -> tuple[list[_Field], bytes]:
+        """Return the header fields and the body of the answer to *refusal*."""
+        nonce = refusal.nonce
+        # A nonce is another one each time; but for that there are few answers.
+        alike = refusal if nonce is None else refusal._replace(nonce=None)
+        # To write it takes half as long as the whole decision about a bad MAC.
+        written = self._written.get(alike)
+        if written is None:
+            body = json.dumps(self.body(refusal)).encode("ascii")
+            written = self._fields(refusal), body
+            self._written.put(alike, written)
+        fields, body = written
+        headers = [*fields]
+        if nonce is not None:
+            headers.append(("DPoP-Nonce", nonce))
+        if refusal.retry_after is not None:
+            headers.append(("Retry-After", str(refusal.retry_after)))
+        return headers, body
+
+    def headers(self, refusal: Refusal) -> list[_Field]:
         """Return the header fields of the answer to *refusal*."""
+        return self.answer(refusal)[0]
+
+    def body(self, refusal: Refusal) -> dict[str, str]:
+        """Return the members of the body: none when no credentials were sent."""
+        return _present(
+            error=refusal.error,
+            error_description=refusal.description,
+            scope=refusal.scope,
+        )
+
+    def _fields(self, refusal: Refusal) -> list[_Field]:
+        """Return the fields that are the same in each such answer."""
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
         if refusal.status not in (429, 503):
             headers += [
                 ("WWW-Authenticate", self._challenge(scheme, refusal))
                 for scheme in self._schemes
             ]
-        if refusal.nonce is not None:
-            headers.append(("DPoP-Nonce", refusal.nonce))
-        if refusal.retry_after is not None:
-            headers.append(("Retry-After", str(refusal.retry_after)))
         return headers
-
-    def body(self, refusal: Refusal) -> dict[str, str]:
-        """Return the JSON body; it is empty when no credentials were sent."""
-        return _present(
-            error=refusal.error,
-            error_description=refusal.description,
-            scope=refusal.scope,
-        )
 
     @property
     def _schemes(self) -> tuple[Scheme, ...]:

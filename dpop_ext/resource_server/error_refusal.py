@@ -37,8 +37,8 @@ _logger = logging.getLogger("dpop_ext.resource_server")
 #: The status, the error code and the ``Retry-After`` of each error; the first class
 #: that fits counts.
 _ANSWERS: tuple[tuple[type[DPoPError], int, str, int | None], ...] = (
-    (NonceRequiredError, 401, "use_dpop_nonce", None),
     (ProofError, 401, "invalid_dpop_proof", None),
+    (NonceRequiredError, 401, "use_dpop_nonce", None),
     (BindingError, 401, "invalid_token", None),
     (AccessTokenError, 401, "invalid_token", None),
     (UnknownKeyError, 401, "use_dpop_asymmetric", KEY_RETRY_AFTER),
@@ -61,7 +61,6 @@ def refuse(error: DPoPError, *, schemes: tuple[Scheme, ...] = ("dpop",)) -> Refu
 def _refusal(
     error: DPoPError,
     schemes: tuple[Scheme, ...],
-    *,
     description: str | None = None,
     nonce: str | None = None,
     cause: str | None = None,
@@ -125,10 +124,10 @@ def refused(
     :param nonce: goes out with the answer, unless the error brings one.
     :param client_id: for logs: whose access token it is, if that was verified.
     """
-    if isinstance(error, AccessRefusedError):
-        return AccessRefusedError(error.refusal)
     cause = description = None
     if not isinstance(error, DPoPError):
+        if isinstance(error, AccessRefusedError):
+            return AccessRefusedError(error.refusal)
         error, cause = unexpected(), type(error).__name__
     if isinstance(error, ProofError):
         if isinstance(error, TargetMismatchError):
@@ -136,7 +135,7 @@ def refused(
         if one_proof_text():
             description = ProofError.description
     return AccessRefusedError(
-        _refusal(error, (scheme,), description=description, nonce=nonce, cause=cause),
+        _refusal(error, (scheme,), description, nonce, cause),
         client_id=client_id,
     )
 

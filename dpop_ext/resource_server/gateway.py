@@ -7,7 +7,6 @@ for twice; the server behind the gateway uses the proof up.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -126,17 +125,15 @@ class GatewayCheck:
 
     def refused(self, refusal: Refusal) -> GatewayAnswer:
         """Return how a gateway is told of *refusal*."""
-        challenges = self._gate.challenges
         status = refusal.status
         if status not in STATUSES:
             status = 401 if status < 500 else 503
-        headers = challenges.headers(refusal)
+        headers, body = self._gate.challenges.answer(refusal)
         # One field: of several, nginx before 1.23 hands on the first.
         challenge = ", ".join(v for n, v in headers if n == "WWW-Authenticate")
         headers = [field for field in headers if field[0] != "WWW-Authenticate"]
         if challenge:
             headers.append(("WWW-Authenticate", challenge))
-        body = json.dumps(challenges.body(refusal)).encode("ascii")
         return GatewayAnswer(status=status, headers=headers, body=body)
 
 

@@ -8,8 +8,9 @@ not know has left no trace, and goes through the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.target import base_url, is_secure, normalize_target
@@ -26,12 +27,6 @@ from dpop_ext.symmetric.proof_header import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
-
-#: What the steps refuse a proof for when they open it, by whether it is symmetric.
-_OPENING: Final[Mapping[bool, tuple[type[Exception], ...]]] = {
-    True: (BadSignatureError,),
-    False: (BadSignatureError, TargetMismatchError, TokenMismatchError),
-}
 
 
 class UsualRequests:
@@ -145,14 +140,16 @@ class UsualRequests:
                 now=now,
             )
         except Exception as error:
-            symmetric = has_usual_header(proof)
             # As the steps do, which find these out before they look at the token.
-            opening = isinstance(error, _OPENING[symmetric])
+            opening = isinstance(error, BadSignatureError) or (
+                isinstance(error, TargetMismatchError | TokenMismatchError)
+                and not has_usual_header(proof)
+            )
             # No name for it: it would be in its own traceback, and so in a cycle.
             raise refused(
                 error,
                 MalformedProofError,
-                one_proof_text=lambda: symmetric,
+                one_proof_text=partial(has_usual_header, proof),
                 client_id=None if opening else token.client_id,
             ) from error
         return None if verified is None else (token, verified)
