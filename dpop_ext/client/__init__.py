@@ -5,10 +5,10 @@ from __future__ import annotations
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.authorization_request import AuthorizationRequest
 from dpop_ext.client.bundle_store import BundleStore
-from dpop_ext.client.discovery import MetadataCache
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.keyfile import load_key, save_key
+from dpop_ext.client.metadata_cache import MetadataCache
 from dpop_ext.client.protection import AuthenticatedResponse, Protection
 from dpop_ext.client.renewal import in_background, in_foreground
 from dpop_ext.client.resource_metadata import ResourceMetadata

@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from dpop_ext.client.discovery import (
+    Fetched,
+    Lookup,
+    find_challenged,
+    find_servers,
+)
+from dpop_ext.client.metadata_cache import (
     DEFAULT_AGE,
     MAX_AGE,
     MAX_DOCUMENTS,
-    Fetched,
-    Lookup,
     MetadataCache,
-    find_challenged,
-    find_servers,
 )
 from dpop_ext.client.resource_metadata import resource_metadata_url
 from dpop_ext.client.server_metadata import server_metadata_urls

@@ -14,13 +14,13 @@ from dpop_ext.client.discovery import (
     FETCH_TIMEOUT,
     Fetched,
     Lookup,
-    MetadataCache,
     Permit,
     find_challenged,
     find_servers,
     limited_document,
     only_permitted,
 )
+from dpop_ext.client.metadata_cache import MetadataCache
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
 
