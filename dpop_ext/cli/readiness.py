@@ -11,7 +11,8 @@ import click
 
 from dpop_ext.cli.closing import closing
 from dpop_ext.cli.output import json_option, print_json, print_table, utc
-from dpop_ext.resource_server.readiness import Criteria, Readiness, Tally, judge
+from dpop_ext.resource_server.readiness import Criteria, Readiness, judge
+from dpop_ext.resource_server.tally import Tally
 
 #: Characters of the longest line that is looked at.
 MAX_LINE: Final = 64 * 1024

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from dpop_ext.resource_server.readiness import Tally
+from dpop_ext.resource_server.tally import Tally
 from tests.cli.conftest import run
 
 DAY = 86_400

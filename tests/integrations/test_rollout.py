@@ -16,7 +16,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dpop_ext.integrations.flask_oauth2 import current_observation, current_proof
 from dpop_ext.resource_server.observer import Observer
-from dpop_ext.resource_server.readiness import Criteria, Tally, judge
+from dpop_ext.resource_server.readiness import Criteria, judge
+from dpop_ext.resource_server.tally import Tally
 from tests.authorization_server.simulator import Prover, Simulator
 from tests.authorization_server.test_every_grant import error_of
 from tests.cli.conftest import run as run_command

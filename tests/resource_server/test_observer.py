@@ -14,13 +14,8 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import StoreError
 from dpop_ext.resource_server.claims import MAX_TEXT
 from dpop_ext.resource_server.observer import UNKNOWN, Observer
-from dpop_ext.resource_server.readiness import (
-    OTHERS,
-    Criteria,
-    Readiness,
-    Tally,
-    judge,
-)
+from dpop_ext.resource_server.readiness import Criteria, Readiness, judge
+from dpop_ext.resource_server.tally import OTHERS, Tally
 from tests.cli.conftest import run
 from tests.conftest import Clock
 
