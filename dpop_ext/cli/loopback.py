@@ -117,29 +117,35 @@ class LoopbackRedirect:
             raise response
         return response
 
-    def receive(self, query: str) -> tuple[int, str, str]:
-        """Look at a response; return status, heading and text of the page for it."""
+    def receive(
+        self, query: str
+    ) -> tuple[tuple[int, str, str], str | AuthorizationResponseError | None]:
+        """Look at a response.
+
+        :returns: status, heading and text of the page for it; and what whoever waits is
+            to be told of once that page is sent: the process may end then.
+        """
         url = f"{self.uri}?{query}"
         with self._lock:
-            if self._request is None:
-                return 404, "Nothing is expected here", "No login is under way."
+            request = self._request
+            if request is None:
+                return (404, "Nothing is expected here", "No login is under way."), None
             try:
-                self._request.read_code(url)
+                request.read_code(url)
             except (AuthorizationRefusedError, WrongIssuerError) as error:
-                self._end(error)
-                return 200, "You are not logged in", "The terminal says why."
+                # A second one is for nobody.
+                self._request = None
+                page = 200, "You are not logged in", "The terminal says why."
+                return page, error
             except AuthorizationResponseError:
-                return (
-                    400,
-                    "This is not the answer",
-                    "It is of another login. The terminal still waits for its own.",
-                )
-            self._end(url)
-            return 200, "Thank you", "You can close this page; the terminal goes on."
+                text = "It is of another login. The terminal still waits for its own."
+                return (400, "This is not the answer", text), None
+            self._request = None
+            text = "You can close this page; the terminal goes on."
+            return (200, "Thank you", text), url
 
-    def _end(self, response: str | AuthorizationResponseError) -> None:
-        # A second one is for nobody.
-        self._request = None
+    def end(self, response: str | AuthorizationResponseError) -> None:
+        """Tell whoever waits."""
         self._responses.put(response)
 
 
@@ -150,11 +156,19 @@ def _server(host: str, port: int, redirect: LoopbackRedirect) -> ThreadingTCPSer
 
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
+            response = None
             if path != redirect.path or self.headers["Host"] != redirect.authority:
                 answer = 404, "Nothing is here", "The terminal waits for another page."
             else:
-                answer = redirect.receive(query)
-            status, heading, text = answer
+                answer, response = redirect.receive(query)
+            try:
+                self._answer(*answer)
+            finally:
+                # Whether the browser has waited for its page or not.
+                if response is not None:
+                    redirect.end(response)
+
+        def _answer(self, status: int, heading: str, text: str) -> None:
             self.send_response(status)
             for name, value in _FIELDS.items():
                 self.send_header(name, value)

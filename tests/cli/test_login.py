@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import requests
 from click.testing import Result
 from joserfc.jwk import ECKey
 
+from dpop_ext.cli import loopback
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.loopback import LoopbackRedirect
 from dpop_ext.client.authorization_request import AuthorizationRequest
@@ -243,6 +247,48 @@ def test_an_answer_that_is_a_refusal_ends_the_wait(
         assert get(redirect.uri + query).status_code == 200
         with pytest.raises(error):
             redirect.wait(seconds=5)
+
+
+def test_the_browser_has_its_page_before_the_command_goes_on(
+    request_of: Callable[[str], AuthorizationRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    making, go_on = threading.Event(), threading.Event()
+    make = loopback._page
+
+    def slow(heading: str, text: str) -> bytes:
+        making.set()
+        go_on.wait(10)
+        return make(heading, text)
+
+    monkeypatch.setattr(loopback, "_page", slow)
+    with LoopbackRedirect("http://127.0.0.1/callback") as redirect:
+        redirect.expect(request_of(redirect.uri))
+        back = f"{redirect.uri}?error=access_denied&state=s&iss=https://as.example"
+        with ThreadPoolExecutor(1) as threads:
+            page = threads.submit(get, back)
+            assert making.wait(10)
+            # The process would end now, and the page with it.
+            with pytest.raises(Refusal, match="nobody came back"):
+                redirect.wait(seconds=0.05)
+            go_on.set()
+            assert "You are not logged in" in page.result(10).text
+        with pytest.raises(AuthorizationRefusedError):
+            redirect.wait(seconds=10)
+
+
+def test_an_answer_counts_though_the_browser_does_not_wait_for_its_page(
+    request_of: Callable[[str], AuthorizationRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: str) -> bytes:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(loopback, "_page", broken)
+    with LoopbackRedirect("http://127.0.0.1/callback") as redirect:
+        redirect.expect(request_of(redirect.uri))
+        back = f"{redirect.uri}?code=c&state=s&iss=https://as.example"
+        with suppress(requests.RequestException):
+            get(back)
+        assert redirect.wait(seconds=10) == back
 
 
 def test_a_port_that_is_taken_is_named() -> None:
