@@ -82,7 +82,8 @@ class _Received(io.RawIOBase):
     def __init__(self, connected: socket.socket, received: io.RawIOBase) -> None:
         self._socket = connected
         self._received = received
-        self._deadline = time.monotonic() + (connected.gettimeout() or TIMEOUT)
+        self._timeout = connected.gettimeout()
+        self._deadline = time.monotonic() + TIMEOUT
 
     def readable(self) -> bool:
         """Tell that it is."""
@@ -97,7 +98,11 @@ class _Received(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the answer took too long")
         self._socket.settimeout(left)
-        return self._received.readinto(buffer)
+        try:
+            return self._received.readinto(buffer)
+        finally:
+            # After the answer of a proxy, TLS has its own time.
+            self._socket.settimeout(self._timeout)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -155,9 +160,9 @@ def fetch(
     """Return the body of the answer to a GET, or to a POST of *data*.
 
     No redirect is followed. A request takes :data:`TIMEOUT` seconds to connect to each
-    address of a name, as many for TLS, and as many until the last byte of the answer,
-    which has :data:`MAX_ANSWER` at most. How long a name may take to be resolved is a
-    setting of the system.
+    address of a name, as many for a proxy to do so, for TLS, and for the answer as a
+    whole, which has :data:`MAX_ANSWER` bytes at most. How long a name may take to be
+    resolved is a setting of the system.
 
     :param context: for https; None trusts what the system does.
     :raises OSError: no answer in time, too long a one, or a status other than 200.
