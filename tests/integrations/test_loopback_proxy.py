@@ -107,12 +107,13 @@ def test_other_hosts_have_the_proxy_that_the_environment_names_for_them(
 ) -> None:
     with DirectSession() as session:
         session.get("http://api.example/a")
-        monkeypatch.setenv("no_proxy", "api.example")
-        settings = session.merge_environment_settings(
-            "http://api.example/a", {}, None, None, None
-        )
-    assert len(proxy.received) == 1
-    assert "http" not in settings["proxies"]
+        assert len(proxy.received) == 1
+        for exceptions in ("api.example", "*"):
+            monkeypatch.setenv("no_proxy", exceptions)
+            settings = session.merge_environment_settings(
+                "http://api.example/a", {}, None, None, None
+            )
+            assert "http" not in settings["proxies"]
 
 
 def test_a_proxy_that_the_session_is_given_is_used(

@@ -59,5 +59,8 @@ def _with_exceptions(proxies: Mapping[str, str] | None) -> dict[str, str]:
     others = given.get("no_proxy") or os.environ.get(
         "no_proxy", os.environ.get("NO_PROXY", "")
     )
-    given["no_proxy"] = ",".join(filter(None, (others, _HERE)))
+    # With anything beside it, the star would not stand for all hosts any more.
+    if others.strip() != "*":
+        others = ",".join(filter(None, (others, _HERE)))
+    given["no_proxy"] = others
     return given
