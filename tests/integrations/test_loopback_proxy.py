@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import anyio
+import httpx2
 import pytest
 import requests
 
 from dpop_ext import ProofSigner
+from dpop_ext.errors import WrongServerError
 from dpop_ext.integrations import authlib_httpx, requests_client
 from dpop_ext.integrations.requests_client.direct import DirectSession
 from tests.integrations.scripted_server import Answer, ScriptedServer, running_server
@@ -79,6 +81,28 @@ def test_no_token_leaves_this_machine_through_a_proxy_of_the_environment(
     assert [request.authorization for request in resource.received] == ["DPoP t"]
 
 
+@pytest.mark.parametrize("kind", [requests_client.Discovery, authlib_httpx.Discovery])
+def test_nor_is_a_proxy_asked_what_a_server_of_this_machine_says_about_itself(
+    kind: type[requests_client.Discovery],
+    resource: ScriptedServer,
+    proxy: ScriptedServer,
+) -> None:
+    with pytest.raises(WrongServerError):
+        kind().servers(issuer=resource.url)
+    assert (len(resource.received), proxy.received) == (1, [])
+
+
+def test_asyncio_asks_none_either(
+    resource: ScriptedServer, proxy: ScriptedServer
+) -> None:
+    async def find() -> None:
+        await authlib_httpx.AsyncDiscovery().servers(issuer=resource.url)
+
+    with pytest.raises(WrongServerError):
+        anyio.run(find)
+    assert (len(resource.received), proxy.received) == (1, [])
+
+
 def test_a_redirect_on_this_machine_goes_through_none_either(
     resource: ScriptedServer, proxy: ScriptedServer
 ) -> None:
@@ -126,4 +150,9 @@ def test_a_proxy_that_the_session_is_given_is_used(
         token=TOKEN, dpop=ProofSigner.generate(), proxy=proxy.url
     ) as client:
         client.get(resource.url)
-    assert (len(proxy.received), resource.received) == (2, [])
+    given = {"all://": httpx2.HTTPTransport(proxy=proxy.url)}
+    with authlib_httpx.OAuth2Client(
+        token=TOKEN, dpop=ProofSigner.generate(), mounts=given
+    ) as client:
+        client.get(resource.url)
+    assert (len(proxy.received), resource.received) == (3, [])

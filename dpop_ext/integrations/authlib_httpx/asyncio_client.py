@@ -20,13 +20,14 @@ from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.authlib_httpx.asyncio_renewal import AsyncRefresh, Renewals
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
-from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth, set_direct
+from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.bound_session import (
     NO_GRANT,
     BoundSession,
     log_failed_renewal,
     log_unsaved,
 )
+from dpop_ext.integrations.httpx_auth.direct import direct_mounts
 from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
 from dpop_ext.integrations.session_resource import Resource
 
@@ -60,7 +61,9 @@ class AsyncOAuth2Client(BoundSession, AuthlibAsyncClient):
         **kwargs: Any,
     ) -> None:
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
-        set_direct(kwargs)
+        kwargs["mounts"] = direct_mounts(
+            kwargs.get("mounts"), proxy=kwargs.get("proxy")
+        )
         super().__init__(client_id, client_secret, **kwargs)
         self._renewals = Renewals(refresh)
         self._due: str | None = None

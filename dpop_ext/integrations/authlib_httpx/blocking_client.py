@@ -15,8 +15,9 @@ from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.time_limit import within
 from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
-from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth, set_direct
+from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
+from dpop_ext.integrations.httpx_auth.direct import direct_mounts
 from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
 from dpop_ext.integrations.session_resource import Resource
 
@@ -47,7 +48,9 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         **kwargs: Any,
     ) -> None:
         kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
-        set_direct(kwargs)
+        kwargs["mounts"] = direct_mounts(
+            kwargs.get("mounts"), proxy=kwargs.get("proxy")
+        )
         super().__init__(client_id, client_secret, **kwargs)
         self.set_schedule(refresh)
         resources = Resource(issuer, resource, resource_bases, key_material)

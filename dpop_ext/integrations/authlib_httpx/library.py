@@ -26,23 +26,7 @@ __all__ = [
     "NonceAuth",
     "TokenAuth",
     "library",
-    "set_direct",
 ]
-
-
-#: What goes through no proxy of the environment: plain http may carry a token there
-#: because it stays on this machine.
-_HERE = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-
-
-def set_direct(options: dict[str, Any]) -> None:
-    """Have a client that is given no proxy reach this machine without one.
-
-    :param options: of the client; its ``mounts`` count more.
-    """
-    if options.get("proxy") is None:
-        mounts = options.get("mounts") or {}
-        options["mounts"] = {**dict.fromkeys(_HERE), **mounts}
 
 
 class TokenAuth(TokenEndpointAuth, library.Auth):

@@ -23,6 +23,7 @@ from dpop_ext.client.discovery import (
 from dpop_ext.client.metadata_cache import MetadataCache
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
+from dpop_ext.integrations.httpx_auth.direct import direct_mounts
 
 
 class _Discovery:
@@ -104,7 +105,7 @@ class BlockingDiscovery(_Discovery):
 
     def _run(self, lookup: Lookup) -> Servers:
         lookup = only_permitted(lookup, self._permit)
-        client = self._client or self.library.Client()
+        client = self._client or self.library.Client(mounts=direct_mounts())
         try:
             url = next(lookup)
             while True:
@@ -143,7 +144,7 @@ class AsyncioDiscovery(_Discovery):
 
     async def _run(self, lookup: Lookup) -> Servers:
         lookup = only_permitted(lookup, self._permit)
-        client = self._client or self.library.AsyncClient()
+        client = self._client or self.library.AsyncClient(mounts=direct_mounts())
         try:
             url = next(lookup)
             while True:
