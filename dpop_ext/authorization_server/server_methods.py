@@ -110,9 +110,22 @@ def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any
         if not query.isascii():
             log.info("refused: invalid_request, client -, the query is not ASCII")
             raise InvalidRequestError("The query is malformed.")
+        _resolve_proxy(created)
         return created
 
     return create_oauth2_request
+
+
+def _resolve_proxy(request: Any) -> None:
+    """Let *request* refer to Flask's request itself.
+
+    Authlib hands on Flask's proxy, which looks the request up anew, through four
+    functions, whenever somebody asks for a parameter.
+    """
+    look_up = getattr(request, "_request", None)
+    look_up = getattr(look_up, "_get_current_object", None)
+    if look_up is not None:
+        request._request = request.payload._request = look_up()  # noqa: SLF001
 
 
 def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
