@@ -151,7 +151,9 @@ class EncapsulatedKeys:
             raise SymmetricUnavailableError from error
         length = MAC_ALGORITHMS[owner.algorithm]
         material = self._decrypt(owner, request.key_material)
-        key = self._values.draw(SECRET_LENGTH if material is not None else length)
+        key = self._values.draw_secret(
+            SECRET_LENGTH if material is not None else length
+        )
         if material is not None:
             key = mixed_key(
                 key, algorithm=owner.algorithm, key_material=material.reveal()

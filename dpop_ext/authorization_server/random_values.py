@@ -29,14 +29,24 @@ class RandomValues:
     def __init__(self) -> None:
         self._recent: Recent[bytes, bytes] = Recent(MAX_REMEMBERED)
 
-    def draw(self, length: int = SECRET_LENGTH) -> bytes:
-        """Return a value that was not drawn before.
+    def draw(self) -> bytes:
+        """Return a value for a token that was not drawn before, 32 bytes.
+
+        :raises SymmetricUnavailableError: it was, so no key may be issued.
+        """
+        value = os.urandom(SECRET_LENGTH)
+        self._check(value)
+        return value
+
+    def draw_secret(self, length: int) -> bytes:
+        """Return a value that nobody may see, and that was not drawn before.
 
         :param length: in bytes.
         :raises SymmetricUnavailableError: it was, so no key may be issued.
         """
         value = os.urandom(length)
-        self._check(value)
+        # Only its hash is kept.
+        self._check(hashlib.sha256(value).digest())
         return value
 
     def compose(self, n: bytes) -> CompositeR:
@@ -49,9 +59,7 @@ class RandomValues:
         self._check(composite.r)
         return composite
 
-    def _check(self, value: bytes) -> None:
-        # Not the value itself: some of them are keys.
-        name = hashlib.sha256(value).digest()
+    def _check(self, name: bytes) -> None:
         if self._recent.get(name) is not None:
             log.error("The random number generator repeats itself: no key is issued.")
             raise SymmetricUnavailableError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -328,6 +329,13 @@ def test_no_encapsulated_key_when_random_numbers_repeat(
     )
     unwrap(first, WRAPPING_KEY, sim.clock)
     assert "cnf" not in second.get_json()
+
+
+def test_what_may_become_a_key_is_not_remembered_itself() -> None:
+    values = random_values.RandomValues()
+    secret = values.draw_secret(64)
+    assert values._recent.get(secret) is None
+    assert values._recent.get(hashlib.sha256(secret).digest()) is not None
 
 
 # --- the token generators of applications
