@@ -46,7 +46,8 @@ class _Once(Generic[K, V]):
         return value
 
 
-def _digest(text: str) -> bytes:
+def digest_token(text: str) -> bytes:
+    """Return the SHA-256 of an access token, which nobody is going to ask for again."""
     state = _SHA256.copy()
     # A lone surrogate has no encoding. No header field has one, and it is no reason to
     # fail here.
@@ -66,7 +67,7 @@ def _parse(text: str) -> CompactJWS:
 
 
 #: Return the SHA-256 of an access token: its name in caches.
-token_digest = _Once(_digest).recall
+token_digest = _Once(digest_token).recall
 #: Parse an access token that is a JWT; see :func:`parse_compact_jws`. Its signature is
 #: not looked at. The result is shared: do not change it.
 parse_token = _Once(_parse).recall

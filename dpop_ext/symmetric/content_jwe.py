@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dpop_ext.core.base64url import b64url_encode, b64url_segments
+from dpop_ext.core.base64url import b64url_segments
 
 #: Bytes of the key of each content encryption.
 CONTENT_KEYS: Final = {"A256GCM": 32, "A128GCM": 16}
@@ -37,9 +37,9 @@ def seal(
     """
     if len(content_key) != CONTENT_KEYS[encoding]:
         raise ValueError("the key does not fit the algorithm")
-    protected = b64url_encode(header.encode("ascii"))
+    protected = b64url_segments(header.encode("ascii"))
     iv = secrets.token_bytes(IV_LENGTH)
-    sealed = AESGCM(content_key).encrypt(iv, plaintext, protected.encode("ascii"))
+    sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     ciphertext, tag = sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:]
     rest = b64url_segments(encrypted_key, iv, ciphertext, tag)
-    return f"{protected}.{rest.decode('ascii')}"
+    return (protected + b"." + rest).decode("ascii")

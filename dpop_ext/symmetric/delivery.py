@@ -9,7 +9,7 @@ from typing import Final
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
-from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.core.token_text import digest_token
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.content_jwe import to_json
 from dpop_ext.symmetric.derivation import composite_r
@@ -131,10 +131,8 @@ def wrap_key(
     :raises ValueError: *key* does not fit *mac_algorithm*, or *recipient* does not fit
         *algorithm*.
     """
-    dsk = (
-        f'{{{_servers(issuer, audience)},"exp":{expires_at:d},'
-        f'"ath":"{access_token_hash(access_token)}"'
-    )
+    ath = b64url_encode(digest_token(access_token))
+    dsk = f'{{{_servers(issuer, audience)},"exp":{expires_at:d},"ath":"{ath}"'
     if version is not None:
         dsk += f',"v":{version:d}'
     if composite is not None:
