@@ -152,12 +152,16 @@ def count_accepted(role: Role, *, kind: Kind, age: float) -> None:
 
 
 def count_token(*, bound: bool, symmetric: bool) -> None:
-    """Count one access token.
+    """Count one token request that was accepted, and its access token.
 
-    :param bound: to a key, and so no Bearer token.
+    :param bound: to the key of a proof, and so no Bearer token.
     :param symmetric: a symmetric key was delivered with it.
     """
     if (instruments := _get()) is not None:
+        kind: Kind = "asymmetric" if bound else "none"
+        instruments.requests.add(
+            1, {"role": "as", "outcome": "accepted", "reason": "ok", "kind": kind}
+        )
         instruments.tokens.add(1, {"bound": bound, "symmetric": symmetric})
 
 

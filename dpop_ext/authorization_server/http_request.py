@@ -36,17 +36,18 @@ def read_proof(headers: Any) -> str | None:
     environ: Mapping[str, str] | None = getattr(headers, "environ", None)
     if environ is not None:
         # Of WSGI: there is one value of each name, and to list it takes all others.
-        values = [environ["HTTP_DPOP"]] if "HTTP_DPOP" in environ else []
+        proof, is_repeated = environ.get("HTTP_DPOP"), False
     else:
         values = _field_values(headers, "DPoP")
-    if not values:
+        proof, is_repeated = values[0] if values else None, len(values) > 1
+    if proof is None:
         return None
     # A WSGI server joins two fields of one name with a comma, which is in no proof.
-    if len(values) > 1 or "," in values[0]:
+    if is_repeated or "," in proof:
         raise MalformedProofError("There is more than one DPoP header field.")
-    if not values[0]:
+    if not proof:
         raise MalformedProofError("The DPoP header field is empty.")
-    return values[0]
+    return proof
 
 
 def read_form_proof(request: Any) -> str | None:
@@ -126,6 +127,9 @@ def form_value(request: Any, name: str) -> str | None:
 
 def only_value(form: Any, name: str) -> str | None:
     """Return a parameter of a form that was read; see :func:`form_value`."""
+    # Most requests have none of those that are asked for here.
+    if name not in form:
+        return None
     values = values_of(form, name)
     if len(values) > 1:
         raise MalformedRequestError("A parameter is repeated.")
@@ -139,7 +143,6 @@ def form_values(request: Any, name: str) -> list[str]:
 
 def values_of(form: Any, name: str) -> list[str]:
     """Return every value of a parameter of a form that was read."""
-    # Most requests have none of those that are asked for here.
     if name not in form:
         return []
     return list(form.getlist(name)) if hasattr(form, "getlist") else [form[name]]

@@ -50,12 +50,12 @@ def check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
     if plan is None:
         return
     key = issuance.issued_key
-    said = claims.get("iss"), claims.get("aud"), cnf.get("dsk"), cnf.get("jwe")
-    if key is None or said != (
-        plan.issuer,
-        plan.audience,
-        key.value if key.name == "dsk" else None,
-        key.value if key.name == "jwe" else None,
+    if (
+        key is None
+        or claims.get("iss") != plan.issuer
+        or claims.get("aud") != plan.audience
+        or cnf.get(key.name) != key.value
+        or cnf.get("jwe" if key.name == "dsk" else "dsk") is not None
     ):
         raise RuntimeError(
             "The JWT of the token generator does not fit its symmetric key: iss must "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from joserfc.jwk import Key
 
-from dpop_ext.authorization_server.key_offer import KeyOffer, read_offer
+from dpop_ext.authorization_server.key_offer import KeyOffer
 from dpop_ext.authorization_server.key_origin import (
     DerivedKeys,
     EncapsulatedKeys,
@@ -90,7 +90,8 @@ class SymmetricKeys(KeyRegistration):
         if secrets is None and recipients is None:
             raise ValueError("a symmetric key needs secrets or recipients")
         check_key_algorithms(key_algorithms)
-        self._allow_hpke = HPKE_ALGORITHM in key_algorithms
+        #: Whether the key in an offer may be a post-quantum one.
+        self.allow_hpke = HPKE_ALGORITHM in key_algorithms
         super().__init__(same_key=same_key)
         self.key_algorithms = tuple(key_algorithms)
         self.issuer = issuer
@@ -106,18 +107,6 @@ class SymmetricKeys(KeyRegistration):
     def derives(self) -> bool:
         """Whether keys are derived for some audience."""
         return self._derived is not None
-
-    def read_offer(
-        self,
-        claims: Mapping[str, Any],
-        *,
-        dpop_sym: str | None,
-        proof_jwk: Mapping[str, Any],
-    ) -> KeyOffer:
-        """Read and check what a request asks for: :func:`.key_offer.read_offer`."""
-        return read_offer(
-            claims, dpop_sym=dpop_sym, proof_jwk=proof_jwk, allow_hpke=self._allow_hpke
-        )
 
     def decide(
         self,
@@ -182,8 +171,10 @@ class SymmetricKeys(KeyRegistration):
         public: bool,
         now: int,
     ) -> KeyPlan:
-        common = [name for name in request.algorithms if name in MAC_ALGORITHMS]
-        if not common:
+        for algorithm in request.algorithms:
+            if algorithm in MAC_ALGORITHMS:
+                break
+        else:
             raise SymmetricUnavailableError
         recipient = offer.recipient or self._other_recipient(offer, client)
         if recipient is None or (
@@ -200,19 +191,15 @@ class SymmetricKeys(KeyRegistration):
         if pair is None:
             raise SymmetricUnavailableError
         max_age = min(self.max_age, PUBLIC_MAX_AGE) if public else self.max_age
-        owner = KeyOwner(
-            audience=audience,
-            client_id=client.get_client_id(),
-            jkt=jkt,
-            jti=offer.jti,
-            algorithm=common[0],
+        # Half as long as by the constructor, which passes all of them on once more.
+        owner = tuple.__new__(
+            KeyOwner, (audience, client.get_client_id(), jkt, offer.jti, algorithm)
         )
         key, origin = self._make(owner, request, now=now, latest=now + max_age)
-        # Half as long as by the constructor, which passes all of them on once more.
         values = (
             self.issuer,
             audience,
-            common[0],
+            algorithm,
             key,
             origin,
             recipient,
@@ -249,7 +236,7 @@ class SymmetricKeys(KeyRegistration):
         for jwk in self.get_registered_keys(client):
             try:
                 return import_encryption_key(
-                    jwk, proof_jwk=offer.proof_jwk, allow_hpke=self._allow_hpke
+                    jwk, proof_jwk=offer.proof_jwk, allow_hpke=self.allow_hpke
                 )
             except DPoPError:
                 continue

@@ -29,7 +29,7 @@ from dpop_ext.authorization_server.issued_jwt import (
     issued_claims,
     limit_lifetime,
 )
-from dpop_ext.authorization_server.key_offer import KeyOffer
+from dpop_ext.authorization_server.key_offer import KeyOffer, read_offer
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.authorization_server.refusal import (
     log_error,
@@ -138,12 +138,6 @@ class TokenRequest:
                     "nobody else gets the symmetric key of an opaque token."
                 )
         if status == 200:
-            telemetry.count_request(
-                "as",
-                outcome="accepted",
-                reason="ok",
-                kind="asymmetric" if self._is_bound else "none",
-            )
             telemetry.count_token(
                 bound=self._is_bound, symmetric=self._key_jwe is not None
             )
@@ -202,10 +196,11 @@ class TokenRequest:
         symmetric = self._extension.symmetric
         if symmetric is None:
             return None
-        return symmetric.read_offer(
+        return read_offer(
             proof.verified.claims,
             dpop_sym=only_value(form, "dpop_sym"),
             proof_jwk=proof.jwk,
+            allow_hpke=symmetric.allow_hpke,
         )
 
     def _decide(
