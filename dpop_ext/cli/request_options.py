@@ -14,6 +14,8 @@ from dpop_ext.cli.parameters import complete_file
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 TOKEN_VARIABLE = "DPOP_EXT_ACCESS_TOKEN"
+#: Characters that are read of a file, or of standard input. No server takes more.
+MAX_INPUT = 64 * 1024
 
 
 def read_method(
@@ -63,11 +65,20 @@ cacert_option = click.option(
 )
 
 
+def _limited(text: str) -> str:
+    if len(text) > MAX_INPUT:
+        raise Refusal(f"more than {MAX_INPUT // 1024} KiB: not a token, nor a proof")
+    return text.strip()
+
+
 def read_value(value: str | None) -> str | None:
-    """Return *value*, or the first line of standard input for ``-``."""
+    """Return *value*, or the first line of standard input for ``-``.
+
+    :raises Refusal: that is no token and no proof, by its length.
+    """
     if value != "-":
         return value
-    return sys.stdin.readline().strip()
+    return _limited(sys.stdin.readline(MAX_INPUT + 1))
 
 
 def read_token(value: str | None) -> str | None:
@@ -80,7 +91,8 @@ def read_token(value: str | None) -> str | None:
     try:
         # A token has no @.
         if value.startswith("@"):
-            token = Path(value[1:]).read_text("ascii").strip()
+            with Path(value[1:]).open(encoding="ascii") as file:
+                token = _limited(file.read(MAX_INPUT + 1))
         else:
             token = read_value(value) or ""
     except OSError as error:

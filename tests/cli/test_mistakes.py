@@ -12,6 +12,7 @@ import click
 import pytest
 from joserfc.jwk import ECKey
 
+from dpop_ext.cli.request_options import MAX_INPUT
 from dpop_ext.client.keyfile import save_key
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
@@ -81,6 +82,21 @@ def test_what_is_no_redis_is_refused_and_not_repeated(
     assert result.exit_code == 1
     assert result.stderr.startswith("dpop-ext: --redis: redis://, rediss:// or unix://")
     assert "secret" not in result.stderr
+
+
+def test_no_more_is_read_than_a_token_can_have(key_path: Path, tmp_path: Path) -> None:
+    text = "a" * (MAX_INPUT + 1)
+    file = tmp_path / "token"
+    file.write_text(text)
+    url = "https://a.example"
+    for command in (
+        ["proof", url, "--access-token", f"@{file}"],
+        ["proof", url, "--access-token", "-"],
+        ["explain", "-", "--against", url],
+    ):
+        result = run(*command, answer=text, DPOP_EXT_KEY=str(key_path))
+        assert result.exit_code == 1
+        assert result.stderr == "dpop-ext: more than 64 KiB: not a token, nor a proof\n"
 
 
 def test_a_host_that_cannot_be_is_a_server_that_does_not_answer() -> None:
