@@ -99,7 +99,8 @@ def refusing() -> list[Row]:
     return [
         _by_gate(server, "refuse: no proof", text, ()),
         *rows,
-        # With the answer that it gets, and what is logged of it.
+        # With the answer that it gets, and with the log as Python has it by default:
+        # the line is at INFO, and is not written.
         _by_gate(server, _WHOLE, text, (_changed(good),)),
     ]
 

@@ -11,7 +11,8 @@ import pytest
 from dpop_ext import errors
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.error_refusal import refuse
-from dpop_ext.resource_server.refusal import Refusal
+from dpop_ext.resource_server.oauth2_error import as_oauth2_error
+from dpop_ext.resource_server.refusal import Refusal, unsupported_scheme
 from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.resource_server.cases import CASES, Case, with_proof
@@ -130,6 +131,18 @@ def every_error() -> list[errors.DPoPError]:
         arguments = {"nonce": "n"} if kind is errors.NonceRequiredError else {}
         found.append(kind(**arguments))
     return found
+
+
+@pytest.mark.parametrize("sent", [errors.BadSignatureError(), None])
+def test_an_error_of_authlib_says_what_its_refusal_does(
+    sent: errors.DPoPError | None,
+) -> None:
+    refusal = refuse(sent) if sent is not None else unsupported_scheme()
+    error = as_oauth2_error(refusal, Challenges(algorithms=("ES256",)))
+    assert error.status_code == refusal.status
+    assert error.error == refusal.error
+    assert error.description == refusal.description
+    assert str(error) == f"{refusal.error}: {refusal.description}"
 
 
 @pytest.mark.requirement("P-16", "J-14", "P-12")
