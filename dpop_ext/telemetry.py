@@ -1,7 +1,7 @@
 """What operators watch: log events with stable names, and OpenTelemetry instruments.
 
 Instruments come from the global meter provider, under the name ``dpop_ext``. Without
-OpenTelemetry's API they do nothing, and neither do they before a provider is set.
+OpenTelemetry's API there are none, and before a provider is set there are none either.
 
 Labels are names out of fixed lists: no client, token, key or path is one, so what a
 sender makes up cannot fill the memory of a collector. Who it was stands in the log.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 from collections.abc import Mapping
 from time import perf_counter
 from types import MappingProxyType, TracebackType
@@ -95,8 +96,15 @@ class _Instruments:
         )
 
 
-_UNSET: Final = object()
-_instruments: _Instruments | object | None = _UNSET
+#: Seconds after which the provider is looked for again, as long as there is none.
+LOOK_AGAIN: float = 1
+
+#: None while there is nothing to tell. What the API has in place of a provider would do
+#: nothing either, but takes a tenth of the time of a symmetric request for it.
+_instruments: _Instruments | None = None
+#: By the clock of perf_counter; None if there is nothing to look for.
+_look_at: float | None = 0
+_looking = threading.Lock()
 
 
 def instrument(provider: MeterProvider | None = None) -> None:
@@ -104,16 +112,36 @@ def instrument(provider: MeterProvider | None = None) -> None:
 
     Needed only for one that is not the global one.
 
-    :param provider: None is the global one of OpenTelemetry, if that is installed.
+    :param provider: None is the global one of OpenTelemetry, if that is installed, and
+        as soon as it is set.
     """
-    global _instruments  # noqa: PLW0603 - instruments are global in OpenTelemetry, too
-    if provider is None:
-        try:
-            provider = importlib.import_module("opentelemetry.metrics")
-        except ImportError:
-            _instruments = None
+    global _instruments, _look_at  # noqa: PLW0603 - global in OpenTelemetry, too
+    with _looking:
+        _instruments = None
+        _look_at = 0
+        if provider is not None:
+            _instruments = _Instruments(provider.get_meter("dpop_ext"))
+            _look_at = None
+
+
+def _look() -> None:
+    """Take the instruments from the global provider, if it has been set."""
+    global _instruments, _look_at  # noqa: PLW0603 - as above
+    with _looking:
+        if _look_at is None or perf_counter() < _look_at:
             return
-    _instruments = _Instruments(provider.get_meter("dpop_ext"))
+        try:
+            api = importlib.import_module("opentelemetry.metrics")
+        except ImportError:
+            _look_at = None
+            return
+        provider = api.get_meter_provider()
+        # The API's own, which it has until one is set.
+        if type(provider).__module__.startswith(api.__name__):
+            _look_at = perf_counter() + LOOK_AGAIN
+            return
+        _instruments = _Instruments(provider.get_meter("dpop_ext"))
+        _look_at = None
 
 
 def count_request(
@@ -247,6 +275,6 @@ def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> N
 
 
 def _get() -> _Instruments | None:
-    if _instruments is _UNSET:
-        instrument()
-    return _instruments  # type: ignore[return-value]
+    if _look_at is not None and perf_counter() >= _look_at:
+        _look()
+    return _instruments

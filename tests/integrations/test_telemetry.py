@@ -237,3 +237,30 @@ def test_without_a_provider_nothing_is_kept(world: World, ec_key: ECKey) -> None
     token = world.token()
     response = send(world.wsgi_app(), get(world, token, world.proof(token)))
     assert response.status == 200
+
+
+def test_a_provider_may_be_set_after_the_first_requests() -> None:
+    # In a process of its own: a global provider is set but once.
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from dpop_ext import telemetry
+telemetry.LOOK_AGAIN = 0
+telemetry.record_keyring_poll(outcome="answered", age=None)
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+telemetry.record_keyring_poll(outcome="answered", age=None)
+[resource] = reader.get_metrics_data().resource_metrics
+[metric] = resource.scope_metrics[0].metrics
+[point] = metric.data.data_points
+print(metric.name, point.value)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert ran.stdout == "dpop.keyring.polls 1\n"
