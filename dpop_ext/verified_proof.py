@@ -28,6 +28,7 @@ KeyKind = Literal["derived", "encapsulated", "ticket"]
 
 #: Only ever copied, in two thirds of the time that a new one takes.
 _SHA256 = hashlib.sha256()
+_new = tuple.__new__
 
 
 class TicketUse(NamedTuple):
@@ -144,7 +145,7 @@ def opened_proof(
 ) -> OpenedProof:
     """Say that *proof* was checked as far as it can be without the token."""
     values = (kind, method, url, access_token, proof, derived)
-    return tuple.__new__(OpenedProof, values)
+    return _new(OpenedProof, values)
 
 
 def verified_proof(
@@ -167,7 +168,8 @@ def verified_proof(
     """
     state = _SHA256.copy()
     state.update(f"{jkt}\0{jti}".encode())
-    issued_at = math.ceil(iat)
+    # Whole seconds in all but a few.
+    issued_at = iat if type(iat) is int else math.ceil(iat)
     values = (
         jkt,
         jti,
@@ -176,7 +178,7 @@ def verified_proof(
         claims,
         next_nonce,
         state.digest()[:REPLAY_KEY_LENGTH],
-        (max(issued_at, now)) + window + 1,  # replay_expires_at
+        (max(now, issued_at)) + window + 1,  # replay_expires_at
         issued_at + window,  # spend_until
     )
-    return tuple.__new__(VerifiedProof, values)
+    return _new(VerifiedProof, values)

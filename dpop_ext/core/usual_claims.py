@@ -52,17 +52,17 @@ def read_usual_claims(raw: bytes) -> dict[str, Any] | None:
         text = raw.decode("ascii")
     except UnicodeDecodeError:
         return None
-    claims: dict[str, Any] = {}
     usual = _USUAL.fullmatch(text)
     if usual is not None:
         jti, htm, htu, digits, ath, nonce = usual.groups()
+        claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
     else:
         asking = _ASKING.fullmatch(text)
         if asking is None:
             return None
         algorithm, x, kalg, enc, jti, htm, htu, digits, ath, nonce = asking.groups()
+        claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
         claims["dsk"] = _key_request(algorithm, x, kalg, enc)
-    claims |= {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
     if ath is not None:
         claims["ath"] = ath
     if nonce is not None:

@@ -31,7 +31,7 @@ from dpop_ext.integrations.flask_request import (
     has_token_in_form,
     read_flask_content,
 )
-from dpop_ext.integrations.wsgi_request import SPENT, resource_request, verify_usual
+from dpop_ext.integrations.wsgi_request import accept_usual, resource_request
 from dpop_ext.resource_server.authlib_token import (
     authenticate_token,
     check_transport,
@@ -40,7 +40,7 @@ from dpop_ext.resource_server.authlib_token import (
 )
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token
-from dpop_ext.resource_server.decision import next_nonce, spend_proof
+from dpop_ext.resource_server.decision import next_nonce
 from dpop_ext.resource_server.oauth2_error import (
     MissingCredentialsError,
     RefusedRequestError,
@@ -193,24 +193,15 @@ class ResourceProtector(_ResourceProtector):
         environ = _served().environ
         if dpop is None or dpop.usual_requests is None or "HTTP_ORIGIN" in environ:
             return None
-        token: AccessToken | None = None
         try:
-            found = verify_usual(
+            found = accept_usual(
                 environ, dpop.usual_requests, () if scopes is None else scopes
             )
-            if found is None:
-                return None
-            token, proof = found
-            spend_proof(
-                proof,
-                verifier=dpop.verifier,
-                spent=environ.setdefault(SPENT, set()),
-                # Such a proof asks for no signed answer.
-                answer=None,
-            )
         except AccessRefusedError as error:
-            client_id = token.client_id if token is not None else error.client_id
-            raise self._refused(error.refusal, client_id) from error
+            raise self._refused(error.refusal, error.client_id) from error
+        if found is None:
+            return None
+        token, proof = found
         kept.dpop_seen = proof, None
         if proof.next_nonce is not None:
             tell_client(proof.next_nonce, None)

@@ -57,13 +57,13 @@ def resource_request(
     )
 
 
-def verify_usual(
+def accept_usual(
     environ: Environ, usual: UsualRequests, scopes: Any
 ) -> tuple[AccessToken, VerifiedProof] | None:
     """Return token and proof of a usual request; None says nothing about it.
 
-    :param scopes: as for :meth:`UsualRequests.verify`.
-    :raises AccessRefusedError: as :meth:`UsualRequests.verify`.
+    :param scopes: as for :meth:`UsualRequests.accept`.
+    :raises AccessRefusedError: as :meth:`UsualRequests.accept`.
     """
     authorization, proof = environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_DPOP")
     query = environ.get("QUERY_STRING")
@@ -78,12 +78,13 @@ def verify_usual(
         )
     ):
         return None
-    return usual.verify(
+    return usual.accept(
         method=environ["REQUEST_METHOD"],
         raw_target=environ.get("RAW_URI") or raw_target(environ),
         authorization=authorization,
         proof=proof,
         scopes=scopes,
+        spent=environ.setdefault(SPENT, set()),
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from dpop_ext import telemetry
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.confirmation import (
     AccessToken,
@@ -29,7 +28,6 @@ from dpop_ext.errors import (
     MalformedRequestError,
     UnknownKeyError,
 )
-from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.credentials import (
     Credentials,
     ResourceRequest,
@@ -224,48 +222,6 @@ def require_scope(
 def next_nonce(verified: VerifiedProof | None) -> str | None:
     """Return the nonce that goes out with the answer, now that the proof is good."""
     return verified.next_nonce if verified is not None else None
-
-
-def spend_proof(
-    verified: VerifiedProof | None,
-    *,
-    verifier: ProofVerifier,
-    spent: set[tuple[int, bytes]],
-    answer: AnswerSlot | None,
-) -> None:
-    """Use the proof up: the last step, once for a request however often it is decided.
-
-    Layers of one application may each decide about a request, a middleware and a view
-    for example. They check everything again, but the second sees no replay.
-
-    :param verified: None for an unbound token under Bearer.
-    :param spent: of the :class:`ResourceRequest`.
-    :param answer: likewise.
-    """
-    if verified is None:
-        telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
-        return
-    # Of one store: another one may know of uses that this one does not.
-    mark = (id(verifier.replay_store), verified.replay_key)
-    if mark in spent:
-        return
-    try:
-        if answer is None or answer.signer is None:
-            verifier.spend(verified)
-        else:
-            with answer.withheld():
-                verifier.spend(verified)
-    except Exception as error:
-        raise refused(
-            error,
-            DPoPError,
-            one_proof_text=lambda: verified.kind == "symmetric",
-            nonce=verified.next_nonce,
-        ) from error
-    spent.add(mark)
-    telemetry.count_accepted(
-        "rs", kind=verified.kind, age=verifier.clock() - verified.claims["iat"]
-    )
 
 
 def _url_of(request: ResourceRequest, public_url: str | None) -> str:

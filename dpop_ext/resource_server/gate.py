@@ -15,7 +15,6 @@ from dpop_ext.resource_server.decision import (
     next_nonce,
     open_request,
     require_scope,
-    spend_proof,
 )
 from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
@@ -24,6 +23,7 @@ from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.refusal import AccessRefusedError, Scheme, bearer_refused
 from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.spending import spend_proof
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
 from dpop_ext.resource_server.usual_request import UsualRequests
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
@@ -175,9 +175,7 @@ class Gate:
         spend: bool,
     ) -> tuple[AccessToken, VerifiedProof | None]:
         token: AccessToken | None = None
-        verified: VerifiedProof | None
         try:
-            usual = None
             if (
                 self._usual is not None
                 and len(request.authorization) == 1
@@ -185,34 +183,34 @@ class Gate:
                 and not request.token_elsewhere
                 and not route.needs_proof
             ):
-                usual = self._usual.verify(
+                usual = self._usual.accept(
                     method=request.method,
                     raw_target=request.raw_target,
                     authorization=request.authorization[0],
                     proof=request.proofs[0],
                     scopes=scopes,
+                    spent=request.spent if spend else None,
                 )
-            if usual is not None:
-                token, verified = usual
-            else:
-                opened = open_request(
-                    request,
-                    verifier=self._verifier,
-                    public_url=self._public_url,
-                    sync=self._sync,
-                    verify_token=self._verify_token,
-                )
-                scheme, text, _ = opened.credentials
-                token = self._find(scheme, text, opened.proof)
-                verified = verify_message(
-                    opened,
-                    token,
-                    verifier=self._verifier,
-                    sync=self._sync,
-                    route=route,
-                    has_content=spend,
-                )
-                require_scope(token, scopes, scheme=scheme, verified=verified)
+                if usual is not None:
+                    return usual
+            opened = open_request(
+                request,
+                verifier=self._verifier,
+                public_url=self._public_url,
+                sync=self._sync,
+                verify_token=self._verify_token,
+            )
+            scheme, text, _ = opened.credentials
+            token = self._find(scheme, text, opened.proof)
+            verified = verify_message(
+                opened,
+                token,
+                verifier=self._verifier,
+                sync=self._sync,
+                route=route,
+                has_content=spend,
+            )
+            require_scope(token, scopes, scheme=scheme, verified=verified)
             if spend:
                 spend_proof(
                     verified,

@@ -20,7 +20,6 @@ from dpop_ext.resource_server.decision import (
     OpenedRequest,
     next_nonce,
     open_request,
-    spend_proof,
 )
 from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.keyring_sync import KeyringSync
@@ -28,6 +27,7 @@ from dpop_ext.resource_server.message import verify_message
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, no_credentials
 from dpop_ext.resource_server.route_policy import ANY_PROOF
+from dpop_ext.resource_server.spending import spend_proof
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer, TicketOffer
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.target import base_url, is_secure, normalize_target
-from dpop_ext.core.token_text import token_digest
+from dpop_ext.core.token_text import digest_token
 from dpop_ext.errors import (
     BadSignatureError,
     MalformedProofError,
@@ -23,6 +23,7 @@ from dpop_ext.errors import (
 )
 from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
+from dpop_ext.resource_server.spending import spend_proof
 from dpop_ext.symmetric.proof_header import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verified_proof import VerifiedProof
@@ -88,7 +89,7 @@ class UsualRequests:
             public_url=public_url,
         )
 
-    def verify(
+    def accept(
         self,
         *,
         method: str,
@@ -96,6 +97,7 @@ class UsualRequests:
         authorization: str,
         proof: str,
         scopes: Any,
+        spent: set[tuple[int, bytes]] | None,
     ) -> tuple[AccessToken, VerifiedProof] | None:
         """Return the token and the proof of a request that may be served.
 
@@ -105,6 +107,7 @@ class UsualRequests:
         :param proof: value of the one ``DPoP`` field.
         :param scopes: alternatives, of which one is enough; an empty list or tuple asks
             nothing.
+        :param spent: of the :class:`.ResourceRequest`; None does not use the proof up.
         :returns: None says nothing about the request.
         :raises AccessRefusedError: it may not. Nothing but the proof is wrong.
         """
@@ -112,7 +115,7 @@ class UsualRequests:
             return None
         verifier, failures = self._verifier, self._failures
         try:
-            name = token_digest(authorization[5:])
+            name = digest_token(authorization[5:])
             token = self._recall(name)
             if (
                 token is None
@@ -121,7 +124,8 @@ class UsualRequests:
                 or (failures.clients and failures.concerns(token))
             ):
                 return None
-            now = int(verifier.clock())
+            time = verifier.clock()
+            now = int(time)
         except Exception:  # noqa: BLE001 - of a clock; who decides next says what it means
             return None
         path = raw_target.partition("?")[0]
@@ -152,7 +156,19 @@ class UsualRequests:
                 one_proof_text=partial(has_usual_header, proof),
                 client_id=None if opening else token.client_id,
             ) from error
-        return None if verified is None else (token, verified)
+        if verified is None:
+            return None
+        if spent is not None:
+            spend_proof(
+                verified,
+                verifier=verifier,
+                spent=spent,
+                # Such a proof asks for no signed answer.
+                answer=None,
+                time=time,
+                client_id=token.client_id,
+            )
+        return token, verified
 
 
 def _allows(token: AccessToken, scopes: Any) -> bool:

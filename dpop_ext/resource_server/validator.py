@@ -18,7 +18,6 @@ from dpop_ext.resource_server.decision import (
     check_public_url,
     next_nonce,
     open_request,
-    spend_proof,
 )
 from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.failure_limit import FailureLimit
@@ -29,6 +28,7 @@ from dpop_ext.resource_server.oauth2_error import (
 )
 from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.spending import spend_proof
 from dpop_ext.resource_server.ticket_issuer import TicketIssuer
 from dpop_ext.resource_server.token_finder import TokenFinder
 from dpop_ext.resource_server.translation import translated
