@@ -128,9 +128,11 @@ class UsualRequests:
             now = int(time)
         except Exception:  # noqa: BLE001 - of a clock; who decides next says what it means
             return None
-        path = raw_target.partition("?")[0]
+        path = raw_target
+        if "?" in path:
+            path = path.partition("?")[0]
         # What normalising would leave alone.
-        if path[:1] != "/" or "%" in path or "/." in path:
+        if not path.startswith("/") or "%" in path or "/." in path:
             return None
         try:
             verified = self._proofs.verify(
