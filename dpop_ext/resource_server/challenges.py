@@ -41,8 +41,8 @@ class Challenges:
     realm: str | None = None
     resource_metadata: str | None = None
     accept_bearer: bool = False
-    #: Header fields and body of each refusal, without the fields of nonce and time.
-    _written: Recent[Refusal, tuple[list[_Field], bytes]] = field(
+    #: Body and header fields, without those of nonce and time, of each refusal.
+    _written: Recent[tuple[object, ...], tuple[list[_Field], bytes]] = field(
         default_factory=lambda: Recent(MAX_ANSWERS),
         init=False,
         repr=False,
@@ -74,10 +74,9 @@ class Challenges:
 
     def answer(self, refusal: Refusal) -> tuple[list[_Field], bytes]:
         """Return the header fields and the body of the answer to *refusal*."""
-        nonce = refusal.nonce
-        # A nonce is another one each time; but for that there are few answers.
-        alike = refusal if nonce is None else refusal._replace(nonce=None)
-        # To write it takes half as long as the whole decision about a bad MAC.
+        # The rest is the nonce, another one each time, and is in no challenge or body.
+        alike = refusal[:7]
+        # To write it takes nearly as long as the whole decision about a bad MAC.
         written = self._written.get(alike)
         if written is None:
             body = json.dumps(self.body(refusal)).encode("ascii")
@@ -85,8 +84,8 @@ class Challenges:
             self._written.put(alike, written)
         fields, body = written
         headers = [*fields]
-        if nonce is not None:
-            headers.append(("DPoP-Nonce", nonce))
+        if refusal.nonce is not None:
+            headers.append(("DPoP-Nonce", refusal.nonce))
         if refusal.retry_after is not None:
             headers.append(("Retry-After", str(refusal.retry_after)))
         return headers, body
