@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
@@ -16,6 +17,13 @@ from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
 from dpop_ext.telemetry import timing_store
 
 Client = TypeVar("Client")
+
+#: Of the calls. They must differ and are no secret, and those of the system would let
+#: another thread go first. Not the global ones: an application may begin those anew.
+_numbers = random.Random()  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    # Else the processes of a server would draw the same ones.
+    os.register_at_fork(after_in_child=_numbers.seed)
 
 
 class _Store(Generic[Client]):
@@ -151,7 +159,7 @@ class RedisReplayStore(_Store[RedisClient]):
         """
         if expires_at < now:
             return False
-        token = secrets.randbits(63)
+        token = _numbers.getrandbits(63)
         clock = self._server_clock
         try:
             if clock is not None and clock.is_due():
@@ -229,7 +237,7 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         """Insert *key* if it is absent; as :meth:`RedisReplayStore.add`."""
         if expires_at < now:
             return False
-        token = secrets.randbits(63)
+        token = _numbers.getrandbits(63)
         clock = self._server_clock
         try:
             if clock is not None and clock.is_due():

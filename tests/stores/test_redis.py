@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import secrets
 import tempfile
 import time
@@ -16,6 +17,7 @@ from redis import Redis
 from redis.sentinel import Sentinel
 
 from dpop_ext.errors import StoreError
+from dpop_ext.stores import redis as redis_store
 from dpop_ext.stores.base import REPLAY_KEY_LENGTH
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
@@ -635,3 +637,22 @@ def ping(server: RedisServer) -> str:
         return server.command("PING")
     except OSError:
         return ""
+
+
+def test_processes_of_one_server_draw_different_numbers() -> None:
+    # With the same ones a replay would look like a command that was sent twice.
+    context = multiprocessing.get_context("fork")
+    drawn = context.SimpleQueue()
+    processes = [context.Process(target=draw, args=(drawn,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    draw(drawn)
+    numbers = [drawn.get() for _ in range(3)]
+    for process in processes:
+        process.join()
+    assert len(set(numbers)) == 3
+
+
+def draw(drawn: Any) -> None:
+    """Draw the number that the next call would have."""
+    drawn.put(redis_store._numbers.getrandbits(63))
