@@ -75,8 +75,15 @@ def _refusal(
     for kind, status, code, retry_after in _ANSWERS:  # noqa: B007 - needed below
         if isinstance(error, kind):
             break
-    if cause is None and isinstance(error, AccessTokenError):
-        cause = error.check
+    sym_error = None
+    # Most are faults of the proof, and those are none of these.
+    if kind is not ProofError:
+        if isinstance(error, NonceRequiredError):
+            nonce = error.nonce
+        elif isinstance(error, SymmetricKeyError):
+            sym_error = error.code
+        elif isinstance(error, AccessTokenError) and cause is None:
+            cause = error.check
     if cause is None and error.__cause__ is not None:
         cause = type(error.__cause__).__name__
     values = (
@@ -86,8 +93,8 @@ def _refusal(
         description or error.description,
         schemes,
         None,  # scope
-        error.code if isinstance(error, SymmetricKeyError) else None,
-        error.nonce if isinstance(error, NonceRequiredError) else nonce,
+        sym_error,
+        nonce,
         retry_after,
         cause,
     )
@@ -136,7 +143,7 @@ def refused(
             description = ProofError.description
     return AccessRefusedError(
         _refusal(error, (scheme,), description, nonce, cause),
-        client_id=client_id,
+        client_id,
     )
 
 

@@ -53,7 +53,7 @@ class AccessRefusedError(Exception):
     # Each refusal raises one, and this takes half as long as super().__init__().
     __slots__ = ("client_id", "refusal")
 
-    def __init__(self, refusal: Refusal, *, client_id: str | None = None) -> None:
+    def __init__(self, refusal: Refusal, client_id: str | None = None) -> None:
         self.args = (refusal.reason,)
         self.refusal = refusal
         self.client_id = client_id

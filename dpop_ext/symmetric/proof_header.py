@@ -25,6 +25,8 @@ _HEADERS: Final = {
 }
 #: And the algorithms, by these headers.
 USUAL_HEADERS: Final = {header: name for name, header in _HEADERS.items()}
+#: What proofs with these headers begin with.
+_STARTS: Final = tuple(f"{header}." for header in USUAL_HEADERS)
 #: A header with a ticket, as it is written here.
 _TICKET_HEADER: Final = re.compile(
     rb'\{"typ":"dpop-sym\+jwt","alg":"(HS256|HS512)","tkt":"([A-Za-z0-9_-]{36})"\}'
@@ -60,9 +62,10 @@ def write_header(algorithm: str, version: int | None, ticket: str | None) -> str
 
 def has_usual_header(text: str) -> bool:
     """Tell whether a proof has the header of a symmetric one, as it is written here."""
-    segment = text.partition(".")[0]
+    if text.startswith(_STARTS):
+        return True
     try:
-        return segment in USUAL_HEADERS or read_ticket_header(segment) is not None
+        return read_ticket_header(text.partition(".")[0]) is not None
     except MalformedJOSEError:
         return False
 
