@@ -33,6 +33,8 @@ class Timing:
     quartiles: tuple[float, float]
     #: The medians of the parts of the run.
     parts: tuple[float, ...]
+    #: What was measured in each round.
+    rounds: tuple[float, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -48,6 +50,17 @@ class Timing:
         sums = [sum(part) for part in zip(*(each.parts for each in base), strict=True)]
         found = [one / other for one, other in zip(self.parts, sums, strict=True)]
         return min(found), max(found)
+
+    def added_to(self, base: Timing) -> tuple[float, float, float]:
+        """Return what this takes more than *base*, and the range of it.
+
+        The median of the differences within the rounds: what slows the machine down
+        for a while slows both of a round, and the median of one operation may be of
+        another time than that of the other. The range is that of the parts of the run.
+        """
+        more = [a - b for a, b in zip(self.rounds, base.rounds, strict=True)]
+        parts = _medians(more)
+        return statistics.median(more), min(parts), max(parts)
 
 
 def measure(
@@ -79,10 +92,19 @@ def measure(
 
 def _timing(times: list[float]) -> Timing:
     low, median, high = statistics.quantiles(times, n=4)
-    size = len(times) // PARTS
-    parts = [times[n * size : (n + 1) * size] for n in range(PARTS)]
-    medians = tuple(statistics.median(part) for part in parts)
-    return Timing(median=median, quartiles=(low, high), parts=medians)
+    return Timing(
+        median=median,
+        quartiles=(low, high),
+        parts=_medians(times),
+        rounds=tuple(times),
+    )
+
+
+def _medians(rounds: list[float]) -> tuple[float, ...]:
+    """Return the median of each part of a run."""
+    size = len(rounds) // PARTS
+    parts = [rounds[n * size : (n + 1) * size] for n in range(PARTS)]
+    return tuple(statistics.median(part) for part in parts)
 
 
 def _calibrate(call: Callable[[], object], timer: Callable[[], float]) -> int:

@@ -107,9 +107,10 @@ def _by_hand(row: Mapping[str, Any]) -> str:
 
 
 def _figure(row: Mapping[str, Any]) -> str:
+    least, most = row.get("range", (None, None))
     if "ratio" not in row:
-        return f"{row['value']:,.2f} {row['unit']}"
-    least, most = row["range"]
+        between = "" if least is None else f" ({least:,.1f} to {most:,.1f})"
+        return f"{row['value']:,.2f}{between} {row['unit']}"
     return f"{row['ratio']:.2f} ({least:.2f} to {most:.2f}) x {' + '.join(row['base'])}"
 
 

@@ -74,6 +74,19 @@ def test_a_ratio_is_told_with_its_range() -> None:
     assert one.ratios(base) == (0.4, 0.6)
 
 
+def test_what_is_added_is_the_difference_within_the_rounds() -> None:
+    slow_moments = (0, 0, 900, 900, 0, 900, 0, 0)
+    base = [100.0 + slow for slow in slow_moments]
+    one = [130.0 + slow for slow in slow_moments]
+    one[:2], base[-1] = [131.0, 135.0], 95.0
+    timings = (
+        Timing(median=0, quartiles=(0, 0), parts=(), rounds=tuple(rounds))
+        for rounds in (one, base)
+    )
+    added, least, most = next(timings).added_to(next(timings))
+    assert (added, least, most) == (30.0, 30.0, 33.0)
+
+
 def _run(**floor: Any) -> dict[str, Any]:
     report = Report()
     report.line("stores", "slow", 3.0, unit="us", budget=2.0, **floor)
