@@ -20,7 +20,7 @@ _LAST = (_URLSAFE, b"", _URLSAFE[::16], _URLSAFE[::4])
 
 def b64url_encode(data: bytes) -> str:
     """Encode bytes as base64url without padding (:rfc:`7515#section-2`)."""
-    return binascii.b2a_base64(data).translate(_TO_URLSAFE, b"=\n").decode("ascii")
+    return binascii.b2a_base64(data).translate(_TO_URLSAFE, b"=\n").decode()
 
 
 def b64url_segments(*parts: bytes) -> bytes:

@@ -42,4 +42,4 @@ def seal(
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     ciphertext, tag = sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:]
     rest = b64url_segments(encrypted_key, iv, ciphertext, tag)
-    return (protected + b"." + rest).decode("ascii")
+    return (protected + b"." + rest).decode()

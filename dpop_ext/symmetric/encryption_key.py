@@ -165,11 +165,9 @@ def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
     """
     x = jwk.get("x")
     return (
-        len(jwk) == 3
-        and jwk.get("crv") == "X25519"
-        and jwk.get("kty") == "OKP"
-        and isinstance(x, str)
+        isinstance(x, str)
         and len(x) == 43
+        and jwk == {"kty": "OKP", "crv": "X25519", "x": x}
     )
 
 

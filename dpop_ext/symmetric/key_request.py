@@ -123,7 +123,7 @@ def _parse_claim(dsk: object) -> KeyRequest:
     if not isinstance(dsk, dict):
         raise MalformedProofError("The dsk claim is not an object.")
     jwk = dsk.get("jwk")
-    if "jwk" in dsk and not isinstance(jwk, dict):
+    if not isinstance(jwk, dict) and "jwk" in dsk:
         raise MalformedProofError("The encryption key is not an object.")
     must = dsk.get("must", False)
     if not isinstance(must, bool):
