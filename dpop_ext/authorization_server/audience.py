@@ -63,7 +63,9 @@ class AudienceSelection:
             them must not give a token for another.
         """
         grant = getattr(request, "authorization_code", None) or request.refresh_token
-        if several and grant is not None and not hasattr(grant, "audience"):
+        if grant is None:
+            return None
+        if several and not hasattr(grant, "audience"):
             raise RuntimeError(
                 "Store request.audience with codes and refresh tokens, as audience: "
                 "this client may ask for several."

@@ -166,12 +166,11 @@ def claimed_client_id(request: Any) -> str:
 
 def _environ(request: Any) -> Mapping[str, str]:
     """Return the WSGI environ, or nothing where there is none."""
-    # Flask's header fields have it at hand. The request itself, which Authlib keeps in
-    # _request, is looked up anew by each access to an attribute.
-    environ: Mapping[str, str] | None = getattr(
-        getattr(request, "headers", None), "environ", None
-    )
-    if environ is None:
+    environ: Mapping[str, str]
+    try:
+        # Flask's header fields have it at hand.
+        environ = request.headers.environ
+    except AttributeError:
         http_request = getattr(request, "_request", None)
         environ = getattr(http_request, "environ", {})
     return environ

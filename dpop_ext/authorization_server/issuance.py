@@ -8,15 +8,18 @@ for the one call that makes the token and reset after it.
 from __future__ import annotations
 
 import json
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from dpop_ext.authorization_server.key_plan import IssuedKey, KeyPlan
 
-_current: ContextVar[Issuance | None] = ContextVar("dpop_ext_issuance", default=None)
+#: What the token that is being made is for; set for the one call that makes it.
+making: Final[ContextVar[Issuance | None]] = ContextVar(
+    "dpop_ext_issuance", default=None
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,25 +99,9 @@ class Issuance:
         self.dsk_column = json.dumps({**column, "aud": plan.audience})
 
 
-class Issuing:
-    """Makes *issuance* the current one for the token generators that run inside."""
-
-    __slots__ = ("_issuance", "_reset")
-
-    def __init__(self, issuance: Issuance) -> None:
-        self._issuance = issuance
-
-    def __enter__(self) -> None:
-        self._reset: Token[Issuance | None] = _current.set(self._issuance)
-
-    def __exit__(self, *_error: object) -> None:
-        # In any case: after an error the thread serves somebody else's request.
-        _current.reset(self._reset)
-
-
 def current_issuance() -> Issuance | None:
     """Return what the token being made is for; None outside a token request."""
-    return _current.get()
+    return making.get()
 
 
 def dpop_columns(request: Any) -> dict[str, str | None]:

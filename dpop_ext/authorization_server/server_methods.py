@@ -122,10 +122,11 @@ def _resolve_proxy(request: Any) -> None:
     Authlib hands on Flask's proxy, which looks the request up anew, through four
     functions, whenever somebody asks for a parameter.
     """
-    look_up = getattr(request, "_request", None)
-    look_up = getattr(look_up, "_get_current_object", None)
-    if look_up is not None:
-        request._request = request.payload._request = look_up()  # noqa: SLF001
+    try:
+        found = request._request._get_current_object()  # noqa: SLF001
+    except AttributeError:  # of another framework
+        return
+    request._request = request.payload._request = found  # noqa: SLF001
 
 
 def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from dpop_ext.authorization_server.http_request import (
     only_value,
     values_of,
 )
-from dpop_ext.authorization_server.issuance import Issuance, Issuing
+from dpop_ext.authorization_server.issuance import Issuance, making
 from dpop_ext.authorization_server.issued_jwt import (
     check_claims,
     issued_claims,
@@ -54,16 +54,17 @@ class TokenRequest:
     :param grant: the grant; its methods are replaced on the instance.
     """
 
+    _issuance: Issuance | None = None
+    _next_nonce: str | None = None
+    _key_jwe: str | None = None
+    _is_bound = False
+
     def __init__(self, extension: DPoP, grant: Any) -> None:
         self._extension = extension
         self._grant = grant
         self._validate_grant: Any = grant.validate_token_request
         self._generate = grant.generate_token
         self._respond = grant.create_token_response
-        self._issuance: Issuance | None = None
-        self._next_nonce: str | None = None
-        self._key_jwe: str | None = None
-        self._is_bound = False
         grant.validate_token_request = self.validate
         grant.generate_token = self.generate
         grant.create_token_response = self.respond
@@ -90,8 +91,12 @@ class TokenRequest:
             # A token from the authorization endpoint: there is no proof there.
             token: dict[str, Any] = self._generate(*args, **kwargs)
             return token
-        with Issuing(issuance):
+        reset = making.set(issuance)
+        try:
             token = self._generate(*args, **kwargs)
+        finally:
+            # In any case: after an error the thread serves somebody else's request.
+            making.reset(reset)
         claims = issued_claims(issuance, token["access_token"])
         if issuance.latest is not None or issuance.claims:
             now = int(self._extension.verifier.clock())
@@ -143,13 +148,10 @@ class TokenRequest:
             )
         if issuance is not None and self._key_jwe is not None:
             body = {**body, "cnf": {"jkt": issuance.jkt, "jwe": self._key_jwe}}
-        # Never append: this list belongs to every response of the process.
-        return status, body, [*headers, *self._nonce_fields(request)]
-
-    def _nonce_fields(self, request: Any) -> list[Header]:
-        if self._next_nonce is None:
-            return []
-        return nonce_fields(self._next_nonce, request)
+        if self._next_nonce is not None:
+            # Never append: this list belongs to every response of the process.
+            headers = [*headers, *nonce_fields(self._next_nonce, request)]
+        return status, body, headers
 
     def _let_go(self) -> None:
         """Break the circle with the grant, which refers to this object.

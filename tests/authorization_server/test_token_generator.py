@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from dpop_ext.authorization_server import (
 )
 from dpop_ext.authorization_server.issuance import (
     Issuance,
-    Issuing,
     current_issuance,
     dpop_columns,
+    making,
 )
+from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.confirmation import parse_confirmation
 from tests.authorization_server.simulator import AUDIENCE, GRANTS, ISSUER
 from tests.authorization_server.symmetric_parts import Secrets, ask, unwrap
@@ -371,24 +373,31 @@ def test_an_error_of_the_generator_leaves_nothing_behind() -> None:
     A value set in one would reach the next request of the thread.
     """
     issuance = Issuance(jkt="j", audience=None, refresh_jkt=None, plan=None)
+    seen: list[Any] = []
 
     def fail() -> None:
-        with Issuing(issuance):
-            assert current_issuance() is issuance
-            raise ZeroDivisionError
+        seen.append(current_issuance())
+        raise ZeroDivisionError
 
+    grant: Any = SimpleNamespace(
+        generate_token=fail, validate_token_request=None, create_token_response=None
+    )
+    extension: Any = None  # it is not asked for anything
+    TokenRequest(extension, grant)._issuance = issuance
     with pytest.raises(ZeroDivisionError):
-        fail()
+        grant.generate_token()
+    assert seen == [issuance]
     assert current_issuance() is None
 
 
 def test_threads_do_not_see_each_others_keys() -> None:
     seen: list[Any] = []
     issuance = Issuance(jkt="j", audience=None, refresh_jkt=None, plan=None)
-    with Issuing(issuance):
-        thread = threading.Thread(target=lambda: seen.append(current_issuance()))
-        thread.start()
-        thread.join()
+    reset = making.set(issuance)
+    thread = threading.Thread(target=lambda: seen.append(current_issuance()))
+    thread.start()
+    thread.join()
+    making.reset(reset)
     assert seen == [None]
 
 
