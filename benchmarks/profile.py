@@ -187,7 +187,14 @@ def parts() -> dict[str, Callable[[], object]]:
 def library_work() -> Callable[[], object]:
     """Return a call of all that libraries do for a symmetric proof."""
     calls = parts() | {_HMAC: lambda: hmac.digest(b"key", b"message", "sha256")}
-    wanted = [calls[name] for name in PARTS["symmetric"]]
+    return in_turn(calls, PARTS["symmetric"])
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], object]], names: Iterable[str]
+) -> Callable[[], object]:
+    """Return one call of all of *names*, one after the other."""
+    wanted = [calls[name] for name in names]
 
     def call() -> None:
         for each in wanted:

@@ -19,7 +19,7 @@ from benchmarks.operations import (
 )
 from benchmarks.others import comparisons, others
 from benchmarks.parallel import throughput
-from benchmarks.profile import PARTS, parts, shares
+from benchmarks.profile import PARTS, in_turn, parts, shares
 from benchmarks.redis_store import redis
 from benchmarks.refusals import refusing
 from benchmarks.report import Floor, Report
@@ -35,6 +35,7 @@ TOKEN_BUDGET = 2048
 _MEASURED = {"verifying", "making", "refusing", "issuing", "stores", "served"}
 _ISSUE, _ISSUE_BOUND = "issue a token", "issue a token, DPoP and a symmetric key"
 _ISSUE_AUTHLIB = "issue a token, Authlib's own generator"
+_ISSUE_LIBRARIES = "issue a token, and do what libraries do of the rest"
 _ISSUANCE = "issuance: added by DPoP and a symmetric key"
 _ADOPTION = "issuance: added to a server of Authlib alone"
 
@@ -56,8 +57,12 @@ def operations(report: Report, groups: Collection[str]) -> Times:
         table += others()
     table += making() if "making" in groups else []
     table += refusing() if "refusing" in groups else []
-    table += issuing() if "issuing" in groups else []
     inside = parts()
+    if "issuing" in groups:
+        table += issuing()
+        calls = {row.name: row.call for row in table} | inside
+        both = in_turn(calls, (_ISSUE, *PARTS[_ISSUANCE]))
+        table.append(Row(name=_ISSUE_LIBRARIES, call=both, base=(_ISSUE,)))
     report.begin(f"{len(table) + len(inside)} operations in turns")
     times = measure({row.name: row.call for row in table} | inside)
     report.begin("operations", ": microseconds, ratio to the base, its range, budget")
@@ -65,7 +70,7 @@ def operations(report: Report, groups: Collection[str]) -> Times:
     for row in table:
         _row(report, row, times, floors)
     if "issuing" in groups:
-        _issuance(report, times, floors)
+        _issuance(report, times, floors[_ISSUANCE])
     if "making" in groups:
         for name, length, longest in proof_lengths():
             report.line("wire", name, length, unit="bytes", budget=longest)
@@ -126,7 +131,11 @@ def _row(report: Report, row: Row, times: Times, floors: Mapping[str, Floor]) ->
     )
 
 
-def _issuance(report: Report, times: Times, floors: Mapping[str, Floor]) -> None:
+def _issuance(report: Report, times: Times, alone: Floor) -> None:
+    # In a token request libraries take longer than alone: a signature check reads a
+    # table of 150 kB, and others have pushed that out of the caches meanwhile.
+    in_place = times[_ISSUE_LIBRARIES].added_to(times[_ISSUE])[0]
+    floor = Floor(value=in_place, of=alone.of, operation=alone.operation)
     budget = times["ES256 verify"].median + 2 * times["X25519"].median + 100
     # To a server as it was, and to one that has the generator of this package already.
     for name, without in ((_ADOPTION, _ISSUE_AUTHLIB), (_ISSUANCE, _ISSUE)):
@@ -135,7 +144,7 @@ def _issuance(report: Report, times: Times, floors: Mapping[str, Floor]) -> None
             *("issuance", name, added),
             unit="us",
             budget=budget,
-            floor=floors[_ISSUANCE],
+            floor=floor,
             range=[round(least, 1), round(most, 1)],
         )
 
