@@ -26,6 +26,7 @@ from dpop_ext.errors import (
     MalformedJOSEError,
     MalformedProofError,
     MalformedRequestError,
+    ProofError,
     UnknownKeyError,
 )
 from dpop_ext.resource_server.credentials import (
@@ -119,10 +120,12 @@ def open_request(
                 proof, method=request.method, url=url, access_token=text
             )
     except Exception as error:
+        # Of any other error it makes no difference, and to find out takes a while.
+        of_proof = isinstance(error, ProofError) or not isinstance(error, DPoPError)
         raise refused(
             error,
             MalformedProofError,
-            one_proof_text=partial(is_symmetric, proof, verifier),
+            one_proof_text=of_proof and is_symmetric(proof, verifier),
         ) from error
     # To call the class takes twice as long.
     return tuple.__new__(OpenedRequest, (request, credentials, opened))
@@ -170,7 +173,7 @@ def verify_request(
         raise refused(
             error,
             MalformedProofError,
-            one_proof_text=lambda: proof.kind == "symmetric",
+            one_proof_text=proof.kind == "symmetric",
         ) from error
 
 

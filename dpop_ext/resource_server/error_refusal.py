@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from dpop_ext import telemetry
 from dpop_ext.errors import (
@@ -114,7 +113,7 @@ def refused(
     unexpected: type[DPoPError],
     *,
     scheme: Scheme = "dpop",
-    one_proof_text: Callable[[], bool] = lambda: False,
+    one_proof_text: bool = False,
     nonce: str | None = None,
     client_id: str | None = None,
 ) -> AccessRefusedError:
@@ -125,9 +124,8 @@ def refused(
 
     :param unexpected: what an exception counts as that no layer below announces: bad
         input must be answered, never become a 500 and never pass.
-    :param one_proof_text: tells, after a fault of the proof, whether every such fault
-        is described with the same text, so that a forger does not learn which check he
-        passed.
+    :param one_proof_text: every fault of the proof is described with the same text, so
+        that a forger does not learn which check he passed.
     :param nonce: goes out with the answer, unless the error brings one.
     :param client_id: for logs: whose access token it is, if that was verified.
     """
@@ -139,7 +137,7 @@ def refused(
     if isinstance(error, ProofError):
         if isinstance(error, TargetMismatchError):
             telemetry.log_target_mismatch(_logger, error)
-        if one_proof_text():
+        if one_proof_text:
             description = ProofError.description
     return AccessRefusedError(
         _refusal(error, (scheme,), description, nonce, cause),
@@ -160,7 +158,7 @@ class refusing:  # noqa: N801 - reads like contextlib.suppress
         unexpected: type[DPoPError],
         *,
         scheme: Scheme = "dpop",
-        one_proof_text: Callable[[], bool] = lambda: False,
+        one_proof_text: bool = False,
         nonce: str | None = None,
     ) -> None:
         self._unexpected = unexpected

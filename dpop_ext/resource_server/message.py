@@ -113,7 +113,7 @@ def _check_message(
     claims = verified.claims
     with refusing(
         MalformedRequestError,
-        one_proof_text=lambda: verified.kind == "symmetric",
+        one_proof_text=verified.kind == "symmetric",
         nonce=verified.next_nonce,
     ):
         if not isinstance(claims.get(ASKS, False), bool):

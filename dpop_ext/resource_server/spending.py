@@ -49,7 +49,7 @@ def spend_proof(
         raise refused(
             error,
             DPoPError,
-            one_proof_text=lambda: verified.kind == "symmetric",
+            one_proof_text=verified.kind == "symmetric",
             nonce=verified.next_nonce,
             client_id=client_id,
         ) from error

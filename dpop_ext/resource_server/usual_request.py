@@ -9,7 +9,6 @@ not know has left no trace, and goes through the steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
@@ -146,16 +145,17 @@ class UsualRequests:
                 now=now,
             )
         except Exception as error:
+            symmetric = has_usual_header(proof)
             # As the steps do, which find these out before they look at the token.
             opening = isinstance(error, BadSignatureError) or (
-                isinstance(error, TargetMismatchError | TokenMismatchError)
-                and not has_usual_header(proof)
+                not symmetric
+                and isinstance(error, TargetMismatchError | TokenMismatchError)
             )
             # No name for it: it would be in its own traceback, and so in a cycle.
             raise refused(
                 error,
                 MalformedProofError,
-                one_proof_text=partial(has_usual_header, proof),
+                one_proof_text=symmetric,
                 client_id=None if opening else token.client_id,
             ) from error
         if verified is None:
