@@ -418,19 +418,16 @@ class ProofVerifier:
             raise ValueError("there are no tickets here")
         self.tickets.log_out(issuer=self.issuer, jkt=jkt, now=self._now())
 
-    def spend(self, verified: VerifiedProof, *, now: int | None = None) -> None:
+    def spend(self, verified: VerifiedProof) -> None:
         """Use *verified* up. The last step before the request is served.
 
-        :param now: seconds since the epoch, for who has just read :attr:`clock` and
-            waited for nothing since; None reads it.
         :raises StaleProofError: its time ran out since it was verified. The store may
             have forgotten an earlier use by now.
         :raises TooManyRequestsError: its key has used up its share of the store.
         :raises ReplayedProofError: it has been used before (:rfc:`9449#section-11.1`).
         :raises StoreError: the replay store did not answer.
         """
-        if now is None:
-            now = int(self.clock())
+        now = int(self.clock())
         if now > verified.spend_until:
             raise StaleProofError
         if self._quota is not None:

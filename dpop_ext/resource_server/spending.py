@@ -27,8 +27,8 @@ def spend_proof(
     :param verified: None for an unbound token under Bearer.
     :param spent: of the :class:`ResourceRequest`.
     :param answer: likewise.
-    :param time: seconds since the epoch, for who has just read the clock and waited for
-        nothing since; None reads it.
+    :param time: seconds since the epoch, to measure the age of the proof by, if the
+        clock has been read for this request; None reads it.
     :param client_id: for logs: whose access token it is.
     :raises AccessRefusedError: it is used up, or cannot be.
     """
@@ -40,8 +40,12 @@ def spend_proof(
     if mark in spent:
         return
     try:
+        # Before: nothing may fail once the proof is used up.
+        if time is None:
+            time = verifier.clock()
         if answer is None or answer.signer is None:
-            verifier.spend(verified, now=None if time is None else int(time))
+            # It reads the clock itself: key, nonce or log-out may have been waited for.
+            verifier.spend(verified)
         else:
             with answer.withheld():
                 verifier.spend(verified)
@@ -54,8 +58,6 @@ def spend_proof(
             client_id=client_id,
         ) from error
     spent.add(mark)
-    if time is None:
-        time = verifier.clock()
     telemetry.count_accepted(
         "rs", kind=verified.kind, age=time - verified.claims["iat"]
     )

@@ -26,6 +26,7 @@ from dpop_ext.resource_server.refusal import Refusal
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.symmetric.deny_list import Denial
 from dpop_ext.symmetric.secret_ring import SecretRing
+from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.known_server import (
     KINDS,
@@ -330,6 +331,57 @@ def test_a_part_that_fails_is_no_fault_of_the_server(
     assert known.get(kind).status == 200
 
 
+@pytest.mark.parametrize("part", ["keyring", "nonces"])
+@adapters
+@kinds
+def test_a_proof_whose_time_ran_out_while_a_part_was_waited_for_is_not_spent(
+    world: World, adapter: str, kind: str, part: str
+) -> None:
+    known = Known(replace(world, use_nonces=part == "nonces"), adapter)
+    request = known.make(kind)
+    before = known.opened.count, len(known.world.store)
+    owner: Any = type(getattr(known.world, part))
+    name = {"keyring": "load", "nonces": "verify"}[part]
+    call = getattr(owner, name)
+
+    def wait(*values: Any, **names: Any) -> Any:
+        world.clock.advance(120)
+        return call(*values, **names)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, wait)
+        answer = known.send(request)
+    assert answer.json["error"] == "invalid_dpop_proof"
+    assert (known.opened.count, len(known.world.store)) == before
+
+
+@adapters
+@kinds
+def test_nothing_fails_once_the_proof_is_used_up(
+    world: World, adapter: str, kind: str
+) -> None:
+    """Not even the clock."""
+    known = Known(world, adapter)
+    request = known.make(kind)
+    add = world.store.add
+
+    def fail() -> float:
+        raise RuntimeError
+
+    def add_and_stop_the_clock(*values: Any, **names: Any) -> bool:
+        added = add(*values, **names)
+        patch.setattr(type(world.clock), "__call__", lambda clock: fail())
+        return added
+
+    for opened in (False, True):
+        if opened:
+            # Not a usual request.
+            request = known.make(kind, url=f"{AUDIENCE}/%61", target="/%61")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.store, "add", add_and_stop_the_clock)
+            assert known.send(request).status == 200
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -415,6 +467,31 @@ def test_what_a_subclass_of_the_verifier_does_is_not_left_out(
     known = Known(world, adapter)
     assert known.get(kind, now=world.clock.now - 30).status == 401
     assert not known.is_quick(kind)
+
+
+@adapters
+@kinds
+def test_a_subclass_may_do_more_when_a_proof_is_used_up(
+    world: World, adapter: str, kind: str
+) -> None:
+    class Counting(ProofVerifier):
+        count = 0
+
+        def spend(self, verified: VerifiedProof) -> None:
+            self.count += 1
+            super().spend(verified)
+
+    world._verifier = verifier = Counting(
+        world.store,
+        keyring=world.keyring,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        clock=world.clock,
+    )
+    known = Known(world, adapter)
+    before = verifier.count
+    assert known.get(kind).status == 200
+    assert verifier.count == before + 1
 
 
 @kinds
