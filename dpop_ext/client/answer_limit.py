@@ -21,6 +21,10 @@ TOKEN_DEADLINE: Final = 60.0
 MAX_REFUSAL: Final = 64 * 1024
 REFUSAL_TIMEOUT: Final = 5.0
 
+#: Seconds that the content of an authenticated answer may take. A server has all of it
+#: before it begins.
+ANSWER_DEADLINE: Final = 60.0
+
 #: Fields of a request whose answer the client reads.
 PLAIN_FIELDS: Final = {"Accept-Encoding": "identity"}
 

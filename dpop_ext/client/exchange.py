@@ -41,8 +41,9 @@ class Reply:
     response_proofs: tuple[str, ...] = ()
     #: All header fields, one for each line.
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    #: The content before content decoding; None if it has more than 1 MiB or did not
-    #: come to its end. Nothing of it is handed on before the flow has ended.
+    #: The content before content decoding; None if it has more than 1 MiB, took too
+    #: long or did not come to its end. Nothing of it is handed on before the flow has
+    #: ended.
     content: bytes | None = field(default=None, repr=False)
 
 

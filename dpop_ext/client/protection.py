@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dpop_ext.client.answer_limit import ANSWER_DEADLINE
+
 #: Header fields of conditional requests (RFC 9110 section 13.1), in lower case.
 CONDITIONAL: Final = frozenset(
     (
@@ -29,10 +31,13 @@ class Protection:
         key of the access token. An answer without such a proof is never handed on, and
         without a key no request is sent. Answers have 1 MiB at most, are read as a
         whole first, and no request is conditional.
+    :param answer_deadline: seconds that the content of such an answer may take, from
+        its header fields on.
     """
 
     request_digests: bool = False
     authenticated_responses: bool = False
+    answer_deadline: float = ANSWER_DEADLINE
 
     @property
     def needs_content(self) -> bool:

@@ -85,7 +85,7 @@ class RequestMessage:
         now: int,
     ) -> AuthenticatedResponse:
         if reply.content is None:
-            raise ResponseProofError("The answer is too long or cannot be read.")
+            raise ResponseProofError("The answer is too long, too slow or broken.")
         proof = verify_response_proof(
             reply.response_proofs,
             SecretBytes(response_key(key.key.reveal())),

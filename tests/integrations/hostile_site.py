@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
+
+#: Seconds: whoever would read for ever gets what it will not expect, and no test hangs.
+FOR_EVER = 15
 
 
 class Site:
@@ -28,7 +32,7 @@ class Site:
     def answers(self, *answers: bytes, then: bytes = b"") -> None:
         """Answer with these in turn, the last one for ever.
 
-        :param then: comes after the first one, every 20 milliseconds.
+        :param then: comes after the first one, every 20 milliseconds, for 15 seconds.
         """
         self._answers, self._then = list(answers), then
 
@@ -51,7 +55,10 @@ class Site:
                         self._answers.pop(0)
                         self._then = b""
                     connection.sendall(answer)
-                    while then and not self._ended.wait(0.02):
+                    end = time.monotonic() + FOR_EVER
+                    while then and time.monotonic() < end:
+                        if self._ended.wait(0.02):
+                            break
                         connection.sendall(then)
 
 

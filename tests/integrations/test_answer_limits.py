@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,8 +25,9 @@ from dpop_ext.integrations import (
     httpx_client,
     requests_client,
 )
+from dpop_ext.integrations.requests_client import reply
 from tests.client.metadata import as_metadata
-from tests.integrations.hostile_site import Site, http
+from tests.integrations.hostile_site import FOR_EVER, Site, http
 
 TOKEN = {"access_token": "t", "token_type": "DPoP", "expires_in": 300}
 #: Bytes that 100 MB are compressed to.
@@ -243,10 +245,40 @@ def test_a_redirect_is_not_read_for_ever_before_it_is_followed(
         )
         first = [*response.history, response][0]
         assert first.content == b""
-    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhere\r\n0\r\n\r\n"
-    site.answers(chunked, http(b"ok"))
+    # Says that it closes: else the next request may meet a connection that is closed.
+    chunked = (
+        b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhere\r\n0\r\n\r\n"
+    )
+    site.answers(head + chunked, http(b"ok"))
     response = requests.get(site.issuer, **options)
     assert [*response.history, response][0].content == b"here"
+
+
+def test_a_redirect_without_an_end_takes_no_connection_along(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply, "REFUSAL_TIMEOUT", DEADLINE)
+    head = f"HTTP/1.1 302 Found\r\nLocation: {site.issuer}/x\r\n".encode()
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    options: Any = {
+        "auth": requests_client.DPoPAuth(ProofSigner.generate(), "t"),
+        "timeout": 5,
+    }
+    with requests.Session() as session:
+        one = requests.adapters.HTTPAdapter(pool_maxsize=1, pool_block=True)
+        session.mount("http://", one)
+        # A line before a chunk, lines after the last one, and a piece each.
+        for start, then in (
+            (b"1;", b"a"),
+            (b"0\r\n", b"a: b\r\n"),
+            (b"", b"1\r\na\r\n"),
+        ):
+            site.answers(head + start, http(b"ok"), then=then)
+            begun = time.monotonic()
+            response = session.get(site.issuer, **options)
+            assert time.monotonic() - begun < FOR_EVER / 3
+            assert (response.status_code, response.content) == (200, b"ok")
+            assert response.history[0].content == b""
 
 
 @pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])

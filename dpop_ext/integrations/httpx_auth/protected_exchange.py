@@ -93,7 +93,7 @@ def protected_exchange(request: Any, protected: ProtectedExchange) -> Sending:
     """Send a request as its flow says.
 
     Is sent each response and its content before content decoding, which is None if it
-    is too long or did not come to its end.
+    is too long, took too long or did not come to its end.
 
     :returns: the last response, its content and what was found out about it.
     """

@@ -5,6 +5,7 @@ DPoP Symmetric Profile 1.0.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import wait
 from contextlib import closing
 from functools import partial
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
+from dpop_ext.client.time_limit import within
 from dpop_ext.integrations.httpx_auth.protected_exchange import (
     authenticated_answer,
     exchange_of,
@@ -63,14 +65,24 @@ class BlockingTransport:
                     wait([step], timeout=FIRST_ANSWER_WAIT)
                     continue
                 response = self._inner.handle_request(step)
-                received = (response, self._read(response))
+                seconds = protected.protection.answer_deadline
+                received = (response, self._read_within(seconds, response))
 
-    def _read(self, response: Any) -> bytes | None:
+    def _read_within(self, seconds: float, response: Any) -> bytes | None:
+        read = partial(self._read, response, deadline=time.monotonic() + seconds)
+        if _comes_in_pieces(response):
+            return read()
+        try:
+            return within(seconds, read, late=TimeoutError())
+        except TimeoutError:
+            return None
+
+    def _read(self, response: Any, *, deadline: float) -> bytes | None:
         content = bytearray()
         try:
             for piece in response.stream:
                 content += piece
-                if len(content) > MAX_ANSWER:
+                if len(content) > MAX_ANSWER or time.monotonic() > deadline:
                     return None
         except self.library.TransportError:
             return None
@@ -121,20 +133,24 @@ class AsyncTransport:
                     await wait_in_thread(step)
                     continue
                 response = await self._inner.handle_async_request(step)
-                received = (response, await self._read(response))
+                seconds = protected.protection.answer_deadline
+                received = (response, await self._read(response, seconds=seconds))
 
-    async def _read(self, response: Any) -> bytes | None:
+    async def _read(self, response: Any, *, seconds: float) -> bytes | None:
+        import anyio  # noqa: PLC0415
+
         content = bytearray()
         try:
-            async for piece in response.stream:
-                content += piece
-                if len(content) > MAX_ANSWER:
-                    return None
+            with anyio.move_on_after(seconds) as in_time:
+                async for piece in response.stream:
+                    content += piece
+                    if len(content) > MAX_ANSWER:
+                        return None
         except self.library.TransportError:
             return None
         finally:
             await response.stream.aclose()
-        return bytes(content)
+        return None if in_time.cancelled_caught else bytes(content)
 
     async def __aenter__(self) -> Self:
         """Open the inner transport."""
@@ -148,6 +164,19 @@ class AsyncTransport:
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
+
+
+def _comes_in_pieces(response: Any) -> bool:
+    """Tell whether whatever is read of the content is handed on at once.
+
+    The lines between chunks may come byte by byte, or never end, and frames of HTTP/2
+    without content in them likewise: who reads them does not look at the time.
+    """
+    return (
+        response.extensions.get("http_version") in {b"HTTP/1.0", b"HTTP/1.1"}
+        and "Content-Length" in response.headers
+        and "Transfer-Encoding" not in response.headers
+    )
 
 
 async def wait_in_thread(first: Any) -> None:

@@ -103,4 +103,4 @@ def _ask_anonymously(
 def _read(answer: Response) -> Reply:
     with closing(answer):
         drain(answer)
-        return read_reply(answer, with_body=False, whole=False)
+        return read_reply(answer, with_body=False)

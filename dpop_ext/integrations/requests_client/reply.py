@@ -25,7 +25,7 @@ from dpop_ext.client.time_limit import within
 from dpop_ext.symmetric.response import MAX_ANSWER, RESPONSE_FIELD
 
 #: Bytes that are read at a time.
-_PIECE = 16 * 1024
+_PIECE = 64 * 1024
 #: Attribute of a response.
 _AUTHENTICATION = "_dpop_authentication"
 
@@ -45,20 +45,23 @@ def response_authentication(response: Response) -> AuthenticatedResponse | None:
     return found
 
 
-def read_reply(response: Response, *, with_body: bool, whole: bool) -> Reply:
+def read_reply(
+    response: Response, *, with_body: bool, whole_within: float | None = None
+) -> Reply:
     """Return what a flow has to know.
 
     :param with_body: the content is part of it, which is not compressed.
-    :param whole: all fields and the content before content decoding are part of it.
+    :param whole_within: all fields and the content before content decoding are part of
+        it, for which there are so many seconds.
     :raises ServerAnswerError: *with_body*, and it is compressed, has more than 128 KiB
         or takes longer than a minute.
     """
-    if whole:
+    if whole_within is not None:
         # As long as nobody has said whose it is, nobody else gets to see any of it.
-        content = _take_content(response)
+        content = _take_content(response, seconds=whole_within)
         fields = getattr(response.raw, "headers", {}).items()
         return replace(
-            read_reply(response, with_body=with_body, whole=False),
+            read_reply(response, with_body=with_body),
             response_proofs=field_lines(response, RESPONSE_FIELD),
             fields=tuple(fields),
             content=content,
@@ -96,34 +99,76 @@ def drain(response: Response, *, is_redirect: bool = False) -> None:
     if getattr(response, "_content_consumed", False):
         response.close()
         return
-    content = _read_refusal(response.raw, most=MAX_REFUSAL if is_redirect else 0)
+    content = None
+    length = getattr(response.raw, "length_remaining", None)
+    if is_redirect if length is None else length <= MAX_REFUSAL:
+        content = _read_raw(response, limit=MAX_REFUSAL, seconds=REFUSAL_TIMEOUT)
     response.close()
-    if not is_plain(response.headers.get("Content-Encoding")):
+    if content is None or not is_plain(response.headers.get("Content-Encoding")):
         content = b""
     _keep(response, content)
 
 
-def _read_refusal(raw: object, *, most: int) -> bytes:
-    """Return the content before content decoding; empty if it is not near its end.
+def _read_raw(response: Response, *, limit: int, seconds: float) -> bytes | None:
+    """Read content before content decoding; unless that is all, end its connection.
 
-    :param most: bytes to try if it does not say its length.
+    :param limit: in bytes.
+    :param seconds: that it may take.
+    :returns: None if it has more than that, takes longer, or does not come to its end;
+        or if the adapter is not built on urllib3, so that nobody knows what it was.
     """
-    read = getattr(raw, "read1", None)
-    length = getattr(raw, "length_remaining", None)
-    limit = MAX_REFUSAL if length is not None else most
-    if read is None or (length or 0) > limit or not limit:
-        return b""
-    deadline = time.monotonic() + REFUSAL_TIMEOUT
-    content = b""
-    with suppress(HTTPError, OSError):
-        while time.monotonic() < deadline:
-            piece = read(_PIECE, decode_content=False)
-            if not piece:
-                return content
-            content += piece
-            if len(content) > limit:
-                break
-    return b""
+    raw = response.raw
+    if not isinstance(raw, HTTPResponse):
+        return None
+    # Not in urllib3 2.0.
+    read_once = getattr(raw, "read1", None)
+    deadline = time.monotonic() + seconds
+
+    def read() -> bytes | None:
+        content = bytearray()
+        # ValueError: of a TLS socket that was shut down, as below.
+        with suppress(HTTPError, OSError, ValueError):
+            while time.monotonic() < deadline and len(content) <= limit:
+                piece = (read_once or raw.read)(_PIECE, decode_content=False)
+                if not piece:
+                    return bytes(content)
+                content += piece
+        # Here: another thread would wait for the end of what this one reads.
+        raw.close()
+        raw.release_conn()
+        return None
+
+    if read_once is not None and raw.length_remaining is not None:
+        return read()
+    # The lines between chunks may come byte by byte, or never end: who reads them does
+    # not look at the time.
+    try:
+        return within(seconds, read, late=TimeoutError())
+    except TimeoutError:
+        # So that the caller does not close, or hand back, what the thread still has.
+        _replace_raw(response, b"")
+        # Ends the thread and the connection; not in urllib3 before 2.3, where it ends
+        # when the server lets go. RuntimeError, ValueError: it has just ended.
+        with suppress(AttributeError, OSError, RuntimeError, ValueError):
+            raw.shutdown()
+        return None
+
+
+def _replace_raw(response: Response, content: bytes) -> None:
+    """Let *content* be read in place of what comes from the connection."""
+    raw = response.raw
+    response.raw = HTTPResponse(
+        body=io.BytesIO(content),
+        headers=raw.headers,
+        status=raw.status,
+        version=raw.version,
+        reason=raw.reason,
+        preload_content=False,
+        # It has the cookies.
+        original_response=getattr(raw, "_original_response", None),
+        request_method=response.request.method,
+        enforce_content_length=False,
+    )
 
 
 def _keep(response: Response, content: bytes) -> None:
@@ -167,37 +212,14 @@ def is_limited(request: PreparedRequest) -> bool:
     return limit_answer in request.hooks["response"]
 
 
-def _take_content(response: Response) -> bytes | None:
+def _take_content(response: Response, *, seconds: float) -> bytes | None:
     """Read the content before content decoding, and let it be read once more.
 
-    :returns: None if it has more than 1 MiB, or does not come to its end; or if the
-        adapter is not built on urllib3, so that nobody knows what it was.
+    :returns: None as :func:`_read_raw` does.
     """
-    raw = response.raw
-    if not isinstance(raw, HTTPResponse):
-        return None
-    pieces: list[bytes] = []
-    left = MAX_ANSWER + 1
-    try:
-        while left and (piece := raw.read(left, decode_content=False)):
-            pieces.append(piece)
-            left -= len(piece)
-    except HTTPError:
-        left = 0
-    if not left:
+    content = _read_raw(response, limit=MAX_ANSWER, seconds=seconds)
+    if content is None:
         response.close()
-        return None
-    content = b"".join(pieces)
-    response.raw = HTTPResponse(
-        body=io.BytesIO(content),
-        headers=raw.headers,
-        status=raw.status,
-        version=raw.version,
-        reason=raw.reason,
-        preload_content=False,
-        # It has the cookies.
-        original_response=getattr(raw, "_original_response", None),
-        request_method=response.request.method,
-        enforce_content_length=False,
-    )
+    else:
+        _replace_raw(response, content)
     return content

@@ -159,11 +159,12 @@ class Exchange:
         self._original = self._original or response.request
         if self._sent is not None:
             response.request.headers = SignedHeaders(self._sent, self)
+        whole = self._attempt is not None and self._attempt.authenticate
         try:
             reply = read_reply(
                 response,
                 with_body=self.is_token_request,
-                whole=self._attempt is not None and self._attempt.authenticate,
+                whole_within=self._protection.answer_deadline if whole else None,
             )
             self._attempt = self._flow.send(reply)
         except StopIteration as end:

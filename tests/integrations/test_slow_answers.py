@@ -1,0 +1,78 @@
+"""Authenticated answers that do not come to their end (DPoP Symmetric Profile 1.0)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import httpx
+import httpx2
+import pytest
+import requests
+
+from dpop_ext import ProofSigner
+from dpop_ext.client import Protection
+from dpop_ext.errors import ResponseProofError
+from dpop_ext.integrations import httpx2_client, httpx_client, requests_client
+from tests.integrations.hostile_site import FOR_EVER, Site
+from tests.integrations.protected_messages import deliver
+from tests.resource_server.world import World
+
+SOON = Protection(authenticated_responses=True, answer_deadline=0.2)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def by_requests(url: str, signer: ProofSigner, token: str) -> Any:
+    auth = requests_client.DPoPAuth(signer, token, protection=SOON)
+    return requests.get(url, auth=auth, timeout=5)
+
+
+def by_httpx(url: str, signer: ProofSigner, token: str) -> Any:
+    auth = httpx_client.DPoPAuth(signer, token, protection=SOON)
+    with httpx.Client(auth=auth, transport=httpx_client.DPoPTransport()) as client:
+        return client.get(url)
+
+
+def by_async_httpx(url: str, signer: ProofSigner, token: str) -> Any:
+    auth = httpx2_client.DPoPAuth(signer, token, protection=SOON)
+
+    async def get() -> Any:
+        transport = httpx2_client.AsyncDPoPTransport()
+        async with httpx2.AsyncClient(auth=auth, transport=transport) as client:
+            return await client.get(url)
+
+    return anyio.run(get)
+
+
+@pytest.mark.requirement("R2154")
+@pytest.mark.parametrize("get", [by_requests, by_httpx, by_async_httpx])
+@pytest.mark.parametrize(
+    ("start", "then"),
+    [
+        (b"Content-Length: 9999\r\n\r\n", b"a"),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        # The line before a chunk, and those after the last one.
+        (b"Transfer-Encoding: chunked\r\n\r\n1;", b"a"),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n"),
+        (b"\r\n", b"a"),
+    ],
+)
+def test_an_authenticated_answer_byte_by_byte_is_given_up(
+    site: Site, world: World, get: Callable[..., Any], start: bytes, then: bytes
+) -> None:
+    signer = ProofSigner(world.key, clock=world.clock)
+    token = world.symmetric_token()
+    deliver(world, signer, token, site.issuer)
+    site.answers(b"HTTP/1.1 200 OK\r\n" + start, then=then)
+    begun = time.monotonic()
+    with pytest.raises(ResponseProofError, match="too slow"):
+        get(site.issuer, signer, token)
+    assert time.monotonic() - begun < FOR_EVER / 3
