@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
@@ -18,12 +19,19 @@ from dpop_ext.telemetry import timing_store
 
 Client = TypeVar("Client")
 
-#: Of the calls. They must differ and are no secret, and those of the system would let
-#: another thread go first. Not the global ones: an application may begin those anew.
-_numbers = random.Random()  # noqa: S311
-if hasattr(os, "register_at_fork"):
-    # Else the processes of a server would draw the same ones.
-    os.register_at_fork(after_in_child=_numbers.seed)
+#: Not the global ones: an application may begin those anew.
+_random = random.Random()  # noqa: S311
+
+
+def _number() -> int:
+    """Return a number for a call, which no other call may have; it is no secret.
+
+    Those of the operating system would let another thread go first. Two processes may
+    draw the same random ones: one was forked from the other, and no hook of Python is
+    called where a server in C does so, as uWSGI does; or both are one virtual machine
+    that was started twice from a snapshot. So process and time are part of it.
+    """
+    return _random.getrandbits(63) ^ os.getpid() << 40 ^ time.time_ns()
 
 
 class _Store(Generic[Client]):
@@ -159,7 +167,7 @@ class RedisReplayStore(_Store[RedisClient]):
         """
         if expires_at < now:
             return False
-        token = _numbers.getrandbits(63)
+        token = _number()
         clock = self._server_clock
         try:
             if clock is not None and clock.is_due():
@@ -237,7 +245,7 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         """Insert *key* if it is absent; as :meth:`RedisReplayStore.add`."""
         if expires_at < now:
             return False
-        token = _numbers.getrandbits(63)
+        token = _number()
         clock = self._server_clock
         try:
             if clock is not None and clock.is_due():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
+import ctypes
+import os
 import secrets
 import tempfile
 import time
@@ -639,20 +640,26 @@ def ping(server: RedisServer) -> str:
         return ""
 
 
-def test_processes_of_one_server_draw_different_numbers() -> None:
-    # With the same ones a replay would look like a command that was sent twice.
-    context = multiprocessing.get_context("fork")
-    drawn = context.SimpleQueue()
-    processes = [context.Process(target=draw, args=(drawn,)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    draw(drawn)
-    numbers = [drawn.get() for _ in range(3)]
-    for process in processes:
-        process.join()
-    assert len(set(numbers)) == 3
+@pytest.mark.parametrize("fork", [os.fork, ctypes.PyDLL(None).fork])
+def test_processes_of_one_server_draw_different_numbers(fork: Any) -> None:
+    """With the same ones a replay would look like a command that was sent twice.
+
+    Be the process forked by Python, or by a server in C that Python hears nothing of.
+    """
+    reading, writing = os.pipe()
+    if not (child := fork()):
+        os.write(writing, b"%d" % redis_store._number())
+        os._exit(0)
+    own = redis_store._number()
+    os.waitpid(child, 0)
+    drawn = int(os.read(reading, 64))
+    os.close(reading)
+    os.close(writing)
+    assert drawn != own
 
 
-def draw(drawn: Any) -> None:
-    """Draw the number that the next call would have."""
-    drawn.put(redis_store._numbers.getrandbits(63))
+def test_a_virtual_machine_that_is_started_twice_draws_different_numbers() -> None:
+    state = redis_store._random.getstate()
+    own = redis_store._number()
+    redis_store._random.setstate(state)
+    assert redis_store._number() != own
