@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from dpop_ext.telemetry import mismatch_warned
+from dpop_ext.log_events import mismatch_warned
 from dpop_ext.testing.clock import FakeClock as Clock
 
 __all__ = ["Clock"]

@@ -8,7 +8,7 @@
     L4  authorization_server   resource_server   client      (never each other)
     L3  verifier   symmetric_verifier   token_keys   ticket_verifier   tickets
         verified_proof   usual_proof
-    L2  stores   telemetry
+    L2  stores   telemetry   log_events
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors   extras   mixin_order
 """
@@ -46,6 +46,7 @@ PARTS = {
     "stores": Part(
         level=2, third_party=JOSE, lazily=frozenset({"psycopg", "redis", "sqlalchemy"})
     ),
+    "log_events": Part(level=2, third_party=frozenset()),
     "telemetry": Part(
         level=2, third_party=frozenset(), lazily=frozenset({"opentelemetry"})
     ),

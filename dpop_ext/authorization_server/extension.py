@@ -32,10 +32,10 @@ from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.target import normalize_target
 from dpop_ext.errors import DPoPError, MalformedProofError, TargetMismatchError
+from dpop_ext.log_events import log_target_mismatch
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, claims
 from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.key_jwe import ENCODINGS
-from dpop_ext.telemetry import log_target_mismatch
 from dpop_ext.verifier import ProofVerifier
 
 #: Without nonces a stolen proof made ahead of time works for as long as the token.

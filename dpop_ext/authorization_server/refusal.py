@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 
 from dpop_ext import telemetry
 from dpop_ext.authorization_server.http_request import claimed_client_id
+from dpop_ext.log_events import log_event
 
 log = logging.getLogger("dpop_ext.authorization_server")
 
@@ -36,7 +37,7 @@ def log_refusal(
     client = claimed_client_id(request)
     caused_by = type(cause).__name__ if cause is not None else None
     telemetry.count_request("as", outcome="refused", reason=reason, kind="none")
-    telemetry.log_event(
+    log_event(
         log,
         _ALARMING.get(reason, logging.INFO),
         "request_refused",
@@ -65,7 +66,7 @@ def log_fault(error: Exception) -> None:
     By its class and place: its message may repeat what the caller sent.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    telemetry.log_event(
+    log_event(
         log,
         logging.ERROR,
         "unexpected_error",

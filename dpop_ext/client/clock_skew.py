@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from dpop_ext.telemetry import log_event
+from dpop_ext.log_events import log_event
 
 #: Seconds that a clock may be off. One that is off by more has other troubles: the
 #: certificates of TLS are judged by it too.

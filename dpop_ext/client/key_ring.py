@@ -14,8 +14,8 @@ from typing import Any
 
 from dpop_ext.client.destination import Destination
 from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.log_events import log_event
 from dpop_ext.symmetric.delivery import DeliveredKey
-from dpop_ext.telemetry import log_event
 
 #: Keys to hold; the one used longest ago is dropped, and its token goes on with
 #: asymmetric proofs.

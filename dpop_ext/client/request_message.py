@@ -9,6 +9,7 @@ from dpop_ext.client.exchange import Attempt, Reply
 from dpop_ext.client.protection import AuthenticatedResponse, Protection
 from dpop_ext.core.request_digest import query_digest
 from dpop_ext.errors import ResponseProofError
+from dpop_ext.log_events import log_event
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.derivation import response_key
 from dpop_ext.symmetric.response import (
@@ -18,7 +19,6 @@ from dpop_ext.symmetric.response import (
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
-from dpop_ext.telemetry import log_event
 
 _log = logging.getLogger("dpop_ext.client")
 

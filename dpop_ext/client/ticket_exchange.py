@@ -10,8 +10,8 @@ from dpop_ext.client.exchange import Reply
 from dpop_ext.client.ticket_request import TicketRequest
 from dpop_ext.client.ticket_ring import TicketRing
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.log_events import log_event
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
-from dpop_ext.telemetry import log_event
 
 _log = logging.getLogger("dpop_ext.client")
 

@@ -20,10 +20,10 @@ from dpop_ext.client.token_response import delivered_jwe, is_bound
 from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.errors import KeyDeliveryError
+from dpop_ext.log_events import log_event
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.encryption_key import generate_encryption_key
 from dpop_ext.symmetric.key_request import key_request_claim
-from dpop_ext.telemetry import log_event
 
 _ALGORITHMS = ("HS256",)
 _ENCODINGS = ("A256GCM",)

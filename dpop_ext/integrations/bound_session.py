@@ -22,7 +22,7 @@ from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, UnboundTokenError
 from dpop_ext.integrations.discovered_session import DiscoveredSession
 from dpop_ext.integrations.session_resource import Resource
-from dpop_ext.telemetry import log_event
+from dpop_ext.log_events import log_event
 
 #: Seconds in which a server is to say something in reply to a token request, if the
 #: session has no time limit of its own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from dpop_ext import telemetry
 from dpop_ext.errors import (
     AccessTokenError,
     AsymmetricRequiredError,
@@ -21,6 +20,7 @@ from dpop_ext.errors import (
     TooManyRequestsError,
     UnknownKeyError,
 )
+from dpop_ext.log_events import log_target_mismatch
 from dpop_ext.resource_server.refusal import AccessRefusedError, Refusal, Scheme
 
 #: The scheme could not be told, or there were several: every challenge has the error.
@@ -136,7 +136,7 @@ def refused(
         error, cause = unexpected(), type(error).__name__
     if isinstance(error, ProofError):
         if isinstance(error, TargetMismatchError):
-            telemetry.log_target_mismatch(_logger, error)
+            log_target_mismatch(_logger, error)
         if one_proof_text:
             description = ProofError.description
     return AccessRefusedError(

@@ -12,12 +12,12 @@ from urllib.parse import quote_plus, urlencode
 
 from joserfc.jwk import Key
 
-from dpop_ext import telemetry
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.token_text import token_digest
 from dpop_ext.errors import AccessTokenError, StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.claims import require_identifier
 from dpop_ext.resource_server.client_assertion import ClientAssertions
 from dpop_ext.resource_server.credentials import MAX_TOKEN_LENGTH, is_token
@@ -197,7 +197,7 @@ class IntrospectionTokenValidator(TokenFinder):
             # One record for each question that is not put would bury all others.
             raise
         except Exception as error:
-            telemetry.log_event(
+            log_event(
                 _logger,
                 logging.WARNING,
                 "introspection_failed",

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from joserfc.jwk import Key
 
-from dpop_ext import telemetry
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.transport import fetch, require_secure_url, why
 
 #: Seconds between two fetches while the last one failed.
@@ -122,7 +122,7 @@ class RemoteKeys:
                 self._keys = StaticKeys(document)
             except Exception as error:  # noqa: BLE001 - whatever it was, there are none
                 self._failed = True
-                telemetry.log_event(
+                log_event(
                     _logger,
                     logging.WARNING,
                     "keys_unavailable",

@@ -13,8 +13,8 @@ from typing import Any
 
 from joserfc.jwk import Key
 
-from dpop_ext import telemetry
 from dpop_ext.core.jose import CompactJWS
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.issuer_signature import IssuerSignature
 from dpop_ext.resource_server.jwks import KeySource
 from dpop_ext.resource_server.keyring_cache import KeyringCache
@@ -96,7 +96,7 @@ class KeyringFetch:
             except OSError as error:
                 # It is good all the same. What is lost is the memory of it.
                 cause = type(error).__name__
-                telemetry.log_event(
+                log_event(
                     _logger,
                     logging.ERROR,
                     "keyring_not_kept",

@@ -21,6 +21,7 @@ from joserfc.jwk import Key
 
 from dpop_ext import telemetry
 from dpop_ext.errors import DPoPError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.jwks import KeySource
 from dpop_ext.resource_server.keyring_fetch import KeyringFetch
 from dpop_ext.resource_server.keyring_request import KeyringRequest
@@ -230,7 +231,7 @@ class HTTPKeyringSource:
             level = logging.INFO
         if keyring is None or now - keyring.issued_at >= 2 * self._interval():
             level = logging.ERROR
-        telemetry.log_event(
+        log_event(
             _logger,
             level,
             "keyring_unavailable",

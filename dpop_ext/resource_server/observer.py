@@ -15,9 +15,9 @@ from typing import Final
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.claims import MAX_TEXT
 from dpop_ext.resource_server.tally import OTHERS, SUCCESSES, Tally
-from dpop_ext.telemetry import log_event
 
 #: Client of tokens that name none.
 UNKNOWN: Final = "(unknown)"

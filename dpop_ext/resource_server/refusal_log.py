@@ -6,6 +6,7 @@ import logging
 from functools import cache
 
 from dpop_ext import telemetry
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.refusal import Refusal
 
 #: Characters of a client identifier or a path that go into the log.
@@ -17,7 +18,7 @@ _logger = logging.getLogger("dpop_ext.resource_server")
 @cache
 def warn_about_host() -> None:
     """Say once that a setting is missing on which the safety of ``htu`` depends."""
-    telemetry.log_event(
+    log_event(
         _logger,
         logging.WARNING,
         "host_believed",
@@ -42,7 +43,7 @@ def log_refusal(refusal: Refusal, *, endpoint: str, client_id: str | None) -> No
     shown = ascii(client_id[:_LOGGED]) if client_id else "-"
     # ascii() leaves no character that could forge a line of the log.
     path = ascii(path[:_LOGGED])
-    telemetry.log_event(
+    log_event(
         _logger,
         level,
         "request_refused",

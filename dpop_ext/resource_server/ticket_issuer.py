@@ -16,6 +16,7 @@ from dpop_ext.core.key import is_b64url_of
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.core.structured_field import format_dictionary
 from dpop_ext.errors import DPoPError, StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.ticket_limit import TicketLimit
 from dpop_ext.symmetric.delivery import choose
 from dpop_ext.symmetric.encryption_key import import_encryption_key
@@ -24,7 +25,6 @@ from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket import Ticket, make_ticket, ticket_mac_key
 from dpop_ext.symmetric.ticket_delivery import TicketBinding, wrap_ticket
-from dpop_ext.telemetry import log_event
 from dpop_ext.tickets import Tickets
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.nonce import MIN_SECRET_LENGTH, PREVIOUS_STEPS, STEP, NonceIssuer
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.stores.private_file import locked, read_private, write_private
-from dpop_ext.telemetry import log_event
 
 #: Seconds that a new secret has to reach every process before one makes nonces of it.
 DELAY: Final = 60

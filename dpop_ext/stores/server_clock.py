@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dpop_ext.errors import StoreError
-from dpop_ext.telemetry import log_event
+from dpop_ext.log_events import log_event
 
 #: Seconds after which a store is asked for its time again.
 CLOCK_CHECK: Final = 5.0

@@ -7,12 +7,13 @@ import secrets
 from typing import TYPE_CHECKING, Self
 
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.sql_engine import check_database, connect, create_schema
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
 from dpop_ext.stores.sqlite_insertion import SQLiteInsertion
-from dpop_ext.telemetry import log_event, timing_store
+from dpop_ext.telemetry import timing_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

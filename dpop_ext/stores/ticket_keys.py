@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import log_event
 from dpop_ext.stores.ticket_key_table import MemoryTicketKeyTable, TicketKeyTable
 from dpop_ext.symmetric.ticket_keys import (
     DEFAULT_LIFETIME,
@@ -18,7 +19,6 @@ from dpop_ext.symmetric.ticket_keys import (
     period_of,
     random_ticket_key,
 )
-from dpop_ext.telemetry import log_event
 
 #: Seconds between two looks into the table, unless an hour ends or a key does.
 POLL: Final = 60

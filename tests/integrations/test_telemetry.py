@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from dpop_ext import telemetry
 from dpop_ext.errors import StoreError
+from dpop_ext.log_events import EVENTS
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.conftest import Clock
 from tests.resource_server.world import ADAPTERS, Request, World, send
@@ -190,12 +191,12 @@ def test_every_event_is_listed_and_used() -> None:
             ):
                 (event,) = ast.literal_eval(ast.List([node.args[2]], ast.Load()))
                 used.add(event)
-    assert used == set(telemetry.EVENTS)
+    assert used == set(EVENTS)
 
 
 def test_operators_can_read_about_every_event_and_instrument(meters: Meters) -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    for event in telemetry.EVENTS:
+    for event in EVENTS:
         assert f"`{event}`" in text
     telemetry.count_request("rs", outcome="accepted", reason="ok", kind="bearer")
     telemetry.count_accepted("rs", kind="symmetric", age=1.0)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dpop_ext.errors import AccessTokenError
+from dpop_ext.log_events import mismatch_warned
 from dpop_ext.resource_server.refusal_log import warn_about_host
-from dpop_ext.telemetry import mismatch_warned
 from tests.resource_server.cases import signed_proof
 from tests.resource_server.world import ADAPTERS, AUDIENCE, Request, World, send
 
