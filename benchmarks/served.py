@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -19,16 +20,27 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.redis_store import running_redis
-from benchmarks.routes import PATH, Route, by_hand, request_lines, routes, settings_for
+from benchmarks.routes import (
+    PATH,
+    SENT,
+    Route,
+    by_hand,
+    request_lines,
+    routes,
+    settings_for,
+)
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.programs import find_program
 
-#: Seconds of load in one round, rounds, and connections that wrk keeps open.
-SECONDS, ROUNDS, CONNECTIONS = 1, 4, 8
-#: Rounds where nothing is compared.
-FEW_ROUNDS = 2
 #: granian with an ASGI application that is nothing but the route.
 ASGI = "granian, ASGI"
+#: Seconds of load in one round, and rounds. What else runs on a machine comes and goes
+#: within seconds: many short rounds in turns are hit alike.
+SECONDS, ROUNDS = 0.3, 12
+#: Rounds where nothing is compared, and seconds of the only one of several workers.
+FEW_ROUNDS, MANY_SECONDS = 4, 1
+#: Connections that wrk keeps open, and seconds after which it ends by itself.
+CONNECTIONS, MOST_SECONDS = 8, 20
 #: Threads of one worker.
 THREADS = 4
 _HERE = Path(__file__).parent
@@ -89,7 +101,12 @@ def end_to_end() -> list[Rate]:
         for server in servers():
             on_asgi = server == ASGI
             # No framework there: no budgets, so nothing to compare with.
-            fit = [r for r in ways if not on_asgi or r.kind in ("open", "dpop")]
+            left_out = ("by hand", "bearer") if on_asgi else ()
+            fit = [
+                route
+                for route in ways
+                if route.kind not in left_out and not (on_asgi and route.name == SENT)
+            ]
             rounds = FEW_ROUNDS if on_asgi else ROUNDS
             found += _in_turns(server, fit, Path(folder), rounds=rounds)
     return found
@@ -113,7 +130,9 @@ def scaling() -> list[Rate]:
                     store=store,
                     workers=workers,
                 )
-                found += _in_turns("gunicorn", [route], Path(folder), rounds=1)
+                found += _in_turns(
+                    "gunicorn", [route], Path(folder), rounds=1, seconds=MANY_SECONDS
+                )
     return found
 
 
@@ -136,7 +155,12 @@ def servers() -> list[str]:
 
 
 def _in_turns(
-    server: str, ways: Sequence[Route], folder: Path, *, rounds: int
+    server: str,
+    ways: Sequence[Route],
+    folder: Path,
+    *,
+    rounds: int,
+    seconds: float = SECONDS,
 ) -> list[Rate]:
     samples: dict[str, list[_Sample]] = {r.name: [] for r in ways}
     with ExitStack() as stack:
@@ -146,10 +170,10 @@ def _in_turns(
         }
         for route in ways:
             # The first requests import what is imported late, in each worker.
-            _load(running[route.name], route, folder, seconds=1)
+            _load(running[route.name], route, folder, seconds=seconds)
         for _ in range(rounds):
             for route in ways:
-                sample = _load(running[route.name], route, folder, seconds=SECONDS)
+                sample = _load(running[route.name], route, folder, seconds=seconds)
                 samples[route.name].append(sample)
     return [_rate(server, route, samples[route.name]) for route in ways]
 
@@ -204,22 +228,27 @@ def _command(server: str, port: int, workers: int) -> list[str]:
     ]
 
 
-def _load(server: _Running, route: Route, folder: Path, *, seconds: int) -> _Sample:
+def _load(server: _Running, route: Route, folder: Path, *, seconds: float) -> _Sample:
     """Put load on a server for a while."""
     requests = folder / "requests"
-    requests.write_text("\n".join(request_lines(route)) + "\n", encoding="ascii")
+    lines = request_lines(route, seconds=seconds)
+    requests.write_text("\n".join(lines) + "\n", encoding="ascii")
     wrk = str(_find_wrk())
-    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{MOST_SECONDS}s", "--latency"]
     script = str(_HERE / "requests.lua")
     before = _processor_time(server.session)
-    result = subprocess.run(  # noqa: S603 - found on the PATH
+    with subprocess.Popen(  # noqa: S603 - found on the PATH
         [wrk, *arguments, "-s", script, server.url, "--", str(requests)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        check=True,
-    )
+    ) as process:
+        # It counts in whole seconds itself, but ends when it is asked to.
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=seconds)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate()
     after = _processor_time(server.session)
-    number, duration, refused, slowest = map(int, result.stdout.split()[-4:])
+    number, duration, refused, slowest = map(int, output.split()[-4:])
     if refused or not number:
         raise RefusedError(f"{route.name}: {refused} of {number}")
     of_a_core = None
@@ -232,17 +261,16 @@ def _load(server: _Running, route: Route, folder: Path, *, seconds: int) -> _Sam
 
 def _processor_time(session: int) -> float | None:
     """Return the seconds that the processes of a session took so far; Linux only."""
-    processes = Path("/proc")
-    if not (processes / "self" / "stat").exists():
-        return None
-    ticks = 0
-    for process in processes.glob("[0-9]*/stat"):
+    nanoseconds = 0
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             # Behind the name of the program, which can hold anything.
-            fields = process.read_text(encoding="ascii").rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            stat = (process / "stat").read_text(encoding="ascii").rpartition(")")[2]
+            if int(stat.split()[3]) == session:
+                for thread in (process / "task").iterdir():
+                    times = (thread / "schedstat").read_text(encoding="ascii")
+                    nanoseconds += int(times.split()[0])
+    return nanoseconds / 1e9 if nanoseconds else None
 
 
 def _free_port() -> int:

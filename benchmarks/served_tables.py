@@ -8,7 +8,7 @@ from benchmarks.in_process import calling
 from benchmarks.measure import measure
 from benchmarks.redis_store import redis_py_alone
 from benchmarks.report import Floor, Report
-from benchmarks.routes import BEARER, by_hand, routes
+from benchmarks.routes import BEARER, SENT, by_hand, routes
 from benchmarks.served import ASGI, Rate, end_to_end, reason_to_skip, scaling
 from benchmarks.trace import trace
 
@@ -49,7 +49,7 @@ def end_to_end_tables(report: Report, floors: Mapping[str, Floor]) -> None:
             if budget is None or (server, other) not in found:
                 continue
             of = _least(name, floors, redis_py)
-            could = 1e6 / (1e6 / found[server, "open"] + sum(of.values()))
+            could = 1e6 / (1e6 / found[server, SENT] + sum(of.values()))
             report.line(
                 "served_ratios",
                 f"{server}: {name}, against {other}",

@@ -21,6 +21,7 @@ from benchmarks.reasons import (
     missed_table,
     trace_table,
 )
+from benchmarks.routes import SENT
 from benchmarks.served_tables import ROUTES
 
 _DOCUMENT = Path("docs/sizing.md")
@@ -208,12 +209,18 @@ def _reasons(
         for server in ("gunicorn", "granian")
         for rate in [value[f"{server}: open"]]
     }
+    fields = {
+        server: 1e6 / value[f"{server}: {SENT}"] - 1e6 / value[f"{server}: open"]
+        for server in left
+    }
     return {
         "added_symmetric": _short(added["Flask route: symmetric"]),
         "added_es256": _short(added["Flask route: ES256"]),
         "added_bearer": _short(added["Flask route: Bearer RS256, PyJWT"]),
         "gunicorn_open": f"{value['gunicorn: open']:,.0f}",
         "granian_open": f"{value['granian: open']:,.0f}",
+        "gunicorn_fields": _short(fields["gunicorn"]),
+        "granian_fields": _short(fields["granian"]),
         "gunicorn_left": _short(left["gunicorn"]),
         "granian_left": _short(left["granian"]),
         "pyjwt_ratio": f"{pyjwt / us['ES256 verify']:.2f}",
