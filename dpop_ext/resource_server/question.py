@@ -34,4 +34,8 @@ def put(question: Callable[[], T], *, circuit: CircuitBreaker) -> T:
             if time.monotonic() - begun >= SLOW:
                 raise
             failure = error
-    raise failure
+    try:
+        raise failure
+    finally:
+        # Else it would be in its own traceback, and the token with it for a while.
+        del failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -262,6 +263,19 @@ def test_a_token_that_makes_the_server_fail_at_once_keeps_no_other_from_it(
 
 
 @pytest.mark.requirement("X-15")
+def test_a_question_that_failed_is_not_in_its_own_traceback() -> None:
+    def fail() -> None:
+        raise StatusError(400)
+
+    with pytest.raises(StatusError) as caught:
+        question.put(fail, circuit=CircuitBreaker())
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+    assert frames[-1].f_code is fail.__code__
+    kept = [frame.f_locals for frame in frames if frame.f_globals is vars(question)]
+    assert kept
+    assert all(caught.value not in values.values() for values in kept)
+
+
 def test_so_many_questions_wait_for_an_answer_and_no_more(world: World) -> None:
     answering = Server(world)
     waits, goes_on = threading.Event(), threading.Event()
