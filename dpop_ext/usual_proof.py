@@ -20,8 +20,9 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof_header import KnownHeaders, ProofHeader
 from dpop_ext.core.request_binding import check_request
 from dpop_ext.core.target import normalize_target
-from dpop_ext.core.usual_claims import read_usual_claims
+from dpop_ext.core.usual_claims import read_asking_claims, read_usual_claims
 from dpop_ext.errors import BadSignatureError
+from dpop_ext.symmetric.key_request import KeyRequest, usual_key_request
 from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH
 from dpop_ext.symmetric.proof_header import USUAL_HEADERS, read_ticket_header
 from dpop_ext.symmetric.verification import DerivedKey
@@ -71,7 +72,7 @@ class UsualProofs:
         get_times: Callable[[], ProofPolicy],
         nonces: Nonces | None,
         clock: Callable[[], float],
-    ) -> tuple[VerifiedProof, Mapping[str, Any]] | None:
+    ) -> tuple[VerifiedProof, Mapping[str, Any], KeyRequest | None] | None:
         """Return what the two steps would return at an authorization server.
 
         :param proof: of a request without an access token, as received.
@@ -81,7 +82,8 @@ class UsualProofs:
         :param get_times: returns the policy with the times for this request.
         :param nonces: None demands none.
         :param clock: seconds since the epoch.
-        :returns: the proof, and the key that made it; None says nothing about *proof*.
+        :returns: the proof, the key that made it, and what its ``dsk`` asks for if it
+            has one; None says nothing about *proof*.
         :raises DPoPError: as the two steps, once the signature was looked at.
         """
         signing_input, _, last = proof.rpartition(".")
@@ -89,8 +91,16 @@ class UsualProofs:
         header = self._headers.get(segment)
         if header is None or not last or len(proof) > policy.max_length:
             return None
+        claims: dict[str, Any] | None
+        request: KeyRequest | None = None
         try:
-            claims = read_usual_claims(b64url_decode(payload))
+            raw = b64url_decode(payload)
+            asking = read_asking_claims(raw.decode("ascii"))
+            if asking is None:
+                claims = read_usual_claims(raw)
+            else:
+                claims = asking[0]
+                request = usual_key_request(claims["dsk"]["jwk"], asking[1])
             target = normalize_target(url)
             if (
                 claims is None
@@ -120,7 +130,7 @@ class UsualProofs:
             now=now,
         )
         # Read-only, as later proofs with the same header share it.
-        return verified, MappingProxyType(header.members["jwk"])
+        return verified, MappingProxyType(header.members["jwk"]), request
 
     def verify(
         self,

@@ -14,6 +14,7 @@ from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from dpop_ext.core.proof import PROOF_PARAMETER
 from dpop_ext.core.target import is_loopback, request_url
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
+from dpop_ext.symmetric.key_request import KeyRequest
 from dpop_ext.verified_proof import VerifiedProof
 
 
@@ -22,6 +23,8 @@ class ReceivedProof(NamedTuple):
 
     verified: VerifiedProof
     jwk: Mapping[str, Any]
+    #: What its ``dsk`` claim asks for, if that is known already.
+    key_request: KeyRequest | None = None
 
 
 def read_proof(headers: Any) -> str | None:

@@ -25,6 +25,7 @@ class KeyOffer(NamedTuple):
 def read_offer(
     claims: Mapping[str, Any],
     *,
+    known: KeyRequest | None,
     dpop_sym: str | None,
     proof_jwk: Mapping[str, Any],
     allow_hpke: bool,
@@ -35,6 +36,7 @@ def read_offer(
     its client is authenticated and before anything is used up.
 
     :param claims: of the proof.
+    :param known: what its ``dsk`` asks for; None: nothing, or it was not read yet.
     :param dpop_sym: the form parameter.
     :param proof_jwk: the key of the proof.
     :param allow_hpke: accept a post-quantum key to encrypt for, too.
@@ -42,10 +44,13 @@ def read_offer(
     :raises UnsupportedKeyError: the key cannot be used for encryption.
     :raises MalformedRequestError: ``dpop_sym`` is malformed or contradicts ``dsk``.
     """
-    dsk = claims.get("dsk")
-    if "dsk" in claims and dsk is None:
-        raise MalformedProofError("The dsk claim is not an object.")
-    request = parse_key_request(dsk, dpop_sym)
+    if known is not None and not dpop_sym:
+        request: KeyRequest | None = known
+    else:
+        dsk = claims.get("dsk")
+        if "dsk" in claims and dsk is None:
+            raise MalformedProofError("The dsk claim is not an object.")
+        request = parse_key_request(dsk, dpop_sym)
     jwk = request.encryption_jwk if request is not None else None
     recipient = None
     if jwk is not None:

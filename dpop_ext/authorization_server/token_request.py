@@ -200,6 +200,7 @@ class TokenRequest:
             return None
         return read_offer(
             proof.verified.claims,
+            known=proof.key_request,
             dpop_sym=only_value(form, "dpop_sym"),
             proof_jwk=proof.jwk,
             allow_hpke=symmetric.allow_hpke,

@@ -57,12 +57,8 @@ def read_usual_claims(raw: bytes) -> dict[str, Any] | None:
         jti, htm, htu, digits, ath, nonce = usual.groups()
         claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
     else:
-        asking = _ASKING.fullmatch(text)
-        if asking is None:
-            return None
-        algorithm, x, kalg, enc, jti, htm, htu, digits, ath, nonce = asking.groups()
-        claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
-        claims["dsk"] = _key_request(algorithm, x, kalg, enc)
+        asking = read_asking_claims(text)
+        return None if asking is None else asking[0]
     if ath is not None:
         claims["ath"] = ath
     if nonce is not None:
@@ -70,15 +66,29 @@ def read_usual_claims(raw: bytes) -> dict[str, Any] | None:
     return claims
 
 
-def _key_request(
-    algorithm: str, x: str, key_algorithm: str | None, encoding: str | None
-) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "algs": [algorithm],
-        "jwk": {"crv": "X25519", "x": x, "kty": "OKP"},
-    }
-    if key_algorithm is not None:
-        request["kalgs"] = [key_algorithm]
-    if encoding is not None:
-        request["encs"] = [encoding]
-    return request
+def read_asking_claims(
+    text: str,
+) -> tuple[dict[str, Any], tuple[str, str | None, str | None]] | None:
+    """Return what a strict JSON parser would, of a request for a symmetric key.
+
+    :param text: the claims of a proof.
+    :returns: beside them the names that ``algs``, ``kalgs`` and ``encs`` of ``dsk``
+        consist of, each well-formed, or None where there is no such list. None for
+        claims that are written otherwise, whatever they are.
+    """
+    asking = _ASKING.fullmatch(text)
+    if asking is None:
+        return None
+    algorithm, x, kalg, enc, jti, htm, htu, digits, ath, nonce = asking.groups()
+    jwk = {"crv": "X25519", "x": x, "kty": "OKP"}
+    request: dict[str, Any] = {"algs": [algorithm], "jwk": jwk}
+    if kalg is not None:
+        request["kalgs"] = [kalg]
+    if enc is not None:
+        request["encs"] = [enc]
+    claims = {"dsk": request, "jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
+    if ath is not None:
+        claims["ath"] = ath
+    if nonce is not None:
+        claims["nonce"] = nonce
+    return claims, (algorithm, kalg, enc)

@@ -80,6 +80,28 @@ def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | 
     return claimed
 
 
+def usual_key_request(
+    jwk: dict[str, Any], names: tuple[str, str | None, str | None]
+) -> KeyRequest:
+    """Return what :func:`parse_key_request` would, of a usual claim.
+
+    :param jwk: its ``jwk``.
+    :param names: from :func:`.usual_claims.read_asking_claims`.
+    """
+    algorithm, key_algorithm, encoding = names
+    values = (
+        (algorithm,),
+        jwk,
+        DEFAULT_KEY_ALGORITHMS if key_algorithm is None else (key_algorithm,),
+        DEFAULT_ENCODINGS if encoding is None else (encoding,),
+        False,  # must
+        None,  # n
+        None,  # key_material
+    )
+    # Half as long as by the constructor, which passes all of them on once more.
+    return tuple.__new__(KeyRequest, values)
+
+
 def key_request_claim(
     *,
     algorithms: Sequence[str],

@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey, Key, OKPKey
 
 from dpop_ext.authorization_server import DPoP
 from dpop_ext.authorization_server.http_request import ReceivedProof
+from dpop_ext.authorization_server.key_offer import read_offer
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.jws_signature import sign_segments
 from dpop_ext.core.nonce import NonceIssuer
@@ -38,8 +39,8 @@ PAYLOAD: Final = (
 ASKING: Final = PAYLOAD.replace(
     "{",
     '{"dsk":{"algs":["HS256"],"jwk":{"crv":"X25519","x":"'
-    + "A" * 43
-    + '","kty":"OKP"}},',
+    "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    '","kty":"OKP"}},',
     1,
 )
 SECRETS: Final = NonceIssuer([bytes(range(32))])
@@ -104,7 +105,21 @@ def _verdict(server: DPoP, request: Any) -> Any:
         *(verified.kind, verified.jkt, verified.jti, dict(verified.claims)),
         *(verified.replay_key, verified.replay_expires_at, verified.spend_until),
         *(verified.next_nonce, verified.key_kind, dict(found.jwk)),
+        *(_offer(found, dpop_sym) for dpop_sym in (None, "", "HS256", "HS512", " ")),
     )
+
+
+def _offer(found: ReceivedProof, dpop_sym: str | None) -> Any:
+    try:
+        return read_offer(
+            found.verified.claims,
+            known=found.key_request,
+            dpop_sym=dpop_sym,
+            proof_jwk={},
+            allow_hpke=False,
+        ).request
+    except DPoPError as error:
+        return type(error), error.description
 
 
 @pytest.fixture

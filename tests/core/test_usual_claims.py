@@ -12,8 +12,12 @@ from joserfc.jwk import ECKey, OKPKey
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.strict_json import parse_json_object
-from dpop_ext.core.usual_claims import read_usual_claims
-from dpop_ext.symmetric.key_request import key_request_claim
+from dpop_ext.core.usual_claims import read_asking_claims, read_usual_claims
+from dpop_ext.symmetric.key_request import (
+    key_request_claim,
+    parse_key_request,
+    usual_key_request,
+)
 
 ASKING = (
     f'{{"dsk":{{"algs":["HS256"],"jwk":{{"crv":"X25519","x":"{"A" * 43}","kty":"OKP"}},'
@@ -53,6 +57,11 @@ def test_a_token_request_of_this_package_is_in_the_usual_form(
     assert usual is not None
     assert usual["dsk"] == claim
     assert list(usual.items()) == list(parse_json_object(raw).items())
+    asking = read_asking_claims(raw.decode())
+    assert asking is not None
+    assert asking[0] == usual
+    request = usual_key_request(claim["jwk"], asking[1])
+    assert request == parse_key_request(claim, None)
 
 
 @pytest.mark.requirement("S-8", "J-13")
