@@ -60,8 +60,9 @@ class Challenges:
     ) -> Challenges:
         """Name the algorithms that *verifier* accepts."""
         return cls(
-            algorithms=verifier.policy.algorithms,
-            symmetric_algorithms=verifier.symmetric_algorithms,
+            # Settings are lists at times, and what is kept is found by a hash.
+            algorithms=tuple(verifier.policy.algorithms),
+            symmetric_algorithms=tuple(verifier.symmetric_algorithms),
             realm=realm,
             resource_metadata=resource_metadata,
             accept_bearer=accept_bearer,

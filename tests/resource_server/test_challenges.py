@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
+from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.errors import DPoPError, NonceRequiredError, ProofError, UnknownKeyError
 from dpop_ext.resource_server.challenges import MAX_ANSWERS, Challenges
 from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.refusal import Refusal, Scheme
+from dpop_ext.stores.logouts import MemoryLogoutStore
+from dpop_ext.stores.ticket_keys import RotatingTicketKeys
+from dpop_ext.tickets import Tickets
+from tests.resource_server.world import ADAPTERS, Request, World, send
 
 CHALLENGES = Challenges(
     algorithms=("ES256", "EdDSA"), symmetric_algorithms=("HS256",), realm="r"
@@ -77,3 +83,19 @@ def test_so_many_answers_are_kept() -> None:
         challenges.answer(refuse(ProofError(f"{number} s old")))
     # Both halves of a Recent.
     assert MAX_ANSWERS // 2 <= len(challenges._written) <= MAX_ANSWERS
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_algorithms_may_be_a_list(world: World, adapter: str) -> None:
+    algorithms: Any = ["ES256"]
+    mac_algorithms: Any = ["HS256"]
+    world.tickets = Tickets(
+        keys=RotatingTicketKeys(clock=world.clock),
+        logouts=MemoryLogoutStore(),
+        algorithms=mac_algorithms,
+    )
+    world.verifier.policy = ProofPolicy(algorithms=algorithms)
+    fields = [("Authorization", "DPoP t"), ("DPoP", "p")]
+    answer = send(world.app(adapter), Request(headers=fields).environ())
+    assert answer.status == 401
+    assert answer.challenges["DPoP"].get("algs") == "ES256"
