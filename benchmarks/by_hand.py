@@ -137,7 +137,7 @@ def checking(  # noqa: C901, PLR0915 - one function, on purpose
             ) > now or not hmac.compare_digest(outer.digest(), given):
                 raise RefusedError
         else:
-            key, jkt = known_keys.get(header) or _import_key(header)
+            key, jkt = known_keys.get(header) or import_key(header)
             r, s = int.from_bytes(given[:32]), int.from_bytes(given[32:])
             if jkt != confirmation.jkt or len(given) != 64:
                 raise RefusedError
@@ -165,7 +165,7 @@ def checking(  # noqa: C901, PLR0915 - one function, on purpose
     return check
 
 
-def _import_key(header: str) -> tuple[ec.EllipticCurvePublicKey, str]:
+def import_key(header: str) -> tuple[ec.EllipticCurvePublicKey, str]:
     """Return the key of a header, and its thumbprint."""
     encoded = header.encode("ascii").translate(_URLSAFE)
     members = json.loads(binascii.a2b_base64(encoded + b"=="))

@@ -15,6 +15,7 @@ from joserfc.jwk import OKPKey, RSAKey
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from benchmarks.by_hand_issuance import ByHandGenerator
 from benchmarks.operations import Row
 from benchmarks.world import (
     AUDIENCE,
@@ -23,6 +24,7 @@ from benchmarks.world import (
     ISSUER,
     ISSUER_KEY,
     NOW,
+    SECRET,
     clock,
     ring,
 )
@@ -120,10 +122,20 @@ def issuing() -> list[Row]:
             call=_asking(dpop=True, key_for="proof"),
             base=("issue a token",),
         ),
+        Row(
+            name="issue a token, DPoP and a symmetric key, by hand",
+            call=_asking(dpop=True, key_for="new", by_hand=True),
+            base=("issue a token",),
+        ),
     ]
 
 
-def _application(*, dpop: bool, authlib: bool = False) -> Flask:
+def application(*, dpop: bool, authlib: bool = False, by_hand: bool = False) -> Flask:
+    """Return an authorization server, for one client.
+
+    :param authlib: with the token generator of Authlib.
+    :param by_hand: with DPoP by :mod:`benchmarks.by_hand_issuance`.
+    """
     app = Flask("issuer")
     client = _Client()
     server = AuthorizationServer(
@@ -143,9 +155,20 @@ def _application(*, dpop: bool, authlib: bool = False) -> Flask:
         generator = _AuthlibGenerator(
             ISSUER, alg="RS256", expires_generator=lambda _client, _grant_type: 300
         )
+    if by_hand:
+        generator = ByHandGenerator(
+            ISSUER,
+            lambda: ISSUER_KEY,
+            alg="RS256",
+            audience=AUDIENCE,
+            expires_generator=300,
+            clock=clock,
+            secret=SECRET.reveal(),
+            url=_URL,
+        )
     server.register_token_generator("default", generator)
     server.register_grant(grants.ClientCredentialsGrant)
-    if dpop:
+    if dpop and not by_hand:
         verifier = ProofVerifier(MemoryReplayStore(10_000_000), clock=clock)
         symmetric = SymmetricKeys(_Secrets(), issuer=ISSUER)
         server.register_extension(
@@ -160,16 +183,24 @@ def _asking(
     dpop: bool,
     key_for: Literal["new", "proof"] | None = None,
     authlib: bool = False,
+    by_hand: bool = False,
 ) -> Callable[[], object]:
-    environments = [_environ(dpop=dpop, key_for=key_for) for _ in range(REQUESTS)]
+    environments = [
+        request(
+            dpop=dpop,
+            key_for=key_for,
+            key=OKPKey.generate_key("X25519") if key_for == "new" else None,
+        )
+        for _ in range(REQUESTS)
+    ]
     upcoming = iter(environments)
-    app = _application(dpop=dpop, authlib=authlib)
+    app = application(dpop=dpop, authlib=authlib, by_hand=by_hand)
 
     def call() -> None:
         nonlocal upcoming, app
         environ = next(upcoming, None)
         if environ is None:
-            app = _application(dpop=dpop, authlib=authlib)
+            app = application(dpop=dpop, authlib=authlib, by_hand=by_hand)
             upcoming = iter(environments)
             environ = next(upcoming)
         environ["wsgi.input"].seek(0)
@@ -180,13 +211,22 @@ def _asking(
     return call
 
 
-def _environ(*, dpop: bool, key_for: Literal["new", "proof"] | None) -> dict[str, Any]:
+def request(
+    *,
+    dpop: bool,
+    key_for: Literal["new", "proof"] | None = None,
+    key: OKPKey | None = None,
+) -> dict[str, Any]:
+    """Return the environ of a token request.
+
+    :param key_for: whose encryption key a symmetric key is asked for with.
+    :param key: that key, if it is a new one.
+    """
     secret = base64.b64encode(f"{CLIENT}:secret".encode()).decode()
     headers = {"Authorization": f"Basic {secret}"}
     if dpop:
         claims = {}
         if key_for is not None:
-            key = OKPKey.generate_key("X25519") if key_for == "new" else None
             claims["dsk"] = key_request_claim(
                 algorithms=("HS256",),
                 encryption_key=key,
