@@ -11,6 +11,7 @@ sender makes up cannot fill the memory of a collector. Who it was stands in the 
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 from time import perf_counter
 from types import TracebackType
@@ -67,6 +68,8 @@ _instruments: _Instruments | None = None
 _look_at: float | None = 0
 _looking = threading.Lock()
 
+_log = logging.getLogger("dpop_ext")
+
 
 def instrument(provider: MeterProvider | None = None) -> None:
     """Take the instruments from *provider* from now on.
@@ -96,12 +99,17 @@ def _look() -> None:
         except ImportError:
             _look_at = None
             return
-        provider = api.get_meter_provider()
-        # The API's own, which it has until one is set.
-        if type(provider).__module__.startswith(api.__name__):
-            _look_at = perf_counter() + LOOK_AGAIN
+        _look_at = perf_counter() + LOOK_AGAIN
+        try:
+            provider = api.get_meter_provider()
+            # The API's own, which it has until one is set.
+            if type(provider).__module__.startswith(api.__name__):
+                return
+            _instruments = _Instruments(provider.get_meter("dpop_ext"))
+        except Exception as error:  # noqa: BLE001 - requests do not fail for it
+            # Such as one that the environment names, and that is not installed.
+            _log.warning("nothing is measured: %s", type(error).__name__)
             return
-        _instruments = _Instruments(provider.get_meter("dpop_ext"))
         _look_at = None
 
 

@@ -240,7 +240,13 @@ def test_without_a_provider_nothing_is_kept(world: World, ec_key: ECKey) -> None
     assert response.status == 200
 
 
-def test_a_provider_may_be_set_after_the_first_requests() -> None:
+@pytest.mark.parametrize("named", [None, "one_that_is_not_installed"])
+def test_a_provider_may_be_set_after_the_first_requests(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no request fails because the environment names one that is not there."""
+    if named is not None:
+        monkeypatch.setenv("OTEL_PYTHON_METER_PROVIDER", named)
     # In a process of its own: a global provider is set but once.
     program = """
 from opentelemetry import metrics
