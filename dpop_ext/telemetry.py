@@ -91,26 +91,28 @@ def instrument(provider: MeterProvider | None = None) -> None:
 def _look() -> None:
     """Take the instruments from the global provider, if it has been set."""
     global _instruments, _look_at  # noqa: PLW0603 - as above
-    with _looking:
+    # No request waits for another one's imports. And a process that was forked during
+    # them would wait for a thread that it does not have.
+    if not _looking.acquire(blocking=False):
+        return
+    try:
         if _look_at is None or perf_counter() < _look_at:
             return
-        try:
-            api = importlib.import_module("opentelemetry.metrics")
-        except ImportError:
-            _look_at = None
-            return
         _look_at = perf_counter() + LOOK_AGAIN
-        try:
-            provider = api.get_meter_provider()
-            # The API's own, which it has until one is set.
-            if type(provider).__module__.startswith(api.__name__):
-                return
-            _instruments = _Instruments(provider.get_meter("dpop_ext"))
-        except Exception as error:  # noqa: BLE001 - requests do not fail for it
-            # Such as one that the environment names, and that is not installed.
-            _log.warning("nothing is measured: %s", type(error).__name__)
+        api = importlib.import_module("opentelemetry.metrics")
+        provider = api.get_meter_provider()
+        # The API's own, which it has until one is set.
+        if type(provider).__module__.startswith(api.__name__):
             return
+        _instruments = _Instruments(provider.get_meter("dpop_ext"))
         _look_at = None
+    except ImportError:
+        _look_at = None
+    except Exception as error:  # noqa: BLE001 - requests do not fail for it
+        # Such as for a provider that the environment names, and that is not installed.
+        _log.warning("nothing is measured: %s", type(error).__name__)
+    finally:
+        _looking.release()
 
 
 def count_request(

@@ -6,6 +6,7 @@ import ast
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,18 @@ def test_without_a_provider_nothing_is_kept(world: World, ec_key: ECKey) -> None
     token = world.token()
     response = send(world.wsgi_app(), get(world, token, world.proof(token)))
     assert response.status == 200
+
+
+def test_no_request_waits_for_who_looks_for_a_provider() -> None:
+    """He may have stayed behind in the process that this one was forked from."""
+    telemetry.instrument()
+    request = threading.Thread(
+        target=telemetry.record_keyring_poll, kwargs={"outcome": "a", "age": None}
+    )
+    with telemetry._looking:
+        request.start()
+        request.join(5)
+        assert not request.is_alive()
 
 
 @pytest.mark.parametrize("named", [None, "one_that_is_not_installed"])
