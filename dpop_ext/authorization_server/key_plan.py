@@ -104,7 +104,10 @@ class KeyPlan(NamedTuple):
         :param expires_at: end of the key's life, in seconds since the epoch.
         :returns: a compact JWE, for ``cnf.jwe`` of the response.
         """
-        derivation = self.origin if isinstance(self.origin, Derivation) else None
+        origin = self.origin
+        version, composite = None, None
+        if isinstance(origin, Derivation):
+            version, composite = origin.version, origin.composite
         return wrap_key(
             self.key,
             recipient=self.recipient.key,
@@ -113,8 +116,8 @@ class KeyPlan(NamedTuple):
             mac_algorithm=self.algorithm,
             issuer=self.issuer,
             audience=self.audience,
-            version=derivation.version if derivation else None,
+            version=version,
             expires_at=expires_at,
             access_token=access_token,
-            composite=derivation.composite if derivation else None,
+            composite=composite,
         )

@@ -195,7 +195,19 @@ class SymmetricKeys(KeyRegistration):
         owner = tuple.__new__(
             KeyOwner, (audience, client.get_client_id(), jkt, offer.jti, algorithm)
         )
-        key, origin = self._make(owner, request, now=now, latest=now + max_age)
+        server = None
+        if self._recipients is not None:
+            server = _find_server(self._recipients, audience)
+        key: SecretBytes
+        origin: Derivation | Encapsulation
+        if server is not None:
+            key, origin = self._encapsulated.make(
+                owner, request, recipient=server, latest=now + max_age
+            )
+        elif self._derived is not None:
+            key, origin = self._derived.make(owner, request, now=now)
+        else:
+            raise SymmetricUnavailableError
         values = (
             self.issuer,
             audience,
@@ -209,28 +221,6 @@ class SymmetricKeys(KeyRegistration):
         )
         return tuple.__new__(KeyPlan, values)
 
-    def _make(
-        self, owner: KeyOwner, request: KeyRequest, *, now: int, latest: int
-    ) -> tuple[SecretBytes, Derivation | Encapsulation]:
-        if self._recipients is not None:
-            recipient = self._find_recipient(self._recipients, owner.audience)
-            if recipient is not None:
-                return self._encapsulated.make(
-                    owner, request, recipient=recipient, latest=latest
-                )
-        if self._derived is None:
-            raise SymmetricUnavailableError
-        return self._derived.make(owner, request, now=now)
-
-    @staticmethod
-    def _find_recipient(find: FindRecipient, audience: str) -> KeyRecipient | None:
-        try:
-            return find(audience)
-        except DPoPError:
-            raise
-        except Exception as error:
-            raise StoreError from error
-
     def _other_recipient(self, offer: KeyOffer, client: Any) -> EncryptionKey | None:
         """Return the key to encrypt for: one that is registered, or of the proof."""
         for jwk in self.get_registered_keys(client):
@@ -241,3 +231,12 @@ class SymmetricKeys(KeyRegistration):
             except DPoPError:
                 continue
         return import_encryption_key(None, proof_jwk=offer.proof_jwk)
+
+
+def _find_server(find: FindRecipient, audience: str) -> KeyRecipient | None:
+    try:
+        return find(audience)
+    except DPoPError:
+        raise
+    except Exception as error:
+        raise StoreError from error

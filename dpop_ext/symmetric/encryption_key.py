@@ -109,7 +109,7 @@ def import_encryption_key(
         raise MalformedProofError("The encryption key is not an object.")
     if allow_hpke and jwk.get("kty") == "AKP":
         # Never the key of a proof, whose alg is one for signatures.
-        return EncryptionKey(key=_checked(jwk, hpke.import_public), is_proof_key=False)
+        return EncryptionKey(key=_checked(jwk, _import_hpke), is_proof_key=False)
     key = _checked(jwk, _import_tried)
     is_proof_key = key.key_type == proof_jwk.get("kty") and all(
         jwk[name] == proof_jwk.get(name) for name in _PUBLIC_MEMBERS[key.key_type]
@@ -145,10 +145,6 @@ def import_recipient(jwk: dict[str, Any]) -> Key:
 
 def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> K:
     try:
-        if not _is_bare_x25519(jwk):
-            if not _is_short(jwk):
-                raise MalformedProofError("The encryption key is too long.")
-            _check_purpose(jwk)
         return import_key(jwk)
     except DPoPError:
         raise
@@ -171,6 +167,25 @@ def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
     )
 
 
+def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
+    if _is_bare_x25519(jwk):
+        return _import_x25519(jwk["x"], None)
+    _check_use(jwk)
+    if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
+        x = jwk["x"]
+        if "alg" in jwk:
+            _check_algorithm(jwk)
+        return _import_x25519(x, jwk.get("alg"))
+    key = _import_public(jwk)
+    _try_exchange(key)
+    return key
+
+
+def _import_hpke(jwk: Mapping[str, Any]) -> AKPKey:
+    _check_use(jwk)
+    return hpke.import_public(jwk)
+
+
 def _is_short(jwk: Mapping[str, Any]) -> bool:
     # JSON takes twelve characters at most for one of a string. So usual keys are known
     # to be short before they are written.
@@ -183,15 +198,9 @@ def _is_short(jwk: Mapping[str, Any]) -> bool:
     return len(json.dumps(jwk, separators=(",", ":"))) <= MAX_JWK_LENGTH
 
 
-def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
-    if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
-        return _import_x25519(jwk)
-    key = _import_public(jwk)
-    _try_exchange(key)
-    return key
-
-
-def _check_purpose(jwk: Mapping[str, Any]) -> None:
+def _check_use(jwk: Mapping[str, Any]) -> None:
+    if not _is_short(jwk):
+        raise MalformedProofError("The encryption key is too long.")
     if not _PRIVATE_MEMBERS.isdisjoint(jwk):
         raise UnsupportedKeyError("The encryption key has private members.")
     operations = jwk.get("key_ops", [])
@@ -201,11 +210,8 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
         raise UnsupportedKeyError("The encryption key is not for encryption.")
 
 
-def _import_x25519(jwk: Mapping[str, Any]) -> X25519Recipient:
-    x, algorithm = jwk["x"], jwk.get("alg")
-    if "alg" in jwk:
-        _check_algorithm(jwk)
-    octets = b64url_decode(x) if isinstance(x, str) else b""
+def _import_x25519(x: str, algorithm: str | None) -> X25519Recipient:
+    octets = b64url_decode(x)
     u = int.from_bytes(octets, "little")
     # As for other curves; and an exchange fails with those of low order and no others.
     if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
