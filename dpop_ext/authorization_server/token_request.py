@@ -148,9 +148,10 @@ class TokenRequest:
             )
         if issuance is not None and self._key_jwe is not None:
             body = {**body, "cnf": {"jkt": issuance.jkt, "jwe": self._key_jwe}}
+        # Never append to Authlib's list: it belongs to every response of the process.
+        headers = [*headers]
         if self._next_nonce is not None:
-            # Never append: this list belongs to every response of the process.
-            headers = [*headers, *nonce_fields(self._next_nonce, request)]
+            headers += nonce_fields(self._next_nonce, request)
         return status, body, headers
 
     def _let_go(self) -> None:

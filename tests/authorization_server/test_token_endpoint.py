@@ -665,6 +665,21 @@ def test_header_fields_may_be_any_mapping() -> None:
             read_proof(fields)
 
 
+def test_what_an_application_adds_to_one_answer_is_in_no_other(
+    sim: Any, prove: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle_response = sim.server.handle_response
+
+    def handle(status: int, body: Any, headers: list[tuple[str, str]]) -> Any:
+        headers.append(("X-Number", str(len(sim.tokens))))
+        return handle_response(status, body, headers)
+
+    monkeypatch.setattr(sim.server, "handle_response", handle)
+    for number in ("1", "2"):
+        answer = sim.token({"grant_type": "client_credentials"}, prove())
+        assert answer.headers.getlist("X-Number") == [number]
+
+
 def test_a_form_may_be_any_mapping() -> None:
     request = SimpleNamespace(form={"a": "1"})
     assert (form_value(request, "a"), form_value(request, "b")) == ("1", None)
