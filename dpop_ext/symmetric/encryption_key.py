@@ -175,7 +175,7 @@ def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
         x = jwk["x"]
         if "alg" in jwk:
             _check_algorithm(jwk)
-        return _import_x25519(x, jwk.get("alg"))
+        return _import_x25519(x if isinstance(x, str) else "", jwk.get("alg"))
     key = _import_public(jwk)
     _try_exchange(key)
     return key

@@ -311,6 +311,15 @@ def test_what_clients_send_is_checked_like_any_other_key(
     assert _outcome(jwk) == expected
 
 
+@pytest.mark.parametrize("x", [None, 5, True, [], ["AA"], {}])
+def test_a_coordinate_that_is_no_text_is_no_accident(x: object) -> None:
+    """The cause goes into the log, where an ``AttributeError`` looks like a fault."""
+    jwk = {"kty": "OKP", "crv": "X25519", "x": x}
+    with pytest.raises(UnsupportedKeyError) as refused:
+        import_encryption_key(jwk, proof_jwk={})
+    assert refused.value.__cause__ is None
+
+
 @pytest.mark.parametrize("jwk", ["jwk", [], 1, True, b"{}"])
 def test_a_key_that_is_no_object_is_refused(jwk: object) -> None:
     with pytest.raises(MalformedProofError):
