@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import os
 import secrets
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -640,22 +640,27 @@ def ping(server: RedisServer) -> str:
         return ""
 
 
-@pytest.mark.parametrize("fork", [os.fork, ctypes.PyDLL(None).fork])
-def test_processes_of_one_server_draw_different_numbers(fork: Any) -> None:
+@pytest.mark.parametrize("fork", ["os.fork", "ctypes.PyDLL(None).fork"])
+def test_processes_of_one_server_draw_different_numbers(fork: str) -> None:
     """With the same ones a replay would look like a command that was sent twice.
 
     Be the process forked by Python, or by a server in C that Python hears nothing of.
     """
-    reading, writing = os.pipe()
-    if not (child := fork()):
-        os.write(writing, b"%d" % redis_store._number())
-        os._exit(0)
-    own = redis_store._number()
-    os.waitpid(child, 0)
-    drawn = int(os.read(reading, 64))
-    os.close(reading)
-    os.close(writing)
-    assert drawn != own
+    program = rf"""
+import ctypes, os
+from dpop_ext.stores import redis
+child = {fork}()
+os.write(1, b"%d\n" % redis._number())
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    # In a process of its own, which has no other thread.
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=60
+    )
+    first, second = ran.stdout.split()
+    assert first != second
 
 
 def test_a_virtual_machine_that_is_started_twice_draws_different_numbers() -> None:
