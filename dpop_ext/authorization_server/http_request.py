@@ -23,7 +23,7 @@ class ReceivedProof(NamedTuple):
 
     verified: VerifiedProof
     jwk: Mapping[str, Any]
-    #: What its ``dsk`` claim asks for, if that is known already.
+    #: What its ``dsk`` claim asks for, if that has the usual form.
     key_request: KeyRequest | None = None
 
 

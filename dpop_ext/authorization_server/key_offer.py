@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dpop_ext.errors import MalformedProofError
-from dpop_ext.symmetric.encryption_key import EncryptionKey, import_encryption_key
+from dpop_ext.symmetric.encryption_key import (
+    EncryptionKey,
+    import_bare_x25519,
+    import_encryption_key,
+)
 from dpop_ext.symmetric.key_request import KeyRequest, parse_key_request
 
 
@@ -36,7 +40,8 @@ def read_offer(
     its client is authenticated and before anything is used up.
 
     :param claims: of the proof.
-    :param known: what its ``dsk`` asks for; None: nothing, or it was not read yet.
+    :param known: what its ``dsk`` asks for if that has the usual form, which has a
+        bare key of X25519; None: nothing, or it was not read yet.
     :param dpop_sym: the form parameter.
     :param proof_jwk: the key of the proof.
     :param allow_hpke: accept a post-quantum key to encrypt for, too.
@@ -44,18 +49,19 @@ def read_offer(
     :raises UnsupportedKeyError: the key cannot be used for encryption.
     :raises MalformedRequestError: ``dpop_sym`` is malformed or contradicts ``dsk``.
     """
+    request: KeyRequest | None
+    recipient: EncryptionKey | None = None
     if known is not None and not dpop_sym:
-        request: KeyRequest | None = known
+        request, recipient = known, import_bare_x25519(claims["dsk"]["jwk"])
     else:
         dsk = claims.get("dsk")
         if "dsk" in claims and dsk is None:
             raise MalformedProofError("The dsk claim is not an object.")
         request = parse_key_request(dsk, dpop_sym)
-    jwk = request.encryption_jwk if request is not None else None
-    recipient = None
-    if jwk is not None:
-        recipient = import_encryption_key(
-            jwk, proof_jwk=proof_jwk, allow_hpke=allow_hpke
-        )
+        jwk = request.encryption_jwk if request is not None else None
+        if jwk is not None:
+            recipient = import_encryption_key(
+                jwk, proof_jwk=proof_jwk, allow_hpke=allow_hpke
+            )
     # Half as long as by the constructor, which passes all of them on once more.
     return tuple.__new__(KeyOffer, (proof_jwk, claims["jti"], request, recipient))

@@ -117,6 +117,16 @@ def import_encryption_key(
     return tuple.__new__(EncryptionKey, (key, is_proof_key))
 
 
+def import_bare_x25519(jwk: dict[str, Any]) -> EncryptionKey:
+    """Return what :func:`import_encryption_key` would, of a key of usual form.
+
+    :param jwk: ``kty`` and ``crv`` of X25519, 43 characters of ``x``, nothing else.
+    :raises UnsupportedKeyError: as there.
+    """
+    # It is no key of a proof: nothing is signed by a key on this curve.
+    return tuple.__new__(EncryptionKey, (_checked(jwk, _import_bare), False))
+
+
 def generate_encryption_key(algorithm: str) -> OKPKey | AKPKey:
     """Make the key of one request, whose private half decrypts the answer.
 
@@ -169,7 +179,7 @@ def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
 
 def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
     if _is_bare_x25519(jwk):
-        return _import_x25519(jwk["x"], None)
+        return _import_bare(jwk)
     _check_use(jwk)
     if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
         x = jwk["x"]
@@ -179,6 +189,10 @@ def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
     key = _import_public(jwk)
     _try_exchange(key)
     return key
+
+
+def _import_bare(jwk: Mapping[str, Any]) -> X25519Recipient:
+    return _import_x25519(jwk["x"], None)
 
 
 def _import_hpke(jwk: Mapping[str, Any]) -> AKPKey:

@@ -24,6 +24,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.stores.base import NoReplayProtection
+from dpop_ext.symmetric.encryption_key import LOW_ORDER
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
@@ -111,15 +112,48 @@ def _verdict(server: DPoP, request: Any) -> Any:
 
 def _offer(found: ReceivedProof, dpop_sym: str | None) -> Any:
     try:
-        return read_offer(
+        offer = read_offer(
             found.verified.claims,
             known=found.key_request,
             dpop_sym=dpop_sym,
-            proof_jwk={},
+            proof_jwk=found.jwk,
             allow_hpke=False,
-        ).request
+        )
     except DPoPError as error:
         return type(error), error.description
+    recipient = offer.recipient
+    # Keys of cryptography are not compared with each other.
+    return (
+        offer.jti,
+        offer.request,
+        recipient
+        and (
+            recipient.key.thumbprint(),
+            recipient.is_proof_key,
+        ),
+    )
+
+
+#: Of low order, not reduced, and two texts of one key.
+BAD_KEYS: Final = [
+    *(
+        b64url_encode(u.to_bytes(32, "little"))
+        for u in (*sorted(LOW_ORDER), 2**255 - 19, 2**255 - 10, 2**255 + 9, 2**256 - 1)
+    ),
+    "CQ" + "A" * 40 + "B",
+]
+
+
+@pytest.mark.requirement("T14", "R2113")
+@pytest.mark.parametrize("x", BAD_KEYS)
+def test_every_bad_encryption_key_gets_one_error(
+    servers: list[Servers], x: str
+) -> None:
+    for each in servers[:2]:
+        good = each.same(each.sign(ASKING))
+        assert good[-5][0] == "abc"
+        bad = each.same(each.sign(ASKING.replace("CQ" + "A" * 41, x)))
+        assert issubclass(bad[-5][0], DPoPError)
 
 
 @pytest.fixture
