@@ -17,12 +17,14 @@ import requests
 from joserfc.jwk import ECKey
 
 from dpop_ext import ProofSigner
+from dpop_ext.client import nonces
 from dpop_ext.integrations import (
     authlib_httpx,
     httpx2_client,
     httpx_client,
     requests_client,
 )
+from dpop_ext.integrations.requests_client import rehearsal, signed_request
 from dpop_ext.testing import servers
 from tests.integrations.scripted_server import (
     Answer,
@@ -274,6 +276,14 @@ def test_a_nonce_is_fetched_before_a_code_is_sent(
     assert server.nonces == [None, "n1"]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests wait as long as a machine under load takes for the first answer."""
+    for module in (nonces, rehearsal, signed_request):
+        monkeypatch.setattr(module, "FIRST_ANSWER_WAIT", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_uploads_at_once_fetch_one_nonce(server: ScriptedServer, ec_key: ECKey) -> None:
     count = 8
     signer = ProofSigner(ec_key)
