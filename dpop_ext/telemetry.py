@@ -15,7 +15,7 @@ import logging
 import threading
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 Role = Literal["as", "rs"]
 Kind = Literal["asymmetric", "symmetric", "bearer", "none"]
@@ -60,6 +60,9 @@ class _Instruments:
 
 #: Seconds after which the provider is looked for again, as long as there is none.
 LOOK_AGAIN: float = 1
+#: So many times as long after a failure, which OpenTelemetry writes a traceback about,
+#: after it has looked through all installed packages.
+_AFTER_FAILURE: Final = 60
 
 #: None while there is nothing to tell. What the API has in place of a provider would do
 #: nothing either, but takes a tenth of the time of a symmetric request for it.
@@ -110,6 +113,7 @@ def _look() -> None:
         _look_at = None
     except Exception as error:  # noqa: BLE001 - requests do not fail for it
         # Such as for a provider that the environment names, and that is not installed.
+        _look_at = perf_counter() + _AFTER_FAILURE * LOOK_AGAIN
         _log.warning("nothing is measured: %s", type(error).__name__)
     finally:
         _looking.release()

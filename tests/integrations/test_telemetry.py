@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,16 @@ print(metric.name, point.value)
         cwd=ROOT,
     )
     assert ran.stdout == "dpop.keyring.polls 1\n"
+
+
+def test_a_provider_that_is_not_there_is_not_looked_for_every_second(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_METER_PROVIDER", "not_installed")
+    telemetry.instrument()
+    began = time.perf_counter()
+    telemetry.count_token(bound=True, symmetric=False)
+    assert telemetry._look_at is not None
+    assert telemetry._look_at > began + 30
+    assert "nothing is measured" in caplog.text
+    telemetry.instrument()
