@@ -64,12 +64,57 @@ LOOK_AGAIN: float = 1
 #: after it has looked through all installed packages.
 _AFTER_FAILURE: Final = 60
 
-#: None while there is nothing to tell. What the API has in place of a provider would do
-#: nothing either, but takes a tenth of the time of a symmetric request for it.
-_instruments: _Instruments | None = None
-#: By the clock of perf_counter; None if there is nothing to look for.
-_look_at: float | None = 0
-_looking = threading.Lock()
+
+class _Source:
+    """Where the instruments come from.
+
+    :param provider: None is the global one, which is looked for.
+    """
+
+    __slots__ = ("instruments", "look_at", "looking")
+
+    def __init__(self, provider: MeterProvider | None = None) -> None:
+        #: None while there is nothing to tell. What the API has in place of a provider
+        #: would do nothing either, but takes a tenth of the time of a symmetric request
+        #: for it.
+        self.instruments: _Instruments | None = None
+        #: By the clock of perf_counter; None if there is nothing to look for.
+        self.look_at: float | None = 0
+        self.looking = threading.Lock()
+        if provider is not None:
+            self.instruments = _Instruments(provider.get_meter("dpop_ext"))
+            self.look_at = None
+
+    def look(self) -> None:
+        """Take the instruments from the global provider, if it has been set."""
+        # No request waits for another one's imports. A process that was forked during
+        # them lacks the thread that would end them, and measures nothing: it would wait
+        # for ever, if not for this lock then for that of the imported module.
+        if not self.looking.acquire(blocking=False):
+            return
+        try:
+            if self.look_at is None or perf_counter() < self.look_at:
+                return
+            self.look_at = perf_counter() + LOOK_AGAIN
+            api = importlib.import_module("opentelemetry.metrics")
+            provider = api.get_meter_provider()
+            # The API's own, which it has until one is set.
+            if type(provider).__module__.startswith(api.__name__):
+                return
+            self.instruments = _Instruments(provider.get_meter("dpop_ext"))
+            self.look_at = None
+        except ImportError:
+            self.look_at = None
+        except Exception as error:  # noqa: BLE001 - requests do not fail for it
+            # Such as for a provider that the environment names, and that is not
+            # installed.
+            self.look_at = perf_counter() + _AFTER_FAILURE * LOOK_AGAIN
+            _log.warning("nothing is measured: %s", type(error).__name__)
+        finally:
+            self.looking.release()
+
+
+_source = _Source()
 
 _log = logging.getLogger("dpop_ext")
 
@@ -82,41 +127,9 @@ def instrument(provider: MeterProvider | None = None) -> None:
     :param provider: None is the global one of OpenTelemetry, if that is installed, and
         as soon as it is set.
     """
-    global _instruments, _look_at  # noqa: PLW0603 - global in OpenTelemetry, too
-    with _looking:
-        _instruments = None
-        _look_at = 0
-        if provider is not None:
-            _instruments = _Instruments(provider.get_meter("dpop_ext"))
-            _look_at = None
-
-
-def _look() -> None:
-    """Take the instruments from the global provider, if it has been set."""
-    global _instruments, _look_at  # noqa: PLW0603 - as above
-    # No request waits for another one's imports. And a process that was forked during
-    # them would wait for a thread that it does not have.
-    if not _looking.acquire(blocking=False):
-        return
-    try:
-        if _look_at is None or perf_counter() < _look_at:
-            return
-        _look_at = perf_counter() + LOOK_AGAIN
-        api = importlib.import_module("opentelemetry.metrics")
-        provider = api.get_meter_provider()
-        # The API's own, which it has until one is set.
-        if type(provider).__module__.startswith(api.__name__):
-            return
-        _instruments = _Instruments(provider.get_meter("dpop_ext"))
-        _look_at = None
-    except ImportError:
-        _look_at = None
-    except Exception as error:  # noqa: BLE001 - requests do not fail for it
-        # Such as for a provider that the environment names, and that is not installed.
-        _look_at = perf_counter() + _AFTER_FAILURE * LOOK_AGAIN
-        _log.warning("nothing is measured: %s", type(error).__name__)
-    finally:
-        _looking.release()
+    global _source  # noqa: PLW0603 - global in OpenTelemetry, too
+    # A new one: who still looks for the old one changes nothing, and is not waited for.
+    _source = _Source(provider)
 
 
 def count_request(
@@ -206,6 +219,7 @@ class timing_store:  # noqa: N801 - reads like contextlib.suppress
 
 
 def _get() -> _Instruments | None:
-    if _look_at is not None and perf_counter() >= _look_at:
-        _look()
-    return _instruments
+    source = _source
+    if source.look_at is not None and perf_counter() >= source.look_at:
+        source.look()
+    return source.instruments

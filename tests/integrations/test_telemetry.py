@@ -248,10 +248,24 @@ def test_no_request_waits_for_who_looks_for_a_provider() -> None:
     request = threading.Thread(
         target=telemetry.record_keyring_poll, kwargs={"outcome": "a", "age": None}
     )
-    with telemetry._looking:
+    with telemetry._source.looking:
         request.start()
         request.join(5)
         assert not request.is_alive()
+
+
+def test_instruments_can_be_set_while_somebody_looks_for_a_provider() -> None:
+    """A process that was forked meanwhile would wait for him for ever."""
+    telemetry.instrument()
+    meters = Meters()
+    setting = threading.Thread(target=telemetry.instrument, args=[meters.provider])
+    with telemetry._source.looking:
+        setting.start()
+        setting.join(5)
+        assert not setting.is_alive()
+    telemetry.record_keyring_poll(outcome="answered", age=None)
+    assert meters.counts("dpop.keyring.polls", "outcome") == {("answered",): 1}
+    telemetry.instrument()
 
 
 @pytest.mark.parametrize("named", [None, "one_that_is_not_installed"])
@@ -294,7 +308,7 @@ def test_a_provider_that_is_not_there_is_not_looked_for_every_second(
     telemetry.instrument()
     began = time.perf_counter()
     telemetry.count_token(bound=True, symmetric=False)
-    assert telemetry._look_at is not None
-    assert telemetry._look_at > began + 30
+    assert telemetry._source.look_at is not None
+    assert telemetry._source.look_at > began + 30
     assert "nothing is measured" in caplog.text
     telemetry.instrument()

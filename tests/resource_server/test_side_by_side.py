@@ -143,7 +143,8 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Any:
     records = Records()
     logger = logging.getLogger("dpop_ext.resource_server")
     monkeypatch.setattr(logger, "level", logging.INFO)
-    monkeypatch.setattr(telemetry, "_instruments", telemetry._Instruments(records))
+    instruments = telemetry._Instruments(records)
+    monkeypatch.setattr(telemetry._source, "instruments", instruments)
     logger.addHandler(records)
     logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
     yield records
