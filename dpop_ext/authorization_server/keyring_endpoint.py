@@ -187,7 +187,7 @@ class SymmetricKeyringEndpoint(Endpoint):
         if ring.issuer != self._issuer or ring.audience != audience:
             raise StoreError("The secrets are of another issuer or audience.")
         claims = keyring_claims(ring, epoch=epoch, sequence=sequence, poll=self._poll)
-        etag = _etag(content_digest(claims), recipient)
+        etag = _etag(content_digest(claims), recipient, poll=self._poll)
         fields = [_NO_STORE, ("ETag", etag)]
         if etag in _entity_tags(request):
             return 304, "", fields
@@ -222,9 +222,12 @@ class SymmetricKeyringEndpoint(Endpoint):
             raise NotAResourceServerError from error
 
 
-def _etag(content: str, recipient: Key) -> str:
-    """Return a name of what is sent: another key to decrypt with is another answer."""
-    name = f"{content} {thumbprint(recipient)}".encode()
+def _etag(content: str, recipient: Key, *, poll: int) -> str:
+    """Return a name of what is sent.
+
+    Another key to decrypt with is another answer, and so is another interval.
+    """
+    name = f"{content} {thumbprint(recipient)} {poll:d}".encode()
     return f'"{hashlib.sha256(name).hexdigest()[:32]}"'
 
 

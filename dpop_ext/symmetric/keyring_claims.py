@@ -36,8 +36,10 @@ MAX_DENIED_STRUCTURAL: Final = 3_600
 
 _LIVE: Final = ("pending", "active", "verify_only")
 _DERIVATION: Final = "dpop-sym/1"
-#: What differs between two keyrings that say the same.
-_PASSING: Final = ("iat", "exp", "jti", "nonce")
+#: What differs between two keyrings that say the same of the secrets. The interval is a
+#: setting, of the issuer or of who reads a file: to change it is no change of them, and
+#: raises no number.
+_PASSING: Final = ("iat", "exp", "jti", "nonce", "poll")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def keyring_claims(
 
 
 def content_digest(claims: Mapping[str, Any]) -> str:
-    """Return SHA-256 of what a keyring says, in hexadecimal digits.
+    """Return SHA-256 of what a keyring says of the secrets, in hexadecimal digits.
 
     The secrets in it are random, so that it tells nothing about them.
     """

@@ -55,19 +55,23 @@ class Distribution:
         }.items():
             self.register(name, audiences)
         self.server = self.sim.server
-        self.server.register_endpoint(
-            SymmetricKeyringEndpoint(
-                self.secrets,
-                MemoryReplayStore(),
-                issuer=ISSUER,
-                signing_keys=lambda: self.sim.signing_key,
-                clock=clock,
-            )
-        )
+        self.start(poll=300)
 
         @self.sim.app.route("/keyring", methods=["GET", "POST"])
         def keyring() -> Any:
             return self.server.create_endpoint_response("dpop_symmetric_keyring")
+
+    def start(self, *, poll: int) -> None:
+        endpoint = SymmetricKeyringEndpoint(
+            self.secrets,
+            MemoryReplayStore(),
+            issuer=ISSUER,
+            signing_keys=lambda: self.sim.signing_key,
+            poll=poll,
+            clock=self.clock,
+        )
+        self.server._endpoints.clear()
+        self.server.register_endpoint(endpoint)
 
     def register(self, name: str, audiences: Any, *keys: Any, **more: Any) -> None:
         self.sim.clients[name] = SigningClient(
@@ -227,6 +231,13 @@ def test_another_encryption_key_makes_it_another_keyring(at: Distribution) -> No
     at.register("api", [AUDIENCE])
     answer = at.ask(headers={"If-None-Match": etag})
     assert at.open(answer, AUDIENCE, None).poll == 300
+
+
+def test_another_interval_makes_it_another_answer(at: Distribution) -> None:
+    etag = at.ask().headers["ETag"]
+    at.start(poll=60)
+    answer = at.ask(headers={"If-None-Match": etag})
+    assert at.open(answer, AUDIENCE, None).poll == 60
 
 
 def test_no_secret_can_be_read_without_the_key(at: Distribution) -> None:

@@ -177,3 +177,13 @@ def test_what_another_process_has_seen_is_not_taken_back(
 def test_the_interval_has_limits(open_file: Any, poll: int) -> None:
     with pytest.raises(ValueError, match="poll"):
         open_file(poll=poll)
+
+
+def test_another_interval_is_no_other_keyring(
+    write: Any, open_file: Any, path: Path, clock: Any
+) -> None:
+    floor = path.with_name("floor")
+    write()
+    open_file(floor=floor).load()
+    restarted = open_file(floor=floor, poll=60)
+    assert restarted.load().find(VERSION, now=clock.now).version == VERSION

@@ -333,9 +333,16 @@ def test_the_same_number_stands_for_the_same_content_only() -> None:
     floor = opened(sealed(claims())).floor
     again = sealed(claims(iat=NOW + 5, exp=NOW + 1805, jti="k2"))
     assert opened(again, floor=floor).floor == floor
-    for other in (claims(poll=200), claims(revoked=[8]), claims(ring(entry(8)))):
+    for other in (claims(min_live=8), claims(revoked=[8]), claims(ring(entry(8)))):
         with pytest.raises(KeyringError, match="differ"):
             opened(sealed(other), floor=floor)
+
+
+def test_another_interval_needs_no_new_number() -> None:
+    """An issuer that was told to be polled more often has the same secrets."""
+    before = opened(sealed(claims()))
+    after = opened(sealed(claims(poll=60)), floor=before.floor)
+    assert (before.poll, after.poll) == (300, 60)
 
 
 @pytest.mark.requirement("R1701", "T19", "R2047")
