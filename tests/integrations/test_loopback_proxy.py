@@ -81,6 +81,22 @@ def test_no_token_leaves_this_machine_through_a_proxy_of_the_environment(
     assert [request.authorization for request in resource.received] == ["DPoP t"]
 
 
+@pytest.mark.requirement("G-1")
+@pytest.mark.parametrize(
+    "get", [by_requests, by_prepared_request, by_httpx, by_async_httpx]
+)
+@pytest.mark.parametrize(
+    "host", ["127.1.2.3", "[::1]", "[0:0::1]", "[::ffff:127.0.0.1]", "[::FFFF:7F00:1]"]
+)
+def test_whichever_way_its_address_is_written(
+    get: Callable[[str], None], host: str, proxy: ScriptedServer
+) -> None:
+    # Nobody listens there.
+    with pytest.raises((requests.ConnectionError, httpx2.ConnectError)):
+        get(f"http://{host}:1/")
+    assert proxy.received == []
+
+
 @pytest.mark.parametrize("kind", [requests_client.Discovery, authlib_httpx.Discovery])
 def test_nor_is_a_proxy_asked_what_a_server_of_this_machine_says_about_itself(
     kind: type[requests_client.Discovery],
@@ -150,9 +166,21 @@ def test_a_proxy_that_the_session_is_given_is_used(
         token=TOKEN, dpop=ProofSigner.generate(), proxy=proxy.url
     ) as client:
         client.get(resource.url)
-    given = {"all://": httpx2.HTTPTransport(proxy=proxy.url)}
+    for scheme in ("all", "http"):
+        given = {f"{scheme}://": httpx2.HTTPTransport(proxy=proxy.url)}
+        with authlib_httpx.OAuth2Client(
+            token=TOKEN, dpop=ProofSigner.generate(), mounts=given
+        ) as client:
+            client.get(resource.url)
+    assert (len(proxy.received), resource.received) == (4, [])
+
+
+def test_a_transport_that_is_given_counts_more_than_a_proxy_of_the_environment(
+    resource: ScriptedServer, proxy: ScriptedServer
+) -> None:
+    given = {"all://": httpx2.HTTPTransport()}
     with authlib_httpx.OAuth2Client(
         token=TOKEN, dpop=ProofSigner.generate(), mounts=given
     ) as client:
         client.get(resource.url)
-    assert (len(proxy.received), resource.received) == (3, [])
+    assert (len(resource.received), proxy.received) == (1, [])

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-#: What needs no encryption because nobody else sees it.
-_HERE: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-#: Of transports that are given for these, those are some.
-_ANYWHERE: Final = frozenset(("http://", "all://"))
+from typing import Any
 
 
 def direct_mounts(
@@ -17,12 +12,14 @@ def direct_mounts(
     """Return the ``mounts`` of a client that goes to this machine by itself.
 
     ``http_proxy`` in the environment would take a token to another one, unless
-    ``no_proxy`` names the address.
+    ``no_proxy`` names the address, of which there are more than patterns can match. So
+    no plain http goes through a proxy of the environment.
 
     :param mounts: those that the client is given, which count more.
     :param proxy: the one that it is given, which is used.
     """
+    if proxy is not None:
+        return dict(mounts) if mounts else None
     given = dict(mounts or {})
-    if proxy is not None or not _ANYWHERE.isdisjoint(given):
-        return given or None
-    return {**dict.fromkeys(_HERE), **given}
+    # What is given for all schemes would count less than an environment's for this one.
+    return {"http://": given.get("all://")} | given

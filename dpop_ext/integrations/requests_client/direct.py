@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.models import PreparedRequest, Response
 from requests.utils import resolve_proxies
 
-#: What no proxy of the environment is used for.
-_HERE: Final = "localhost,127.0.0.0/8,::1"
+from dpop_ext.core.target import is_loopback
 
 
 class DirectSession(requests.Session):
@@ -27,13 +27,13 @@ class DirectSession(requests.Session):
     ) -> Any:
         """Return the settings for a request."""
         return super().merge_environment_settings(
-            url, _with_exceptions(proxies), *args, **kwargs
+            url, _with_exception(url, proxies), *args, **kwargs
         )
 
     def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
         """Return the proxies for a request that a redirect leads to."""
         return super().rebuild_proxies(  # type: ignore[no-untyped-call]
-            prepared_request, _with_exceptions(proxies)
+            prepared_request, _with_exception(prepared_request.url, proxies)
         )
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
@@ -48,19 +48,25 @@ def proxies_for(request: PreparedRequest, session: requests.Session) -> dict[str
     """Return the proxies that *session* has for a request that was prepared."""
     proxies = dict(session.proxies)
     if isinstance(session, DirectSession):
-        proxies = _with_exceptions(proxies)
+        proxies = _with_exception(request.url, proxies)
     return resolve_proxies(request, proxies, session.trust_env)
 
 
-def _with_exceptions(proxies: Mapping[str, str] | None) -> dict[str, str]:
-    """Return *proxies* with this machine among the hosts that need none."""
+def _with_exception(
+    url: str | None, proxies: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Return *proxies* with the host of *url* needing none, if it is this machine."""
     given = dict(proxies or {})
+    host = urlsplit(url or "").hostname or ""
+    if not is_loopback(host):
+        return given
     # What is named here counts in place of the environment, not beside it.
     others = given.get("no_proxy") or os.environ.get(
         "no_proxy", os.environ.get("NO_PROXY", "")
     )
     # With anything beside it, the star would not stand for all hosts any more.
     if others.strip() != "*":
-        others = ",".join(filter(None, (others, _HERE)))
+        # As it is written: requests compares IPv6 addresses as text.
+        others = ",".join(filter(None, (others, host)))
     given["no_proxy"] = others
     return given
