@@ -21,21 +21,21 @@ def put(question: Callable[[], T], *, circuit: CircuitBreaker) -> T:
     """Return what *question* returns, unless those before it were waited for in vain.
 
     One that fails at once costs no thread, and what it asks about may be the reason:
-    it is no reason to ask about nothing else.
+    it is no reason to ask about nothing else. Nor does it say that the others are not
+    waited for in vain.
 
     :param question: raises any exception if there is no answer.
     :raises StoreError: *circuit* lets none through.
     """
-    with circuit:
-        begun = time.monotonic()
-        try:
-            return question()
-        except Exception as error:
-            if time.monotonic() - begun >= SLOW:
-                raise
-            failure = error
+    circuit.__enter__()
+    begun = time.monotonic()
     try:
-        raise failure
-    finally:
-        # Else it would be in its own traceback, and the token with it for a while.
-        del failure
+        answer = question()
+    except BaseException as error:
+        if isinstance(error, Exception) and time.monotonic() - begun < SLOW:
+            circuit.leave_out()
+        else:
+            circuit.__exit__(type(error), error, error.__traceback__)
+        raise
+    circuit.__exit__(None, None, None)
+    return answer

@@ -81,6 +81,18 @@ class CircuitBreaker:
                 self._failures += 1
                 self._next_try = self._clock() + self._seconds
 
+    def leave_out(self) -> None:
+        """End a call that has failed, in place of leaving, and do not count it.
+
+        It may be one of several, with those that count in between: it closes nothing.
+        But while the circuit is open it lets the next calls through, until one of them
+        fails.
+        """
+        if self._max_calls is not None:
+            self._calls.pop()
+        with self._lock:
+            self._failures = min(self._failures, self._limit - 1)
+
     def _take_turn(self) -> None:
         with self._lock:
             now = self._clock()

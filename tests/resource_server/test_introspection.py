@@ -24,6 +24,7 @@ from dpop_ext.resource_server import IntrospectionTokenValidator, question
 from dpop_ext.resource_server.transport import StatusError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.verifier import ProofVerifier
+from tests.conftest import Clock
 from tests.resource_server.world import (
     AUDIENCE,
     CLIENT,
@@ -260,6 +261,38 @@ def test_a_token_that_makes_the_server_fail_at_once_keeps_no_other_from_it(
     server.failure = None
     assert introspect("another").scope == "accounts"
     assert len(server.requests) == 10
+
+
+@pytest.mark.requirement("X-15")
+def test_failures_at_once_between_those_that_are_waited_for_change_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circuit = CircuitBreaker(failures=2, seconds=1, max_calls=1, clock=clock)
+
+    def fail(*, slowly: bool) -> None:
+        def ask() -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(question, "SLOW", 0 if slowly else 60)
+        with pytest.raises(TimeoutError):
+            question.put(ask, circuit=circuit)
+
+    for slowly in (True, False, False, True):
+        fail(slowly=slowly)
+    with pytest.raises(StoreError, match="lately"):
+        question.put(lambda: "", circuit=circuit)
+    # Once it is open they let others through, until the next that is waited for.
+    clock.advance(1)
+    fail(slowly=False)
+    fail(slowly=False)
+    fail(slowly=True)
+    with pytest.raises(StoreError, match="lately"):
+        question.put(lambda: "", circuit=circuit)
+    # An answer closes it.
+    clock.advance(1)
+    assert question.put(lambda: "answer", circuit=circuit) == "answer"
+    fail(slowly=True)
+    assert question.put(lambda: "answer", circuit=circuit) == "answer"
 
 
 @pytest.mark.requirement("X-15")
