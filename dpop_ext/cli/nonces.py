@@ -60,10 +60,11 @@ def rotate(file: Path, *, delay: int, as_json: bool) -> None:
     except OSError as error:
         raise Refusal(f"the file cannot be written: {error.strerror}") from error
     except StoreError as error:
-        raise Refusal(
-            f"{file}: no file of nonce secrets with mode 0600; dpop-ext nonces create "
-            "makes one"
-        ) from error
+        cause = error.__cause__
+        if isinstance(cause, OSError):
+            raise Refusal(f"{file}: {cause.strerror or cause}") from error
+        advice = "dpop-ext nonces create makes one under another name"
+        raise Refusal(f"{file}: no file of nonce secrets; {advice}") from error
     if as_json:
         print_json({"file": str(file), "begins_at": begins_at})
     else:

@@ -55,8 +55,15 @@ def proof(
         normalize_target(url)
     except ValueError as error:
         raise Refusal(f"URL: {error}") from error
+    private_key = read_key(key_path)
     try:
-        maker = ProofMaker(read_key(key_path), algorithm=algorithm, clock=time.time)
+        maker = ProofMaker(private_key, algorithm=algorithm, clock=time.time)
+    except ValueError as error:
+        if algorithm is not None:
+            advice = "without it, the usual one is taken"
+            raise Refusal(f"--algorithm: not one for this key; {advice}") from error
+        raise Refusal(str(error)) from error
+    try:
         made = maker.asymmetric(
             method=method, url=url, access_token=read_token(access_token), nonce=nonce
         )

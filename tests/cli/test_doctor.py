@@ -163,6 +163,16 @@ def test_a_clock_that_is_off_is_found(world: World, offset: int, status: str) ->
         assert status_of(check_clock(probe)) == [("clock", status)]
 
 
+@pytest.mark.parametrize("date", ["yesterday", f"{'9' * 30} Jan 2000 00:00:00 GMT"])
+def test_a_date_that_is_none_is_one_finding(date: str) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("401 Unauthorized", [("Date", date)])
+        return []
+
+    with serving(app) as url:
+        assert status_of(check_clock(Probe(url))) == [("clock", "look")]
+
+
 def test_a_page_without_protection_is_bad() -> None:
     with serving(page) as url:
         code, found = report("--resource", url)

@@ -43,6 +43,7 @@ def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
         (["proof", "https://a.example", "--access-token", "é"], 1, "--access-token"),
         (["proof", "https://a.example", "--nonce", "a\nb"], 1, "DPoP-Nonce"),
         (["proof", "https://a.example", "-X", "GET /"], 2, "--method"),
+        (["proof", "https://a.example", "--algorithm", "RS256"], 1, "--algorithm: not"),
         (["explain", "x", "--against", "https://a.example", "--at", HUGE], 2, "--at"),
         (["explain", "x", "--against", "https://a.example", "--at", "-1"], 2, "--at"),
         (["nonces", "create", ""], 2, "a file is needed"),

@@ -68,3 +68,9 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     shown = run("nonces", "rotate", str(faulty))
     assert shown.exit_code == 1
     assert "no file of nonce secrets" in shown.output
+    good = tmp_path / "nonces.json"
+    run("nonces", "create", str(good))
+    good.chmod(0o640)
+    shown = run("nonces", "rotate", str(good))
+    assert shown.exit_code == 1
+    assert "must have mode 0600" in shown.output

@@ -137,5 +137,5 @@ class Probe:
 def _date(value: str | None) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(value or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
