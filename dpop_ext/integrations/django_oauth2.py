@@ -5,16 +5,18 @@ Importing it needs the extra ``django``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from dpop_ext.extras import needs
 
 with needs("django"):
-    from asgiref.sync import markcoroutinefunction, sync_to_async
+    from asgiref.sync import (
+        iscoroutinefunction,
+        markcoroutinefunction,
+        sync_to_async,
+    )
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
@@ -135,7 +137,7 @@ class DPoPProtector:
     def _around(
         self, view: Callable[..., Any], scopes: tuple[str, ...], route: RoutePolicy
     ) -> Callable[..., Any]:
-        if asyncio.iscoroutinefunction(view) or iscoroutinefunction(view):
+        if iscoroutinefunction(view):
 
             async def protected_async(request: Any, *args: Any, **kwargs: Any) -> Any:
                 # A decision may wait for a store or an issuer.

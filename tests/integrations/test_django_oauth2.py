@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from joserfc.jwk import ECKey
@@ -65,7 +66,7 @@ def test_a_coroutine_is_protected_as_one(
         protector("accounts")(coroutine),
         protector.middleware(coroutine, "accounts"),
     ):
-        assert asyncio.iscoroutinefunction(protected)
+        assert iscoroutinefunction(protected)
         factory = AsyncRequestFactory()
         request = factory.get("/accounts", headers=credentials(world))
         assert asyncio.run(protected(request)).status_code == 200
