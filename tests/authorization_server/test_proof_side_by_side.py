@@ -229,6 +229,18 @@ def test_other_methods_and_algorithms_get_one_verdict(servers: list[Servers]) ->
     assert _verdict(each.server, request)[0] is UnsupportedKeyError
 
 
+def test_the_policy_limits_the_length(servers: list[Servers]) -> None:
+    for each in servers:
+        request: Any = SimpleNamespace(
+            method="GET", uri=URL, headers={"DPoP": each.proof()}
+        )
+        length = len(request.headers["DPoP"])
+        each.server.verifier.policy = ProofPolicy(max_length=length)
+        assert _verdict(each.server, request)[0] == "asymmetric"
+        each.server.verifier.policy = ProofPolicy(max_length=length - 1)
+        assert _verdict(each.server, request)[0] is MalformedProofError
+
+
 @given(data=st.data())
 @settings(
     max_examples=300,
