@@ -199,7 +199,7 @@ def test_the_checks_are_those_of_the_field(
     assert sim.token(form | {"dpop_proof": prove_long()}).status_code == 200
 
 
-@pytest.mark.requirement("R2304", "X-1")
+@pytest.mark.requirement("R2304", "X-15")
 def test_a_proof_is_used_once_wherever_it_stands(
     sim: Simulator, prove_long: LongProver
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_proof_is_used_once_wherever_it_stands(
     assert error_of(sim.token(CLIENT_CREDENTIALS, proof)) == (400, "invalid_dpop_proof")
 
 
-@pytest.mark.requirement("R2304", "N-1")
+@pytest.mark.requirement("R2304", "Q-18")
 def test_a_nonce_comes_before_anything_is_spent(
     make_sim: Any, prove_long: LongProver, nonces: NonceIssuer
 ) -> None:

@@ -108,7 +108,7 @@ def test_a_short_proof_stays_in_the_header(clock: Clock) -> None:
         assert set(attempt.headers()) == {"DPoP"}
 
 
-@pytest.mark.requirement("R2307", "N-3")
+@pytest.mark.requirement("R2307", "S-10")
 def test_the_nonce_is_in_the_next_proof_of_the_form(long_signer: ProofSigner) -> None:
     flow = long_signer.token_request(method="POST", url=TOKEN_ENDPOINT)
     first = next(flow).parameters()["dpop_proof"]

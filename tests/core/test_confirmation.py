@@ -79,7 +79,7 @@ def test_an_encrypted_key_in_place_of_a_reference() -> None:
     assert JWE not in repr(found)
 
 
-@pytest.mark.requirement("R2261", "J-19")
+@pytest.mark.requirement("R2261", "B-8")
 @pytest.mark.parametrize(
     "cnf",
     [

@@ -234,7 +234,7 @@ def test_an_algorithm_that_the_policy_does_not_name_is_refused(
     assert response.json()["error"] == "invalid_dpop_proof"
 
 
-@pytest.mark.requirement("C-6", "R1003")
+@pytest.mark.requirement("C-5", "R1003")
 @pytest.mark.parametrize(
     ("key", "algorithms"),
     [

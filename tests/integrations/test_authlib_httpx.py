@@ -132,7 +132,7 @@ def test_without_an_issuer_every_proof_is_asymmetric(
     assert resource.kinds == "a"
 
 
-@pytest.mark.requirement("J-1")
+@pytest.mark.requirement("X-1", "X-13")
 def test_an_authorization_request_names_the_key_and_uses_pkce(
     client: Client, server: AuthorizationServer
 ) -> None:
@@ -145,7 +145,7 @@ def test_an_authorization_request_names_the_key_and_uses_pkce(
     assert client.code_verifier is None
 
 
-@pytest.mark.requirement("T-8")
+@pytest.mark.requirement("T-12")
 def test_a_token_of_another_type_is_discarded(
     client: Client, server: AuthorizationServer
 ) -> None:

@@ -127,7 +127,7 @@ def challenge_of(answer: Answer) -> Challenge:
     return found
 
 
-@pytest.mark.requirement("P-2", "N-6", "X-1", "U-20")
+@pytest.mark.requirement("P-2", "N-6", "X-15", "U-20")
 def test_a_good_request_passes_the_gateway_and_is_used_up_behind_it(
     guarded: Guarded,
 ) -> None:

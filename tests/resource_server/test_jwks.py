@@ -260,7 +260,6 @@ def test_a_slow_issuer_does_not_hold_up_requests_with_known_keys(
     assert issuer.asked == 2
 
 
-@pytest.mark.requirement("G-1")
 def test_in_an_outage_nobody_waits_for_the_keys_of_made_up_tokens(
     clock: Any, ec_key: ECKey
 ) -> None:

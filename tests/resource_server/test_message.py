@@ -102,7 +102,7 @@ def assert_refused(answer: Response, world: World) -> None:
 
 @adapters
 @kinds
-@pytest.mark.requirement("R2141", "R2143", "R2144", "P-8")
+@pytest.mark.requirement("R2141", "R2143", "R2144")
 def test_the_view_gets_what_the_proof_is_for(
     world: World, kind: str, adapter: str
 ) -> None:

@@ -181,7 +181,7 @@ def test_a_valid_token_is_served_and_what_it_lacks_is_counted(
 
 
 @each_adapter
-@pytest.mark.requirement("X-1")
+@pytest.mark.requirement("X-15")
 def test_a_replay_is_counted_and_served(world: World, adapter: str) -> None:
     app, fields = world.app(adapter), dpop(world)
     for _ in range(3):

@@ -62,7 +62,7 @@ def with_symmetric_proofs(world: World) -> None:
 # --- what ends with what
 
 
-@pytest.mark.requirement("R1506", "R1507", "R1510", "R2011", "R2012", "R2023", "X-14")
+@pytest.mark.requirement("R1506", "R1507", "R1510", "R2011", "R2012", "R2023")
 @adapters
 @kinds
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_became_of_secret_and_token_counts_for_the_next_request(
     assert known.is_quick(kind)
 
 
-@pytest.mark.requirement("X-14", "X-17", "J-8")
+@pytest.mark.requirement("J-8")
 @adapters
 @kinds
 @pytest.mark.parametrize("seconds", [299, 299.9, 300, 400])

@@ -397,7 +397,7 @@ def test_a_token_may_have_a_method_that_tells(world: World) -> None:
         ask(world, Rows(opaque=token))
 
 
-@pytest.mark.requirement("C-9", "N-6", "H-5")
+@pytest.mark.requirement("C-9", "N-6", "P-8")
 def test_under_authlibs_protector_the_url_of_the_framework_is_used(
     world: World,
 ) -> None:
