@@ -178,13 +178,21 @@ class ClientAssertion:
             )
         except Exception as error:
             # Here, for all endpoints: those of Authlib have no line for a refusal.
-            cause = error.__cause__ if isinstance(error, StoreError) else error
-            log_refusal(request, "authentication", StoreError.code, cause=cause)
-            unavailable = TemporarilyUnavailableError()
-            unavailable.is_logged = True
-            raise unavailable from error
+            log_refusal(
+                request,
+                "authentication",
+                StoreError.code,
+                cause=error.__cause__ if isinstance(error, StoreError) else error,
+            )
+            raise _LoggedOutageError from error
         if added is not True:
             raise _refusal("The client assertion has been used before.")
+
+
+class _LoggedOutageError(TemporarilyUnavailableError):
+    """One whose line is in the log."""
+
+    is_logged = True
 
 
 def _parse(request: Any) -> CompactJWS:

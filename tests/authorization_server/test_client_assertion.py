@@ -24,6 +24,7 @@ from tests.authorization_server.simulator import (
     Prover,
     basic,
 )
+from tests.garbage import errors_left_by
 
 NOW = 1_790_000_000
 
@@ -504,6 +505,22 @@ def test_a_store_that_fails_authenticates_nobody(
     ]
     assert {one.levelname for one in caplog.records} == {"ERROR"}
     assert "password" not in caplog.text
+
+
+@pytest.mark.requirement("X-15")
+def test_an_outage_is_no_work_for_the_garbage_collector(
+    make_signing: Callable[..., Signing], key: ECKey
+) -> None:
+    class Down:
+        def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
+            raise StoreError from OSError()
+
+    signing = make_signing(assertion_store=Down())
+    statuses = [signing.token(signing.sign(key)).status_code]
+    assert not errors_left_by(
+        lambda: statuses.append(signing.token(signing.sign(key)).status_code)
+    )
+    assert statuses == [503, 503]
 
 
 @pytest.mark.parametrize(
