@@ -17,9 +17,9 @@ from dpop_ext.authorization_server.authorization_request import (
 from dpop_ext.authorization_server.binding import KeyBinding
 from dpop_ext.authorization_server.http_request import (
     ReceivedProof,
+    environ_of,
     full_url,
     is_sent_to_loopback,
-    raw_method,
     raw_target,
     read_form_proof,
     read_proof,
@@ -195,7 +195,9 @@ class DPoP(KeyBinding, AudienceSelection):
 
     def _verify(self, proof: str, request: Any) -> ReceivedProof:
         verifier = self.verifier
-        method, url = raw_method(request), self._url_of(request)
+        # As the client sent it; Flask turns it into upper case.
+        method = environ_of(request).get("REQUEST_METHOD", request.method)
+        url = self._url_of(request)
         if verifier.usual_proofs is not None:
             usual = verifier.usual_proofs.verify_without_token(
                 proof,

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
@@ -16,6 +17,9 @@ from dpop_ext.core.target import is_loopback, request_url
 from dpop_ext.errors import MalformedProofError, MalformedRequestError
 from dpop_ext.symmetric.key_request import KeyRequest
 from dpop_ext.verified_proof import VerifiedProof
+
+#: Request targets that are remembered.
+MAX_TARGETS: Final = 64
 
 
 class ReceivedProof(NamedTuple):
@@ -75,17 +79,8 @@ def raw_target(request: Any) -> str | None:
 
     :param request: an OAuth2Request.
     """
-    environ = _environ(request)
+    environ = environ_of(request)
     return environ.get("RAW_URI") or environ.get("REQUEST_URI") or None
-
-
-def raw_method(request: Any) -> str:
-    """Return the method as the client sent it; Flask turns it into upper case.
-
-    :param request: an OAuth2Request.
-    """
-    method: str = request.method
-    return _environ(request).get("REQUEST_METHOD", method)
 
 
 def full_url(request: Any, *, target: str | None, public_url: str | None) -> str:
@@ -99,7 +94,7 @@ def full_url(request: Any, *, target: str | None, public_url: str | None) -> str
     :raises ValueError: they do not make a URL.
     """
     if target is not None and public_url is not None:
-        return request_url(scheme="", host="", raw_target=target, public_url=public_url)
+        return _public_url(target, public_url)
     seen = urlsplit(request.uri)
     return request_url(
         scheme=seen.scheme,
@@ -107,6 +102,12 @@ def full_url(request: Any, *, target: str | None, public_url: str | None) -> str
         raw_target=seen.path if target is None else target,
         public_url=public_url,
     )
+
+
+# Most requests are to the same few endpoints.
+@lru_cache(MAX_TARGETS)
+def _public_url(target: str, public_url: str) -> str:
+    return request_url(scheme="", host="", raw_target=target, public_url=public_url)
 
 
 def is_sent_to_loopback(request: Any) -> bool:
@@ -167,8 +168,11 @@ def claimed_client_id(request: Any) -> str:
     return ascii(claimed[:64]) if isinstance(claimed, str) else "-"
 
 
-def _environ(request: Any) -> Mapping[str, str]:
-    """Return the WSGI environ, or nothing where there is none."""
+def environ_of(request: Any) -> Mapping[str, str]:
+    """Return the WSGI environ, or nothing where there is none.
+
+    :param request: an OAuth2Request.
+    """
     environ: Mapping[str, str]
     try:
         # Flask's header fields have it at hand.

@@ -39,13 +39,15 @@ class Issuance:
     #: Claims of the token that come of what it was exchanged for (:rfc:`8693`).
     claims: dict[str, Any] = field(default_factory=dict)
     #: What the token says about the key, once the time of issue is fixed.
-    issued_key: IssuedKey | None = None
+    issued_key: IssuedKey | None = field(default=None, init=False)
     #: The JWT of our own generator, and the claims that it has just signed.
-    signed: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
+    signed: tuple[str, dict[str, Any]] | None = field(
+        default=None, init=False, repr=False
+    )
     #: The value for the ``dpop_dsk`` column: of opaque tokens only.
-    dsk_column: str | None = None
+    dsk_column: str | None = field(default=None, init=False)
     #: Whether the application has asked for the columns, in order to save them.
-    columns_read: bool = False
+    columns_read: bool = field(default=False, init=False)
 
     def confirmation(self, *, now: int, expires_at: int) -> dict[str, Any] | None:
         """Return the ``cnf`` of the access token (:rfc:`9449#section-6.1`).

@@ -40,16 +40,14 @@ def check_claims(issuance: Issuance, claims: dict[str, Any]) -> None:
     :param issuance: of a token that is bound to a key.
     :raises RuntimeError: the token generator is not one for bound tokens.
     """
-    cnf = claims.get("cnf")
+    cnf, plan, key = claims.get("cnf"), issuance.plan, issuance.issued_key
     if not isinstance(cnf, dict) or cnf.get("jkt") != issuance.jkt:
         raise RuntimeError(
             "The token generator made a JWT that is not bound to the key of the proof: "
             "use AccessTokenGenerator, or the mixin ConfirmationClaim."
         )
-    plan = issuance.plan
     if plan is None:
         return
-    key = issuance.issued_key
     if (
         key is None
         or claims.get("iss") != plan.issuer

@@ -60,7 +60,6 @@ class RandomValues:
         return composite
 
     def _check(self, name: bytes) -> None:
-        if self._recent.get(name) is not None:
+        if not self._recent.add(name, name):
             log.error("The random number generator repeats itself: no key is issued.")
             raise SymmetricUnavailableError
-        self._recent.put(name, name)

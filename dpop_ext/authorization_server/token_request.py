@@ -19,7 +19,6 @@ from dpop_ext.authorization_server.errors import (
     to_response,
 )
 from dpop_ext.authorization_server.http_request import (
-    ReceivedProof,
     only_value,
     values_of,
 )
@@ -164,12 +163,20 @@ class TokenRequest:
 
     def _check(self) -> None:
         grant, extension = self._grant, self._extension
-        request = grant.request
+        request, symmetric = grant.request, extension.symmetric
         proof = extension.verify_proof(request, is_token_request=True)
         form = request.form
-        offer = self._read_offer(proof, form) if proof else None
+        offer: KeyOffer | None = None
+        if proof is not None and symmetric is not None:
+            offer = read_offer(
+                proof.verified.claims,
+                known=proof.key_request,
+                dpop_sym=only_value(form, "dpop_sym"),
+                proof_jwk=proof.jwk,
+                allow_hpke=symmetric.allow_hpke,
+            )
         run_grant_validation(self._validate_grant)
-        jkt = proof.verified.jkt if proof else None
+        jkt = proof.verified.jkt if proof is not None else None
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
         exchange: TokenExchange | None = getattr(request, "token_exchange", None)
@@ -179,59 +186,38 @@ class TokenRequest:
         audience = extension.get_audience(request, request.client)
         if audience is None and exchange is not None and exchange.targets:
             raise InvalidTargetError("The client may not access this resource.")
-        plan = self._decide(offer, audience, jkt)
+        public = request.auth_method == "none"
+        plan: KeyPlan | None = None
+        if offer is not None and symmetric is not None and jkt is not None:
+            plan = symmetric.decide(
+                offer,
+                client=request.client,
+                audience=audience,
+                jkt=jkt,
+                public=public,
+                now=int(extension.verifier.clock()),
+            )
         if proof is not None:
             extension.verifier.spend(proof.verified)
             self._next_nonce = proof.verified.next_nonce
-        self._issuance = Issuance(
+        issuance = Issuance(
             jkt=jkt,
             audience=audience,
-            refresh_jkt=jkt if self._binds_refresh_token() else None,
+            refresh_jkt=jkt if public or self._renews_bound_token() else None,
             plan=plan,
-            latest=_earliest(exchange, plan),
-            claims=exchange.claims if exchange else {},
+            latest=_latest(exchange, plan),
+            claims=exchange.claims if exchange is not None else {},
         )
-        request.dpop_jkt = jkt
-        request.audience = audience
-        request.dpop_issuance = self._issuance
+        self._issuance = request.dpop_issuance = issuance
+        request.dpop_jkt, request.audience = jkt, audience
 
-    def _read_offer(self, proof: ReceivedProof, form: Any) -> KeyOffer | None:
-        symmetric = self._extension.symmetric
-        if symmetric is None:
-            return None
-        return read_offer(
-            proof.verified.claims,
-            known=proof.key_request,
-            dpop_sym=only_value(form, "dpop_sym"),
-            proof_jwk=proof.jwk,
-            allow_hpke=symmetric.allow_hpke,
-        )
+    def _renews_bound_token(self) -> bool:
+        """Tell whether a refresh token came that is bound to a key.
 
-    def _decide(
-        self, offer: KeyOffer | None, audience: str | None, jkt: str | None
-    ) -> KeyPlan | None:
-        extension, request = self._extension, self._grant.request
-        if extension.symmetric is None or offer is None or jkt is None:
-            return None
-        return extension.symmetric.decide(
-            offer,
-            client=request.client,
-            audience=audience,
-            jkt=jkt,
-            public=request.auth_method == "none",
-            now=int(extension.verifier.clock()),
-        )
-
-    def _binds_refresh_token(self) -> bool:
-        """Tell whether refresh tokens of this grant are bound to the key.
-
-        Those of clients that do not authenticate; and what comes of a bound one, even
-        if the client has been given a secret since.
+        What comes of it is bound, too, even if the client, which did not authenticate
+        then, has been given a secret since.
         """
-        request = self._grant.request
-        if request.auth_method == "none":
-            return True
-        old = request.refresh_token
+        old = self._grant.request.refresh_token
         return old is not None and bool(self._extension.get_refresh_token_dpop_jkt(old))
 
     def _remember(
@@ -262,13 +248,13 @@ class TokenRequest:
         issuance.keep_with_token(plan, now=now, expires_at=now + lifetime)
 
 
-def _earliest(exchange: TokenExchange | None, plan: KeyPlan | None) -> int | None:
+def _latest(exchange: TokenExchange | None, plan: KeyPlan | None) -> int | None:
     """Return when the token must have expired, in seconds since the epoch, if at all.
 
     Before what it is exchanged for, and before its key.
     """
-    subject = exchange.subject.expires_at if exchange is not None else None
     key = plan.latest_token if plan is not None else None
+    subject = exchange.subject.expires_at if exchange is not None else None
     if subject is None or key is None:
         return key if subject is None else subject
     return min(subject, key)

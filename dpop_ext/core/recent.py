@@ -41,6 +41,13 @@ class Recent(Generic[K, V]):
                 self.put(key, value)
         return value
 
+    def add(self, key: K, value: V) -> bool:
+        """Put in an entry, and tell whether there was none."""
+        if key in self._young or key in self._old:
+            return False
+        self.put(key, value)
+        return True
+
     def put(self, key: K, value: V) -> None:
         """Keep *value* until so many others were used that it has to go."""
         young = self._young

@@ -24,14 +24,13 @@ SECRET_LENGTH: Final = 32
 MAX_IDENTIFIER: Final = 256
 #: Longest client identifier, in bytes of UTF-8.
 MAX_CLIENT_ID: Final = 2048
-#: Clients of which the identifier is kept as it goes into a derivation.
-MAX_CLIENTS: Final = 128
+#: Clients, with one key each, that are kept as they go into a derivation.
+MAX_CLIENTS: Final = 1024
 #: What the key of response proofs is derived for.
 RESPONSE_INFO: Final = b"dpop-sym/1 res\0"
 
 _HASH_LENGTH = 32
-#: The lengths that :func:`lp` puts before a thumbprint and before 32 bytes.
-_LP_THUMBPRINT: Final = (43).to_bytes(2)
+#: The length that :func:`lp` puts before 32 bytes.
 _LP_SECRET: Final = SECRET_LENGTH.to_bytes(2)
 
 
@@ -150,20 +149,19 @@ def token_info(*, client_id: str, jkt: str, version: bytes, r: bytes) -> bytes:
     :param version: of the secret, from :func:`version_info`.
     :raises ValueError: another argument is outside its limits.
     """
-    if not is_thumbprint(jkt):
-        raise ValueError("jkt is not a SHA-256 thumbprint")
+    info = _client_info(client_id, jkt, version)
     if len(r) != SECRET_LENGTH:
         raise ValueError("r must be 32 bytes")
-    return (
-        _client_info(client_id)
-        + (_LP_THUMBPRINT + jkt.encode() + version)
-        + (_LP_SECRET + r)
-    )
+    return info + r
 
 
 @lru_cache(MAX_CLIENTS)
-def _client_info(client_id: str) -> bytes:
-    return lp(identity(client_id, MAX_CLIENT_ID))
+def _client_info(client_id: str, jkt: str, version: bytes) -> bytes:
+    """Return what is the same for all tokens of one client: all but *r* itself."""
+    if not is_thumbprint(jkt):
+        raise ValueError("jkt is not a SHA-256 thumbprint")
+    client = lp(identity(client_id, MAX_CLIENT_ID))
+    return client + lp(jkt.encode()) + version + _LP_SECRET
 
 
 def version_info(version: int) -> bytes:

@@ -65,6 +65,7 @@ _X25519_DER: Final = bytes.fromhex("302a300506032b656e032100")
 _OPERATIONS: Final = frozenset(
     {"encrypt", "wrapKey", "deriveKey", "deriveBits"}  # RFC 7517 section 4.3
 )
+_UNUSABLE: Final = "The encryption key cannot be used."
 
 
 K = TypeVar("K")
@@ -123,8 +124,14 @@ def import_bare_x25519(jwk: dict[str, Any]) -> EncryptionKey:
     :param jwk: ``kty`` and ``crv`` of X25519, 43 characters of ``x``, nothing else.
     :raises UnsupportedKeyError: as there.
     """
+    try:
+        key = _import_x25519(jwk["x"], None)
+    except DPoPError:
+        raise
+    except Exception as error:
+        raise UnsupportedKeyError(_UNUSABLE) from error
     # It is no key of a proof: nothing is signed by a key on this curve.
-    return tuple.__new__(EncryptionKey, (_checked(jwk, _import_bare), False))
+    return tuple.__new__(EncryptionKey, (key, False))
 
 
 def generate_encryption_key(algorithm: str) -> OKPKey | AKPKey:
@@ -161,7 +168,7 @@ def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> 
     except Exception as error:
         # joserfc and cryptography raise KeyError, TypeError, ValueError,
         # binascii.Error and more for keys that they do not like.
-        raise UnsupportedKeyError("The encryption key cannot be used.") from error
+        raise UnsupportedKeyError(_UNUSABLE) from error
 
 
 def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
@@ -179,7 +186,7 @@ def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
 
 def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
     if _is_bare_x25519(jwk):
-        return _import_bare(jwk)
+        return _import_x25519(jwk["x"], None)
     _check_use(jwk)
     if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
         x = jwk["x"]
@@ -189,10 +196,6 @@ def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
     key = _import_public(jwk)
     _try_exchange(key)
     return key
-
-
-def _import_bare(jwk: Mapping[str, Any]) -> X25519Recipient:
-    return _import_x25519(jwk["x"], None)
 
 
 def _import_hpke(jwk: Mapping[str, Any]) -> AKPKey:
@@ -229,7 +232,7 @@ def _import_x25519(x: str, algorithm: str | None) -> X25519Recipient:
     u = int.from_bytes(octets, "little")
     # As for other curves; and an exchange fails with those of low order and no others.
     if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
-        raise UnsupportedKeyError("The encryption key cannot be used.")
+        raise UnsupportedKeyError(_UNUSABLE)
     # In two thirds of the time of from_public_bytes, which imports and asks a backend.
     public = load_der_public_key(_X25519_DER + octets)
     # Half as long as by the constructor, which passes all of them on once more.
@@ -271,7 +274,7 @@ def _coordinate(value: object, field: int, order: Literal["big", "little"]) -> b
         len(octets) != (field.bit_length() + 7) // 8
         or int.from_bytes(octets, order) >= field
     ):
-        raise UnsupportedKeyError("The encryption key cannot be used.")
+        raise UnsupportedKeyError(_UNUSABLE)
     return octets
 
 

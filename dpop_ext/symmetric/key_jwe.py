@@ -34,6 +34,7 @@ ENCODINGS: Final = ("A256GCM", "A128GCM")
 MAX_JWE_LENGTH: Final = 4096
 
 _HEADER_MEMBERS: Final = frozenset({"typ", "cty", "alg", "enc", "kid", "dsk"})
+_ALGORITHMS: Final = {**KEY_ALGORITHMS_BY_TYPE, "AKP": (hpke.HPKE_ALGORITHM,)}
 #: Members of ``dsk`` that answer the ``n`` of a client.
 _COMPOSITION: Final = ("n", "r_as", "r")
 
@@ -244,9 +245,7 @@ def decrypt(
 
 def fits(algorithm: str, key: Recipient) -> bool:
     """Tell whether a JWE ``alg`` is one for *key*."""
-    only = key.alg
-    if isinstance(key, AKPKey):
-        return only == algorithm == hpke.HPKE_ALGORITHM
-    if only is not None and only != algorithm:
-        return False
-    return algorithm in KEY_ALGORITHMS_BY_TYPE.get(key.key_type, ())
+    # A key that names its algorithm is used with no other.
+    return key.alg in (None, algorithm) and algorithm in _ALGORITHMS.get(
+        key.key_type, ()
+    )

@@ -99,6 +99,7 @@ class SecretRing:
     """
 
     __slots__ = (
+        "_active",
         "_by_version",
         "_prepared",
         "_usable",
@@ -133,8 +134,10 @@ class SecretRing:
         ]
         if len(set(values)) != len(values):
             raise ValueError("two versions have the same secret")
-        if sum(entry.state == "active" for entry in entries) > 1:
+        active = [entry for entry in entries if entry.state == "active"]
+        if len(active) > 1:
             raise ValueError("more than one version is active")
+        self._active = active[0] if active else None
         self._by_version = by_version
         #: Of versions that a token referred to.
         self._prepared: dict[int, PreparedSecret] = {}
@@ -169,10 +172,10 @@ class SecretRing:
         :param now: seconds since the epoch.
         :raises SymmetricUnavailableError: there is none at this time.
         """
-        for entry in self._by_version.values():
-            if entry.state == "active" and entry.not_before <= now < entry.expires_at:
-                return entry
-        raise SymmetricUnavailableError
+        active = self._active
+        if active is None or not active.not_before <= now < active.expires_at:
+            raise SymmetricUnavailableError
+        return active
 
     def find(self, version: int, *, now: int) -> AudienceSecret:
         """Return the usable secret of *version*.

@@ -24,6 +24,17 @@ def test_there_are_never_more_entries_than_allowed() -> None:
         assert recent.get(number) == number
 
 
+def test_an_entry_that_is_added_again_is_not_new_in_either_generation() -> None:
+    recent: Recent[int, int] = Recent(4)
+    assert recent.add(1, 1)
+    assert not recent.add(1, 2)
+    for number in (2, 3):
+        assert recent.add(number, number)
+    # The first is in the old generation by now.
+    assert not recent.add(1, 2)
+    assert recent.get(1) == 1
+
+
 def test_what_is_in_use_outlives_what_is_not() -> None:
     recent: Recent[int, int] = Recent(10)
     recent.put(-1, 1)
