@@ -28,6 +28,7 @@ class TokenKeys:
     :param decryptor: of the keys that tokens bring along; None: it takes no such keys.
     :param issuer: identifier of the authorization server.
     :param audience: this resource server's own identifier.
+    :raises TypeError: *keyring* or *decryptor* is something else.
     """
 
     def __init__(
@@ -38,6 +39,11 @@ class TokenKeys:
         issuer: str,
         audience: str,
     ) -> None:
+        # At the start, and not with the first request.
+        if keyring is not None and not callable(getattr(keyring, "load", None)):
+            raise TypeError("keyring is a KeyringSource, such as HTTPKeyringSource")
+        if decryptor is not None and not callable(getattr(decryptor, "decrypt", None)):
+            raise TypeError("decryptor is a KeyDecryptor")
         self._keyring = keyring
         #: Whether there is a keyring.
         self.derives = keyring is not None

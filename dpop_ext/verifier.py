@@ -87,8 +87,8 @@ class ProofVerifier:
         may ask it for; None gives and takes no tickets.
     :param quota: how much of the replay store one key may fill; None is no limit.
     :param clock: seconds since the epoch.
-    :raises TypeError: *replay_store* is none, or one for asyncio; *policy* or *nonces*
-        is something else.
+    :raises TypeError: *replay_store* is none, or one for asyncio; *policy*, *nonces*,
+        *keyring* or *decryptor* is something else.
     :raises ValueError: symmetric keys or tickets without *issuer* and *audience*, or
         another *token_form*.
     """

@@ -466,6 +466,16 @@ def test_a_keyring_needs_the_identities_of_both_servers() -> None:
         ProofVerifier(MemoryReplayStore(), keyring=MemoryKeyring(ring()))
 
 
+@pytest.mark.parametrize("option", ["keyring", "decryptor"])
+def test_what_has_no_keys_is_found_at_the_start(option: str) -> None:
+    """And not with the first request, which would get a 503."""
+    options: Any = {option: "keyring.json"}
+    with pytest.raises(TypeError, match=option):
+        ProofVerifier(
+            MemoryReplayStore(), issuer="https://a", audience="https://b", **options
+        )
+
+
 @pytest.mark.requirement("R2231")
 def test_the_form_of_tokens_is_one_of_two(clock: Any) -> None:
     with pytest.raises(ValueError, match="token_form"):

@@ -68,6 +68,7 @@ class SymmetricKeys(KeyRegistration):
         ``HPKE-9-KE`` for clients with post-quantum keys.
     :param private_keys: returns the private keys for key material that clients send,
         the one at our ``jwks_uri`` first. Without it such material cannot be used.
+    :raises TypeError: *secrets* or *private_keys* is something else.
     :raises ValueError: *max_age* is not positive; there are neither *secrets* nor
         *recipients*; or an algorithm is not one of this profile, or not one that the
         cryptography package of this process has.
@@ -89,6 +90,10 @@ class SymmetricKeys(KeyRegistration):
             raise ValueError("max_age is a positive number of seconds")
         if secrets is None and recipients is None:
             raise ValueError("a symmetric key needs secrets or recipients")
+        if secrets is not None and not callable(getattr(secrets, "load", None)):
+            raise TypeError("secrets is an AudienceSecrets, such as SQLAudienceSecrets")
+        if not callable(private_keys):
+            raise TypeError("private_keys is a function that returns the keys")
         check_key_algorithms(key_algorithms)
         #: Whether the key in an offer may be a post-quantum one.
         self.allow_hpke = HPKE_ALGORITHM in key_algorithms

@@ -39,6 +39,9 @@ class ClientAssertions:
     ) -> None:
         if algorithm not in ALGORITHMS or not signing_key.is_private:
             raise ValueError("a private key and an asymmetric algorithm are needed")
+        public = signing_key.as_dict(private=False)
+        if ALGORITHMS[algorithm] != (public["kty"], public.get("crv")):
+            raise ValueError("algorithm is not one for the signing key")
         self._client_id = client_id
         self._issuer = issuer
         self._key = signing_key

@@ -55,7 +55,9 @@ class EnvironmentKeyring(MemoryKeyring):
         floor: Path | str | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        text = environment.get(variable, "")
+        text = environment.get(variable)
+        if text is None:
+            raise ValueError(f"{variable}: there is no such variable")
         try:
             entries = [_read(entry) for entry in text.split(",")]
         except ValueError:

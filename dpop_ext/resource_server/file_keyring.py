@@ -14,6 +14,7 @@ from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.resource_server.polled_keyring import PolledKeyring
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.symmetric.keyring import MAX_KEYRING, MAX_STRUCTURAL
+from dpop_ext.symmetric.keyring_floor import KeyringError
 
 
 class FileKeyring(PolledKeyring):
@@ -43,5 +44,9 @@ class FileKeyring(PolledKeyring):
         self._path = Path(path)
 
     def _claims(self) -> dict[str, Any]:
-        raw = read_private(self._path, max_size=MAX_KEYRING)
+        try:
+            raw = read_private(self._path, max_size=MAX_KEYRING)
+        except OSError as error:
+            reason = error.strerror or error
+            raise KeyringError(f"the file cannot be read: {reason}") from error
         return parse_json_object(raw, max_structural=MAX_STRUCTURAL)

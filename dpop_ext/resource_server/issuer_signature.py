@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from joserfc.jwk import Key
 
@@ -111,6 +111,7 @@ def _key_source(
         raise ValueError("give jwks or jwks_uri")
     if isinstance(jwks, Mapping):
         return StaticKeys(jwks)
-    if not hasattr(jwks, "find"):
-        raise TypeError("jwks is a JWK Set or a KeySource")
+    # A URL has a method of that name, too.
+    if isinstance(cast("object", jwks), str) or not hasattr(jwks, "find"):
+        raise TypeError("jwks is a JWK Set or a KeySource, such as RemoteKeys(url)")
     return jwks

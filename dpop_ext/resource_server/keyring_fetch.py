@@ -34,7 +34,8 @@ class KeyringFetch:
 
     The parameters are those of :class:`.HTTPKeyringSource`.
 
-    :raises ValueError: *jwks* is no JWK Set.
+    :raises TypeError: *private_keys* is no list, or *jwks* no JWK Set or source.
+    :raises ValueError: there is no private key, or *jwks* is a JWK Set without a key.
     :raises OSError: what was kept is there and cannot be read or trusted.
     :raises KeyringError: it is not what was written.
     """
@@ -49,6 +50,11 @@ class KeyringFetch:
         cache: Path | str | None,
         clock: Callable[[], float],
     ) -> None:
+        # One key is a mapping of its members, and no list.
+        if not isinstance(private_keys, Sequence):
+            raise TypeError("private_keys is a list of private keys")
+        if not private_keys or not all(key.is_private for key in private_keys):
+            raise ValueError("private_keys has the private half of the registered key")
         self._request = request
         self._audience = audience
         self._private_keys = list(private_keys)

@@ -79,7 +79,9 @@ class HTTPKeyringSource:
     :param run: runs a poll when a request causes one; None: a thread polls all the
         time, from the first request on.
     :param clock: seconds since the epoch.
-    :raises ValueError: *poll* is not positive, or *jwks* is no JWK Set.
+    :raises TypeError: *private_keys* is no list, or *jwks* no JWK Set or source.
+    :raises ValueError: *poll* is not positive, there is no private key, or *jwks* is a
+        JWK Set without a key.
     :raises OSError: what was kept is there and cannot be read or trusted.
     :raises KeyringError: it is not what was written.
     """

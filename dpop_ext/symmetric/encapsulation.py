@@ -123,6 +123,7 @@ class KeyDecryptor:
         it, whose tokens are still out. Called on every request.
     :param algorithm: the one JWE ``alg`` to accept, as it is registered.
     :param encoding: the one JWE ``enc`` to accept, as it is registered.
+    :raises TypeError: *keys* is no function.
     :raises ValueError: an algorithm that is not of this profile.
     """
 
@@ -134,6 +135,8 @@ class KeyDecryptor:
         encoding: str = "A256GCM",
     ) -> None:
         _check_algorithms((), algorithm, encoding)
+        if not callable(keys):
+            raise TypeError("keys is a function that returns the private keys")
         self._keys = keys
         self._algorithm = algorithm
         self._encoding = encoding

@@ -932,6 +932,15 @@ def test_a_lifetime_is_part_of_a_token_with_a_key(
         sim.token(CLIENT_CREDENTIALS, prove(**ask(wrapping_key)))
 
 
+@pytest.mark.parametrize("option", ["secrets", "private_keys"])
+def test_what_is_no_source_of_keys_is_found_at_the_start(
+    derivation_secrets: Secrets, option: str
+) -> None:
+    options: Any = {"secrets": derivation_secrets, option: ["a"]}
+    with pytest.raises(TypeError, match=option):
+        SymmetricKeys(options.pop("secrets"), issuer=ISSUER, **options)
+
+
 def test_the_limit_of_a_key_is_positive(derivation_secrets: Secrets) -> None:
     for max_age in (0, -1):
         with pytest.raises(ValueError, match="max_age"):

@@ -251,6 +251,8 @@ def test_keys_come_from_one_place(ec_key: ECKey) -> None:
             AccessTokenValidator(ISSUER, AUDIENCE, **sources)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         AccessTokenValidator(ISSUER, AUDIENCE, jwks=KeySet([ec_key]))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="RemoteKeys"):
+        AccessTokenValidator(ISSUER, AUDIENCE, jwks="https://as.example.com/jwks")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="https"):
         AccessTokenValidator(ISSUER, AUDIENCE, jwks_uri="http://as.example.com/jwks")
 

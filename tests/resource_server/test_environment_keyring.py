@@ -44,6 +44,11 @@ def test_versions_are_read_with_their_states() -> None:
             ring.find(version, now=now)
 
 
+def test_a_variable_that_is_missing_is_said_to_be() -> None:
+    with pytest.raises(ValueError, match="SECRETS: there is no such variable"):
+        EnvironmentKeyring("SECRETS", issuer=ISSUER, audience=AUDIENCE, environment={})
+
+
 @pytest.mark.requirement("R1702", "R2053")
 @pytest.mark.parametrize(
     "text",

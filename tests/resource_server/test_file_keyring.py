@@ -120,12 +120,25 @@ def test_a_file_that_is_not_for_us_or_malformed_is_refused(
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_file_that_others_may_read_is_refused(
-    write: Any, open_file: Any, path: Path, mode: int
+    write: Any,
+    open_file: Any,
+    path: Path,
+    mode: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write()
     path.chmod(mode)
     with pytest.raises(UnknownKeyError):
         open_file().load().find(VERSION, now=0)
+    assert "the file cannot be read: The file must have mode 0600" in caplog.text
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(
+    open_file: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnknownKeyError):
+        open_file().load().find(VERSION, now=0)
+    assert "the file cannot be read: No such file" in caplog.text
 
 
 def test_a_link_is_refused(write: Any, open_file: Any, path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.jws_signature import verify_signature
@@ -543,6 +543,28 @@ def test_the_endpoint_is_https(issuer: KeyringIssuer) -> None:
         options: Any = {"signing_key": issuer.client_key} | more
         with pytest.raises(ValueError, match="private"):
             KeyringRequest(ENDPOINT, **options, **values)
+
+
+def test_the_algorithm_of_a_request_is_one_for_its_key(
+    issuer: KeyringIssuer,
+) -> None:
+    values: Any = {"issuer": ISSUER, "client_id": "api"}
+    for key in OKPKey.generate_key("Ed25519"), ECKey.generate_key("P-384"):
+        with pytest.raises(ValueError, match="not one for the signing key"):
+            KeyringRequest(ENDPOINT, signing_key=key, **values)
+
+
+def test_keys_that_decrypt_nothing_are_found_at_the_start(
+    issuer: KeyringIssuer,
+) -> None:
+    with pytest.raises(TypeError, match="list"):
+        issuer.source(private_keys=issuer.private_key)
+    public = ECKey.import_key(issuer.private_key.as_dict(private=False))
+    for keys in [], [public]:
+        with pytest.raises(ValueError, match="private half"):
+            issuer.source(private_keys=keys)
+    with pytest.raises(TypeError, match="RemoteKeys"):
+        issuer.source(jwks="https://as.example.com/jwks")
 
 
 def test_a_process_that_was_forked_polls_for_itself(

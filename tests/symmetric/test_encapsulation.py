@@ -240,6 +240,11 @@ def test_the_pinned_algorithms_are_the_only_ones() -> None:
         decrypt(small)
 
 
+def test_the_keys_come_from_a_function() -> None:
+    with pytest.raises(TypeError, match="function"):
+        KeyDecryptor([KEY])  # type: ignore[arg-type]
+
+
 @pytest.mark.requirement("R2062")
 @pytest.mark.parametrize("name", ["iss", "aud", "client_id", "jkt", "alg", "exp"])
 @pytest.mark.parametrize("value", [..., None, True, 1, "x", [AUDIENCE], {}])
