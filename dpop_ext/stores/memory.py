@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from collections.abc import Callable
+from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Final
 
@@ -19,8 +23,28 @@ PART_SIZE: Final = 4096
 DROPPED_AT_ONCE: Final = 512
 DROPPED_FOR_ROOM: Final = 4096
 
+#: Bits of the number that stands for a key: those of an int of 32 bytes.
+_NUMBER: Final = (1 << 60) - 1
 _NEVER: Final = 1 << 62
 _TOO_FAR_BACK: Final = "The replay store cannot look back so far."
+
+
+def _salted(width: int) -> Callable[[bytes], int]:
+    """Return a hash of 60 bits or more, salted in each process.
+
+    :param width: bits of ``hash``, which is that wherever Python has 64 bits.
+    """
+    if width > _NUMBER.bit_length():
+        return hash
+    salt = os.urandom(blake2b.SALT_SIZE)
+
+    def salted(key: bytes) -> int:
+        return int.from_bytes(blake2b(key, digest_size=8, salt=salt).digest())
+
+    return salted
+
+
+_hash: Final = _salted(sys.hash_info.width)
 
 
 class MemoryReplayStore:
@@ -30,6 +54,11 @@ class MemoryReplayStore:
     large that its growth is felt. A key has one entry, because the same proof may come
     with another expiry; and for each second there is a list of the keys that expire in
     it: nothing is ever searched for old entries.
+
+    What is kept of a key is a number: 60 bits of its salted hash. A key that has the
+    number of another one counts as used, as one of 10**12 does with a million entries;
+    a used one never counts as new. Nobody can aim at the requests of others: neither
+    the salt is known (unless ``PYTHONHASHSEED`` is), nor a key that is still unused.
 
     A new key takes no lock, which would be half of its time. Of several threads that
     bring the same one, ``dict.setdefault`` lets one put in an object of its own. Only
@@ -49,12 +78,12 @@ class MemoryReplayStore:
         # hash name: were the part chosen by these, too, all keys of a part would meet
         # in a few places of it.
         parts = min(127, max_entries // PART_SIZE) | 1
-        self._number = parts
+        self._count = parts
         self._capacity = max_entries // parts
-        #: Each key with the second in which it expires: one object for all its keys,
-        #: where the time itself would be 32 bytes for each. While a thread adds the
-        #: key, an object of that thread.
-        self._parts: tuple[dict[bytes, object], ...] = tuple({} for _ in range(parts))
+        #: The number of each key, with the second in which it expires: one object for
+        #: all its keys, where the time itself would be 32 bytes for each. While a
+        #: thread adds the key, an object of that thread.
+        self._parts: tuple[dict[int, object], ...] = tuple({} for _ in range(parts))
         self._seconds: dict[int, _Second] = {}
         #: A heap of the same seconds, and the time until which the first is kept.
         self._ends: list[int] = []
@@ -77,66 +106,65 @@ class MemoryReplayStore:
             return False
         if self._kept_until < now:
             self._drop(now - GRACE, DROPPED_AT_ONCE)
-        # Never by a byte of the key: the hash is salted, so that nobody can aim at
-        # one part.
-        part = self._parts[hash(key) % self._number]
-        # New, and made in half the time that object() takes.
+        # The hash is salted, so that nobody can aim at one part either.
+        number = _hash(key) & _NUMBER
+        part = self._parts[number % self._count]
+        # New, and made in half the time that object() takes. Whether the number is a
+        # new object nobody promises.
         own: object = []
-        found = part.setdefault(key, own)
+        found = part.setdefault(number, own)
         if found is not own:
             if type(found) is _Second and found.expires_at >= now > self._dropped_until:
                 return False
-            return self._add_again(part, key, expires_at=expires_at, now=now)
+            return self._add_again(key, number, expires_at=expires_at, now=now)
         if len(part) > self._capacity:
-            self._make_room(part, key, now)
+            self._make_room(part, number, now)
         try:
             second = self._seconds[expires_at]
         except KeyError:
             second = self._begin(expires_at)
-        second.keys.append(key)
-        part[key] = second
+        second.numbers.append(number)
+        part[number] = second
         # Not before: it may have been dropped until just before it was not found.
         if now <= self._dropped_until:
-            self._take_back(part, key, second)
+            self._take_back(part, number, second)
         return True
 
-    def _add_again(
-        self, part: dict[bytes, object], key: bytes, *, expires_at: int, now: int
-    ) -> bool:
+    def _add_again(self, key: bytes, number: int, *, expires_at: int, now: int) -> bool:
         """Add a key that was found, if it has expired; look with the lock held."""
+        part = self._parts[number % self._count]
         with self._lock:
             self._check_clock(now)
-            found = part.get(key)
+            found = part.get(number)
             if found is not None:
                 # What is no second is of the thread that is adding the key.
                 if not isinstance(found, _Second) or found.expires_at >= now:
                     return False
                 second = self._second(expires_at)
-                second.keys.append(key)
-                part[key] = second
+                second.numbers.append(number)
+                part[number] = second
                 return True
         # It was dropped meanwhile.
         return self.add(key, expires_at=expires_at, now=now)
 
-    def _make_room(self, part: dict[bytes, object], key: bytes, now: int) -> None:
-        """Drop what has expired; if that does not help, refuse *key*."""
+    def _make_room(self, part: dict[int, object], number: int, now: int) -> None:
+        """Drop what has expired; if that does not help, refuse *number*."""
         try:
             self._check_clock(now)
             self._drop(now, DROPPED_FOR_ROOM)
             if len(part) > self._capacity:
                 raise StoreError("The replay store is full.")
         except StoreError:
-            del part[key]
+            del part[number]
             raise
 
-    def _take_back(
-        self, part: dict[bytes, object], key: bytes, second: _Second
-    ) -> None:
-        """Refuse *key*, which has been added at a time of which nothing is known."""
+    def _take_back(self, part: dict[int, object], number: int, second: _Second) -> None:
+        """Refuse *number*, which has been added at a time of which nothing is known."""
         with self._lock:
             # It may have been dropped, and then added by another thread.
-            if part.get(key) is second:
-                del part[key]
+            if part.get(number) is second:
+                second.repeats = True
+                del part[number]
         raise StoreError(_TOO_FAR_BACK)
 
     def _check_clock(self, now: int) -> None:
@@ -157,28 +185,30 @@ class MemoryReplayStore:
 
     def _drop(self, before: int, most: int) -> None:
         """Drop up to *most* entries that expired before the second *before*."""
-        parts, number, ends = self._parts, self._number, self._ends
+        parts, count, ends = self._parts, self._count, self._ends
         with self._lock:
             while most > 0 and ends and ends[0] < before:
                 # First: whoever does not find a key looks at this afterwards.
                 self._dropped_until = max(self._dropped_until, ends[0])
                 second = self._seconds[ends[0]]
-                keys = second.keys
-                # From the front: other threads append meanwhile.
-                taken = keys[:most]
-                del keys[: len(taken)]
+                numbers = second.numbers
+                # From the end, so that the rest need not move. What other threads
+                # append meanwhile may go, too: they look at the above afterwards.
+                kept = max(len(numbers) - most, 0)
+                taken = numbers[kept:]
+                del numbers[kept:]
                 most -= len(taken)
-                # One that was taken back and came again is in it twice.
-                dropped = dict.fromkeys(taken)
-                owners = [parts[hash(key) % number] for key in dropped]
+                if second.repeats:
+                    taken = list(dict.fromkeys(taken))
+                owners = [parts[number % count] for number in taken]
                 # By one call for all of them, so that the processor fetches several
                 # from memory at a time; it would wait for each of them otherwise.
-                found = list(map(dict.get, owners, dropped))
-                for part, key, entry in zip(owners, dropped, found, strict=True):
+                found = list(map(dict.get, owners, taken))
+                for part, number, entry in zip(owners, taken, found, strict=True):
                     # After it expired it may have been added again.
                     if entry is second:
-                        del part[key]
-                if not keys:
+                        del part[number]
+                if not numbers:
                     del self._seconds[heappop(ends)]
             self._kept_until = ends[0] + GRACE if ends else _NEVER
 
@@ -186,11 +216,13 @@ class MemoryReplayStore:
 class _Second:
     """The keys that expire in one second."""
 
-    __slots__ = ("expires_at", "keys")
+    __slots__ = ("expires_at", "numbers", "repeats")
 
     def __init__(self, expires_at: int) -> None:
         self.expires_at = expires_at
-        self.keys: list[bytes] = []
+        self.numbers: list[int] = []
+        #: Whether one was taken back: if it comes again, it is in the list twice.
+        self.repeats = False
 
 
 class MemoryKeyring:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpop_ext.errors import StoreError
+from dpop_ext.stores import memory
 from dpop_ext.stores.base import NoReplayProtection, ReplayStore
 from dpop_ext.stores.contract_base import PATIENCE
 from dpop_ext.stores.load_contract import run_threads
@@ -89,7 +90,7 @@ class TestBounds:
         fill(store, 20_000)
 
         for part in store._parts:
-            assert len({hash(key) % 256 for key in part}) > 16
+            assert len({number % 256 for number in part}) > 16
 
     @pytest.mark.parametrize("size", [0, -1])
     def test_it_holds_something(self, size: int) -> None:
@@ -177,6 +178,56 @@ class TestClock:
         assert not store.add(b"ahead", expires_at=NOW + 66, now=NOW)
         assert not store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7266)
         assert store.add(b"ahead", expires_at=NOW + 7300, now=NOW + 7267)
+
+
+class TestNumbers:
+    @pytest.mark.requirement("X-16")
+    def test_of_a_key_32_bytes_are_kept(self) -> None:
+        store = MemoryReplayStore()
+        keys = [number.to_bytes(14) for number in range(1000)]
+        references = [sys.getrefcount(key) for key in keys]
+
+        assert all(store.add(key, expires_at=NOW + 66, now=NOW) for key in keys)
+
+        assert [sys.getrefcount(key) for key in keys] == references
+        kept = [number for part in store._parts for number in part]
+        assert max(map(sys.getsizeof, kept)) <= 32
+        in_seconds = [n for second in store._seconds.values() for n in second.numbers]
+        assert sorted(map(id, kept)) == sorted(map(id, in_seconds))
+
+    @pytest.mark.requirement("X-15")
+    def test_of_two_keys_with_one_number_the_second_counts_as_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in (0, 7, -1, 1 << 62):
+            monkeypatch.setattr(memory, "_hash", lambda _, number=number: number)
+            store = MemoryReplayStore()
+            assert store.add(b"a", expires_at=NOW + 66, now=NOW)
+
+            for key in (b"a", b"b"):
+                assert not store.add(key, expires_at=NOW + 66, now=NOW)
+
+    @pytest.mark.parametrize("width", [32, 64])
+    def test_they_are_salted_and_of_60_bits_however_many_hash_has(
+        self, width: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        salted = memory._salted(width)
+        assert (salted is hash) is (width == 64)
+        keys = [number.to_bytes(14) for number in range(1000)]
+
+        numbers = [salted(key) & memory._NUMBER for key in keys]
+
+        assert [salted(key) & memory._NUMBER for key in keys] == numbers
+        assert len(set(numbers)) == len(keys)
+        for bit in range(60):
+            assert 300 < sum(number >> bit & 1 for number in numbers) < 700
+        assert not memory._NUMBER >> 60
+        if width == 32:
+            assert memory._salted(width)(b"k") != salted(b"k")
+        monkeypatch.setattr(memory, "_hash", salted)
+        store = MemoryReplayStore()
+        fill(store, 1000)
+        assert not store.add(NOW.to_bytes(8) + bytes(8), expires_at=NOW + 66, now=NOW)
 
 
 @pytest.mark.requirement("X-15")
