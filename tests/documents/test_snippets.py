@@ -22,6 +22,7 @@ from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.symmetric.secret_bytes import SecretBytes
+from tests.authorization_server.symmetric_parts import Secrets
 from tests.documents.links import ROOT
 from tests.documents.regions import DOCS
 
@@ -92,7 +93,7 @@ def test_the_code_of_post_quantum_runs() -> None:
             "ProofSigner": ProofSigner,
             "OAuth2Session": OAuth2Session,
             "replay_store": MemoryReplayStore(),
-            "secrets": object(),
+            "secrets": Secrets(time.time),
             "issuer": "https://as.example",
             "resource": "https://api.example",
             "client_id": "client",
