@@ -138,7 +138,7 @@ class Token(TokenMixin):
     client_id: str
     token_type: str
     access_token: str
-    expires_in: int = 0
+    expires_in: int | None = 0
     refresh_token: str | None = None
     scope: str = ""
     dpop_jkt: str | None = None
@@ -157,7 +157,7 @@ class Token(TokenMixin):
     def get_scope(self) -> str:
         return self.scope
 
-    def get_expires_in(self) -> int:
+    def get_expires_in(self) -> int | None:
         return self.expires_in
 
     def is_expired(self) -> bool:
@@ -357,13 +357,15 @@ class Simulator:
         """Return the token as it has to be for an exchange."""
         for token in self.tokens:
             if token.access_token == value and not token.revoked:
-                jkt = token.dpop_jkt
+                jkt, lifetime = token.dpop_jkt, token.expires_in
                 claims = {"sub": token.sub, "act": token.act, "may_act": token.may_act}
                 return AccessToken(
                     issuer=ISSUER,
                     audience=(token.audience,) if token.audience else (),
                     client_id=token.client_id,
-                    expires_at=token.issued_at + token.expires_in,
+                    expires_at=(
+                        None if lifetime is None else token.issued_at + lifetime
+                    ),
                     token_id=None,
                     confirmation=Confirmation(jkt=jkt, dsk=None) if jkt else None,
                     scope=token.scope,
@@ -565,7 +567,7 @@ def _endpoints(sim: Simulator) -> None:
                 "client_id": token.client_id,
                 "iss": ISSUER,
                 "aud": token.audience,
-                "exp": token.issued_at + token.expires_in,
+                "exp": token.issued_at + (token.expires_in or 0),
                 **({"act": token.act} if token.act else {}),
             }
 
