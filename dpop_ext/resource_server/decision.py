@@ -240,9 +240,12 @@ def _url_of(request: ResourceRequest, public_url: str | None) -> str:
     # Plain http is secure to a loopback host only.
     if public_url is None and not is_secure(f"http://{request.host}"):
         warn_about_host()
-    if not is_secure(url):
+    if is_secure(url):
+        return url
+    # It may be no URL at all: the path has a character that is in none.
+    if is_secure(url.replace("http:", "https:", 1)):
         raise MalformedRequestError("An access token must not be sent without TLS.")
-    return url
+    raise MalformedRequestError("The request target is malformed.")
 
 
 def is_symmetric(proof: str, verifier: ProofVerifier) -> bool:

@@ -386,6 +386,8 @@ def test_a_bearer_token_over_plain_http_is_refused_too(
         {"HTTP_HOST": "[::1"},
         {"RAW_URI": "*"},
         {"RAW_URI": "api.example.com:443"},
+        {"RAW_URI": "/caf\xe9"},
+        {"RAW_URI": "/a\\b"},
     ],
 )
 def test_a_target_that_makes_no_url_is_a_malformed_request(
@@ -395,6 +397,7 @@ def test_a_target_that_makes_no_url_is_a_malformed_request(
     environ = with_proof(World.token)(world).environ(**changes)
     response = send(world.app(adapter), environ)
     assert response.status == 400
+    assert response.json["error_description"] == "The request target is malformed."
     assert world.served == 0
 
 
