@@ -23,6 +23,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.authorization_server.symmetric_parts import Secrets
+from tests.conftest import Clock
 from tests.documents.links import ROOT
 from tests.documents.regions import DOCS
 
@@ -93,7 +94,7 @@ def test_the_code_of_post_quantum_runs() -> None:
             "ProofSigner": ProofSigner,
             "OAuth2Session": OAuth2Session,
             "replay_store": MemoryReplayStore(),
-            "secrets": Secrets(time.time),
+            "secrets": Secrets(Clock()),
             "issuer": "https://as.example",
             "resource": "https://api.example",
             "client_id": "client",
