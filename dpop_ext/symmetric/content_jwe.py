@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,7 +38,7 @@ def seal(
     if len(content_key) != CONTENT_KEYS[encoding]:
         raise ValueError("the key does not fit the algorithm")
     protected = b64url_segments(header.encode("ascii"))
-    iv = os.urandom(IV_LENGTH)
+    iv = secrets.token_bytes(IV_LENGTH)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     ciphertext, tag = sealed[:-TAG_LENGTH], sealed[-TAG_LENGTH:]
     rest = b64url_segments(encrypted_key, iv, ciphertext, tag)
