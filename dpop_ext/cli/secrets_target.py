@@ -71,15 +71,19 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         audience: str | None,
         **options: Any,
     ) -> None:
-        engine, key = open_database(database), read_key(key_file)
-        table = SQLAudienceSecrets(engine, key, issuer=find_issuer(engine, issuer))
-        audiences = table.audiences()
-        if audience is not None:
-            if audience not in audiences:
-                raise Refusal("--audience: it has no derivation secrets")
-            audiences = [audience]
-        target = Target(secrets=table, engine=engine, key=key, audiences=audiences)
-        command(target, **options)
+        engine = open_database(database)
+        try:
+            key = read_key(key_file)
+            table = SQLAudienceSecrets(engine, key, issuer=find_issuer(engine, issuer))
+            audiences = table.audiences()
+            if audience is not None:
+                if audience not in audiences:
+                    raise Refusal("--audience: it has no derivation secrets")
+                audiences = [audience]
+            target = Target(secrets=table, engine=engine, key=key, audiences=audiences)
+            command(target, **options)
+        finally:
+            engine.dispose()
 
     decorators = (
         click.option(

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from dpop_ext.cli.checkup.finding import Finding, bad, good, look
@@ -37,7 +38,7 @@ LIFETIME = 30
 SLOW = 0.02
 
 
-def open_store(url: str, prefix: str = "") -> ReplayStore:
+def open_store(url: str, prefix: str = "") -> RedisReplayStore | SQLReplayStore:
     """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
     if _is_redis(url):
         # Its clock is compared with ours in a check of its own.
@@ -72,9 +73,16 @@ def check_store(
             _ADVICE,
         )
         return
-    file = sqlite_file(url)
-    if file is not None:
-        yield from check_place(_PLACE, file)
+    with closing(store):
+        file = sqlite_file(url)
+        if file is not None:
+            yield from check_place(_PLACE, file)
+        yield from _try_out(store, url, clock)
+
+
+def _try_out(
+    store: ReplayStore, url: str, clock: Callable[[], float]
+) -> Iterator[Finding]:
     try:
         begun = time.monotonic()
         _add(store, secrets.token_bytes(REPLAY_KEY_LENGTH), clock)
