@@ -10,6 +10,7 @@ from werkzeug.datastructures import Headers
 
 from dpop_ext.resource_server.authlib_request import resource_request
 from dpop_ext.resource_server.credentials import (
+    MAX_TOKEN_LENGTH,
     ResourceRequest,
     names_access_token,
     parse_credentials,
@@ -59,6 +60,17 @@ def test_other_than_one_dpop_line_is_an_invalid_proof(proofs: tuple[str, ...]) -
     with pytest.raises(AccessRefusedError) as info:
         parse_credentials(request("DPoP a", proofs=proofs))
     assert info.value.refusal.error == "invalid_dpop_proof"
+
+
+@pytest.mark.parametrize("scheme", ["DPoP", "Bearer"])
+def test_a_token_that_is_too_long_is_not_looked_at(scheme: str) -> None:
+    token = "a" * MAX_TOKEN_LENGTH
+    assert parse_credentials(request(f"{scheme} {token}"))
+    with pytest.raises(AccessRefusedError) as info:
+        parse_credentials(request(f"{scheme} {token}a"))
+    refusal = info.value.refusal
+    assert (refusal.status, refusal.error) == (401, "invalid_token")
+    assert refusal.schemes == (scheme.lower(),)
 
 
 @pytest.mark.requirement("T20")
