@@ -38,7 +38,8 @@ def resource_request(
             fields.setdefault(name, []).append(value.decode("latin-1"))
     return ResourceRequest(
         method=scope.get("method", "GET"),
-        scheme=_SCHEMES[scope["scheme"]],
+        # It may be left out, and is not encrypted then.
+        scheme=_SCHEMES[scope.get("scheme", "http")],
         # More than one is no host, and makes the target malformed.
         host=",".join(fields[b"host"]) if b"host" in fields else _own_host(scope),
         raw_target=raw_target(scope),

@@ -393,6 +393,41 @@ def test_a_form_whose_client_goes_away_is_no_fault_of_the_server(
     assert sent[0]["status"] == 400
 
 
+@pytest.mark.parametrize("type_", ["http", "websocket"])
+def test_a_server_that_names_no_scheme_has_no_encryption(
+    world: World, protect: Callable[..., Any], type_: str
+) -> None:
+    statuses: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        if "status" in message:
+            statuses.append(message["status"])
+
+    for public_url in (None, "https://api.example.com"):
+        fields = credentials(world, "https://api.example.com/accounts")
+        scope = {
+            "type": type_,
+            "path": "/accounts",
+            "headers": [
+                (b"host", b"api.example.com"),
+                *((n.lower().encode(), v.encode()) for n, v in fields.items()),
+            ],
+            "extensions": {"websocket.http.response": {}},
+        }
+        if type_ == "http":
+            scope["method"] = "GET"
+        protected = protect(app, public_url=public_url)
+        asyncio.run(protected(scope, _never, send))
+    assert statuses == [400, 200]
+
+
+async def _never() -> Any:
+    raise AssertionError
+
+
 async def chat(scope: Any, receive: Any, send: Any) -> None:
     """Accept every handshake, and tell how it was proved."""
     if scope["type"] == "lifespan":
