@@ -55,7 +55,7 @@ class ResourceRequest:
     #: SHA-256 thumbprint of the certificate that the client showed on this connection,
     #: base64url (RFC 8705); None if there is none, or none that can be trusted.
     certificate: str | None = None
-    #: The proofs that this request has spent already, by verifier, because another
+    #: The proofs that this request has spent already, by store, because another
     #: layer of the same application decided about it too.
     spent: set[tuple[int, bytes]] = field(default_factory=set, repr=False)
     #: Returns the content as received, before content decoding, given how many bytes it
