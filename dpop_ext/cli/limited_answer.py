@@ -58,7 +58,7 @@ def ask(
                 _read(response, limited)
             return response
 
-    return within(TIMEOUT, act, late=limited.late()), limited.content
+    return within(TIMEOUT, act, late=limited.late, url=url), limited.content
 
 
 def _read(response: Response, limited: LimitedContent) -> None:

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from dpop_ext import ProofSigner, ServerAnswerError
-from dpop_ext.client import Servers
+from dpop_ext.client import Servers, time_limit
 from dpop_ext.client.answer_limit import MAX_REFUSAL, MAX_TOKEN_ANSWER
 from dpop_ext.client.server_metadata import ServerMetadata
 from dpop_ext.integrations import (
@@ -152,6 +152,17 @@ def test_a_token_response_byte_by_byte_is_given_up(
     site.answers(start, then=b"a")
     with pytest.raises(ServerAnswerError, match="took too long"):
         ask(site)
+
+
+@pytest.mark.parametrize("ask", [by_requests, by_httpx])
+def test_a_server_that_lets_too_many_threads_wait_is_not_asked(
+    site: Site, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "MAX_LEFT", 0)
+    site.answers(http(json.dumps(TOKEN).encode()))
+    with pytest.raises(ServerAnswerError, match="took too long"):
+        ask(site)
+    assert not site.asked
 
 
 @pytest.mark.parametrize("ask", SESSIONS)

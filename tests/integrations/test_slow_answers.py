@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -76,3 +77,25 @@ def test_an_authenticated_answer_byte_by_byte_is_given_up(
     with pytest.raises(ResponseProofError, match="too slow"):
         get(site.issuer, signer, token)
     assert time.monotonic() - begun < FOR_EVER / 3
+
+
+@pytest.mark.parametrize("library", [requests_client, httpx_client])
+def test_no_thread_goes_on_to_wait_for_it(
+    site: Site, world: World, library: Any
+) -> None:
+    signer = ProofSigner(world.key, clock=world.clock)
+    token = world.symmetric_token()
+    deliver(world, signer, token, site.issuer)
+    site.answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", then=b"a")
+    session: Any = requests.Session()
+    if library is httpx_client:
+        session = httpx.Client(transport=httpx_client.DPoPTransport())
+    with session:
+        before = set(threading.enumerate())
+        auth = library.DPoPAuth(signer, token, protection=SOON)
+        with pytest.raises(ResponseProofError, match="too slow"):
+            session.get(site.issuer, auth=auth)
+        left = set(threading.enumerate()) - before
+        for thread in left:
+            thread.join(FOR_EVER / 3)
+        assert not any(thread.is_alive() for thread in left)

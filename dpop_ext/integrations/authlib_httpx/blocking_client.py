@@ -68,7 +68,8 @@ class OAuth2Client(BlockingSession, AuthlibClient):
             send = partial(_read_limited, partial(send, stream=True))
         elif not isinstance(kwargs.get("auth"), TokenAuth):
             return send()
-        return within(self.token_deadline, send, late=LimitedContent().late())
+        late, url = LimitedContent().late, str(request.url)
+        return within(self.token_deadline, send, late=late, url=url)
 
     def token_request_options(self) -> dict[str, Any]:
         """Follow no redirect: it would take the grant and the secret elsewhere."""

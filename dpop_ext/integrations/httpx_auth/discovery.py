@@ -111,7 +111,8 @@ class BlockingDiscovery(_Discovery):
             while True:
                 limited = limited_document()
                 fetch = partial(self._fetch, client, url, limited)
-                url = lookup.send(within(FETCH_TIMEOUT, fetch, late=limited.late()))
+                fetched = within(FETCH_TIMEOUT, fetch, late=limited.late, url=url)
+                url = lookup.send(fetched)
         except StopIteration as end:
             found: Servers = end.value
             return found

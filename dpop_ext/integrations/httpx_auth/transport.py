@@ -5,9 +5,10 @@ DPoP Symmetric Profile 1.0.
 
 from __future__ import annotations
 
+import socket
 import time
 from concurrent.futures import wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from types import ModuleType
 from typing import Any, Self
@@ -73,8 +74,9 @@ class BlockingTransport:
         if _comes_in_pieces(response):
             return read()
         try:
-            return within(seconds, read, late=TimeoutError())
+            return within(seconds, read, late=TimeoutError)
         except TimeoutError:
+            _end(response)
             return None
 
     def _read(self, response: Any, *, deadline: float) -> bytes | None:
@@ -177,6 +179,16 @@ def _comes_in_pieces(response: Any) -> bool:
         and "Content-Length" in response.headers
         and "Transfer-Encoding" not in response.headers
     )
+
+
+def _end(response: Any) -> None:
+    """End a connection, and with it the thread that waits for what comes over it."""
+    stream = response.extensions.get("network_stream")
+    connected = stream.get_extra_info("socket") if stream is not None else None
+    if isinstance(connected, socket.socket):
+        with suppress(OSError):
+            # One of TLS by its own method would go on without TLS.
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 async def wait_in_thread(first: Any) -> None:

@@ -143,7 +143,7 @@ def _read_raw(response: Response, *, limit: int, seconds: float) -> bytes | None
     # The lines between chunks may come byte by byte, or never end: who reads them does
     # not look at the time.
     try:
-        return within(seconds, read, late=TimeoutError())
+        return within(seconds, read, late=TimeoutError, url=response.url)
     except TimeoutError:
         # So that the caller does not close, or hand back, what the thread still has.
         _replace_raw(response, b"")
@@ -193,7 +193,7 @@ def _read_limited(response: Response) -> bytes:
             raise
         return limited.content
 
-    content = within(TOKEN_DEADLINE, read, late=limited.late())
+    content = within(TOKEN_DEADLINE, read, late=limited.late, url=response.url)
     _keep(response, content)
     return content
 

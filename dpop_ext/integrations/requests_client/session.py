@@ -104,8 +104,8 @@ class OAuth2Session(BlockingSession, AuthlibSession, DirectSession):
         elif not is_token_request(request):
             response = send()
             return response
-        late = LimitedContent().late()
-        response = within(self.token_deadline, send, late=late)
+        late = LimitedContent().late
+        response = within(self.token_deadline, send, late=late, url=request.url)
         return response
 
     def prefetch_nonce(

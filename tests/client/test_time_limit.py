@@ -1,0 +1,85 @@
+"""Calls that are given up, and what is left of them."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from dpop_ext.client import time_limit
+from dpop_ext.client.time_limit import within
+from tests.garbage import errors_left_by
+
+SOON = 0.01
+#: Seconds in which nothing is late.
+LONG = 30
+HERE = "https://as.example/token"
+
+
+class LateError(Exception):
+    """It took too long."""
+
+
+@pytest.fixture
+def ended() -> Iterator[threading.Event]:
+    """Set when the servers let go."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_what_a_call_returns_or_raises_is_handed_on() -> None:
+    variable = contextvars.ContextVar[str]("variable")
+    variable.set("of the caller")
+    assert within(LONG, variable.get, late=LateError) == "of the caller"
+    # Not the one of the limit.
+    with pytest.raises(TimeoutError, match="its own"):
+        within(LONG, fail, late=LateError)
+
+
+def fail() -> None:
+    raise TimeoutError("its own")
+
+
+def test_a_server_lets_so_many_threads_wait_and_no_more(
+    ended: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "MAX_LEFT", 2)
+    asked = []
+
+    def ask() -> None:
+        asked.append(threading.current_thread())
+        ended.wait(LONG)
+
+    for path in ("token", "par", "jwks"):
+        with pytest.raises(LateError):
+            within(SOON, ask, late=LateError, url=f"https://as.example/{path}")
+    assert len(asked) == 2
+    assert (
+        within(LONG, lambda: 1, late=LateError, url="https://other.example/token") == 1
+    )
+    ended.set()
+    for thread in asked:
+        thread.join(LONG)
+    assert within(LONG, lambda: 1, late=LateError, url=HERE) == 1
+
+
+def test_a_process_that_was_forked_has_none_of_these_threads(
+    ended: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "MAX_LEFT", 1)
+    with pytest.raises(LateError):
+        within(SOON, lambda: ended.wait(LONG), late=LateError, url=HERE)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert within(LONG, lambda: 1, late=LateError, url=HERE) == 1
+
+
+def test_a_failure_is_no_work_for_the_garbage_collector() -> None:
+    def call() -> None:
+        with pytest.raises(TimeoutError):
+            within(LONG, fail, late=LateError)
+
+    assert not errors_left_by(call)
