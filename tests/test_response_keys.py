@@ -15,7 +15,7 @@ from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
 from tests.test_encapsulated_keys import KEY, Encapsulated
 from tests.test_ticket_verifier import Holder
-from tests.test_verifier import URL, bound
+from tests.test_verifier import AUDIENCE, URL, Symmetric, bound
 
 WRONG = SecretBytes(bytes(range(1, 33)))
 
@@ -85,6 +85,22 @@ def test_without_the_private_key_there_is_none(
     party.keys[:] = [ECKey.generate_key("P-256")]
     proof = asymmetric(ec_key, clock, party.text)
     assert found(party.verifier, proof, party.text, party.verified()) is None
+
+
+OTHER = "https://other.example"
+
+
+def test_a_token_for_other_servers_brings_no_key(ec_key: ECKey, clock: Clock) -> None:
+    party, holder = Symmetric(ec_key, clock), Holder(ec_key, clock)
+    text = party.token()
+    of_token = asymmetric(ec_key, clock, text)
+    assert found(party.verifier, of_token, text, party.verified())
+    for changes in ({"issuer": OTHER}, {"audience": (AUDIENCE, OTHER)}):
+        token = party.verified(**changes)
+        assert found(party.verifier, of_token, text, token) is None
+    text = holder.token()
+    token = bound(holder.jkt, issuer=OTHER)
+    assert found(holder.verifier, holder.proof(text), text, token) is None
 
 
 def test_an_authorization_server_proves_no_answers(ec_key: ECKey, clock: Clock) -> None:

@@ -24,6 +24,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.mac_key import MacKey
+from dpop_ext.symmetric.proof_header import write_header
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import SecretRing
 from dpop_ext.symmetric.ticket import make_ticket, ticket_mac_key
@@ -633,6 +634,17 @@ def test_a_ticket_has_the_same_life(holder: Party, seconds: float) -> None:
     holder.clock.advance(seconds)
     is_good = -5 <= seconds < 300
     assert holder.same(holder.make()) == ("accepted" if is_good else "silent")
+
+
+@pytest.mark.requirement("R1403")
+def test_a_ticket_is_good_with_the_algorithm_of_its_key(holder: Party) -> None:
+    object.__setattr__(holder.tickets, "algorithms", ("HS256", "HS512"))
+    usual = holder.make()
+    assert holder.same(usual) == "accepted"
+    header = write_header("HS512", None, holder.ticket.text)
+    signing_input = f"{header}.{holder.make().split('.')[1]}"
+    tag = MacKey("HS256", holder.derive().reveal()).tag(signing_input.encode())
+    assert holder.same(f"{signing_input}.{b64url_encode(tag)}") == "silent"
 
 
 @pytest.mark.parametrize("change", ["erased", "failing", "algorithms", "another"])

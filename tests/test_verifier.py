@@ -665,6 +665,13 @@ def test_the_claims_under_a_good_mac_are_checked(
         sym.verifier.verify(opened, token=sym.verified())
 
 
+@pytest.mark.requirement("R2102")
+def test_a_proof_may_name_the_version_of_its_key(sym: Symmetric) -> None:
+    token = sym.token()
+    opened = sym.open(sym.proof(token, version=7), token)
+    assert sym.verifier.verify(opened, token=sym.verified()).jkt == sym.jkt
+
+
 def test_symmetric_proofs_need_nonce_and_time_as_well(
     ec_key: Any, clock: Any, nonces: NonceIssuer
 ) -> None:
