@@ -119,6 +119,9 @@ def request_url(
     path = raw_target.partition("?")[0].partition("#")[0]
     if public_url is not None:
         return base_url(public_url) + path
+    # Two fields that a server joined. The grammar of hosts has commas, names do not.
+    if "," in host:
+        raise ValueError("more than one host")
     return f"{scheme}://{_normalize_authority(host, scheme)}{path}"
 
 

@@ -309,6 +309,7 @@ class TestRequestURL:
             "h\\",
             "h e",
             "h\n",
+            "h,h",
             "h:x",
             "é",
             "[::1",

@@ -384,6 +384,7 @@ def test_a_bearer_token_over_plain_http_is_refused_too(
         {"HTTP_HOST": ""},
         {"HTTP_HOST": "a b"},
         {"HTTP_HOST": "[::1"},
+        {"HTTP_HOST": "api.example.com,api.example.com"},
         {"RAW_URI": "*"},
         {"RAW_URI": "api.example.com:443"},
         {"RAW_URI": "/caf\xe9"},
