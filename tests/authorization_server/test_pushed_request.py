@@ -91,6 +91,11 @@ def test_the_client_that_authenticates_need_not_name_itself_again(
     assert pushing.code(request_uri) in pushing.sim.codes
 
 
+def test_the_one_redirect_uri_of_a_client_need_not_be_named(pushing: Pushing) -> None:
+    request_uri = pushing.request_uri(redirect_uri=None)
+    assert pushing.code(request_uri) in pushing.sim.codes
+
+
 def test_credentials_are_not_kept(pushing: Pushing) -> None:
     pushing.request_uri(
         client_secret="s3cret",
