@@ -57,7 +57,9 @@ PARTS = {
     "tickets": Part(level=3, third_party=JOSE),
     "ticket_verifier": Part(level=3, third_party=JOSE),
     "verifier": Part(level=3, third_party=JOSE),
-    "authorization_server": Part(level=4, third_party=JOSE | {"authlib"}),
+    "authorization_server": Part(
+        level=4, third_party=JOSE | {"authlib"}, lazily=frozenset({"flask"})
+    ),
     "resource_server": Part(level=4, third_party=JOSE | {"authlib"}),
     "client": Part(level=4, third_party=JOSE),
     "integrations": Part(

@@ -63,8 +63,9 @@ class Issuance:
             return None
         if self.plan is None:
             return {"jkt": self.jkt}
-        self.issued_key = self.plan.issue(now=now, expires_at=expires_at)
-        return {"jkt": self.jkt, self.issued_key.name: self.issued_key.value}
+        name, value, _ = key = self.plan.issue(now=now, expires_at=expires_at)
+        self.issued_key = key
+        return {"jkt": self.jkt, name: value}
 
     def lifetime(self, seconds: int, *, now: int) -> int:
         """Return the part of a lifetime that the token may have, in seconds.

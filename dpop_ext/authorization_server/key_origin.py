@@ -63,7 +63,8 @@ class DerivedKeys:
             too long.
         :raises StoreError: the secrets could not be read.
         """
-        ring = self._load(owner.audience)
+        audience, client_id, jkt, _, algorithm = owner
+        ring = self._load(audience)
         active = ring.active(now=now)
         latest = active.expires_at - SECRET_MARGIN
         prepared = ring.prepare(active)
@@ -82,10 +83,7 @@ class DerivedKeys:
             r = composite.r
         try:
             key = prepared.symmetric_key(
-                algorithm=owner.algorithm,
-                client_id=owner.client_id,
-                jkt=owner.jkt,
-                r=r,
+                algorithm=algorithm, client_id=client_id, jkt=jkt, r=r
             )
         except ValueError as error:  # an identifier that is too long for the derivation
             raise SymmetricUnavailableError from error

@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749 import (
     UnsupportedResponseTypeError,
 )
 
+from dpop_ext.authorization_server.oauth2_request import making_requests
 from dpop_ext.authorization_server.refusal import (
     PARSER_ERRORS,
     log,
@@ -32,7 +33,7 @@ def extend_server(extension: DPoP, server: Any) -> None:
     server.get_authorization_grant = _extending_authorization_grants(
         extension, server.get_authorization_grant
     )
-    server.create_oauth2_request = _refusing_odd_queries(server.create_oauth2_request)
+    server.create_oauth2_request = _refusing_odd_queries(making_requests(server))
     for name in (
         "create_token_response",
         "create_authorization_response",
@@ -110,23 +111,9 @@ def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any
         if not query.isascii():
             log.info("refused: invalid_request, client -, the query is not ASCII")
             raise InvalidRequestError("The query is malformed.")
-        _resolve_proxy(created)
         return created
 
     return create_oauth2_request
-
-
-def _resolve_proxy(request: Any) -> None:
-    """Let *request* refer to Flask's request itself.
-
-    Authlib hands on Flask's proxy, which looks the request up anew, through four
-    functions, whenever somebody asks for a parameter.
-    """
-    try:
-        found = request._request._get_current_object()  # noqa: SLF001
-    except AttributeError:  # of another framework
-        return
-    request._request = request.payload._request = found  # noqa: SLF001
 
 
 def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,6 +36,7 @@ from dpop_ext.authorization_server.refusal import (
     run_grant_validation,
 )
 from dpop_ext.errors import DPoPError
+from dpop_ext.verified_proof import VerifiedProof
 
 if TYPE_CHECKING:
     from dpop_ext.authorization_server.extension import DPoP
@@ -166,17 +167,21 @@ class TokenRequest:
         request, symmetric = grant.request, extension.symmetric
         proof = extension.verify_proof(request, is_token_request=True)
         form = request.form
+        verified: VerifiedProof | None = None
+        jkt: str | None = None
         offer: KeyOffer | None = None
-        if proof is not None and symmetric is not None:
-            offer = read_offer(
-                proof.verified.claims,
-                known=proof.key_request,
-                dpop_sym=only_value(form, "dpop_sym"),
-                proof_jwk=proof.jwk,
-                allow_hpke=symmetric.allow_hpke,
-            )
+        if proof is not None:
+            verified, jwk, key_request = proof
+            jkt = verified.jkt
+            if symmetric is not None:
+                offer = read_offer(
+                    verified.claims,
+                    known=key_request,
+                    dpop_sym=only_value(form, "dpop_sym"),
+                    proof_jwk=jwk,
+                    allow_hpke=symmetric.allow_hpke,
+                )
         run_grant_validation(self._validate_grant)
-        jkt = proof.verified.jkt if proof is not None else None
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
         exchange: TokenExchange | None = getattr(request, "token_exchange", None)
@@ -197,9 +202,9 @@ class TokenRequest:
                 public=public,
                 now=int(extension.verifier.clock()),
             )
-        if proof is not None:
-            extension.verifier.spend(proof.verified)
-            self._next_nonce = proof.verified.next_nonce
+        if verified is not None:
+            extension.verifier.spend(verified)
+            self._next_nonce = verified.next_nonce
         issuance = Issuance(
             jkt=jkt,
             audience=audience,

@@ -1,0 +1,58 @@
+"""What Authlib keeps of a request to Flask, without its detours (:rfc:`6749`).
+
+Authlib hands on Flask's proxy, which looks the request up anew, through four functions,
+whenever somebody asks for something; and it counts the header fields in order to see
+whether there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from authlib.oauth2.rfc6749 import OAuth2Request
+
+#: Where the method is that Authlib has for Flask.
+_AUTHLIB_FOR_FLASK: Final = "authlib.integrations.flask_oauth2.authorization_server"
+
+
+def making_requests(server: Any) -> Callable[[Any], Any]:
+    """Return what *server* is to make its request objects with.
+
+    It makes the same as the method of *server*; one that is re-implemented is called.
+    """
+    create_request: Callable[[Any], Any] = server.create_oauth2_request
+    if getattr(create_request, "__module__", None) == _AUTHLIB_FOR_FLASK:
+        return _making_flask_requests()
+
+    def create_oauth2_request(request: Any) -> Any:
+        created = create_request(request)
+        try:
+            found = created._request._get_current_object()  # noqa: SLF001
+        except AttributeError:  # of another framework
+            return created
+        created._request = created.payload._request = found  # noqa: SLF001
+        return created
+
+    return create_oauth2_request
+
+
+def _making_flask_requests() -> Callable[[Any], Any]:
+    # Authlib has loaded all of them, since the server is one for Flask.
+    from authlib.integrations.flask_oauth2.requests import (  # noqa: PLC0415
+        FlaskOAuth2Payload,
+        FlaskOAuth2Request,
+    )
+    from flask import request as proxy  # noqa: PLC0415
+
+    find_request = proxy._get_current_object  # type: ignore[attr-defined] # noqa: SLF001
+
+    def create_oauth2_request(_request: Any) -> Any:
+        request = find_request()
+        created = FlaskOAuth2Request.__new__(FlaskOAuth2Request)
+        OAuth2Request.__init__(created, method=request.method, uri=request.url)
+        created.headers, created._request = request.headers, request  # noqa: SLF001
+        created.payload = FlaskOAuth2Payload(request)
+        return created
+
+    return create_oauth2_request
