@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -105,6 +106,27 @@ def test_credentials_are_not_kept(pushing: Pushing) -> None:
     (stored,) = pushing.store._entries.values()
     assert set(stored.parameters) == set(REQUEST)
     assert "s t" not in repr(stored)
+
+
+@pytest.mark.requirement("U-7")
+def test_a_refusal_is_one_line_in_the_log(
+    pushing: Pushing, prove: Prover, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
+    refused: list[tuple[str, dict[str, Any]]] = [
+        ("malformed_proof", {"proof": "x"}),
+        ("invalid_client", {"authenticate": False}),
+        ("invalid_request", {"redirect_uri": "https://evil.example"}),
+        ("invalid_request", {"proof": par_proof(prove), "dpop_jkt": "A" * 43}),
+    ]
+    for reason, request in refused:
+        caplog.clear()
+        assert pushing.push(**request).status_code in (400, 401)
+        (record,) = caplog.records
+        assert record.getMessage().startswith(
+            f"refused: {reason}, client 'confidential', "
+            "pushed_authorization_request endpoint"
+        )
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
