@@ -151,7 +151,11 @@ def test_only_post_is_taken(pushing: Pushing, method: str) -> None:
 )
 def test_only_a_form_is_taken(pushing: Pushing, content_type: str, status: int) -> None:
     fields = [("Content-Type", content_type)]
-    response = pushing.push(headers=fields, data=urlencode(REQUEST))
+    data = urlencode(REQUEST)
+    if "multipart" in content_type:
+        part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+        data = "".join(part.format(*each) for each in REQUEST.items()) + "--x--\r\n"
+    response = pushing.push(headers=fields, data=data)
     assert response.status_code == status
 
 

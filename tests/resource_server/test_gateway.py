@@ -146,6 +146,9 @@ def test_a_question_that_names_no_request_is_a_fault_of_the_gateway(
         assert ask([*good, *named], target="/accounts").status in {401, 503}
     for named in ([method, method, target], [method, target, target]):
         assert ask([*good, *named], target="/accounts").status in {401, 503}
+    # Whatever a proof may say about such a method.
+    odd = credentials(world, method="GE T")
+    assert ask([*odd, *original("GE T")]).status == 401
     absolute = [method, ("X-Original-URI", "https://evil.example/accounts")]
     assert ask([*good, *absolute]).status == 200
     in_query = original(target="/accounts?access_token=x")
