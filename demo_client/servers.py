@@ -155,10 +155,7 @@ def second_resource_server(servers: Servers) -> Iterator[str]:
             raise DemoError("The second resource server did not start.")
         yield url
     finally:
-        process.terminate()
-        process.wait(_STOP_TIMEOUT)
-        if process.stdout:
-            process.stdout.close()
+        stop(process)
         directory.cleanup()
 
 
@@ -188,7 +185,14 @@ def second_node(servers: Servers) -> Iterator[str]:
             raise DemoError("The second process of the resource server did not start.")
         yield f"{urlsplit(servers.rs_url).scheme}://127.0.0.1:{port}"
     finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a server. One that takes too long, on a busy machine, is killed."""
+    with process:
         process.terminate()
-        process.wait(_STOP_TIMEOUT)
-        if process.stdout:
-            process.stdout.close()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demo_client import servers
 from demo_client.report import Report
 from demo_client.transcript import describe_proof
 from demo_server.settings import Settings
@@ -161,3 +163,20 @@ def test_a_run_without_a_check_is_not_a_good_one() -> None:
 @pytest.mark.parametrize("proof", ["", "a.b", "%.%.%"])
 def test_what_is_no_proof_is_called_that(proof: str) -> None:
     assert describe_proof(proof) == "not a proof"
+
+
+def test_a_server_that_does_not_end_in_time_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "_STOP_TIMEOUT", 0.1)
+    stubborn = "import signal; signal.signal(15, signal.SIG_IGN); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", stubborn],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        servers.stop(process)
+        assert process.returncode == -signal.SIGKILL
