@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -197,6 +198,39 @@ def test_the_check_compares_the_query_and_leaves_the_content(
         fields = credentials(world, claims=claims)
         asked = [*fields, *original(target="/accounts?a=1")]
         assert ask(asked, check=check).status == status
+
+
+def test_what_is_long_or_missing_is_not_handed_on(world: World, ask: Any) -> None:
+    world.accept_bearer = True
+    text = world.unbound_token(scope="", sub="a" * 1024, client_id="a" * 1025)
+    fields = [("Authorization", f"Bearer {text}"), *original()]
+    answer = ask(fields, check=make_check(world, scopes=()))
+    assert answer.only("X-DPoP-Subject") == "a" * 1024
+    assert answer.only("X-DPoP-Client") == "-"
+    # Not empty: of an empty value, gateways make a field that is not there.
+    assert answer.only("X-DPoP-Scope") == "-"
+
+
+@pytest.mark.requirement("U-7")
+def test_who_may_not_ask_is_one_line_in_the_log(
+    world: World, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
+    for status, reason, peer in [
+        (403, "untrusted_hop", "192.0.2.1"),
+        (503, "not_forwarded", "127.0.0.1"),
+    ]:
+        caplog.clear()
+        assert ask(credentials(world), peer=peer).status == status
+        (record,) = caplog.records
+        assert f"status={status} reason={reason} " in record.getMessage()
+
+
+def test_a_scope_may_be_one_string(world: World, ask: Any) -> None:
+    check = make_check(world, scopes="accounts")
+    assert ask([*credentials(world), *original()], check=check).status == 200
+    check = make_check(world, scopes="transfers")
+    assert ask([*credentials(world), *original()], check=check).status == 403
 
 
 def test_an_unbound_token_passes_where_bearer_is_accepted(
