@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dpop_ext.core.target import is_loopback
 from dpop_ext.core.target import origin as normalize_origin
-from dpop_ext.stores.sql_engine import check_dialect
+from dpop_ext.stores.sql_engine import check_dialect, time_limits
 
 
 class SettingsError(ValueError):
@@ -82,11 +82,12 @@ def check_database(database: str) -> None:
     """Refuse a database that two processes cannot share.
 
     :raises SettingsError: not an SQLAlchemy URL, of another database than SQLite or
-        PostgreSQL, or SQLite in memory.
+        PostgreSQL, SQLite in memory, or a driver that may wait for ever.
     """
     try:
         url = make_url(database)
         check_dialect(url)
+        time_limits(url, timeout=1)
     except ArgumentError as error:
         # The URL may hold a password: it stays out of the message.
         raise SettingsError("--database", "not a database URL") from error

@@ -131,12 +131,9 @@ def connect(url: str, *, timeout: float) -> Engine:
 
     location = sqlalchemy.make_url(url)
     check_database(location)
-    limits = time_limits(location, timeout=timeout)
-    if not limits:
-        raise ValueError("time-outs are set for psycopg and psycopg2: make the engine")
     engine = sqlalchemy.create_engine(
         url,
-        connect_args=limits,
+        connect_args=time_limits(location, timeout=timeout),
         pool_timeout=timeout,
         isolation_level="AUTOCOMMIT",
         # There is no transaction to end when a connection goes back to the pool.
@@ -177,10 +174,9 @@ def limit_answers(engine: Engine, *, timeout: float) -> None:
 def time_limits(url: URL, *, timeout: float) -> dict[str, Any]:
     """Return the arguments of a driver with which no wait for it is without end.
 
-    There are none for a driver of PostgreSQL that is neither psycopg nor psycopg2.
-
     :param url: of the database.
     :param timeout: seconds; connecting to PostgreSQL may take 2.
+    :raises ValueError: the driver is none whose time-outs are known.
     """
     dialect = url.get_dialect()
     if dialect.name == "sqlite":
@@ -197,7 +193,7 @@ def time_limits(url: URL, *, timeout: float) -> dict[str, Any]:
             "keepalives_interval": 1,
             "keepalives_count": 2,
         }
-    return {}
+    raise ValueError("time-outs are known for psycopg and psycopg2 only")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

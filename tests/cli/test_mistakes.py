@@ -51,6 +51,7 @@ def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
         (["secrets", "list", "--database", ""], 1, "--database"),
         (["secrets", "list", "--database", "sqlite:///no"], 1, "no such file"),
         (["secrets", "list", "--database", "mysql://x"], 1, "SQLite and Pos"),
+        (["secrets", "list", "--database", "postgresql+pg8000://x"], 1, "time-outs"),
         (["secrets", "list", "--database", "a://b:c/d"], 1, "not a URL of a database"),
         (["logout", "--session", ""], 1, "--session: a file is needed"),
         (

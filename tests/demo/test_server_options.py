@@ -140,6 +140,7 @@ def test_settings_survive_the_way_through_the_environment() -> None:
         ("--database", "no url"),
         ("--database", "sqlite://"),
         ("--database", "sqlite:///:memory:"),
+        ("--database", "postgresql+pg8000://host/name"),
     ],
 )
 def test_an_impossible_option_is_refused_in_one_line(

@@ -398,7 +398,7 @@ class TestEngine:
     def test_a_driver_without_known_time_limits_needs_an_engine_of_its_own(
         self,
     ) -> None:
-        with pytest.raises(ValueError, match="make the engine"):
+        with pytest.raises(ValueError, match="time-outs"):
             SQLReplayStore.from_url("postgresql+pg8000://localhost/x")
 
     @pytest.mark.parametrize("option", ["clock_tolerance", "sweep_every"])
