@@ -292,6 +292,9 @@ class ProofVerifier:
             verifier = self._symmetric if proof.ticket is None else self._tickets
             if verifier is None or token is None or opened.access_token is None:
                 raise MalformedProofError("Symmetric proofs are not accepted here.")
+            if opened.derived is not None:
+                # The MAC stands. No other proof helps a token that is denied.
+                self.check_denied(token)
             jkt = verifier.verify(opened, proof, token, opened.access_token, now=now)
             # Only now that it is known to be for this route: else this refusal, which
             # makes the client send its request again, could be had on another.

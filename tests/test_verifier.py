@@ -819,5 +819,8 @@ def test_a_denied_token_is_refused_with_a_symmetric_proof(
     opened = at.open(at.proof(text), text)
     assert at.verifier.verify(opened, token=at.verified()).kind == "symmetric"
     at.keyring.replace(denying(**name))
-    with pytest.raises(AccessTokenError):
-        at.verifier.verify(opened, token=at.verified())
+    # Before what the proof says: it is not asked to say anything else.
+    elsewhere = at.open(at.proof(text, method="POST"), text)
+    for proof in (opened, elsewhere):
+        with pytest.raises(AccessTokenError):
+            at.verifier.verify(proof, token=at.verified())
