@@ -335,6 +335,17 @@ def test_a_server_without_dpop_is_sent_nothing(
     assert not party.to("/par")
 
 
+@pytest.mark.requirement("R1706")
+def test_a_key_that_must_be_is_not_given_up_for_what_metadata_say(
+    party: Party, library: str, ec_key: ECKey
+) -> None:
+    with pytest.raises(UnsupportedServerError, match="symmetric"):
+        party.session(library, key=ec_key, dpop=ProofSigner(ec_key, symmetric="must"))
+    likes = ProofSigner(ec_key, symmetric="prefer")
+    assert party.session(library, key=ec_key, dpop=likes)
+    assert not party.to("/par")
+
+
 def test_a_session_has_to_be_told_of_its_servers(ec_key: ECKey) -> None:
     session = requests_client.OAuth2Session("app", dpop=ProofSigner(ec_key))
     with pytest.raises(ValueError, match="for_servers"):
