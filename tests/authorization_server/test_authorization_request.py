@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -113,6 +114,30 @@ def test_a_repeated_dpop_jkt_is_refused(
     second = prove.jkt if other == "same" else prove_other.jkt
     response = sim.http.get(url(("dpop_jkt", second), dpop_jkt=prove.jkt))
     assert redirected(response)["error"] == "invalid_request"
+
+
+@pytest.mark.requirement("U-7")
+@pytest.mark.parametrize(
+    ("changes", "reason", "client"),
+    [
+        ({"dpop_jkt": "x"}, "invalid_request", "public"),
+        ({"response_type": "token"}, "unsupported_response_type", "public"),
+        ({"client_id": "nobody"}, "invalid_client", "nobody"),
+    ],
+)
+def test_a_refusal_is_one_line_in_the_log(
+    sim: Any,
+    caplog: pytest.LogCaptureFixture,
+    changes: dict[str, str],
+    reason: str,
+    client: str,
+) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
+    sim.http.get(url(**changes))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"refused: {reason}, client '{client}', authorization endpoint"
+    )
 
 
 @pytest.mark.parametrize("name", ["dpop_jkt", "resource"])

@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.integrations import asgi_gateway
 from dpop_ext.integrations.wsgi_gateway import GatewayApplication
+from dpop_ext.resource_server.credentials import ResourceRequest
 from dpop_ext.resource_server.gateway import GatewayCheck
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.resource_server.trusted_hop import (
@@ -231,6 +232,16 @@ def test_a_scope_may_be_one_string(world: World, ask: Any) -> None:
     assert ask([*credentials(world), *original()], check=check).status == 200
     check = make_check(world, scopes="transfers")
     assert ask([*credentials(world), *original()], check=check).status == 403
+
+
+def test_the_original_request_may_decide_on_the_scope(world: World, ask: Any) -> None:
+    def scopes(request: ResourceRequest) -> list[str]:
+        return ["transfers" if request.method == "POST" else "accounts"]
+
+    check = make_check(world, scopes=scopes)
+    for method, status in [("GET", 200), ("POST", 403)]:
+        fields = credentials(world, method=method)
+        assert ask([*fields, *original(method)], check=check).status == status
 
 
 def test_an_unbound_token_passes_where_bearer_is_accepted(
