@@ -38,23 +38,24 @@ class SingleFlight(Generic[T]):
         with self._lock:
             flight = self._flights.get(name)
             if flight is None:
-                own = self._flights[name] = Future[T]()
+                self._flights[name] = Future()
         if flight is not None:
             try:
                 return flight.result(timeout=PATIENCE)
             except FutureTimeoutError as error:
                 raise StoreError from error
+            finally:
+                # An error in it has this frame in its traceback.
+                del flight
         try:
             result = work()
         except BaseException as error:
-            self._land(name)
-            own.set_exception(error)
+            self._land(name).set_exception(error)
             raise
-        self._land(name)
-        own.set_result(result)
+        self._land(name).set_result(result)
         return result
 
-    def _land(self, name: bytes) -> None:
+    def _land(self, name: bytes) -> Future[T]:
         # Before the result is set: whoever comes after that asks anew.
         with self._lock:
-            del self._flights[name]
+            return self._flights.pop(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.key_set import StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import AccessTokenValidator, IntrospectionTokenValidator
+from dpop_ext.resource_server.single_flight import SingleFlight
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
+from tests.garbage import errors_left_by
 from tests.resource_server.world import (
     AUDIENCE,
     CLIENT,
@@ -404,6 +406,27 @@ def test_requests_at_once_share_a_refusal_and_the_next_asks_anew(
     with pytest.raises(error):
         introspect("opaque")
     assert server.asked == before + 1
+
+
+def test_a_shared_refusal_is_no_work_for_the_garbage_collector() -> None:
+    flights = SingleFlight[None]()
+
+    def refuse() -> None:
+        raise AccessTokenError
+
+    def lead() -> None:
+        with pytest.raises(AccessTokenError):
+            flights.run(b"token", refuse)
+
+    def follow() -> None:
+        flights._flights[b"token"] = Future()
+        flights._flights[b"token"].set_exception(AccessTokenError())
+        with pytest.raises(AccessTokenError):
+            flights.run(b"token", refuse)
+        flights._flights.clear()
+
+    assert not errors_left_by(lead)
+    assert not errors_left_by(follow)
 
 
 def test_without_a_window_every_request_asks_for_itself(world: World) -> None:
