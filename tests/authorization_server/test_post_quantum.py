@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from authlib.oauth2 import rfc8414
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from dpop_ext.authorization_server import AuthorizationServerMetadata, SymmetricKeys
 from dpop_ext.core import ml_dsa
@@ -302,6 +302,18 @@ def test_a_symmetric_key_is_delivered_to_a_post_quantum_key(
     assert names == [*KEY_ALGORITHMS, "HPKE-9-KE"]
     document = rfc8414.AuthorizationServerMetadata(SERVER | metadata)
     document.validate(metadata_classes=[AuthorizationServerMetadata])
+
+
+@pytest.mark.parametrize(("kind", "curve"), [(OKPKey, "X25519"), (ECKey, "P-256")])
+@pytest.mark.parametrize("more", [{}, {"n": bytes(range(32))}])
+def test_it_delivers_to_every_other_key_as_before(
+    make_sim: Any, prove: Prover, clock: Any, kind: Any, curve: str, more: Any
+) -> None:
+    """Whether the request has the usual form or not."""
+    sim = delivering(make_sim, clock, "HPKE-9-KE")
+    key = kind.generate_key(curve)
+    response = sim.token(CLIENT_CREDENTIALS, prove(**ask(key, must=True, **more)))
+    assert unwrap(response, key, clock, **more).audience == AUDIENCE
 
 
 @pytest.mark.requirement("R2308")

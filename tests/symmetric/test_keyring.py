@@ -15,7 +15,12 @@ from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import AccessTokenError, StaleKeyError, StoreError, UnknownKeyError
 from dpop_ext.symmetric.deny_list import MAX_DENIALS, Denial, DenyList
 from dpop_ext.symmetric.keyring import encrypt_keyring, open_keyring
-from dpop_ext.symmetric.keyring_claims import Keyring, fit_in_keyring, keyring_claims
+from dpop_ext.symmetric.keyring_claims import (
+    MAX_SECRETS,
+    Keyring,
+    fit_in_keyring,
+    keyring_claims,
+)
 from dpop_ext.symmetric.keyring_floor import (
     MAX_REVOKED,
     KeyringError,
@@ -305,6 +310,18 @@ def test_a_malformed_number_refuses_the_keyring(name: str, value: Any) -> None:
 def test_a_malformed_list_refuses_the_keyring(changes: dict[str, Any]) -> None:
     with pytest.raises(KeyringError):
         opened(sealed(claims(**changes)))
+
+
+def test_a_keyring_has_a_limited_number_of_secrets() -> None:
+    many = [entry(version, "pending") for version in range(7, 7 + MAX_SECRETS + 1)]
+    said = claims(ring(*many[:-1]))
+    assert len(list(opened(sealed(said)).ring)) == MAX_SECRETS
+    with pytest.raises(ValueError, match="too many"):
+        claims(ring(*many))
+    (last,) = claims(ring(many[-1]))["keys"]
+    said["keys"].append(last)
+    with pytest.raises(KeyringError):
+        opened(sealed(said))
 
 
 def test_unknown_members_are_for_later_versions() -> None:
