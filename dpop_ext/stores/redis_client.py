@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from dpop_ext.errors import StoreError
 from dpop_ext.extras import needs
 from dpop_ext.stores.circuit import CircuitBreaker
+from dpop_ext.stores.redis_sockets import connection_options
 from dpop_ext.telemetry import timing_store
 
 
@@ -62,6 +63,7 @@ def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
         socket_connect_timeout=connect_timeout,
         socket_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(Broken,)),
+        **connection_options(url),
     )
 
 
