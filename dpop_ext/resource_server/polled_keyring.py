@@ -103,7 +103,8 @@ class PolledKeyring(ABC):
             except OSError as error:
                 _logger.error("no keyring: %s", type(error).__name__)
             except DPoPError as error:
-                _logger.error("no keyring: %s", error.code)
+                # "cannot be decrypted" is another thing to mend than "not available".
+                _logger.error("no keyring: %s", error.description)
             except KeyringError as error:
                 _logger.error("no keyring: %s", error)
             except Exception:  # noqa: BLE001 - whatever a malformed one makes Python raise

@@ -212,6 +212,16 @@ def test_a_request_needs_a_nonce_of_16_bytes(at: Distribution, nonce: Any) -> No
     assert at.ask(client_assertion=assertion).status_code == 200
 
 
+def test_a_keyring_is_asked_for_by_post(at: Distribution) -> None:
+    form = {
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": at.assertion(),
+        "nonce": b64url_encode(secrets.token_bytes(16)),
+    }
+    assert at.sim.http.get(URL, data=form).status_code == 400
+    assert at.sim.http.post(URL, data=form).status_code == 200
+
+
 def test_a_keyring_that_is_known_is_not_sent_again(at: Distribution) -> None:
     etag = at.ask().headers["ETag"]
     at.clock.advance(100)
@@ -270,9 +280,12 @@ def test_a_database_that_does_not_answer_is_503(
     assert "password" not in caplog.text + answer.text
 
 
-def test_secrets_of_another_issuer_are_not_sent(at: Distribution) -> None:
+@pytest.mark.parametrize("pair", [("https://other.example", AUDIENCE), (ISSUER, OTHER)])
+def test_secrets_of_another_pair_of_servers_are_not_sent(
+    at: Distribution, pair: tuple[str, str]
+) -> None:
     at.secrets.rings[AUDIENCE] = SecretRing(
-        [at.secrets.secret()], issuer="https://other.example", audience=AUDIENCE
+        [at.secrets.secret()], issuer=pair[0], audience=pair[1]
     )
     assert at.ask().status_code == 503
 

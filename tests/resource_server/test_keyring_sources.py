@@ -368,13 +368,17 @@ def test_where_nothing_was_found_no_version_is_good(place: Place, clock: Clock) 
     ],
 )
 def test_a_row_that_was_edited_is_refused(
-    place: SQL, clock: Clock, change: dict[str, Any]
+    place: SQL,
+    clock: Clock,
+    change: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (row,) = sealed(secret(VERSION, "verify_only"), sequence=50)
     edited = SealedRow(**{n: getattr(row, n) for n in row.__slots__} | change)
     place.put([edited])
     with pytest.raises(UnknownKeyError):
         place.source().load().find(VERSION, now=clock.now)
+    assert "no keyring: A derivation secret cannot be decrypted." in caplog.text
 
 
 @in_rows
