@@ -34,9 +34,9 @@ from dpop_ext.integrations.flask_request import (
 from dpop_ext.integrations.wsgi_request import accept_usual, resource_request
 from dpop_ext.resource_server.authlib_token import (
     authenticate_token,
+    check_bearer_token,
     check_transport,
     client_id_of,
-    refuse_bound,
 )
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import parse_credentials, parse_token
@@ -226,6 +226,7 @@ class ResourceProtector(_ResourceProtector):
         scheme, token = found
         validator = self._token_validators.get(scheme)
         if validator is None:
+            check_transport(self._dpop_validator(), request)
             raise AccessRefusedError(bearer_refused())
         return validator, token
 
@@ -259,8 +260,6 @@ class ResourceProtector(_ResourceProtector):
         try:
             validator, text = self.parse_request_authorization(request)
             scheme: Scheme = validator.TOKEN_TYPE
-            if scheme == "bearer" and route.needs_proof:
-                raise AccessRefusedError(bearer_refused())
             if self._observer is not None and not route.needs_proof:
                 token, observed = observe_token(
                     dpop,
@@ -282,11 +281,14 @@ class ResourceProtector(_ResourceProtector):
                 validator.validate_request(request)
                 token = authenticate_token(dpop, validator, text, request)
                 if scheme == "bearer":
-                    refuse_bound(
+                    check_bearer_token(
+                        dpop,
                         validator,
                         token,
                         certificate=request.resource_request.certificate,
                     )
+                    if route.needs_proof:
+                        raise AccessRefusedError(bearer_refused())
                 validator.validate_token(token, scopes, request, **kwargs)
             except Exception as error:
                 raise translated(error, scheme=scheme, scopes=scopes) from error

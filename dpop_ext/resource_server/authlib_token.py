@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpop_ext.errors import AccessTokenError
-from dpop_ext.resource_server.bound_token import read_confirmation
+from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
 from dpop_ext.resource_server.decision import check_bearer, open_request
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 
@@ -35,12 +35,18 @@ def authenticate_token(
         raise
 
 
-def refuse_bound(validator: Any, token: Any, *, certificate: str | None) -> None:
-    """Refuse a bound token under Bearer, whatever kind of validator accepts it."""
+def check_bearer_token(
+    dpop: DPoPTokenValidator, validator: Any, token: Any, *, certificate: str | None
+) -> None:
+    """Refuse a bound or denied token, whatever kind of Bearer validator accepts it."""
     if token is None:
         raise AccessTokenError
     read = getattr(validator, "get_confirmation", read_confirmation)
-    check_bearer(read(token), certificate=certificate)
+    confirmation = read(token)
+    check_bearer(confirmation, certificate=certificate)
+    verifier = dpop.verifier
+    access_token = read_access_token(token, confirmation, issuer=verifier.issuer)
+    verifier.check_denied(access_token)
 
 
 def client_id_of(token: Any) -> str | None:

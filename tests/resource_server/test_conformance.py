@@ -13,6 +13,7 @@ import pytest
 from dpop_ext.core.policy import RFC9449
 from dpop_ext.errors import ProofError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
+from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.deny_list import Denial, DenyList
@@ -376,6 +377,27 @@ def test_a_bearer_token_over_plain_http_is_refused_too(
     assert world.served == 1
 
 
+@pytest.mark.requirement("D-2", "U-31")
+@pytest.mark.parametrize(
+    "setting",
+    [{}, {"accept_bearer": True, "route": RoutePolicy(asymmetric=True)}],
+    ids=["DPoP alone", "a route that demands a proof"],
+)
+def test_a_bearer_token_where_a_proof_is_demanded_gets_one_answer(
+    world: World, setting: dict[str, Any]
+) -> None:
+    world = arrange(world, public_url=None, **setting)
+    for token in (world.unbound_token(), world.token(), world.unbound_token(exp=0)):
+        for scheme, status in [("https", 401), ("http", 400)]:
+            headers = [("Authorization", f"Bearer {token}")]
+            environ = Request(headers=headers, scheme=scheme).environ
+            first, *others = (send(world.app(one), environ()) for one in ADAPTERS)
+            assert first.status == status
+            for other in others:
+                assert comparable(other) == comparable(first)
+    assert world.served == 0
+
+
 @adapters
 @pytest.mark.requirement("C-9")
 @pytest.mark.parametrize(
@@ -556,11 +578,12 @@ def test_revoking_a_secret_works_at_once_and_the_token_stays_good(
     assert call(world.proof(token)).json["kind"] == "asymmetric"
 
 
+@adapters
 @pytest.mark.requirement("R1510", "R2012")
-def test_a_denied_token_is_refused_as_bearer_too(world: World) -> None:
+def test_a_denied_token_is_refused_as_bearer_too(adapter: str, world: World) -> None:
     world.accept_bearer = world.symmetric = True
     token = world.unbound_token()
-    app = world.wsgi_app()
+    app = world.app(adapter)
     headers = [("Authorization", f"Bearer {token}")]
     assert send(app, Request(headers=headers).environ()).status == 200
     denial = Denial(token_id="token-1", expires_at=world.clock.now + 300)
