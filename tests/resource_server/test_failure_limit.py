@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.errors import AccessTokenError
+from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import failure_limit
 from dpop_ext.resource_server.failure_limit import LIMIT, PERIOD
 from tests.resource_server.world import ADAPTERS, Request, Response, World, send
@@ -102,6 +102,26 @@ def test_good_tokens_do_not_count(symmetric_world: World, adapter: str) -> None:
     token = world.symmetric_token()
     for _ in range(LIMIT + 1):
         assert call(app, token, world.symmetric_proof(token)).status == 200
+
+
+@pytest.mark.requirement("R2241")
+@adapters
+def test_an_issuer_out_of_reach_locks_nobody_out(
+    symmetric_world: World, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good tokens that cannot be verified meanwhile are no failures of their client."""
+    world = symmetric_world
+    app = world.app(adapter)
+    token = world.symmetric_token()
+
+    def fail(jws: Any, **types: Any) -> None:
+        raise StoreError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.validator._signature, "verify", fail)
+        for _ in range(LIMIT + 1):
+            assert call(app, token, world.symmetric_proof(token)).status == 503
+    assert call(app, token, world.symmetric_proof(token)).status == 200
 
 
 @adapters
