@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dpop_ext.errors import DPoPError
+from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.keyring_cache import load_floor
 from dpop_ext.stores.private_file import locked, write_private
 from dpop_ext.symmetric.keyring_claims import MAX_STALE, Keyring, read_claims
@@ -101,15 +102,15 @@ class PolledKeyring(ABC):
             try:
                 self._read()
             except OSError as error:
-                _logger.error("no keyring: %s", type(error).__name__)
+                _log(type(error).__name__)
             except DPoPError as error:
                 # "cannot be decrypted" is another thing to mend than "not available".
-                _logger.error("no keyring: %s", error.description)
+                _log(error.description)
             except KeyringError as error:
-                _logger.error("no keyring: %s", error)
+                _log(str(error))
             except Exception:  # noqa: BLE001 - whatever a malformed one makes Python raise
                 # Without it: the exception of a parser may hold what it parsed.
-                _logger.error("no keyring: what was read is malformed")
+                _log("what was read is malformed")
 
     def _read(self) -> None:
         claims = self._claims()
@@ -130,6 +131,17 @@ class PolledKeyring(ABC):
                     write_private(self._floor_path, keyring.floor.dump())
         self._floor = keyring.floor
         self._keyring = keyring
+
+
+def _log(reason: str) -> None:
+    log_event(
+        _logger,
+        logging.ERROR,
+        "keyring_unavailable",
+        "no keyring: %s",
+        reason,
+        reason=reason,
+    )
 
 
 def _come_to(floor: KeyringFloor) -> tuple[int, int]:

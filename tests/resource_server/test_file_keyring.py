@@ -139,6 +139,7 @@ def test_a_file_that_is_not_there_is_said_to_be_so(
     with pytest.raises(UnknownKeyError):
         open_file().load().find(VERSION, now=0)
     assert "the file cannot be read: No such file" in caplog.text
+    assert vars(caplog.records[0])["event"] == "keyring_unavailable"
 
 
 def test_a_link_is_refused(write: Any, open_file: Any, path: Path) -> None:
