@@ -228,6 +228,7 @@ def test_keys_of_the_issuer_that_are_out_of_reach_are_no_fault_of_the_keyring() 
         ({"typ": "dpop-sym+jwe"}, RECIPIENT),
         ({"cty": "jwk+json"}, RECIPIENT),
         ({"enc": "A128GCM"}, RECIPIENT),
+        ({"alg": "ECDH-ES+A128KW"}, RECIPIENT),
         ({"kid": "other"}, RECIPIENT),
         ({"apu": "AAAA"}, RECIPIENT),
     ],
