@@ -17,6 +17,7 @@ with needs("flask"):
     from flask import request as flask_request
     from werkzeug.local import LocalProxy
 
+from dpop_ext import telemetry
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.flask_answers import (
@@ -294,6 +295,10 @@ class ResourceProtector(_ResourceProtector):
                 raise translated(error, scheme=scheme, scopes=scopes) from error
         except AccessRefusedError as error:
             raise self._refused(error.refusal, client_id_of(token)) from error
+        if scheme == "bearer":
+            telemetry.count_request(
+                "rs", outcome="accepted", reason="ok", kind="bearer"
+            )
         proof: VerifiedProof | None = getattr(request, "dpop_proof", None)
         _kept().dpop_seen = proof, None
         tell_client(next_nonce(proof), getattr(request, "dpop_ticket", None))

@@ -97,13 +97,19 @@ def test_requests_are_counted_by_outcome_and_reason(
     }
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_an_accepted_bearer_token_is_counted_as_one(
-    world: World, meters: Meters
+    world: World, meters: Meters, adapter: str
 ) -> None:
     world.accept_bearer = True
-    headers = [("Authorization", f"Bearer {world.unbound_token()}")]
-    assert send(world.wsgi_app(), Request(headers=headers).environ()).status == 200
-    assert meters.counts("dpop.requests", "kind") == {("bearer",): 1}
+    app = world.app(adapter)
+    for token in (world.unbound_token(), world.token()):
+        headers = [("Authorization", f"Bearer {token}")]
+        send(app, Request(headers=headers).environ())
+    assert meters.counts("dpop.requests", "outcome", "kind") == {
+        ("accepted", "bearer"): 1,
+        ("refused", "none"): 1,
+    }
 
 
 def test_a_request_that_two_layers_decide_is_counted_once(
