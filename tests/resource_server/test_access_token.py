@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, Key, KeySet, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.jws_signature import sign_compact
+from dpop_ext.core.jws_signature import sign_compact, sign_segments
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server import AccessTokenValidator
 from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, World
@@ -155,6 +155,30 @@ def test_other_asymmetric_algorithms_work(world: World, key: Key) -> None:
     )
     with pytest.raises(AccessTokenError):
         strict(token)
+
+
+@pytest.mark.requirement("J-13")
+def test_what_is_remembered_of_a_key_is_for_one_algorithm(
+    world: World, rsa_key: RSAKey
+) -> None:
+    world.issuer_key = rsa_key  # type: ignore[assignment]
+    validator = AccessTokenValidator(
+        ISSUER,
+        AUDIENCE,
+        jwks={"keys": [rsa_key.as_dict(private=False)]},
+        remember=0,
+        clock=world.clock,
+    )
+    tokens = [world.token(header={"alg": name}) for name in ("RS256", "PS256")]
+    for token in (*tokens, *tokens):
+        assert validator(token).client_id == CLIENT
+    # The signature of the other one, under the key and the name that come next.
+    header, _, _ = tokens[1].partition(".")
+    _, _, payload = tokens[0].rpartition(".")[0].partition(".")
+    crossed = sign_segments(f"{header}.{payload}", rsa_key, algorithm="RS256")
+    validator(tokens[0])
+    with pytest.raises(AccessTokenError):
+        validator(crossed)
 
 
 def unsigned(claims: Mapping[str, Any], **header: Any) -> str:
