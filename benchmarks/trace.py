@@ -26,11 +26,11 @@ class Trace:
     c_calls: Counter[str]
 
     def __sub__(self, other: Trace) -> Trace:
-        """Return what this call runs more than *other*."""
+        """Return what this call runs more than *other*; below 0 is what it spares."""
         return Trace(
-            bytecodes=self.bytecodes - other.bytecodes,
-            python_calls=self.python_calls - other.python_calls,
-            c_calls=self.c_calls - other.c_calls,
+            bytecodes=_less(self.bytecodes, other.bytecodes),
+            python_calls=_less(self.python_calls, other.python_calls),
+            c_calls=_less(self.c_calls, other.c_calls),
         )
 
     def as_json(self) -> Mapping[str, Any]:
@@ -87,6 +87,13 @@ def _trace(call: Callable[[], object]) -> Trace:
         for name in [name for name in counts if name.startswith("benchmarks.")]:
             del counts[name]
     return Trace(bytecodes=bytecodes, python_calls=python_calls, c_calls=c_calls)
+
+
+def _less(more: Counter[str], other: Counter[str]) -> Counter[str]:
+    # A counter less another one would leave out what is below 0.
+    difference = more.copy()
+    difference.subtract(other)
+    return difference
 
 
 def _package(name: str) -> str:

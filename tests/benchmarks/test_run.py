@@ -61,6 +61,20 @@ def test_the_counts_of_an_operation_repeat() -> None:
     assert not [name for name in one["functions"] if name.startswith("benchmarks")]
 
 
+def test_what_a_call_spares_counts_against_what_it_adds() -> None:
+    def short() -> int:
+        return sum([1, 2])
+
+    def long() -> int:
+        short()
+        return short()
+
+    more = (trace(long) - trace(short)).as_json()
+    less = (trace(short) - trace(long)).as_json()
+    assert more["bytecodes"] == -less["bytecodes"] > 0
+    assert more["c_calls"] == -less["c_calls"] == 1
+
+
 def test_a_request_brings_a_text_of_its_own() -> None:
     text = "access token"
     assert received(text) == text
