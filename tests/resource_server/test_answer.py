@@ -223,6 +223,23 @@ def test_a_demand_for_a_nonce_is_not_proved_when_nobody_remembers(
 
 
 @adapters
+@kinds
+@pytest.mark.requirement("R2153")
+def test_a_proof_of_the_future_is_not_remembered_for_a_demand(
+    world: World, adapter: str, kind: str
+) -> None:
+    """It would be for as long as its sender likes."""
+    world.use_nonces = True
+    app = world.app(adapter)
+    for ahead, remembered in [(31, 0), (10**9, 0), (30, 1)]:
+        times = {"nonce": "too-old", "now": world.clock.now + ahead}
+        answer = send(app, asking(world, kind, proof=times).environ())
+        assert answer.challenges["DPoP"].get("error") == "use_dpop_nonce"
+        assert len(answer.values("DPoP-Response")) == remembered
+        assert len(world.store) == remembered
+
+
+@adapters
 def test_a_proof_that_asks_for_nothing_is_not_used_up_by_a_demand(
     world: World, adapter: str
 ) -> None:
