@@ -354,11 +354,17 @@ def test_an_assertion_is_sent_once(signing: Signing, key: ECKey) -> None:
     assert "not a JWT" in description_of(answer)
 
 
-def test_without_an_assertion_other_methods_are_tried(signing: Signing) -> None:
+def test_without_an_assertion_other_methods_are_tried(
+    signing: Signing, key: ECKey
+) -> None:
     form = signing.sim.grant("authorization_code")
     assert signing.sim.token(form).status_code == 200
-    answer = signing.token("x", client_assertion_type="urn:other")
-    assert answer.get_json()["error"] == "invalid_client"
+    assertion = signing.sign(key)
+    for kind in ("urn:other", "", ASSERTION_TYPE.upper()):
+        answer = signing.token(assertion, client_assertion_type=kind)
+        assert answer.get_json()["error"] == "invalid_client"
+    # None of them has looked at it.
+    assert signing.token(assertion).status_code == 200
 
 
 def test_the_client_id_beside_an_assertion_must_be_the_same(
