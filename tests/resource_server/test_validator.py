@@ -29,6 +29,7 @@ from dpop_ext.resource_server import (
     RejectBoundTokens,
 )
 from dpop_ext.resource_server.oauth2_error import RefusedRequestError
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import AUDIENCE, CLIENT, ISSUER, R, World
 
@@ -395,6 +396,25 @@ def test_a_token_may_have_a_method_that_tells(world: World) -> None:
     token.found = None
     with pytest.raises(RefusedRequestError):
         ask(world, Rows(opaque=token))
+
+
+def test_no_newer_secrets_are_asked_for_with_a_token_that_has_ended(
+    world: World,
+) -> None:
+    """The keyring asks this first; an Authlib validator finds such a token, too."""
+
+    class Expired(Rows):
+        def validate_token(self, token: Any, scopes: Any, request: Any) -> None:
+            raise InvalidTokenError
+
+    row = Row(world.jkt)
+    validator = DPoPTokenValidator(Rows(opaque=row), world.verifier)
+    validator.verify_token(None, "opaque")
+    expired = DPoPTokenValidator(Expired(opaque=row), world.verifier)
+    for refusing, text in [(validator, "unknown"), (expired, "opaque")]:
+        with pytest.raises(AccessRefusedError) as info:
+            refusing.verify_token(None, text)
+        assert info.value.refusal.error == "invalid_token"
 
 
 @pytest.mark.requirement("C-9", "N-6", "P-8")
