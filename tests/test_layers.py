@@ -44,7 +44,9 @@ PARTS = {
     "core": Part(level=1, third_party=JOSE),
     "symmetric": Part(level=1, third_party=JOSE),
     "stores": Part(
-        level=2, third_party=JOSE, lazily=frozenset({"psycopg", "redis", "sqlalchemy"})
+        level=2,
+        third_party=JOSE,
+        lazily=frozenset({"hiredis", "psycopg", "redis", "sqlalchemy"}),
     ),
     "log_events": Part(level=2, third_party=frozenset()),
     "telemetry": Part(

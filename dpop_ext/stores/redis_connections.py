@@ -6,6 +6,8 @@ For :rfc:`9449#section-11.1`: a command for each request.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -27,6 +29,13 @@ class Connections:
     def __init__(self, client: Any) -> None:
         from redis import exceptions  # noqa: PLC0415
 
+        #: As redis-py does it with hiredis, but without a look at each argument for
+        #: kinds that no command from here has. None: redis-py does it without hiredis.
+        self._pack: Callable[[tuple[Any, ...]], bytes] | None = None
+        with suppress(ImportError):
+            from hiredis import pack_command  # noqa: PLC0415
+
+            self._pack = pack_command
         self._pool = client.connection_pool
         self._broken = exceptions.ConnectionError
         self._refused = exceptions.ResponseError
@@ -42,12 +51,14 @@ class Connections:
         connection = self._take()
         is_answered = False
         try:
+            pack = self._pack
+            packed = connection.pack_command(*args) if pack is None else [pack(args)]
             try:
-                connection.send_command(*args)
+                connection.send_packed_command(packed)
                 answer = connection.read_response()
             except self._broken:
                 connection.disconnect()
-                connection.send_command(*args)
+                connection.send_packed_command(packed)
                 answer = connection.read_response()
             is_answered = True
         except self._refused:

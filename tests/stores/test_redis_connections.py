@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -147,3 +149,32 @@ def test_whoever_closes_the_store_closes_its_connections(
     store.close()
 
     wait_until(lambda: connected(client) == before, what="closing")
+
+
+WITHOUT_HIREDIS = """
+import sys
+sys.modules["hiredis"] = None
+from dpop_ext.stores.redis import RedisReplayStore
+store = RedisReplayStore.from_url(sys.argv[1])
+times = {"expires_at": int(sys.argv[2]) + 66, "now": int(sys.argv[2])}
+keys = [bytes.fromhex(key) for key in sys.argv[3:]]
+print([store.add(key, **times) for key in keys])
+store.close()
+"""
+
+
+def test_a_server_without_hiredis_shares_them(
+    redis: RedisServer, store: RedisReplayStore
+) -> None:
+    used, new = (b"\r\n$1 \xff" + secrets.token_bytes(8) for _ in range(2))
+    assert add(store, used)
+    arguments = [redis.url, str(int(time.time())), used.hex(), new.hex(), new.hex()]
+    answers = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HIREDIS, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert answers.stdout == "[False, True, False]\n"
+    assert not add(store, new)
