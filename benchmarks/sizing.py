@@ -31,6 +31,7 @@ _NOTE = "\n<!-- Written by make sizing: edit benchmarks/sizing.md. -->\n"
 _LIFETIME, _SHARED_LIFETIME = 66, 77
 _BEARER = "Bearer RS256, PyJWT"
 _AUTHLIB_ISSUE = "issue a token, Authlib's own generator"
+_ADDED = "issuance: added by DPoP and a symmetric key"
 _ADOPTION = "issuance: added to a server of Authlib alone"
 #: Of the run, those that have one figure a row.
 _SECTIONS = (
@@ -111,6 +112,7 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "issue": f"{issuing:,.0f}",
         "issue_plain": f"{us['issue a token']:,.0f}",
         "issue_adoption": f"{value[_ADOPTION]:,.0f}",
+        "issue_added": f"{value[_ADDED]:,.0f}",
         "issue_budget": f"{budget[_ADOPTION]:,.0f}",
         "issue_authlib": f"{us[_AUTHLIB_ISSUE]:,.0f}",
         "issue_users": f"{_hundreds(1e6 / issuing * 300):,}",
@@ -202,6 +204,10 @@ def _reasons(
 ) -> dict[str, str]:
     """Return the figures of what stands in the way of a budget."""
     pyjwt = next(cost for name, cost in us.items() if name.startswith(_BEARER))
+    pydpop = next(us[name] for name in us if name.startswith("ES256 proof: pydpop"))
+    sent, bearer = value[f"gunicorn: {SENT}"], value[f"gunicorn: {_BEARER}"]
+    # So many times the rate of the Bearer route the symmetric one should have.
+    times = ROUTES["symmetric"][1] or 1
     # The least part of the open route's rate that the symmetric route should have.
     least = ROUTES["symmetric"][0] or 1
     left = {
@@ -223,6 +229,11 @@ def _reasons(
         "granian_fields": _short(fields["granian"]),
         "gunicorn_left": _short(left["gunicorn"]),
         "granian_left": _short(left["granian"]),
+        "pydpop": _short(pydpop),
+        "pydpop_part": _short(pydpop / 20),
+        "by_hand": _short(us["symmetric, by hand"]),
+        "bearer_most": f"{sent / bearer:.2f}",
+        "bearer_left": _short(1e6 / bearer / times - 1e6 / sent),
         "pyjwt_ratio": f"{pyjwt / us['ES256 verify']:.2f}",
     }
 
