@@ -189,7 +189,7 @@ class Simulator:
     """The server, its data, and a client that talks to it.
 
     :param way: ``extension`` registers with the server, ``grant`` with each grant,
-        ``both`` does both.
+        ``both`` does both, and ``profile`` leaves it to another extension.
     :param form: ``opaque`` or ``jwt`` access tokens.
     """
 
@@ -240,13 +240,13 @@ class Simulator:
         self.server.register_token_generator(
             "default", generator or self._generator(form, lifetime)
         )
-        extensions = [self.dpop] if way != "extension" else []
+        extensions = [self.dpop] if way in ("grant", "both") else []
         for grant in _grants(self, rotate=rotate):
             more = [CodeChallenge()] if hasattr(grant, "RESPONSE_TYPES") else []
             self.server.register_grant(grant, [*more, *extensions])
         for grant in extra_grants:
             self.server.register_grant(grant, extensions)
-        if way != "grant":
+        if way in ("extension", "both"):
             self.server.register_extension(self.dpop)
         _endpoints(self)
         _routes(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -59,7 +60,7 @@ class Fapi:
         self.key = key
         self.sim = Simulator(
             clock,
-            way="grant",
+            way="profile",
             policy=FAPI2,
             extra_grants=[Implicit],
             rotate=False,
@@ -378,3 +379,17 @@ def test_a_policy_that_is_not_fapi_is_refused(policy: ProofPolicy) -> None:
             replay_store=MemoryReplayStore(),
             pushed_requests=MemoryPushedRequestStore(),
         )
+
+
+@pytest.mark.requirement("F-7")
+@pytest.mark.parametrize("future", [10, 60])
+def test_the_profile_takes_all_that_fapi_allows_for_fast_clocks(future: int) -> None:
+    policy = replace(FAPI2, future=future)
+    dpop = DPoP(ProofVerifier(MemoryReplayStore(), policy=policy), public_url=ISSUER)
+    profile = FAPI2SecurityProfile(
+        ISSUER,
+        dpop=dpop,
+        replay_store=MemoryReplayStore(),
+        pushed_requests=MemoryPushedRequestStore(),
+    )
+    assert profile.dpop is dpop

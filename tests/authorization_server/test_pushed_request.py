@@ -266,6 +266,18 @@ def test_a_proof_and_dpop_jkt_must_be_of_one_key(
     assert error_of(response) == "invalid_request"
 
 
+@pytest.mark.requirement("X-4", "X-9")
+def test_dpop_jkt_is_checked_of_a_grant_that_has_no_dpop_of_its_own(
+    make_pushing: Callable[..., Pushing], prove: Prover, prove_other: Prover
+) -> None:
+    """Where it is registered with some grants, and not with the server."""
+    pushing = make_pushing(way="profile")
+    for proof, jkt in (None, "x"), (par_proof(prove), prove_other.jkt):
+        assert error_of(pushing.push(proof, dpop_jkt=jkt)) == "invalid_request"
+    assert len(pushing.store) == 0
+    assert pushing.push(par_proof(prove), dpop_jkt=prove.jkt).status_code == 201
+
+
 @pytest.mark.requirement("X-7")
 @pytest.mark.parametrize(
     "changes",
