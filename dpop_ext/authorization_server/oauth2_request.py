@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import OAuth2Request
@@ -25,7 +26,7 @@ def making_requests(server: Any) -> Callable[[Any], Any]:
     It makes the same as the method of *server*; one that is re-implemented is called.
     """
     create_request: Callable[[Any], Any] = server.create_oauth2_request
-    if getattr(create_request, "__module__", None) == _AUTHLIB_FOR_FLASK:
+    if _is_of_authlib(create_request):
         return _making_flask_requests()
 
     def create_oauth2_request(request: Any) -> Any:
@@ -38,6 +39,13 @@ def making_requests(server: Any) -> Callable[[Any], Any]:
         return created
 
     return create_oauth2_request
+
+
+def _is_of_authlib(create_request: Callable[[Any], Any]) -> bool:
+    # Where its code stands: what is wrapped around it may have its __module__, too.
+    function = create_request.__func__ if type(create_request) is MethodType else None
+    written_in = getattr(function, "__globals__", {})
+    return written_in.get("__name__") == _AUTHLIB_FOR_FLASK
 
 
 def _making_flask_requests() -> Callable[[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from itertools import product
 from typing import Any
 
@@ -30,6 +31,14 @@ PATHS = [
 
 
 class _Server(AuthorizationServer):
+    def create_oauth2_request(self, request: Any) -> Any:
+        created = super().create_oauth2_request(request)
+        created.is_own = True
+        return created
+
+
+class _Wrapping(AuthorizationServer):
+    @wraps(AuthorizationServer.create_oauth2_request)
     def create_oauth2_request(self, request: Any) -> Any:
         created = super().create_oauth2_request(request)
         created.is_own = True
@@ -93,6 +102,21 @@ def test_no_attribute_of_a_request_is_looked_up_by_the_proxy() -> None:
             assert created._request is created.payload._request is not proxy
             assert created._request == proxy
             assert getattr(created, "is_own", False) is isinstance(server, _Server)
+
+
+def test_what_is_wrapped_around_the_method_of_authlib_is_called() -> None:
+    app = Flask(__name__)
+    usual = AuthorizationServer(app)
+
+    @wraps(usual.create_oauth2_request)
+    def create_request(request: Any) -> Any:
+        return AuthorizationServer.create_oauth2_request(usual, request), "own"
+
+    patched = AuthorizationServer(app)
+    patched.create_oauth2_request = create_request
+    with _asked(app):
+        assert making_requests(_Wrapping(app))(None).is_own
+        assert making_requests(patched)(None)[1] == "own"
 
 
 def test_plain_http_is_refused_as_by_authlib() -> None:
