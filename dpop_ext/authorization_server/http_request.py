@@ -94,7 +94,8 @@ def full_url(request: Any, *, target: str | None, public_url: str | None) -> str
     :raises ValueError: they do not make a URL.
     """
     if target is not None and public_url is not None:
-        return _public_url(target, public_url)
+        # Without the query, which may hold secrets.
+        return _public_url(target.partition("?")[0], public_url)
     seen = urlsplit(request.uri)
     return request_url(
         scheme=seen.scheme,
