@@ -207,9 +207,14 @@ def test_a_request_uri_cannot_be_pushed(pushing: Pushing) -> None:
 
 
 def test_a_large_request_is_refused(pushing: Pushing) -> None:
-    assert pushing.push(x="x" * 7_000).status_code == 201
-    assert error_of(pushing.push(x="x" * 8_193), 413) == "invalid_request"
-    many: dict[str, Any] = {f"p{number}": "x" for number in range(60)}
+    """Of more than 8192 characters, names and values together, or 64 parameters."""
+    room = 8192 - sum(map(len, [*REQUEST, *REQUEST.values(), "x"]))
+    assert pushing.push(x="x" * room).status_code == 201
+    assert error_of(pushing.push(x="x" * (room + 1)), 413) == "invalid_request"
+    names = [f"p{number}" for number in range(65 - len(REQUEST))]
+    many: dict[str, Any] = dict.fromkeys(names[1:], "x")
+    assert pushing.push(**many).status_code == 201
+    many[names[0]] = "x"
     assert error_of(pushing.push(**many), 413) == "invalid_request"
 
 
@@ -425,6 +430,20 @@ def test_the_lifetime_has_limits(pushing: Pushing, lifetime: int) -> None:
         PushedAuthorizationRequests(
             pushing.store, dpop=pushing.sim.dpop, lifetime=lifetime
         )
+
+
+@pytest.mark.parametrize("lifetime", [5, 599])
+def test_a_request_uri_lives_as_long_as_was_said(
+    make_pushing: Callable[..., Pushing], clock: Any, lifetime: int
+) -> None:
+    pushing = make_pushing(lifetime=lifetime)
+    answer = pushing.push().get_json()
+    assert answer["expires_in"] == lifetime
+    address = pushing.address(answer["request_uri"])
+    clock.advance(lifetime - 1)
+    assert pushing.sim.http.get(address).status_code == 200
+    clock.advance(1)
+    assert pushing.sim.http.get(address).status_code == 400
 
 
 def test_the_store_has_room_for_one_at_least() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from dpop_ext.core.confirmation import (
     AccessToken,
     Confirmation,
     DerivedKeyReference,
+    bound_jkt,
+    check_binding,
     check_certificate,
     parse_confirmation,
 )
 from dpop_ext.core.key import is_thumbprint
-from dpop_ext.errors import AccessTokenError, KeyMismatchError
+from dpop_ext.errors import AccessTokenError, KeyMismatchError, UnboundTokenError
 
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 R = bytes(range(32))
@@ -220,19 +223,49 @@ def test_any_value_is_a_confirmation_or_the_documented_error(value: object) -> N
         assert is_thumbprint(confirmation.jkt or confirmation.certificate)
 
 
-def test_claims_of_a_token_do_not_show() -> None:
-    token = AccessToken(
+def token_with(confirmation: Confirmation | None, **claims: str) -> AccessToken:
+    return AccessToken(
         issuer=None,
         audience=(),
         client_id=None,
         expires_at=None,
         token_id=None,
-        confirmation=None,
+        confirmation=confirmation,
         scope="",
-        claims={"email": "alice@example.com"},
+        claims=claims,
     )
 
-    assert "alice" not in repr(token)
+
+def test_claims_of_a_token_do_not_show() -> None:
+    assert "alice" not in repr(token_with(None, email="alice@example.com"))
+
+
+@pytest.mark.parametrize(
+    "confirmation", [None, Confirmation(jkt=None, dsk=None, certificate=JKT)]
+)
+def test_a_token_without_a_key_is_none_for_a_proof(
+    confirmation: Confirmation | None,
+) -> None:
+    """That is another fault than another key, and a certificate does not mend it."""
+    token = token_with(confirmation)
+    with pytest.raises(UnboundTokenError):
+        bound_jkt(token)
+    with pytest.raises(UnboundTokenError):
+        check_binding(token, JKT)
+
+
+def test_the_key_of_a_proof_is_that_of_the_token() -> None:
+    token = token_with(Confirmation(jkt=JKT, dsk=None))
+    assert bound_jkt(token) == JKT
+    check_binding(token, JKT)
+    for other in (JKT[:-1] + "E", JKT[:-1], JKT.lower(), ""):
+        with pytest.raises(KeyMismatchError):
+            check_binding(token, other)
+
+
+def test_a_confirmation_need_not_be_a_dict() -> None:
+    cnf = MappingProxyType({"jkt": JKT, "dsk": MappingProxyType(DSK)})
+    assert parse_confirmation(cnf) == parse_confirmation({"jkt": JKT, "dsk": DSK})
 
 
 @pytest.mark.requirement("R2135")
