@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpop_ext.core.nonce import NonceIssuer
+from dpop_ext.core.nonce import MAX_MADE, NonceIssuer
 from dpop_ext.errors import NonceRequiredError
 
 NOW = 1_790_000_000 - 1_790_000_000 % 60
@@ -100,6 +100,14 @@ def test_anything_else_is_refused_with_a_fresh_one(
 
 
 @pytest.mark.requirement("Q-5")
+def test_nonces_of_old_steps_are_not_kept(issuer: NonceIssuer) -> None:
+    first = issuer.issue(purpose="rs", now=NOW)
+    for minute in range(1, 3 * MAX_MADE):
+        issuer.issue(purpose="rs", now=NOW + 60 * minute)
+        assert len(issuer._made) <= MAX_MADE
+    assert issuer.issue(purpose="rs", now=NOW) == first
+
+
 def test_a_nonce_is_compared_exactly(issuer: NonceIssuer) -> None:
     nonce = issuer.issue(purpose="rs", now=NOW)
     for other in (nonce[:-1], nonce + "=", nonce.swapcase(), " " + nonce, [nonce]):
