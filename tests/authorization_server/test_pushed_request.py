@@ -432,6 +432,11 @@ def test_the_lifetime_has_limits(pushing: Pushing, lifetime: int) -> None:
         )
 
 
+def test_the_defaults_are_the_documented_ones(pushing: Pushing) -> None:
+    extension = PushedAuthorizationRequests(pushing.store, dpop=pushing.sim.dpop)
+    assert (extension.required, extension.lifetime) == (False, 300)
+
+
 @pytest.mark.parametrize("lifetime", [5, 599])
 def test_a_request_uri_lives_as_long_as_was_said(
     make_pushing: Callable[..., Pushing], clock: Any, lifetime: int
