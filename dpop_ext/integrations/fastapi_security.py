@@ -202,10 +202,12 @@ class _Answers:
 
 async def _refuse(request: Any, error: Any) -> Any:
     """Answer a refusal; of HTTP, Starlette sends what this returns."""
+    # Not the error: Starlette keeps the answer in a frame of the error's traceback.
+    refusal, challenges = error.refusal, error.challenges
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        await send_refusal(error.refusal, error.challenges, scope, send)
+        await send_refusal(refusal, challenges, scope, send)
 
     if isinstance(request, WebSocket):
-        await send_refusal(error.refusal, error.challenges, request.scope, request.send)
+        await send_refusal(refusal, challenges, request.scope, request.send)
     return answer
