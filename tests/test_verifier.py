@@ -33,9 +33,11 @@ from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.derivation import symmetric_key
+from dpop_ext.symmetric.encapsulation import KeyDecryptor
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
+from dpop_ext.tickets import Tickets
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -461,9 +463,21 @@ def test_no_other_code_changes_a_verified_proof(client: Asymmetric) -> None:
         verified._replace(jkt="other")
 
 
-def test_a_keyring_needs_the_identities_of_both_servers() -> None:
+@pytest.mark.parametrize("names", [{}, {"issuer": "https://a"}, {"audience": "b"}])
+@pytest.mark.parametrize("kind", ["keyring", "decryptor", "tickets"])
+def test_symmetric_keys_need_the_identities_of_both_servers(
+    kind: str, names: dict[str, str]
+) -> None:
+    """Else they would be left out without a word."""
+    nothing: Any = None
+    kinds = {
+        "keyring": MemoryKeyring(ring()),
+        "decryptor": KeyDecryptor(list),
+        "tickets": Tickets(keys=nothing, logouts=nothing),
+    }
+    options: Any = {kind: kinds[kind], **names}
     with pytest.raises(ValueError, match="issuer and audience"):
-        ProofVerifier(MemoryReplayStore(), keyring=MemoryKeyring(ring()))
+        ProofVerifier(MemoryReplayStore(), **options)
 
 
 @pytest.mark.parametrize("option", ["keyring", "decryptor"])

@@ -215,12 +215,19 @@ def test_a_hostile_token_is_inactive(jwt_sim: Any, text: str, caplog: Any) -> No
 
 
 def test_the_next_endpoint_is_asked_about_what_is_no_jwt(jwt_sim: Any) -> None:
-    second = JWTIntrospection(issuer=ISSUER)
-    second.key = jwt_sim.signing_key
-    jwt_sim.server.register_endpoint(second)
-    assert jwt_sim.introspect("opaque") == {"active": False}
+    class Opaque(JWTIntrospection):
+        def create_endpoint_response(self, request: Any) -> Any:
+            is_known = request.form["token"] == "opaque"
+            body = {"active": is_known, "by": "the next"}
+            return 200, body, [("Content-Type", "application/json")]
+
+    jwt_sim.server.register_endpoint(Opaque(issuer=ISSUER))
+    assert jwt_sim.introspect("opaque") == {"active": True, "by": "the next"}
+    assert jwt_sim.introspect("unknown") == {"active": False, "by": "the next"}
     text = scoped(jwt_sim)
-    assert jwt_sim.introspect(text)["active"] is True
+    answer = jwt_sim.introspect(text)
+    assert answer["active"] is True
+    assert "by" not in answer
 
 
 def test_a_caller_that_is_not_authenticated_learns_nothing(

@@ -339,7 +339,10 @@ def test_so_many_questions_wait_for_an_answer_and_no_more(world: World) -> None:
     introspect("second")
 
 
-@pytest.mark.parametrize("text", ["a" * (16 * 1024 + 1), "t\xf6ken", "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    ["a" * (16 * 1024 + 1), "t\xf6ken", "\ud800", "", "=", "a b", "a,b", "a\r\n"],
+)
 def test_what_cannot_be_a_token_is_not_asked_about(
     server: Server, introspect: IntrospectionTokenValidator, text: str
 ) -> None:
