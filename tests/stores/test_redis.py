@@ -91,8 +91,8 @@ class TestEntry:
             client.connection_pool.disconnect()
 
             def used() -> float:
-                memory: int = client.info("memory")["used_memory"]
-                return (memory - before) / count
+                memory = int(client.info("memory")["used_memory"])
+                return (memory - int(before)) / count
 
             assert client.dbsize() == count
             wait_until(lambda: used() <= 120, what="120 bytes an entry")
