@@ -15,6 +15,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.errors import (
     AccessTokenError,
+    AsymmetricRequiredError,
     BadSignatureError,
     ExpiredKeyError,
     KeyMismatchError,
@@ -798,6 +799,27 @@ def denying(**name: Any) -> SecretRing:
     return SecretRing(
         [secret(7)], issuer=ISSUER, audience=AUDIENCE, denied=DenyList([denial])
     )
+
+
+def test_the_answer_to_a_denied_token_is_not_proved(ec_key: Any, clock: Any) -> None:
+    sym = Symmetric(ec_key, clock)
+    text = sym.token()
+    opened = sym.open(sym.proof(text), text)
+    assert sym.verifier.response_key(opened, sym.verified()) is not None
+    sym.keyring.replace(denying(token_id="t1"))
+    assert sym.verifier.response_key(opened, sym.verified()) is None
+
+
+def test_a_route_for_private_keys_takes_no_symmetric_proof(
+    sym: Symmetric, client: Asymmetric
+) -> None:
+    text = sym.token()
+    opened = sym.open(sym.proof(text), text)
+    assert sym.verifier.verify(opened, token=sym.verified()).kind == "symmetric"
+    with pytest.raises(AsymmetricRequiredError):
+        sym.verifier.verify(opened, token=sym.verified(), asymmetric_only=True)
+    opened = client.verifier.open(client.proof(), method="GET", url=URL)
+    assert client.verifier.verify(opened, asymmetric_only=True).kind == "asymmetric"
 
 
 @pytest.mark.requirement("R1510", "R2012")
