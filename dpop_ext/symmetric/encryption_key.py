@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jwk import Key, OKPKey
 
 from dpop_ext.core.akp import AKPKey, AnyKey
-from dpop_ext.core.base64url import b64url_decode
-from dpop_ext.core.key import CURVES, FIELDS
+from dpop_ext.core.key import PRIVATE_MEMBERS
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.symmetric import hpke
 from dpop_ext.symmetric.ecdh_es import X25519Recipient
+from dpop_ext.symmetric.key_numbers import UNUSABLE, import_public, import_x25519
 
 #: Longest JWK, in characters of compact JSON.
 MAX_JWK_LENGTH: Final = 4096
-#: Sizes of RSA moduli, in bits.
-MIN_RSA_SIZE: Final = 2048
-MAX_RSA_SIZE: Final = 4096
 #: JWE ``alg`` values for each type of key, the one that every server has first.
 KEY_ALGORITHMS_BY_TYPE: Final = {
     "EC": ("ECDH-ES", "ECDH-ES+A256KW"),
@@ -34,39 +27,15 @@ KEY_ALGORITHMS_BY_TYPE: Final = {
     "RSA": ("RSA-OAEP-256",),
 }
 
-#: The field of each curve. The signature curves of OKP are not among them: converting
-#: such a key into one for key agreement is not done.
-_FIELDS: Final = {
-    **{("EC", curve): field for curve, field in FIELDS.items()},
-    ("OKP", "X448"): 2**448 - 2**224 - 1,
-}
 _PUBLIC_MEMBERS: Final = {
     "EC": ("kty", "crv", "x", "y"),
     "OKP": ("kty", "crv", "x"),
     "RSA": ("kty", "n", "e"),
 }
-_PRIVATE_MEMBERS: Final = frozenset(
-    {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
-)
-_P25519: Final = 2**255 - 19
-#: The points of X25519 whose order divides 8, of the curve and of its twist, by their u
-#: coordinate (RFC 7748 section 6.1): whatever is agreed upon with them is zero.
-LOW_ORDER: Final = frozenset(
-    (
-        0,
-        1,
-        2**255 - 20,
-        0xB8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
-        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
-    )
-)
-#: What stands before the octets of an X25519 key in DER (RFC 8410 section 4).
-_X25519_DER: Final = bytes.fromhex("302a300506032b656e032100")
 _OPERATIONS: Final = frozenset(
     {"encrypt", "wrapKey", "deriveKey", "deriveBits"}  # RFC 7517 section 4.3
 )
-_UNUSABLE: Final = "The encryption key cannot be used."
-
+_OTHER_PURPOSE: Final = "The encryption key is not for encryption."
 
 K = TypeVar("K")
 
@@ -125,11 +94,11 @@ def import_bare_x25519(jwk: dict[str, Any]) -> EncryptionKey:
     :raises UnsupportedKeyError: as there.
     """
     try:
-        key = _import_x25519(jwk["x"], None)
+        key = import_x25519(jwk["x"], None)
     except DPoPError:
         raise
     except Exception as error:
-        raise UnsupportedKeyError(_UNUSABLE) from error
+        raise UnsupportedKeyError(UNUSABLE) from error
     # It is no key of a proof: nothing is signed by a key on this curve.
     return tuple.__new__(EncryptionKey, (key, False))
 
@@ -168,7 +137,7 @@ def _checked(jwk: dict[str, Any], import_key: Callable[[dict[str, Any]], K]) -> 
     except Exception as error:
         # joserfc and cryptography raise KeyError, TypeError, ValueError,
         # binascii.Error and more for keys that they do not like.
-        raise UnsupportedKeyError(_UNUSABLE) from error
+        raise UnsupportedKeyError(UNUSABLE) from error
 
 
 def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
@@ -186,16 +155,19 @@ def _is_bare_x25519(jwk: Mapping[str, Any]) -> bool:
 
 def _import_tried(jwk: Mapping[str, Any]) -> Key | X25519Recipient:
     if _is_bare_x25519(jwk):
-        return _import_x25519(jwk["x"], None)
+        return import_x25519(jwk["x"], None)
     _check_use(jwk)
-    if jwk["kty"] == "OKP" and jwk["crv"] == "X25519":
-        x = jwk["x"]
-        if "alg" in jwk:
-            _check_algorithm(jwk)
-        return _import_x25519(x if isinstance(x, str) else "", jwk.get("alg"))
-    key = _import_public(jwk)
-    _try_exchange(key)
-    return key
+    kty = jwk["kty"]
+    public = {name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}
+    if "alg" in jwk:
+        # A key that names its algorithm is used with no other.
+        if jwk["alg"] not in KEY_ALGORITHMS_BY_TYPE[kty]:
+            raise UnsupportedKeyError(_OTHER_PURPOSE)
+        public["alg"] = jwk["alg"]
+    if kty == "OKP" and public["crv"] == "X25519":
+        x = public["x"]
+        return import_x25519(x if isinstance(x, str) else "", public.get("alg"))
+    return import_public(public)
 
 
 def _import_hpke(jwk: Mapping[str, Any]) -> AKPKey:
@@ -218,96 +190,10 @@ def _is_short(jwk: Mapping[str, Any]) -> bool:
 def _check_use(jwk: Mapping[str, Any]) -> None:
     if not _is_short(jwk):
         raise MalformedProofError("The encryption key is too long.")
-    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+    if not PRIVATE_MEMBERS.isdisjoint(jwk):
         raise UnsupportedKeyError("The encryption key has private members.")
     operations = jwk.get("key_ops", [])
     # Web Crypto exports a public key for key agreement with an empty list.
     fits = operations == [] or not _OPERATIONS.isdisjoint(operations)
     if jwk.get("use", "enc") != "enc" or not fits:
-        raise UnsupportedKeyError("The encryption key is not for encryption.")
-
-
-def _import_x25519(x: str, algorithm: str | None) -> X25519Recipient:
-    octets = b64url_decode(x)
-    u = int.from_bytes(octets, "little")
-    # As for other curves; and an exchange fails with those of low order and no others.
-    if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
-        raise UnsupportedKeyError(_UNUSABLE)
-    # In two thirds of the time of from_public_bytes, which imports and asks a backend.
-    public = load_der_public_key(_X25519_DER + octets)
-    # Half as long as by the constructor, which passes all of them on once more.
-    return tuple.__new__(X25519Recipient, (public, x, algorithm))
-
-
-def _import_public(jwk: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey:
-    kty = jwk["kty"]
-    public = {name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}
-    if "alg" in jwk:
-        _check_algorithm(jwk)
-        public["alg"] = jwk["alg"]
-    if kty == "RSA":
-        _check_rsa_numbers(public)
-        return RSAKey.import_key(public)
-    field = _FIELDS[kty, public["crv"]]
-    if kty == "EC":
-        x = _coordinate(public["x"], field, "big")
-        y = _coordinate(public["y"], field, "big")
-        curve = CURVES[public["crv"]]
-        # Refuses what is not on the curve.
-        point = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\4" + x + y)
-        return ECKey(point, public)
-    _coordinate(public["x"], field, "little")
-    return OKPKey.import_key(public)
-
-
-def _check_algorithm(jwk: Mapping[str, Any]) -> None:
-    # A key that names its algorithm is used with no other.
-    if jwk["alg"] not in KEY_ALGORITHMS_BY_TYPE[jwk["kty"]]:
-        raise UnsupportedKeyError("The encryption key is not for encryption.")
-
-
-def _coordinate(value: object, field: int, order: Literal["big", "little"]) -> bytes:
-    # One key, one text: another length, or a number that the import reduces, would give
-    # it a second thumbprint.
-    octets = b64url_decode(value) if isinstance(value, str) else b""
-    if (
-        len(octets) != (field.bit_length() + 7) // 8
-        or int.from_bytes(octets, order) >= field
-    ):
-        raise UnsupportedKeyError(_UNUSABLE)
-    return octets
-
-
-def _check_rsa_numbers(public: Mapping[str, Any]) -> None:
-    modulus, exponent = b64url_decode(public["n"]), b64url_decode(public["e"])
-    n, e = int.from_bytes(modulus), int.from_bytes(exponent)
-    if (
-        not MIN_RSA_SIZE <= n.bit_length() <= MAX_RSA_SIZE
-        or not 17 <= e.bit_length() <= 32
-        or not n & e & 1
-        or modulus[0] == 0
-        or exponent[0] == 0
-    ):
-        raise UnsupportedKeyError("The RSA key is not of an accepted size.")
-
-
-def _try_exchange(key: RSAKey | ECKey | OKPKey) -> None:
-    """Use the key once, because some faults show only then.
-
-    A low-order point of X448, for example, is imported like any other.
-    """
-    if isinstance(key, RSAKey):
-        digest = hashes.SHA256()
-        key.public_key.encrypt(
-            bytes(32), padding.OAEP(padding.MGF1(digest), digest, None)
-        )
-    elif isinstance(key, OKPKey):
-        _trial_okp_key(key.curve_name).exchange_derive_key(key)
-    # With a point of a NIST curve it cannot fail: the order of each is a prime.
-
-
-# Made once, because the result of the exchange is thrown away: nothing is ever
-# encrypted with these keys.
-@cache
-def _trial_okp_key(curve: Any) -> OKPKey:
-    return OKPKey.generate_key(curve)
+        raise UnsupportedKeyError(_OTHER_PURPOSE)

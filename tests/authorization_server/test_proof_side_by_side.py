@@ -24,7 +24,7 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof_making import make_proof, proof_header
 from dpop_ext.errors import DPoPError, MalformedProofError, UnsupportedKeyError
 from dpop_ext.stores.base import NoReplayProtection
-from dpop_ext.symmetric.encryption_key import LOW_ORDER
+from dpop_ext.symmetric.key_numbers import LOW_ORDER
 from dpop_ext.usual_proof import UsualProofs
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock

@@ -28,7 +28,7 @@ from dpop_ext.symmetric.encryption_key import import_encryption_key
 from dpop_ext.symmetric.key_jwe import ENCODINGS, MAX_JWE_LENGTH, KeyRegistry
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.symmetric.odd_values import ODD_VALUES, odd_values
-from tests.symmetric.test_encryption_key import LOW_ORDER_X25519
+from tests.symmetric.test_key_numbers import LOW_ORDER_X25519
 from tests.vectors import generate_symmetric as primitives
 
 NOW = 1_790_000_000
