@@ -11,19 +11,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from dpop_ext.core.base64url import b64url_decode
-from dpop_ext.core.confirmation import (
-    AccessToken,
-    Confirmation,
-    check_certificate,
-)
-from dpop_ext.core.proof import parse_proof, proof_type
-from dpop_ext.core.target import is_secure, request_url
+from dpop_ext.core.confirmation import AccessToken, Confirmation, check_certificate
 from dpop_ext.errors import (
     AccessTokenError,
     DPoPError,
     KeyMismatchError,
-    MalformedJOSEError,
     MalformedProofError,
     MalformedRequestError,
     ProofError,
@@ -36,6 +28,8 @@ from dpop_ext.resource_server.credentials import (
 )
 from dpop_ext.resource_server.error_refusal import refused, refusing
 from dpop_ext.resource_server.keyring_sync import KeyringSync
+from dpop_ext.resource_server.proof_kind import is_symmetric
+from dpop_ext.resource_server.public_url import requested_url
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Scheme,
@@ -43,11 +37,7 @@ from dpop_ext.resource_server.refusal import (
     insufficient_scope,
     no_credentials,
 )
-from dpop_ext.resource_server.refusal_log import warn_about_host
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
-from dpop_ext.resource_server.transport import require_secure_url
-from dpop_ext.symmetric.proof import parse_usual_proof
-from dpop_ext.symmetric.proof_header import SYMMETRIC_PROOF_TYPE
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -59,20 +49,6 @@ class OpenedRequest(NamedTuple):
     credentials: Credentials
     #: None under the Bearer scheme.
     proof: OpenedProof | None
-
-
-def check_public_url(public_url: str | None) -> str | None:
-    """Return the configured *public_url*, if it can be one.
-
-    :raises ValueError: it is not https, loopback excepted, or has a user name, a query
-        or a fragment in it.
-    """
-    if public_url is not None:
-        require_secure_url(public_url, "public_url")
-        if "?" in public_url or "#" in public_url:
-            raise ValueError("public_url has neither a query nor a fragment")
-        request_url(scheme="", host="", raw_target="/", public_url=public_url)
-    return public_url
 
 
 def open_request(
@@ -96,7 +72,7 @@ def open_request(
     if credentials is None:
         raise AccessRefusedError(no_credentials(verifier))
     try:
-        url = _url_of(request, public_url)
+        url = requested_url(request, public_url)
     except Exception as error:
         raise refused(
             error, MalformedRequestError, scheme=credentials.scheme
@@ -225,43 +201,3 @@ def require_scope(
 def next_nonce(verified: VerifiedProof | None) -> str | None:
     """Return the nonce that goes out with the answer, now that the proof is good."""
     return verified.next_nonce if verified is not None else None
-
-
-def _url_of(request: ResourceRequest, public_url: str | None) -> str:
-    try:
-        url = request_url(
-            scheme=request.scheme,
-            host=request.host,
-            raw_target=request.raw_target,
-            public_url=public_url,
-        )
-    except ValueError as error:
-        raise MalformedRequestError("The request target is malformed.") from error
-    # Plain http is secure to a loopback host only.
-    if public_url is None and not is_secure(f"http://{request.host}"):
-        warn_about_host()
-    if is_secure(url):
-        return url
-    # It may be no URL at all: the path has a character that is in none.
-    if is_secure(url.replace("http:", "https:", 1)):
-        raise MalformedRequestError("An access token must not be sent without TLS.")
-    raise MalformedRequestError("The request target is malformed.")
-
-
-def is_symmetric(proof: str, verifier: ProofVerifier) -> bool:
-    """Tell by the type that it claims, where such proofs are accepted at all."""
-    max_length = verifier.policy.max_length
-    if not verifier.symmetric_algorithms or len(proof) > max_length:
-        return False
-    if parse_usual_proof(proof) is not None:
-        return True
-    try:
-        header = b64url_decode(proof.partition(".")[0])
-        # Most are not, and can be told before they are parsed: this type is in the
-        # text of its header, unless that has escapes.
-        if b"\\" not in header and SYMMETRIC_PROOF_TYPE.encode() not in header:
-            return False
-        jws = parse_proof(proof, max_length=max_length)
-    except (DPoPError, MalformedJOSEError):
-        return False
-    return proof_type(jws) == SYMMETRIC_PROOF_TYPE

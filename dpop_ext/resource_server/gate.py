@@ -10,16 +10,12 @@ from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import ResourceRequest
-from dpop_ext.resource_server.decision import (
-    check_public_url,
-    next_nonce,
-    open_request,
-    require_scope,
-)
+from dpop_ext.resource_server.decision import next_nonce, open_request, require_scope
 from dpop_ext.resource_server.error_refusal import refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
+from dpop_ext.resource_server.public_url import check_public_url
 from dpop_ext.resource_server.refusal import AccessRefusedError, Scheme, bearer_refused
 from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy

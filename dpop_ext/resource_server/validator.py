@@ -14,18 +14,13 @@ from dpop_ext.resource_server.authlib_request import resource_request
 from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.credentials import ResourceRequest
-from dpop_ext.resource_server.decision import (
-    check_public_url,
-    next_nonce,
-    open_request,
-)
+from dpop_ext.resource_server.decision import next_nonce, open_request
 from dpop_ext.resource_server.error_refusal import refuse
 from dpop_ext.resource_server.failure_limit import FailureLimit
 from dpop_ext.resource_server.keyring_sync import KeyringSync
 from dpop_ext.resource_server.message import verify_message
-from dpop_ext.resource_server.oauth2_error import (
-    as_oauth2_error,
-)
+from dpop_ext.resource_server.oauth2_error import as_oauth2_error
+from dpop_ext.resource_server.public_url import check_public_url
 from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
 from dpop_ext.resource_server.spending import spend_proof

@@ -12,7 +12,7 @@ from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof import parse_proof, proof_type
 from dpop_ext.errors import DPoPError
-from dpop_ext.resource_server.decision import is_symmetric
+from dpop_ext.resource_server.proof_kind import is_symmetric
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.resource_server.world import AUDIENCE, ISSUER, World
