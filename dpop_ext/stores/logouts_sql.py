@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.logouts import logout_name
 from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_parts import create_missing, insert_of, sweep
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Table
 
 #: Name of the table of log-outs.
 TABLE: Final = "dpop_logout"
-#: Expired entries that are deleted at most when one is put.
-SWEPT_AT_ONCE: Final = 100
 
 
 def define_logout_table(metadata: MetaData, *, name: str = TABLE) -> Table:
@@ -116,20 +115,12 @@ class _Statements:
             MetaData,
             bindparam,
             case,
-            delete,
             select,
         )
-        from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415
-        from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
 
-        # The two have the same methods, and no common type that has them.
-        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
         rows = define_logout_table(MetaData(), name=table)
-        self.schema: list[Any] = [
-            CreateTable(rows, if_not_exists=True),
-            *(CreateIndex(index, if_not_exists=True) for index in rows.indexes),
-        ]
-        new = insert(rows)
+        self.schema = create_missing(rows)
+        new = insert_of(dialect)(rows)
         #: The later of two log-outs stays.
         self.insert = new.on_conflict_do_update(
             index_elements=[rows.c.name],
@@ -145,11 +136,4 @@ class _Statements:
         self.find = select(rows.c.not_before).where(
             rows.c.name == bindparam("name", type_=LargeBinary), rows.c.expires_at > now
         )
-        expired = (
-            select(rows.c.name)
-            .where(rows.c.expires_at <= now)
-            .limit(SWEPT_AT_ONCE)
-            # Two that sweep at once do not wait for each other's rows.
-            .with_for_update(skip_locked=True)
-        )
-        self.sweep = delete(rows).where(rows.c.name.in_(expired))
+        self.sweep = sweep(rows.c.name)

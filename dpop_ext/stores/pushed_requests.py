@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import Counter
@@ -60,6 +61,11 @@ class PushedRequestStore(Protocol):
         :raises StoreError: the store does not answer.
         """
         ...
+
+
+def name_hash(text: str) -> bytes:
+    """Return what a store that others can read keeps of a reference or a client."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def dump_request(pushed: PushedRequest) -> str:

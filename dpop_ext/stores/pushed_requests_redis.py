@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Self
 
 from dpop_ext.errors import TooManyRequestsError
@@ -11,6 +10,7 @@ from dpop_ext.stores.pushed_requests import (
     MAX_PER_CLIENT,
     PushedRequest,
     dump_request,
+    name_hash,
     parse_request,
 )
 from dpop_ext.stores.redis_client import RedisClient, RedisStore, connect
@@ -75,7 +75,7 @@ class RedisPushedRequestStore(RedisStore):
         lifetime = pushed.expires_at - now
         if lifetime <= 0:
             return
-        own, member = self._client_key(pushed.client_id), _hash(reference)
+        own, member = self._client_key(pushed.client_id), name_hash(reference)
         with self._sending() as send:
             send("ZREMRANGEBYSCORE", own, "-inf", now)
             count = send("ZCARD", own)
@@ -95,7 +95,7 @@ class RedisPushedRequestStore(RedisStore):
         :raises StoreError: Redis did not answer.
         """
         with self._sending() as send:
-            text = send("GET", self._prefix + _hash(reference))
+            text = send("GET", self._prefix + name_hash(reference))
         return None if text is None else parse_request(text)
 
     def consume(self, reference: str) -> bool:
@@ -106,7 +106,7 @@ class RedisPushedRequestStore(RedisStore):
 
         :raises StoreError: Redis did not answer. It may be removed or not.
         """
-        member = _hash(reference)
+        member = name_hash(reference)
         with self._sending() as send:
             text = send("GETDEL", self._prefix + member)
             if text is None:
@@ -115,8 +115,4 @@ class RedisPushedRequestStore(RedisStore):
         return True
 
     def _client_key(self, client_id: str) -> bytes:
-        return self._prefix + b"client:" + _hash(client_id)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return self._prefix + b"client:" + name_hash(client_id)

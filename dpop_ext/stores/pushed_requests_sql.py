@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from dpop_ext.errors import TooManyRequestsError
 from dpop_ext.stores.circuit import CircuitBreaker
@@ -11,17 +10,17 @@ from dpop_ext.stores.pushed_requests import (
     MAX_PER_CLIENT,
     PushedRequest,
     dump_request,
+    name_hash,
     parse_request,
 )
 from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_parts import create_missing, sweep
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Table
 
 #: Name of the table of pushed requests.
 TABLE: Final = "dpop_pushed_request"
-#: Expired requests that are deleted at most when one is saved.
-SWEPT_AT_ONCE: Final = 100
 
 
 def define_pushed_request_table(metadata: MetaData, *, name: str = TABLE) -> Table:
@@ -109,8 +108,8 @@ class SQLPushedRequestStore(SQLStore):
         :raises StoreError: the database did not answer.
         """
         row = {
-            "reference": _hash(reference),
-            "client": _hash(pushed.client_id),
+            "reference": name_hash(reference),
+            "client": name_hash(pushed.client_id),
             "request": dump_request(pushed),
             "expires_at": pushed.expires_at,
             "now": now,
@@ -127,7 +126,7 @@ class SQLPushedRequestStore(SQLStore):
 
         :raises StoreError: the database did not answer.
         """
-        row = {"reference": _hash(reference)}
+        row = {"reference": name_hash(reference)}
         with self._connection() as connection:
             text = connection.execute(self._statements.find, row).scalar()
         return None if text is None else parse_request(text)
@@ -137,7 +136,7 @@ class SQLPushedRequestStore(SQLStore):
 
         :raises StoreError: the database did not answer. It may be removed or not.
         """
-        row = {"reference": _hash(reference)}
+        row = {"reference": name_hash(reference)}
         with self._connection() as connection:
             return connection.execute(self._statements.delete, row).rowcount == 1
 
@@ -157,14 +156,9 @@ class _Statements:
             insert,
             select,
         )
-        from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
 
         rows = define_pushed_request_table(MetaData(), name=table)
-        indexes = sorted(rows.indexes, key=lambda index: str(index.name))
-        self.schema: list[Any] = [
-            CreateTable(rows, if_not_exists=True),
-            *(CreateIndex(index, if_not_exists=True) for index in indexes),
-        ]
+        self.schema = create_missing(rows)
         client = bindparam("client", type_=LargeBinary)
         reference = bindparam("reference", type_=LargeBinary)
         now = bindparam("now", type_=BigInteger)
@@ -190,15 +184,4 @@ class _Statements:
         )
         self.find = select(rows.c.request).where(rows.c.reference == reference)
         self.delete = delete(rows).where(rows.c.reference == reference)
-        expired = (
-            select(rows.c.reference)
-            .where(rows.c.expires_at <= now)
-            .limit(SWEPT_AT_ONCE)
-            # Two that sweep at once do not wait for each other's rows.
-            .with_for_update(skip_locked=True)
-        )
-        self.sweep = delete(rows).where(rows.c.reference.in_(expired))
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        self.sweep = sweep(rows.c.reference)

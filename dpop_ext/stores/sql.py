@@ -10,7 +10,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.log_events import log_event
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.sql_engine import check_database, connect, create_schema
+from dpop_ext.stores.sql_engine import SQLStore, connect
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
 from dpop_ext.stores.sqlite_insertion import SQLiteInsertion
 from dpop_ext.telemetry import timing_store
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dpop_ext.stores")
 
 
-class SQLReplayStore:
+class SQLReplayStore(SQLStore):
     """Remember used proofs in a database that many processes share.
 
     One statement for each proof, in a transaction of its own. Expired entries are
@@ -62,12 +62,10 @@ class SQLReplayStore:
     ) -> None:
         if clock_tolerance < 0 or sweep_every < 0:
             raise ValueError("clock_tolerance and sweep_every must not be negative")
-        check_database(engine.url)
-        self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements = Statements(engine.dialect.name, table, clock_tolerance)
+        super().__init__(engine, schema=self._statements.schema, circuit=circuit)
         self._quick: SQLiteInsertion | None = None
         self._sweep_every = sweep_every
-        self._circuit = circuit or CircuitBreaker()
         # Neither is exact between threads, which does not matter.
         self._added = 0
         # Somewhere else in each process, so that all slices get their turn.
@@ -108,13 +106,6 @@ class SQLReplayStore:
             store._quick = SQLiteInsertion(engine, store._statements.insert)
         return store
 
-    def create_schema(self) -> None:
-        """Create the tables, if they are not there; many processes may do so at once.
-
-        :raises StoreError: the database does not let us.
-        """
-        create_schema(self._engine, self._statements.schema)
-
     def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
         """Insert *key* if it is absent; see :class:`dpop_ext.stores.base.ReplayStore`.
 
@@ -145,26 +136,13 @@ class SQLReplayStore:
         :raises StoreError: the database does not answer.
         """
         deleted = 0
-        try:
-            with (
-                self._circuit,
-                timing_store("sql"),
-                self._engine.connect() as connection,
-            ):
-                connection.execute(self._statements.announce, {"now": now})
-                for number in range(SLICES):
-                    deleted += connection.execute(
-                        self._statements.delete, slice_bounds(number)
-                    ).rowcount
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError from error
+        with self._connection() as connection:
+            connection.execute(self._statements.announce, {"now": now})
+            for number in range(SLICES):
+                deleted += connection.execute(
+                    self._statements.delete, slice_bounds(number)
+                ).rowcount
         return deleted
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
 
     def _insert(self, key: bytes, expires_at: int, now: int) -> bool | None:
         """Tell whether the key was added; None if it cannot be known."""

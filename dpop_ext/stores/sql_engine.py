@@ -40,12 +40,12 @@ class SQLStore:
         circuit: CircuitBreaker | None,
     ) -> None:
         check_database(engine.url)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._schema = schema
         self._circuit = circuit or CircuitBreaker()
 
     def create_schema(self) -> None:
-        """Create the table, if it is not there; many processes may do so at once.
+        """Create the tables, if they are not there; many processes may do so at once.
 
         :raises StoreError: the database does not let us.
         """

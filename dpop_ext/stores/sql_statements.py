@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from dpop_ext.stores.sql_parts import create_missing, insert_of
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData, Table
@@ -70,15 +72,11 @@ class Statements:
             select,
             update,
         )
-        from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415
-        from sqlalchemy.schema import CreateTable  # noqa: PLC0415
 
-        # The two have the same methods, and no common type that has them.
-        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        insert = insert_of(dialect)
         entries, swept = define_tables(MetaData(), name=table)
         self.schema = (
-            CreateTable(entries, if_not_exists=True),
-            CreateTable(swept, if_not_exists=True),
+            *create_missing(entries, swept),
             insert(swept).values(id=1, until=-1).on_conflict_do_nothing(),
         )
         key = bindparam("key", type_=LargeBinary)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_parts import create_missing, insert_of
 from dpop_ext.symmetric.sealed_ticket_key import (
     open_ticket_key,
     seal_ticket_key,
@@ -157,15 +158,11 @@ class _Statements:
             delete,
             select,
         )
-        from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415
-        from sqlalchemy.schema import CreateTable  # noqa: PLC0415
 
-        # The two have the same methods, and no common type that has them.
-        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
         rows = define_ticket_key_table(MetaData(), name=table)
-        self.schema: list[Any] = [CreateTable(rows, if_not_exists=True)]
+        self.schema = create_missing(rows)
         #: The first one for an hour stays.
-        self.insert = insert(rows).on_conflict_do_nothing()
+        self.insert = insert_of(dialect)(rows).on_conflict_do_nothing()
         audience = bindparam("audience", type_=String)
         now = bindparam("now", type_=BigInteger)
         self.find = (

@@ -26,7 +26,8 @@ from dpop_ext.stores.pushed_requests_contract import (
     make_request,
 )
 from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
-from dpop_ext.stores.pushed_requests_sql import SWEPT_AT_ONCE, SQLPushedRequestStore
+from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
+from dpop_ext.stores.sql_parts import SWEPT_AT_ONCE
 from tests.engines import PostgresServer, RedisServer
 from tests.stores import opened
 
