@@ -31,8 +31,10 @@ def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
     apart from the other parameters (``invalid_request``); a resource that is not for
     the client (``invalid_target``).
 
-    :param grant: the grant; one method is replaced on the instance.
+    :param grant: the grant; its methods are replaced on the instance.
     """
+    if hasattr(grant, "query_authorization_code"):
+        _check_what_is_saved(extension, grant)
     validate = grant.validate_authorization_request
 
     def validate_authorization_request() -> Any:
@@ -50,6 +52,30 @@ def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
         return redirect_uri
 
     grant.validate_authorization_request = validate_authorization_request
+
+
+def _check_what_is_saved(extension: DPoP, grant: Any) -> None:
+    """Read the first code that is bound again: an application may not have stored it.
+
+    Nothing else would tell that it is not. Only the first one, since the others come
+    from the same method.
+    """
+    save = grant.save_authorization_code
+
+    def save_authorization_code(code: str, request: Any) -> Any:
+        saved = save(code, request)
+        if request.dpop_jkt is not None and not extension.saves_bound_codes:
+            found = grant.query_authorization_code(code, request.client)
+            bound = found and extension.get_authorization_code_dpop_jkt(found)
+            if bound != request.dpop_jkt:
+                raise RuntimeError(
+                    "save_authorization_code has to store dpop_jkt=request.dpop_jkt: "
+                    "the code would be good with any key."
+                )
+            extension.saves_bound_codes = True
+        return saved
+
+    grant.save_authorization_code = save_authorization_code
 
 
 def _check(extension: DPoP, request: Any) -> None:

@@ -54,8 +54,7 @@ class KeyBinding:
             def get_authorization_code_dpop_jkt(self, authorization_code):
                 return authorization_code.dpop_jkt
         """
-        jkt: str | None = authorization_code.dpop_jkt
-        return jkt
+        return _column(authorization_code, "dpop_jkt", "OAuth2DPoPCodeMixin")
 
     def get_refresh_token_dpop_jkt(self, refresh_token: Any) -> str | None:
         """Return the key that the refresh token is bound to, if any.
@@ -65,8 +64,7 @@ class KeyBinding:
             def get_refresh_token_dpop_jkt(self, refresh_token):
                 return refresh_token.refresh_dpop_jkt
         """
-        jkt: str | None = refresh_token.refresh_dpop_jkt
-        return jkt
+        return _column(refresh_token, "refresh_dpop_jkt", "OAuth2DPoPTokenMixin")
 
     def get_access_token_dpop_jkt(self, token: Any) -> str | None:
         """Return the key that the access token stored with a refresh token is bound to.
@@ -76,8 +74,7 @@ class KeyBinding:
             def get_access_token_dpop_jkt(self, token):
                 return token.dpop_jkt
         """
-        jkt: str | None = token.dpop_jkt
-        return jkt
+        return _column(token, "dpop_jkt", "OAuth2DPoPTokenMixin")
 
     def bind_refresh_token(self, refresh_token: Any, jkt: str) -> None:
         """Bind a refresh token that was issued without a proof and is not rotated.
@@ -175,6 +172,18 @@ def _check_exchange(exchange: TokenExchange, jkt: str | None) -> None:
             raise KeyMismatchError("The token is bound to a certificate.")
         if not _same(confirmation.jkt, jkt):
             raise KeyMismatchError("The token is bound to another key.")
+
+
+def _column(row: Any, name: str, mixin: str) -> str | None:
+    try:
+        jkt: str | None = getattr(row, name)
+    except AttributeError as error:
+        raise AttributeError(
+            f"{type(row).__name__} has no {name}: mix {mixin} of "
+            "dpop_ext.integrations.sqla_oauth2 into the model, or re-implement "
+            "the method of DPoP that reads it."
+        ) from error
+    return jkt
 
 
 def _same(bound: str, jkt: str) -> bool:

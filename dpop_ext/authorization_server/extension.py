@@ -55,7 +55,9 @@ class DPoP(KeyBinding, AudienceSelection):
 
     The application stores ``request.dpop_jkt`` with an authorization code and
     :func:`dpop_columns` with a token. What it calls these columns, and which clients
-    must use DPoP, is said by small methods that a subclass may re-implement.
+    must use DPoP, is said by small methods that a subclass may re-implement. One that
+    stores neither is told so by a :exc:`RuntimeError`, with the first code or token
+    that would be bound to nothing.
 
     :param verifier: policy, nonces, replay store and clock.
     :param symmetric: issue symmetric keys too; None is plain :rfc:`9449`.
@@ -92,6 +94,8 @@ class DPoP(KeyBinding, AudienceSelection):
         self.symmetric = symmetric
         self.public_url = public_url
         self._warned: set[str] = set()
+        #: Whether a code was found to be stored with the key that it is bound to.
+        self.saves_bound_codes = False
 
     def __call__(self, target: Any) -> None:
         """Extend a server or a grant; called by Authlib."""
@@ -225,7 +229,8 @@ class DPoP(KeyBinding, AudienceSelection):
         ):
             self._warn_once(
                 "Access tokens live longer than an hour and nonces are off: set "
-                "expires_generator, or give ProofVerifier nonces."
+                "OAUTH2_TOKEN_EXPIRES_IN in Flask, or the expires_generator of the "
+                "token generator, or give ProofVerifier nonces."
             )
 
     def _url_of(self, request: Any) -> str:

@@ -46,6 +46,9 @@ class Issuance:
     )
     #: The value for the ``dpop_dsk`` column: of opaque tokens only.
     dsk_column: str | None = field(default=None, init=False)
+    #: Whether what is stored must say to which key it is bound: an opaque token has no
+    #: other place for it, nor has a refresh token.
+    needs_columns: bool = field(default=False, init=False)
     #: Whether the application has asked for the columns, in order to save them.
     columns_read: bool = field(default=False, init=False)
 

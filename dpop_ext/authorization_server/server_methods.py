@@ -28,7 +28,13 @@ def extend_server(extension: DPoP, server: Any) -> None:
 
     Authlib has no hook around the making of a token grant, and runs the hooks around
     that of an authorization grant in no order.
+
+    :raises ValueError: *server* has another extension, which would stay the one that
+        decides.
     """
+    if getattr(server, "dpop_extension", extension) is not extension:
+        raise ValueError("The server has a DPoP extension: register one, in its place.")
+    server.dpop_extension = extension
     server.get_token_grant = _extending_token_grants(extension, server.get_token_grant)
     server.get_authorization_grant = _extending_authorization_grants(
         extension, server.get_authorization_grant

@@ -104,6 +104,7 @@ class TokenRequest:
         if issuance.jkt is None:
             return token
         self._extension.check_lifetime(token)
+        issuance.needs_columns = claims is None or "refresh_token" in token
         if claims is None:
             self._complete_opaque(issuance, token)
         else:
@@ -137,10 +138,11 @@ class TokenRequest:
                     "The grant made its token without generate_token, so it is not "
                     "bound to the key of the proof."
                 )
-            if issuance.dsk_column is not None and not issuance.columns_read:
+            if issuance.needs_columns and not issuance.columns_read:
                 raise RuntimeError(
-                    "Store dpop_columns(request) with the token: without its dpop_dsk "
-                    "nobody else gets the symmetric key of an opaque token."
+                    "save_token has to store dpop_columns(request) with the token, or "
+                    "it would be anybody's: create_save_token_func of "
+                    "dpop_ext.integrations.sqla_oauth2 does it."
                 )
         if status == 200:
             telemetry.count_token(

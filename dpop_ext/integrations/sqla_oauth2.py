@@ -73,7 +73,18 @@ def create_save_token_func(
 
     :param session: SQLAlchemy session.
     :param token_model: a model with :class:`OAuth2DPoPTokenMixin`.
+    :raises TypeError: *token_model* lacks one of its columns.
     """
+    missing = [
+        name
+        for name in ("dpop_jkt", "refresh_dpop_jkt", "dpop_dsk")
+        if not hasattr(token_model, name)
+    ]
+    if missing:
+        raise TypeError(
+            f"token_model has no {', '.join(missing)}: "
+            f"class {token_model.__name__}(..., OAuth2DPoPTokenMixin)"
+        )
 
     def save_token(token: dict[str, Any], request: Any) -> None:
         item = token_model(
@@ -153,7 +164,10 @@ class RedeemOnce:
 
     def get_session(self) -> AnySession:
         """Return the SQLAlchemy session. Developers MUST implement this method."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a method get_session that returns the "
+            "SQLAlchemy session, for RedeemOnce."
+        )
 
     def redeem(self, credential: Any) -> bool:
         """Mark *credential* as used; tell whether it was not yet.

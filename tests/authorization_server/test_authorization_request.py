@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -60,6 +61,33 @@ def test_dpop_jkt_outlives_login_and_consent(
     form = sim.grant("authorization_code", "public") | {"code": code}
     assert sim.token(form, client="public").status_code == 400
     assert sim.token(form, prove(), client="public").status_code == 200
+
+
+def test_a_code_that_was_stored_without_its_key_is_not_given_out(
+    sim: Any, prove: Any
+) -> None:
+    """Nothing but the application knows what it stored, so its first code is read."""
+    sim.app.testing = True
+    grant: Any = sim.server._authorization_grants[0][0]
+
+    class Forgetful(grant):
+        def save_authorization_code(self, code: str, request: Any) -> None:
+            super().save_authorization_code(code, request)
+            sim.codes[code].dpop_jkt = None
+
+    class Unreadable(grant):
+        def query_authorization_code(self, code: str, client: Any) -> None:
+            pytest.fail("a second code was read")
+
+    sim.server._authorization_grants[0] = (Forgetful, [])
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"dpop_jkt=request\.dpop_jkt"):
+            approve(sim, url(dpop_jkt=prove.jkt))
+    assert "code" in redirected(approve(sim, url()))
+    sim.server._authorization_grants[0] = (grant, [])
+    assert "code" in redirected(approve(sim, url(dpop_jkt=prove.jkt)))
+    sim.server._authorization_grants[0] = (Unreadable, [])
+    assert "code" in redirected(approve(sim, url(dpop_jkt=prove.jkt)))
 
 
 @every_way
@@ -195,6 +223,9 @@ class Hybrid(grants.AuthorizationCodeGrant):
 
     def save_authorization_code(self, code: str, request: Any) -> None:
         self.saved = request.dpop_jkt
+
+    def query_authorization_code(self, code: str, client: Any) -> Any:
+        return SimpleNamespace(dpop_jkt=self.saved)
 
     def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> Any:
         self.request.user = grant_user

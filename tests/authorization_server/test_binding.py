@@ -95,6 +95,28 @@ def test_a_subclass_says_where_the_keys_are_stored(make_sim: Any, prove: Any) ->
         assert sim.token(sim.grant(grant), prove()).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "mixin"), [("code", "OAuth2DPoPCodeMixin"), ("token", "TokenMixin")]
+)
+def test_a_model_without_the_column_of_a_key_is_named(
+    sim: Any, name: str, mixin: str
+) -> None:
+    class Plain:
+        pass
+
+    extension = sim.server.dpop_extension
+    getters = {
+        "code": [extension.get_authorization_code_dpop_jkt],
+        "token": [
+            extension.get_refresh_token_dpop_jkt,
+            extension.get_access_token_dpop_jkt,
+        ],
+    }
+    for get in getters[name]:
+        with pytest.raises(AttributeError, match=f"Plain has no .*dpop_jkt: .*{mixin}"):
+            get(Plain())
+
+
 # --- refresh tokens of public clients
 
 

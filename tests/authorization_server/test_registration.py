@@ -82,8 +82,11 @@ def test_the_extension_of_a_grant_wins_over_that_of_the_server(
         assert sim.token(CLIENT_CREDENTIALS, proof).status_code == 200
 
 
-def test_two_extensions_of_one_server_are_one(sim: Any, prove: Any) -> None:
-    sim.server.register_extension(DPoP(sim.verifier, public_url=ISSUER))
+def test_a_second_extension_of_a_server_is_refused(sim: Any, prove: Any) -> None:
+    """The first one would go on to decide, and nobody would notice."""
+    with pytest.raises(ValueError, match="has a DPoP extension"):
+        sim.server.register_extension(DPoP(sim.verifier, public_url=ISSUER))
+    sim.server.register_extension(sim.server.dpop_extension)
     assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 200
     assert sim.token(CLIENT_CREDENTIALS).get_json()["token_type"] == "Bearer"
 

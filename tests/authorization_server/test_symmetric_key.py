@@ -898,18 +898,6 @@ def test_a_symmetric_proof_is_no_proof_at_the_token_endpoint(
 # --- faults of the programmer
 
 
-def test_an_opaque_token_with_a_key_needs_its_column(
-    make_symmetric: Any, prove: Any, wrapping_key: Any
-) -> None:
-    """Nothing else says how to derive the key, so forgetting it is refused at once."""
-    sim = make_symmetric()
-    sim.app.testing = True
-    sim.server._save_token = lambda token, request: None
-    with pytest.raises(RuntimeError, match="dpop_columns"):
-        sim.token(CLIENT_CREDENTIALS, prove(**ask(wrapping_key)))
-    assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 200
-
-
 def test_the_column_has_what_introspection_needs(
     make_symmetric: Any, prove: Any, wrapping_key: Any
 ) -> None:

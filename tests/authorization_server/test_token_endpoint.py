@@ -700,3 +700,27 @@ def test_a_framework_without_an_environ_has_no_raw_target() -> None:
 def test_a_url_that_is_none_is_not_loopback() -> None:
     assert is_sent_to_loopback(SimpleNamespace(uri="https://[::1]/token"))
     assert not is_sent_to_loopback(SimpleNamespace(uri="https://[::1/token"))
+
+
+# --- faults of the programmer
+
+
+@pytest.mark.parametrize("kind", ["client_credentials", "refresh_token"])
+@pytest.mark.parametrize("form", ["opaque", "jwt"])
+def test_what_is_stored_says_which_key_it_is_bound_to(
+    make_sim: Any, prove: Any, form: str, kind: str
+) -> None:
+    """An opaque token and a refresh token would be anybody's, so forgetting is told."""
+    sim = make_sim(form=form)
+    sim.app.testing = True
+    save = sim.server._save_token
+    sim.server._save_token = lambda token, request: None
+    if (form, kind) == ("jwt", "client_credentials"):
+        assert sim.token(sim.grant(kind), prove()).status_code == 200
+        return
+    request = sim.grant(kind)
+    with pytest.raises(RuntimeError, match="dpop_columns"):
+        sim.token(request, prove())
+    assert sim.token(sim.grant(kind)).get_json()["token_type"] == "Bearer"
+    sim.server._save_token = save
+    assert sim.token(sim.grant(kind), prove()).get_json()["token_type"] == "DPoP"

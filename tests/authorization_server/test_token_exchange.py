@@ -89,7 +89,13 @@ def test_the_application_learns_what_was_exchanged(
     """So that it can revoke the new token with the old one."""
     sim = make_sim()
     saved: list[Any] = []
-    sim.server._save_token = lambda token, request: saved.append(request)
+    save = sim.server._save_token
+
+    def save_token(token: Any, request: Any) -> None:
+        save(token, request)
+        saved.append(request)
+
+    sim.server._save_token = save_token
     assert sim.token(offer(sim, sub="alice"), prove()).status_code == 200
     assert saved[0].token_exchange.subject.claims == {"sub": "alice"}
 

@@ -181,7 +181,7 @@ def test_a_session_must_be_given(session: Session) -> None:
         pass
 
     row = add(session, Code(code="c"))
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="Grant needs a method get_session"):
         Grant(SimpleNamespace(authorization_code=row)).create_token_response()
     assert row.redeemed_at == 0
 
@@ -250,6 +250,16 @@ def test_save_token_stores_the_keys_that_a_token_is_bound_to(session: Session) -
     assert row.client_id == "client"
     assert row.user_id is None
     assert (row.dpop_jkt, row.refresh_dpop_jkt, row.dpop_dsk) == (JKT, JKT, None)
+
+
+def test_a_model_without_the_columns_for_keys_is_refused_at_the_start(
+    session: Session,
+) -> None:
+    class Plain:
+        dpop_jkt = refresh_dpop_jkt = None
+
+    with pytest.raises(TypeError, match=r"has no dpop_dsk: class Plain\(.*TokenMixin"):
+        create_save_token_func(session, Plain)
 
 
 def test_save_token_stores_a_bearer_token_without_keys(session: Session) -> None:
