@@ -27,7 +27,7 @@ from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH
 from dpop_ext.symmetric.proof_header import USUAL_HEADERS, read_ticket_header
 from dpop_ext.symmetric.verification import DerivedKey
 from dpop_ext.symmetric_verifier import SymmetricVerifier
-from dpop_ext.ticket_verifier import TicketVerifier
+from dpop_ext.ticket_uses import TicketUses
 from dpop_ext.verified_proof import (
     KeyKind,
     TicketUse,
@@ -53,7 +53,7 @@ class UsualProofs:
         self,
         headers: KnownHeaders,
         symmetric: SymmetricVerifier | None,
-        tickets: TicketVerifier | None,
+        tickets: TicketUses | None,
         *,
         opens_tokens: bool,
     ) -> None:

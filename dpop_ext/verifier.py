@@ -154,7 +154,7 @@ class ProofVerifier:
             self.usual_proofs = UsualProofs(
                 self._headers,
                 self._symmetric,
-                self._tickets,
+                self._tickets.uses if self._tickets is not None else None,
                 opens_tokens=token_form == "jwt",
             )
 

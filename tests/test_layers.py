@@ -6,8 +6,8 @@
     L6  cli   testing
     L5  integrations
     L4  authorization_server   resource_server   client      (never each other)
-    L3  verifier   symmetric_verifier   token_keys   ticket_verifier   tickets
-        verified_proof   usual_proof
+    L3  verifier   symmetric_verifier   token_keys   ticket_verifier   ticket_uses
+        tickets   verified_proof   usual_proof
     L2  stores   telemetry   log_events
     L1  core   symmetric                                     (no clock, no I/O)
     L0  errors   extras   mixin_order
@@ -57,6 +57,7 @@ PARTS = {
     "symmetric_verifier": Part(level=3, third_party=JOSE),
     "token_keys": Part(level=3, third_party=JOSE),
     "tickets": Part(level=3, third_party=JOSE),
+    "ticket_uses": Part(level=3, third_party=JOSE),
     "ticket_verifier": Part(level=3, third_party=JOSE),
     "verifier": Part(level=3, third_party=JOSE),
     "authorization_server": Part(

@@ -588,7 +588,7 @@ def test_a_key_is_remembered_only_with_a_verified_token(holder: Holder) -> None:
     text = holder.token()
     proof = holder.proof(text)
     opened = holder.verifier.open(proof, method="GET", url=URL, access_token=text)
-    known = holder.verifier._tickets._known  # type: ignore[union-attr]
+    known = holder.verifier._tickets.uses._recent  # type: ignore[union-attr]
     assert len(known) == 0
     with pytest.raises(AccessTokenError):
         holder.verifier.verify(opened, token=bound(holder.jkt, client_id="other"))
