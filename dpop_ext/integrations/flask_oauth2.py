@@ -15,7 +15,6 @@ with needs("flask"):
     from authlib.integrations.flask_oauth2 import token_authenticated
     from flask import g
     from flask import request as flask_request
-    from werkzeug.local import LocalProxy
 
 from dpop_ext import telemetry
 from dpop_ext.core.confirmation import AccessToken
@@ -27,6 +26,7 @@ from dpop_ext.integrations.flask_answers import (
     tell_client,
 )
 from dpop_ext.integrations.flask_async import awaited
+from dpop_ext.integrations.flask_current import current_observation, current_proof
 from dpop_ext.integrations.flask_request import (
     ProtectedRequest,
     has_token_in_form,
@@ -47,7 +47,6 @@ from dpop_ext.resource_server.oauth2_error import (
     RefusedRequestError,
     as_oauth2_error,
 )
-from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observed_token import observe_token
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.resource_server.refusal import (
@@ -62,9 +61,10 @@ from dpop_ext.resource_server.translation import translated
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 from dpop_ext.verified_proof import VerifiedProof
 
+__all__ = ["ResourceProtector", "current_observation", "current_proof"]
+
 #: What stands behind the proxies of Flask, of which each use is four calls.
 _served, _kept = flask_request._get_current_object, g._get_current_object  # type: ignore[attr-defined] # noqa: SLF001
-_NOTHING = (None, None)
 
 
 class ResourceProtector(_ResourceProtector):
@@ -329,23 +329,3 @@ class ResourceProtector(_ResourceProtector):
 @lru_cache(maxsize=16)
 def _challenging(challenges: Challenges, *, accept_bearer: bool) -> Challenges:
     return replace(challenges, accept_bearer=accept_bearer)
-
-
-def _current_proof() -> VerifiedProof | None:
-    proof: VerifiedProof | None = g.get("dpop_seen", _NOTHING)[0]
-    return proof
-
-
-def _current_observation() -> ObservedRequest | None:
-    observed: ObservedRequest | None = g.get("dpop_seen", _NOTHING)[1]
-    return observed
-
-
-#: What was seen of a request that is served for its token alone; None if its proof was
-#: demanded, so that :data:`current_proof` counts.
-current_observation: ObservedRequest | None = LocalProxy(_current_observation)  # type: ignore[assignment]
-
-#: The verified proof of the request that is being served; its ``kind`` says whether it
-#: was asymmetric or symmetric. None for an unbound Bearer token, and for a proof that
-#: is only observed.
-current_proof: VerifiedProof | None = LocalProxy(_current_proof)  # type: ignore[assignment]
