@@ -53,43 +53,26 @@ class _Store(Generic[Client]):
             raise ValueError("clock_tolerance must not be negative")
         self._client = client
         self._prefix = prefix
-        self._tolerance = clock_tolerance
-        self._server_clock = (
-            None
-            if clock_check is None
-            else ServerClock(tolerance=clock_tolerance, every=clock_check)
-        )
+        #: What every entry lives for beyond its proof: *expires_at* still counts, and
+        #: the clock of another server may be behind.
+        self._extra = 1 + clock_tolerance
+        self._clock = ServerClock(tolerance=clock_tolerance, every=clock_check)
         self._circuit = circuit or CircuitBreaker()
-        self._latest = 0
 
-    def _command(
-        self, key: bytes, token: int, *, expires_at: int, now: int
-    ) -> tuple[Any, ...]:
+    def _command(self, key: bytes, token: int, *, lifetime: int) -> tuple[Any, ...]:
         """Return ``SET`` with its arguments.
 
-        The time to live is relative: Redis expires by its own clock, which need not
-        agree with ours. One second more than the difference, because *expires_at*
-        still counts, and those by which the clock of another server may be behind, or
-        ours is ahead.
-
-        :raises StoreError: in this server's time Redis may have dropped what was used.
+        :param lifetime: seconds for which the proof is good, and those by which this
+            server is ahead: Redis expires by its own clock, which need not agree.
         """
-        if self._server_clock is not None:
-            ahead = self._server_clock.ahead(now)
-        elif now < self._latest - self._tolerance:
-            raise StoreError("The clock was set back.")
-        else:
-            ahead = 0
-            self._latest = max(self._latest, now)
-        lifetime = expires_at - now + 1 + self._tolerance + ahead
+        lifetime += self._extra
         return ("SET", self._prefix + key, token, "NX", "GET", "EX", lifetime)
 
-    def _learn(self, answer: Any, asked: float) -> None:
+    def _learn(self, answer: Any, *, asked: float, now: int) -> int:
         """Take the answer to ``TIME``: seconds, and microseconds of the next one."""
         seconds, microseconds = answer
-        if self._server_clock is not None:
-            server_time = int(seconds) + int(microseconds) / 1e6
-            self._server_clock.learn(server_time, asked=asked)
+        server_time = int(seconds) + int(microseconds) / 1e6
+        return self._clock.learn(server_time, asked=asked, now=now)
 
     @staticmethod
     def _is_added(held: Any, token: int) -> bool:
@@ -168,13 +151,14 @@ class RedisReplayStore(_Store[RedisClient]):
         if expires_at < now:
             return False
         token = _number()
-        clock = self._server_clock
         try:
-            if clock is not None and clock.is_due():
+            ahead = self._clock.ahead(now)
+            if ahead is None:
                 with self._circuit, timing_store("redis"):
-                    asked = clock.read()
-                    self._learn(self._client.execute_command("TIME"), asked)
-            command = self._command(key, token, expires_at=expires_at, now=now)
+                    asked = self._clock.read()
+                    answer = self._client.execute_command("TIME")
+                ahead = self._learn(answer, asked=asked, now=now)
+            command = self._command(key, token, lifetime=expires_at - now + ahead)
             with self._circuit, timing_store("redis"):
                 held = self._client.execute_command(*command, get=True)
             return self._is_added(held, token)
@@ -246,13 +230,14 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         if expires_at < now:
             return False
         token = _number()
-        clock = self._server_clock
         try:
-            if clock is not None and clock.is_due():
+            ahead = self._clock.ahead(now)
+            if ahead is None:
                 with self._circuit, timing_store("redis"):
-                    asked = clock.read()
-                    self._learn(await self._send("TIME"), asked)
-            command = self._command(key, token, expires_at=expires_at, now=now)
+                    asked = self._clock.read()
+                    answer = await self._send("TIME")
+                ahead = self._learn(answer, asked=asked, now=now)
+            command = self._command(key, token, lifetime=expires_at - now + ahead)
             with self._circuit, timing_store("redis"):
                 held = await self._send(*command, get=True)
             return self._is_added(held, token)

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
+
+from dpop_ext.extras import needs
+from dpop_ext.stores.redis_sockets import calls_of
+
+#: Bytes that are read at once. An answer has some tens.
+_READ = 4096
 
 
 class Connections:
@@ -21,50 +26,40 @@ class Connections:
     commands fit of which the second does no harm. A time-out is not tried again.
 
     A connection that might still get an answer to an earlier command is never used
-    again: whatever happens before an answer was read to its end closes it.
+    again, nor is one whose server answers with an error: after a failover another one
+    may be found under its name. There are as many as were ever needed at the same
+    moment.
 
     :param client: a ``redis.Redis`` for one server, whose pool makes the connections.
     """
 
     def __init__(self, client: Any) -> None:
-        from redis import exceptions  # noqa: PLC0415
-
-        #: As redis-py does it with hiredis, but without a look at each argument for
-        #: kinds that no command from here has. None: redis-py does it without hiredis.
-        self._pack: Callable[[tuple[Any, ...]], bytes] | None = None
-        with suppress(ImportError):
+        with needs("redis"):
             from hiredis import pack_command  # noqa: PLC0415
+            from redis.exceptions import ConnectionError as Broken  # noqa: PLC0415
 
-            self._pack = pack_command
+        self._pack: Callable[[tuple[Any, ...]], bytes] = pack_command
         self._pool = client.connection_pool
-        self._broken = exceptions.ConnectionError
-        self._refused = exceptions.ResponseError
+        self._broken = Broken
         self._process = os.getpid()
         #: Those that are not in use. Appending and popping are atomic.
-        self._idle: list[Any] = []
+        self._idle: list[_Connection] = []
 
     def execute_command(self, *args: Any, **_options: Any) -> Any:
         """Send one command; return the answer as it came.
 
         :raises Exception: what redis-py raises.
         """
+        packed = self._pack(args)
         connection = self._take()
         is_answered = False
         try:
-            pack = self._pack
-            packed = connection.pack_command(*args) if pack is None else [pack(args)]
             try:
-                connection.send_packed_command(packed)
-                answer = connection.read_response()
+                answer = connection.ask(packed)
             except self._broken:
                 connection.disconnect()
-                connection.send_packed_command(packed)
-                answer = connection.read_response()
+                answer = connection.ask(packed)
             is_answered = True
-        except self._refused:
-            # An answer as well, and read to its end.
-            is_answered = True
-            raise
         finally:
             if not is_answered:
                 connection.disconnect()
@@ -76,7 +71,7 @@ class Connections:
         while self._idle:
             self._take().disconnect()
 
-    def _take(self) -> Any:
+    def _take(self) -> _Connection:
         process = os.getpid()
         if process != self._process:
             # Of the process that this one was forked from, which goes on to use them.
@@ -84,4 +79,71 @@ class Connections:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._pool.make_connection()
+            return _Connection(self._pool.make_connection())
+
+
+class _Connection:
+    """One of redis-py, which connects, logs in and ends; commands go by it.
+
+    :param usual: from a pool.
+    """
+
+    def __init__(self, usual: Any) -> None:
+        import hiredis  # noqa: PLC0415
+        from redis import exceptions  # noqa: PLC0415
+
+        self._usual = usual
+        self._errors = exceptions
+        self._hiredis = hiredis
+        self._is_connected = False
+
+    def ask(self, packed: bytes) -> Any:
+        """Send a command, and return its answer.
+
+        :raises redis.exceptions.TimeoutError: it did not come in time.
+        :raises redis.exceptions.ConnectionError: it will not come.
+        :raises redis.exceptions.ResponseError: it is an error.
+        """
+        if not self._is_connected:
+            self._connect()
+        try:
+            self._send(packed)
+            while True:
+                received = self._receive(_READ)
+                if not received:
+                    raise ConnectionResetError
+                self._feed(received)
+                while (answer := self._parse()) is not _PART:
+                    if answer is None or not isinstance(answer, self._unusual):
+                        return answer
+                    if isinstance(answer, Exception):
+                        raise answer
+        # The kernel's own, and that of Python.
+        except (BlockingIOError, TimeoutError) as error:
+            raise self._errors.TimeoutError("Redis did not answer in time.") from error
+        except OSError as error:
+            raise self._errors.ConnectionError("Redis went away.") from error
+
+    def disconnect(self) -> None:
+        """End it; the next command connects again."""
+        self._is_connected = False
+        self._usual.disconnect()
+
+    def _connect(self) -> None:
+        self._usual.connect()
+        # It has no public name, so the versions of redis-py are bounded.
+        self._send, self._receive = calls_of(self._usual._sock)  # noqa: SLF001
+        hiredis = self._hiredis
+        reader = hiredis.Reader(
+            protocolError=self._errors.InvalidResponse,
+            replyError=self._errors.ResponseError,
+            notEnoughData=_PART,
+        )
+        self._feed, self._parse = reader.feed, reader.gets
+        #: A server may tell news between two answers: they are of no use here.
+        self._unusual = (Exception, hiredis.PushNotification)
+        self._is_connected = True
+
+
+#: In place of an answer that has not come whole.
+_PART = object()

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -70,6 +71,19 @@ def kept_by_kernel(usual: socket.socket) -> socket.socket:
     timed = _Socket(usual.family, usual.type, usual.proto, fileno=usual.detach())
     timed.settimeout(None)
     return timed
+
+
+def calls_of(
+    connected: Any,
+) -> tuple[Callable[[bytes], None], Callable[[int], bytes]]:
+    """Return what sends all of some bytes, and what receives at most so many.
+
+    Of a socket from :func:`kept_by_kernel` they are those of C, which say that time is
+    over by ``BlockingIOError``; all others raise ``TimeoutError``.
+    """
+    if isinstance(connected, _Socket):
+        return super(_Socket, connected).sendall, super(_Socket, connected).recv
+    return connected.sendall, connected.recv
 
 
 class _Socket(socket.socket):

@@ -80,11 +80,11 @@ class TestEntry:
         client: Any = Redis.from_url(own_redis.url)
         store = RedisReplayStore.from_url(own_redis.url, clock_check=None)
         with contextlib.closing(client), contextlib.closing(store):
-            now, before = real_time(), client.info("memory")["used_memory"]
+            before = client.info("memory")["used_memory"]
             pipeline = client.pipeline(transaction=False)
             for _ in range(count):
                 key, number = secrets.token_bytes(REPLAY_KEY_LENGTH), 1 << 62
-                entry = store._command(key, number, expires_at=now + 66, now=now)
+                entry = store._command(key, number, lifetime=66)
                 pipeline.execute_command(*entry)
             pipeline.execute()
             # Redis ends the buffers of the connection some time after it.

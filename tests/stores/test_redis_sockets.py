@@ -80,7 +80,7 @@ class TestFrozenServer:
         ) as store:
             assert add(store, secrets.token_bytes(14))
             (connection,) = store._client._idle  # type: ignore[attr-defined]
-            assert connection._sock.gettimeout() is None
+            assert connection._usual._sock.gettimeout() is None
             before = commands(server)
             with frozen(server):
                 started = time.monotonic()
@@ -90,7 +90,7 @@ class TestFrozenServer:
 
             assert isinstance(raised.value.__cause__, exceptions.TimeoutError)
             assert TIMEOUT * 0.9 < taken < 5
-            assert connection._sock is None
+            assert connection._usual._sock is None
             # The command had arrived: this is the next one, with its own answer.
             assert add(store, key) is False
             assert add(store, secrets.token_bytes(14)) is True
@@ -153,7 +153,7 @@ class TestTimeOut:
         ) as store:
             add(store, secrets.token_bytes(14))
             (connection,) = store._client._idle  # type: ignore[attr-defined]
-            kept = connection._sock.getsockopt(
+            kept = connection._usual._sock.getsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16
             )
         seconds, microseconds = struct.unpack("@ll", kept)

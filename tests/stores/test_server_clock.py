@@ -14,27 +14,43 @@ SERVER = 1_790_000_000.75
 def learned(monotonic: Clock, *, took: float = 0.0) -> ServerClock:
     """Return what a store at :data:`SERVER` was asked by."""
     clock = ServerClock(tolerance=10, every=5, monotonic=monotonic)
+    assert clock.ahead(int(SERVER)) is None
     asked = clock.read()
     monotonic.advance(took)
-    clock.learn(SERVER, asked=asked)
+    assert clock.learn(SERVER, asked=asked, now=int(SERVER)) == 0
     return clock
 
 
 def test_a_store_is_asked_at_first_and_every_few_seconds(clock: Clock) -> None:
-    followed = ServerClock(tolerance=10, every=5, monotonic=clock)
-    assert followed.is_due()
-    with pytest.raises(StoreError):
-        followed.ahead(int(SERVER))
-    followed.learn(SERVER, asked=followed.read())
+    followed, now = ServerClock(tolerance=10, every=5, monotonic=clock), int(SERVER)
+    # All of them ask until one of them gets an answer.
+    assert [followed.ahead(now), followed.ahead(now)] == [None, None]
+    followed.learn(SERVER, asked=followed.read(), now=now)
     clock.advance(4.9)
-    assert not followed.is_due()
+    assert followed.ahead(now + 5) == 0
     clock.advance(0.1)
     # One asks, and if it gets no answer another one does.
-    assert [followed.is_due(), followed.is_due()] == [True, False]
+    assert [followed.ahead(now + 5), followed.ahead(now + 5)] == [None, 0]
     clock.advance(1)
-    assert followed.is_due()
+    assert followed.ahead(now + 6) is None
     with pytest.raises(ValueError, match="positive"):
         ServerClock(tolerance=10, every=0)
+
+
+@pytest.mark.requirement("X-15")
+def test_who_asks_is_judged_by_the_answer(clock: Clock) -> None:
+    followed, now = ServerClock(tolerance=10, every=5, monotonic=clock), int(SERVER)
+    with pytest.raises(StoreError, match="behind"):
+        followed.learn(SERVER, asked=followed.read(), now=now - 11)
+    assert followed.learn(SERVER, asked=followed.read(), now=now + 3) == 3
+
+
+@pytest.mark.requirement("X-15")
+def test_who_never_asks_notices_that_a_clock_was_set_back() -> None:
+    followed, now = ServerClock(tolerance=10, every=None), int(SERVER)
+    assert [followed.ahead(now), followed.ahead(now - 10)] == [0, 0]
+    with pytest.raises(StoreError, match="set back"):
+        followed.ahead(now - 11)
 
 
 @pytest.mark.requirement("X-15")
