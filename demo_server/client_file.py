@@ -14,10 +14,10 @@ from joserfc.jwk import KeySet
 
 from demo_server import demo_data, fapi_client
 from dpop_ext.authorization_server import ClientMetadataClaims
+from dpop_ext.authorization_server.token_exchange import GRANT_TYPE as TOKEN_EXCHANGE
 from dpop_ext.core.target import is_loopback
 from dpop_ext.symmetric.derivation import MAX_IDENTIFIER
 
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 GRANT_TYPES = (
     *("authorization_code", "refresh_token", "client_credentials"),
     TOKEN_EXCHANGE,

@@ -18,9 +18,7 @@ from dpop_ext.authorization_server import (
     IntrospectionConfirmation,
     SignedIntrospection,
 )
-from dpop_ext.core.jose import parse_compact_jws
-
-MAX_TOKEN_LENGTH = 16_384
+from dpop_ext.core.token_text import parse_token
 
 _ANSWERED = (
     *("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "cnf"),
@@ -83,7 +81,7 @@ class Introspection(
         if row is None:
             return None
         # Found by its hash, so it is the JWT that we signed.
-        jws = parse_compact_jws(token_string, max_length=MAX_TOKEN_LENGTH)
+        jws = parse_token(token_string)
         good = row.is_access_token_good(self.server.now)
         return IntrospectedToken(row, jws.payload, good=good)
 

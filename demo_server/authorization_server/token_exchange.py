@@ -12,9 +12,7 @@ from demo_server.models import Token, User
 from demo_server.token_hash import token_hash
 from dpop_ext.authorization_server import TokenExchangeGrant
 from dpop_ext.core.confirmation import AccessToken, parse_confirmation
-from dpop_ext.core.jose import parse_compact_jws
-
-MAX_TOKEN_LENGTH = 16_384
+from dpop_ext.core.token_text import parse_token
 
 
 class TokenExchange(TokenExchangeGrant):
@@ -42,7 +40,7 @@ class TokenExchange(TokenExchangeGrant):
             return None
         self.request.exchanged_row = row
         # Found by its hash, so it is the JWT that we signed.
-        claims = parse_compact_jws(token, max_length=MAX_TOKEN_LENGTH).payload
+        claims = parse_token(token).payload
         cnf = claims.get("cnf")
         return AccessToken(
             issuer=self.server.issuer,

@@ -15,6 +15,7 @@ from dpop_ext.authorization_server.errors import TemporarilyUnavailableError
 from dpop_ext.authorization_server.http_request import form_value
 from dpop_ext.authorization_server.refusal import log, log_refusal
 from dpop_ext.core.claims import text_claim, time_claim
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jose import CompactJWS, parse_compact_jws
 from dpop_ext.core.jws_signature import verify_signature
 from dpop_ext.core.key import ALGORITHMS
@@ -29,7 +30,6 @@ from dpop_ext.errors import (
 from dpop_ext.stores.base import REPLAY_KEY_LENGTH, ReplayStore, require_replay_store
 
 METHOD = "private_key_jwt"
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 #: Characters of an assertion, and of its ``jti``.
 MAX_LENGTH = 8192

@@ -25,13 +25,11 @@ from dpop_ext.authorization_server.delegation import (
 from dpop_ext.authorization_server.errors import Header, InvalidTargetError
 from dpop_ext.authorization_server.http_request import form_values
 from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.core.token_text import MAX_TOKEN_LENGTH
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
-
-#: Characters of the longest token that is looked at.
-MAX_TOKEN_LENGTH = 16 * 1024
 
 
 class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):

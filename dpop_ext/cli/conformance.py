@@ -22,13 +22,11 @@ from dpop_ext.cli.conformance_checks.issuance import Issued
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.prover import Prover
 from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
-from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.output import json_option, print_json
 from dpop_ext.core.target import is_secure
 from dpop_ext.errors import ServerAnswerError
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, RESOURCE_SERVER, claims
-
-SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
 
 _STYLES = {"passed": "green", "failed": "red", "skipped": "bright_black"}
 

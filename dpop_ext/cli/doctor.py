@@ -27,7 +27,7 @@ from dpop_ext.cli.checkup.resource import (
 )
 from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.cli.closing import closing
-from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.output import json_option, print_json, printable
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.client.signer import ProofSigner
@@ -35,8 +35,6 @@ from dpop_ext.core.target import is_secure
 from dpop_ext.errors import ServerAnswerError
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL
-
-SECRET_VARIABLE = "DPOP_EXT_CLIENT_SECRET"
 
 _STYLES = {"good": "green", "look": "yellow", "bad": "red", "skipped": "bright_black"}
 

@@ -45,6 +45,8 @@ Completion of commands, options and files:
   fish  _DPOP_EXT_COMPLETE=fish_source dpop-ext | source     in config.fish
 """
 
+#: Environment variable with the secret of a client, which nobody types.
+SECRET_VARIABLE: Final = "DPOP_EXT_CLIENT_SECRET"
 #: The extra that brings a package.
 EXTRAS: Final = {
     "alembic": "migrations",

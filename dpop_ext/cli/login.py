@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dpop_ext.cli.answered import answered
-from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.keys import read_key
 from dpop_ext.cli.loopback import LoopbackRedirect
 from dpop_ext.cli.output import json_option, print_json, utc
@@ -20,7 +20,6 @@ from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.request_options import cacert_option, session_option
 from dpop_ext.cli.saved_session import discovery, session_at
 from dpop_ext.cli.session_options import (
-    SECRET_VARIABLE,
     SessionPlace,
     client_secret,
     refusing,

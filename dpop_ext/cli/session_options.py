@@ -12,11 +12,10 @@ import click
 import keyring
 from keyring.errors import KeyringError, PasswordDeleteError
 
-from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.client.bundle_store import BundleStore
 from dpop_ext.integrations.bundle_stores import FileStore, KeyringStore
 
-SECRET_VARIABLE: Final = "DPOP_EXT_CLIENT_SECRET"
 #: Before the name of an entry in the keyring.
 KEYRING: Final = "keyring:"
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from joserfc.jwk import Key
 
 from dpop_ext.client.external_key import ExternalKey, ExternalSignature
 from dpop_ext.client.proof_maker import usual_algorithm
+from dpop_ext.core.client_assertion import assertion_claims, assertion_parameters
 from dpop_ext.core.jose import json_segment
 from dpop_ext.core.jws_signature import sign_segments
-
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: Seconds that an assertion is good for.
-LIFETIME: Final = 60
 
 
 class AssertionSigner:
@@ -24,8 +20,7 @@ class AssertionSigner:
 
     :param client_id: who the client is there.
     :param key: its private key, or what signs with it. A ``kid`` of the key is named.
-    :param issuer: identifier of the server, and the audience: one that is for an
-        endpoint could be used by whoever says that it is theirs.
+    :param issuer: identifier of the server.
     :param algorithm: None is the usual one for the key.
     :param clock: returns seconds since the epoch, by the server's clock if that is
         known.
@@ -64,20 +59,12 @@ class AssertionSigner:
 
     def parameters(self) -> dict[str, str]:
         """Make the two parameters of one request, which nobody can use twice."""
-        now = int(self._clock())
-        claims = {
-            "iss": self._client_id,
-            "sub": self._client_id,
-            "aud": self._issuer,
-            "jti": secrets.token_urlsafe(16),
-            "iat": now,
-            "exp": now + LIFETIME,
-        }
-        assertion = self._sign(f"{self._header}.{json_segment(claims)}")
-        return {
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": assertion,
-        }
+        claims = assertion_claims(
+            self._client_id, issuer=self._issuer, now=int(self._clock())
+        )
+        return assertion_parameters(
+            self._sign(f"{self._header}.{json_segment(claims)}")
+        )
 
     def __repr__(self) -> str:
         return f"<AssertionSigner {self.algorithm}>"

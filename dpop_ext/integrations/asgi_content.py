@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations.asgi_types import Message, Receive
-from dpop_ext.integrations.wsgi_request import MAX_FORM
-
-#: Digits of the longest length that is looked at.
-_MAX_DIGITS = 18
 
 
 class Content:
@@ -32,20 +28,6 @@ class Content:
         content, self._held = bytes(self._held), None
         more = not self._is_complete
         return {"type": "http.request", "body": content, "more_body": more}
-
-    async def read_form(self, length: str) -> bytes:
-        """Return the content of a form that is not too long to be looked at.
-
-        :param length: value of ``Content-Length``.
-        :returns: nothing for one that is longer, or does not say how long it is.
-        :raises ContentTooLargeError: it is longer than it said.
-        :raises MalformedRequestError: the client has gone.
-        """
-        if not (length.isascii() and length.isdecimal() and len(length) < _MAX_DIGITS):
-            return b""
-        if not 0 < int(length) <= MAX_FORM:
-            return b""
-        return await self.read(MAX_FORM)
 
     async def read(self, limit: int) -> bytes:
         """Return the whole content.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-from dpop_ext.integrations.asgi_request import resource_request
+from dpop_ext.integrations.asgi_request import field, resource_request
 from dpop_ext.integrations.asgi_threads import MAX_PENDING, DecisionThreads
 from dpop_ext.integrations.asgi_types import Receive, Scope, Send, as_bytes
 from dpop_ext.resource_server.gateway import GatewayCheck
@@ -47,10 +47,7 @@ class GatewayApplication:
         find_certificate = self._client_certificate
 
         def values(name: str) -> tuple[str, ...]:
-            wanted = name.lower().encode("latin-1")
-            return tuple(
-                v.decode("latin-1") for n, v in scope["headers"] if n == wanted
-            )
+            return field(scope, name.lower().encode("latin-1"))
 
         subrequest = Subrequest(
             request=resource_request(

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from dpop_ext.integrations.asgi_answers import ANSWER
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_types import Scope
+from dpop_ext.integrations.form_content import MAX_FORM, form_length
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -82,11 +83,14 @@ def _own_host(scope: Scope) -> str:
 
 
 async def has_token_in_form(scope: Scope, content: Content) -> bool:
-    """Tell whether a form names an access token; the application can still read it."""
-    if scope["type"] != "http":
+    """Tell whether a form names an access token; the application can still read it.
+
+    :raises ContentTooLargeError: it is longer than it said.
+    :raises MalformedRequestError: the client has gone.
+    """
+    kind = field(scope, b"content-type")
+    if not kind or scope["type"] != "http":
         return False
-    kind = "".join(field(scope, b"content-type")).partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
+    if not form_length("".join(kind), "".join(field(scope, b"content-length"))):
         return False
-    body = await content.read_form("".join(field(scope, b"content-length")))
-    return names_access_token(body.decode("latin-1"))
+    return names_access_token((await content.read(MAX_FORM)).decode("latin-1"))

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations import asgi_request, wsgi_request
 from dpop_ext.integrations.client_certificate import ClientCertificate
-from dpop_ext.integrations.wsgi_request import MAX_FORM, SPENT
+from dpop_ext.integrations.form_content import form_length
+from dpop_ext.integrations.wsgi_request import SPENT
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 
 
@@ -54,11 +55,7 @@ def _environ(request: Any) -> dict[str, Any]:
 
 def _has_token_in_form(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if request.content_type != "application/x-www-form-urlencoded":
-        return False
-    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
-        return False
-    if not 0 < int(length) <= MAX_FORM:
+    if not form_length(request.content_type or "", length):
         return False
     return names_access_token(request.body.decode("latin-1"))
 

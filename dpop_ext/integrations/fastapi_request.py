@@ -5,11 +5,8 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations.wsgi_request import MAX_FORM
+from dpop_ext.integrations.form_content import content_length, form_length
 from dpop_ext.resource_server.credentials import names_access_token
-
-#: Digits of the longest length that is looked at.
-_MAX_DIGITS = 18
 
 
 async def has_token_in_form(request: HTTPConnection) -> bool:
@@ -17,13 +14,9 @@ async def has_token_in_form(request: HTTPConnection) -> bool:
 
     :raises ClientDisconnect: it did not come to an end.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = request.headers.get("content-length", "")
-    if kind != "application/x-www-form-urlencoded" or not isinstance(request, Request):
-        return False
-    if not length.isdecimal() or len(length) > len(str(MAX_FORM)):
-        return False
-    if not 0 < int(length) <= MAX_FORM:
+    fields = request.headers
+    kind, length = fields.get("content-type", ""), fields.get("content-length", "")
+    if not form_length(kind, length) or not isinstance(request, Request):
         return False
     try:
         return names_access_token((await request.body()).decode("latin-1"))
@@ -38,11 +31,10 @@ async def read_content(request: HTTPConnection, limit: int) -> bytes:
     :raises ContentTooLargeError: it has more than *limit* bytes.
     :raises MalformedRequestError: its length is not known, or it was taken apart.
     """
-    length = request.headers.get("content-length", "0")
-    chunked = "transfer-encoding" in request.headers
-    if chunked or not length.isdecimal() or len(length) > _MAX_DIGITS:
+    length = content_length(request.headers.get("content-length", "0"))
+    if length is None or "transfer-encoding" in request.headers:
         raise MalformedRequestError("The length of the content is not known.")
-    if int(length) > limit:
+    if length > limit:
         raise ContentTooLargeError
     if not isinstance(request, Request):
         return b""

@@ -12,8 +12,8 @@ from flask import request as flask_request
 from werkzeug.datastructures import Headers
 
 from dpop_ext.errors import ContentTooLargeError
+from dpop_ext.integrations.form_content import FORM, MAX_FORM
 from dpop_ext.integrations.wsgi_content import read_content
-from dpop_ext.integrations.wsgi_request import MAX_FORM
 
 
 class ProtectedRequest(FlaskJsonRequest):
@@ -46,7 +46,7 @@ class ProtectedRequest(FlaskJsonRequest):
 def has_token_in_form() -> bool:
     """Tell whether a form names an access token; the view can still read the body."""
     length = flask_request.content_length or 0
-    if flask_request.mimetype != "application/x-www-form-urlencoded":
+    if flask_request.mimetype != FORM:
         return False
     if not 0 < length <= MAX_FORM:
         return False

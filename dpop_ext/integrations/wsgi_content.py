@@ -6,9 +6,7 @@ import io
 from typing import Any
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-
-#: Digits of the longest length that is looked at.
-_MAX_DIGITS = 18
+from dpop_ext.integrations.form_content import content_length
 
 
 def read_content(environ: dict[str, Any], limit: int) -> bytes:
@@ -21,15 +19,16 @@ def read_content(environ: dict[str, Any], limit: int) -> bytes:
     :raises MalformedRequestError: its length is no number, or more than what came; or
         it is chunked and the server does not say where it ends.
     """
-    length = environ.get("CONTENT_LENGTH") or ""
+    text = environ.get("CONTENT_LENGTH") or ""
     stream = environ["wsgi.input"]
-    if length:
-        if not (length.isascii() and length.isdecimal() and len(length) < _MAX_DIGITS):
+    if text:
+        length = content_length(text)
+        if length is None:
             raise MalformedRequestError("The length of the content is malformed.")
-        if int(length) > limit:
+        if length > limit:
             raise ContentTooLargeError
-        content = read_pieces(stream, int(length))
-        if len(content) < int(length):
+        content = read_pieces(stream, length)
+        if len(content) < length:
             raise MalformedRequestError("The content is incomplete.")
     elif environ.get("wsgi.input_terminated"):
         content = read_pieces(stream, limit + 1)

@@ -10,14 +10,13 @@ from urllib.parse import quote
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.client_certificate import ClientCertificate
+from dpop_ext.integrations.form_content import form_length
 from dpop_ext.integrations.wsgi_answers import ANSWER, Environ
 from dpop_ext.integrations.wsgi_content import read_content, read_pieces
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 from dpop_ext.resource_server.usual_request import UsualRequests
 from dpop_ext.verified_proof import VerifiedProof
 
-#: Bytes of the longest form that is searched for an access token.
-MAX_FORM = 64 * 1024
 #: Name of the proofs that layers of the application spent, in the environ.
 SPENT = "dpop_ext.spent"
 #: What may stand in a path as it is: RFC 3986 section 3.3, and the slash.
@@ -110,15 +109,13 @@ def _host(environ: Environ) -> str:
 
 def has_token_in_form(environ: Environ) -> bool:
     """Tell whether a form names an access token; the application can still read it."""
-    length = environ.get("CONTENT_LENGTH")
+    text = environ.get("CONTENT_LENGTH")
     # Most requests have no body, and nothing in it to parse.
+    if not text:
+        return False
+    length = form_length(environ.get("CONTENT_TYPE", ""), text)
     if not length:
         return False
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded" or len(length) > 6:
-        return False
-    if not length.isdecimal() or not 0 < int(length) <= MAX_FORM:
-        return False
-    body = read_pieces(environ["wsgi.input"], int(length))
+    body = read_pieces(environ["wsgi.input"], length)
     environ["wsgi.input"] = io.BytesIO(body)
     return names_access_token(body.decode("latin-1"))

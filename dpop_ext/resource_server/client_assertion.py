@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
-from typing import Final
 
 from joserfc.jwk import Key
 
+from dpop_ext.core.client_assertion import assertion_claims, assertion_parameters
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.key import ALGORITHMS
-
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: Seconds for which an assertion is good.
-LIFETIME: Final = 60
 
 
 class ClientAssertions:
@@ -50,22 +45,10 @@ class ClientAssertions:
 
     def parameters(self) -> dict[str, str]:
         """Return what to add to the form of one request."""
-        return {
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self._sign(),
-        }
-
-    def _sign(self) -> str:
-        now = int(self._clock())
         header = {"alg": self._algorithm, "typ": "JWT"}
         if self._key.kid:
             header["kid"] = self._key.kid
-        claims = {
-            "iss": self._client_id,
-            "sub": self._client_id,
-            "aud": self._issuer,
-            "iat": now,
-            "exp": now + LIFETIME,
-            "jti": secrets.token_urlsafe(16),
-        }
-        return sign_compact(header, claims, self._key)
+        claims = assertion_claims(
+            self._client_id, issuer=self._issuer, now=int(self._clock())
+        )
+        return assertion_parameters(sign_compact(header, claims, self._key))

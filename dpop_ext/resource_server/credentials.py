@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+from dpop_ext.core.token_text import MAX_TOKEN_LENGTH
 from dpop_ext.errors import AccessTokenError, MalformedProofError
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.error_refusal import malformed_request, refuse
@@ -19,9 +20,6 @@ from dpop_ext.resource_server.refusal import (
     Scheme,
     unsupported_scheme,
 )
-
-#: Characters of the longest access token that is looked at.
-MAX_TOKEN_LENGTH = 16 * 1024
 
 _PARAMETER = "access_token"
 #: Characters of this name with an escape for each.

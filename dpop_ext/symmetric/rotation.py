@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dpop_ext.symmetric.rotation_plan import MAX_LIVE, RotationPlan
-from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretState
+from dpop_ext.symmetric.secret_ring import ENDED, AudienceSecret, SecretState
 
-_ENDED: Final = ("retired", "revoked")
 _ORDER: Final = {
     "pending": 0,
     "active": 1,
@@ -232,7 +231,7 @@ def _find(
     for entry in states(entries, now=now):
         if entry.version != version:
             continue
-        if entry.state in _ENDED:
+        if entry.state in ENDED:
             raise RotationError(f"version {version} is {entry.state} already")
         return entry
     raise RotationError(f"there is no version {version}")
@@ -241,7 +240,7 @@ def _find(
 def _at(
     entry: AudienceSecret, turn: AudienceSecret | None, *, now: int
 ) -> AudienceSecret:
-    if entry.state in _ENDED:
+    if entry.state in ENDED:
         return entry
     if now >= entry.expires_at:
         return dataclasses.replace(entry, state="retired", secret=None)

@@ -30,8 +30,8 @@ SecretState = Literal["pending", "active", "verify_only", "retired", "revoked"]
 MIN_DISTINCT_BYTES: Final = 8
 #: An authorization server may be this many versions ahead of a resource server.
 MAX_VERSIONS_AHEAD: Final = 2
-
-_ENDED: Final = ("retired", "revoked")
+#: States from which there is no way back.
+ENDED: Final = ("retired", "revoked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class AudienceSecret:
             raise ValueError("unknown state")
         if not 0 <= self.not_before < self.expires_at:
             raise ValueError("not_before must be earlier than expires_at")
-        if self.state in _ENDED:
+        if self.state in ENDED:
             if self.secret is not None:
                 raise ValueError("a version that has ended must not keep its secret")
         elif self.secret is None:

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.authorization_server import ClientAssertion
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.errors import StoreError

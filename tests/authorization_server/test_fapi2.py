@@ -16,8 +16,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from dpop_ext import FAPI2, RFC9449, ProofPolicy, ProofVerifier
 from dpop_ext.authorization_server import DPoP, FAPI2SecurityProfile
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
 from dpop_ext.authorization_server.fapi2 import CODE_LIFETIME
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.stores.memory import MemoryReplayStore

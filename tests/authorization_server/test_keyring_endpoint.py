@@ -9,8 +9,8 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.authorization_server import SymmetricKeyringEndpoint
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jose import CompactJWS
 from dpop_ext.core.jws_signature import sign_compact, verify_signature
 from dpop_ext.errors import StoreError

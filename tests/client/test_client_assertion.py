@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from dpop_ext.client.client_assertion import LIFETIME, AssertionSigner
+from dpop_ext.client.client_assertion import AssertionSigner
+from dpop_ext.core.client_assertion import LIFETIME
 from dpop_ext.core.jose import CompactJWS, parse_compact_jws
 from dpop_ext.core.jws_signature import verify_signature
 from tests.client.driving import ISSUER

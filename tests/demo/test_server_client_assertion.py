@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from tests.conftest import Clock
 from tests.demo.parties import Parties

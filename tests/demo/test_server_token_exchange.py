@@ -10,8 +10,8 @@ import pytest
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
-from demo_server.client_file import TOKEN_EXCHANGE
 from demo_server.resource_server.keyring import POLL_INTERVAL
+from dpop_ext.authorization_server.token_exchange import GRANT_TYPE as TOKEN_EXCHANGE
 from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.symmetric.delivery import unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim

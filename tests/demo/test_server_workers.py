@@ -20,7 +20,7 @@ from redis import Redis
 from demo_server.authorization_server import attempt_limit
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.proof_making import make_proof
 from tests import engines

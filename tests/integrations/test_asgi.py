@@ -355,7 +355,7 @@ def test_content_that_comes_byte_by_byte_is_looked_at_once(
 
     async def read() -> Any:
         content = Content(receive)
-        assert await content.read_form("1001") == b"x" * 1001
+        assert await content.read(1001) == b"x" * 1001
         return await content.receive()
 
     message = asyncio.run(read())

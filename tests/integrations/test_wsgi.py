@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dpop_ext.core.confirmation import AccessToken
+from dpop_ext.integrations.form_content import MAX_FORM
 from dpop_ext.integrations.wsgi import DPoPMiddleware
-from dpop_ext.integrations.wsgi_request import MAX_FORM, raw_target
+from dpop_ext.integrations.wsgi_request import raw_target
 from dpop_ext.verified_proof import VerifiedProof
 from tests.resource_server.cases import FORM, proof_with, with_proof
 from tests.resource_server.world import AUDIENCE, Request, World, send

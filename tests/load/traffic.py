@@ -15,8 +15,8 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from dpop_ext import ProofSigner
-from dpop_ext.authorization_server.client_assertion import ASSERTION_TYPE
 from dpop_ext.client import TicketServer
+from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.load.topology import CLIENT_ID, CLIENT_KEY, Topology

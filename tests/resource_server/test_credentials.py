@@ -8,9 +8,9 @@ import pytest
 from authlib.oauth2.rfc6749 import JsonRequest
 from werkzeug.datastructures import Headers
 
+from dpop_ext.core.token_text import MAX_TOKEN_LENGTH
 from dpop_ext.resource_server.authlib_request import resource_request
 from dpop_ext.resource_server.credentials import (
-    MAX_TOKEN_LENGTH,
     ResourceRequest,
     names_access_token,
     parse_credentials,

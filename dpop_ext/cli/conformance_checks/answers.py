@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from dpop_ext.cli.conformance_checks.pair import Answer
+from dpop_ext.cli.conformance_checks.pair import PROOF_ERROR, Answer
 from dpop_ext.cli.conformance_checks.prover import Prover
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.core.request_digest import content_digest
@@ -20,7 +20,6 @@ from dpop_ext.symmetric.response import (
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
-_PROOF = "invalid_dpop_proof"
 _RSP = {"rsp": True}
 
 
@@ -33,9 +32,9 @@ def check_digests(prover: Prover) -> Iterator[Trial]:
             f"a {claim} of something else",
             "rs",
             requirements,
-            good=(answer.status, answer.error) == (401, _PROOF),
+            good=(answer.status, answer.error) == (401, PROOF_ERROR),
             seen=str(answer),
-            advice=f"Verify {claim} whenever it is there. Expected: 401 {_PROOF}.",
+            advice=f"Verify {claim} whenever it is there. Expected: 401 {PROOF_ERROR}.",
         )
 
 
@@ -74,7 +73,7 @@ def check_answers(prover: Prover) -> Iterator[Trial]:
             name,
             "rs",
             requirements,
-            good=refused.error == _PROOF and bare,
+            good=refused.error == PROOF_ERROR and bare,
             seen=f"{refused}, {'without' if bare else 'with'} a response proof",
             advice="Prove nothing to who has not proved anything anew.",
         )

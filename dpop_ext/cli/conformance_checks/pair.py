@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -23,6 +23,8 @@ from dpop_ext.integrations.requests_client.direct import DirectSession
 from dpop_ext.symmetric.response import MAX_ANSWER
 
 _NONCE_ERROR = "use_dpop_nonce"
+#: What a resource server says of a proof that is no good.
+PROOF_ERROR: Final = "invalid_dpop_proof"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from dpop_ext.cli.conformance_checks.issuance import Issued
-from dpop_ext.cli.conformance_checks.pair import Answer, Pair
+from dpop_ext.cli.conformance_checks.pair import PROOF_ERROR, Answer, Pair
 from dpop_ext.cli.conformance_checks.prover import BAD_PROOFS, BadProof, Prover, dump
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
-
-_PROOF: Final = "invalid_dpop_proof"
 
 
 def check_proofs(pair: Pair, issued: Issued) -> Generator[Trial, None, bool]:
@@ -65,7 +63,7 @@ def _check_replay(prover: Prover) -> Trial:
         "a proof for the second time",
         "rs",
         "R1503",
-        good=first.is_good and (again.status, again.error) == (401, _PROOF),
+        good=first.is_good and (again.status, again.error) == (401, PROOF_ERROR),
         seen=f"{first}, then {again}",
         advice="Give all nodes one replay store, and spend the proof last.",
     )
@@ -76,9 +74,9 @@ def _judge(case: BadProof, answer: Answer) -> Trial:
         case.name,
         "rs",
         case.requirements,
-        good=(answer.status, answer.error) == (401, _PROOF),
+        good=(answer.status, answer.error) == (401, PROOF_ERROR),
         seen=str(answer),
-        advice=f"{case.advice} Expected: 401 {_PROOF}.",
+        advice=f"{case.advice} Expected: 401 {PROOF_ERROR}.",
     )
 
 

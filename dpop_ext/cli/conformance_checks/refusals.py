@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from joserfc.jwk import ECKey, OKPKey
 
-from dpop_ext.cli.conformance_checks.pair import Answer, Pair
+from dpop_ext.cli.conformance_checks.pair import PROOF_ERROR, Answer, Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.core.base64url import b64url_encode
-
-_PROOF: Final = "invalid_dpop_proof"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,7 @@ class _Case:
     dsk: Mapping[str, Any]
     advice: str
     form: Mapping[str, str] = field(default_factory=dict)
-    expected: str = _PROOF
+    expected: str = PROOF_ERROR
 
 
 def _number(bits: int) -> str:
@@ -101,7 +99,7 @@ def check_refusals(pair: Pair) -> Iterator[Trial]:
         key=OKPKey.generate_key("Ed25519"),
         algorithm="Ed25519",
     )
-    if answer.error == _PROOF:
+    if answer.error == PROOF_ERROR:
         why = "the server takes no proofs under Ed25519"
         yield skipped(_NO_RECIPIENT.name, "as", _NO_RECIPIENT.requirements, why)
     else:
