@@ -186,8 +186,6 @@ class UsualProofs:
             if (
                 claims is None
                 or "ath" not in claims
-                # It asks for a ticket.
-                or "dsk" in claims
                 or len(claims["jti"]) > policy.max_jti_length
                 # Nothing is wrong with the URL itself.
                 or (claims["htu"] != url and normalize_target(url) != url)

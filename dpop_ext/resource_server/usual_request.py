@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from dpop_ext.core.confirmation import AccessToken
-from dpop_ext.core.target import base_url, is_secure, normalize_target
+from dpop_ext.core.target import base_url, normalize_target
 from dpop_ext.core.token_text import digest_token
 from dpop_ext.errors import (
     BadSignatureError,
@@ -68,6 +68,7 @@ class UsualRequests:
 
         :param find_token: of the server. What a subclass of a validator of this package
             checks beside is not asked, so there is no quicker way with one.
+        :param public_url: of the server, which has checked it.
         """
         recalling = vars(type(find_token)).get("recalling")
         recall = recalling(find_token) if recalling is not None else None
@@ -75,7 +76,7 @@ class UsualRequests:
             return None
         url = base_url(public_url) + "/"
         try:
-            if normalize_target(url) != url or not is_secure(url):
+            if normalize_target(url) != url:
                 return None
         except ValueError:
             # No proof is for such a URL. Each is refused as it was.

@@ -189,6 +189,13 @@ def test_claims_in_every_spelling_get_one_verdict(
         each.same(each.sign(payload.replace(piece, new, 1)))
 
 
+def test_a_proof_without_a_signature_is_malformed(servers: list[Servers]) -> None:
+    for each in servers:
+        signing_input = each.proof().rpartition(".")[0]
+        for proof in (signing_input, f"{signing_input}."):
+            assert each.same(proof)[0] is MalformedProofError
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/Accounts", "/a/../accounts", "/%61ccounts", "x"]
 )
@@ -239,6 +246,16 @@ def test_the_policy_limits_the_length(servers: list[Servers]) -> None:
         assert _verdict(each.server, request)[0] == "asymmetric"
         each.server.verifier.policy = ProofPolicy(max_length=length - 1)
         assert _verdict(each.server, request)[0] is MalformedProofError
+
+
+def test_the_policy_limits_the_length_of_the_identifier(servers: list[Servers]) -> None:
+    for each in servers:
+        request: Any = SimpleNamespace(
+            method="GET", uri=URL, headers={"DPoP": each.proof(jti="abcd")}
+        )
+        for limit, expected in ((4, "asymmetric"), (3, MalformedProofError)):
+            each.server.verifier.policy = ProofPolicy(max_jti_length=limit)
+            assert _verdict(each.server, request)[0] == expected
 
 
 @given(data=st.data())
