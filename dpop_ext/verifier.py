@@ -109,7 +109,8 @@ class ProofVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         has_keys = keyring is not None or decryptor is not None
-        if (has_keys or tickets is not None) and not (issuer and audience):
+        self._takes_symmetric = has_keys or tickets is not None
+        if self._takes_symmetric and not (issuer and audience):
             raise ValueError("symmetric keys need issuer and audience")
         if token_form not in ("jwt", "opaque"):
             raise ValueError("token_form is 'jwt' or 'opaque'")
@@ -129,25 +130,17 @@ class ProofVerifier:
         self._quota = quota
         self._headers: KnownHeaders = Recent(MAX_HEADERS)
         self._symmetric: SymmetricVerifier | None = None
-        if has_keys and issuer and audience:
-            self._symmetric = SymmetricVerifier(
-                keyring,
-                decryptor,
-                issuer=issuer,
-                audience=audience,
-                token_form=token_form,
-                clock=clock,
-            )
         self._tickets: TicketVerifier | None = None
-        if tickets is not None and issuer and audience:
-            self._tickets = TicketVerifier(
-                tickets,
-                issuer=issuer,
-                audience=audience,
-                token_form=token_form,
-                clock=clock,
-            )
-        self._takes_symmetric = has_keys or tickets is not None
+        if issuer and audience:
+            names = {"issuer": issuer, "audience": audience}
+            if has_keys:
+                self._symmetric = SymmetricVerifier(
+                    keyring, decryptor, **names, token_form=token_form, clock=clock
+                )
+            if tickets is not None:
+                self._tickets = TicketVerifier(
+                    tickets, **names, token_form=token_form, clock=clock
+                )
         #: A quicker way for most proofs. None: what a subclass changes is not in it.
         self.usual_proofs: UsualProofs | None = None
         if type(self) is ProofVerifier:
