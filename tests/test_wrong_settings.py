@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
+from sqlalchemy import create_engine
 
 from dpop_ext import NonceIssuer, ProofSigner, ProofVerifier
-from dpop_ext.authorization_server import AccessTokenGenerator, DPoP
+from dpop_ext.authorization_server import (
+    AccessTokenGenerator,
+    DPoP,
+    SymmetricKeyringEndpoint,
+    SymmetricKeys,
+)
 from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.integrations.requests_client import OAuth2Session
+from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import (
     AccessTokenValidator,
     DPoPTokenValidator,
     IntrospectionTokenValidator,
 )
+from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
+from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 ANY: Any = None
 API = "https://api.example"
@@ -130,6 +142,68 @@ def test_signing_keys_come_from_a_function(ec_key: ECKey) -> None:
     wrong: Any = ec_key
     with pytest.raises(TypeError, match="keys is a function"):
         AccessTokenGenerator(ISSUER, wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "error"), [(SECRET, TypeError), (None, TypeError), (b"short", ValueError)]
+)
+def test_the_key_of_derivation_secrets_is_32_secret_bytes(
+    tmp_path: Path, key: Any, error: type[Exception]
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'as.sqlite3'}")
+    if key == b"short":
+        key = SecretBytes(key)
+    with pytest.raises(error, match=r"^key is "):
+        SQLAudienceSecrets(engine, key, issuer=ISSUER)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///used.db", "used.db"])
+def test_an_engine_is_not_its_url(url: Any) -> None:
+    for make in (SQLReplayStore, SQLPushedRequestStore, SQLLogoutStore):
+        with pytest.raises(TypeError, match=r"create_engine\(url\), or from_url"):
+            make(url)
+    with pytest.raises(TypeError, match=r"create_engine\(url\)"):
+        SQLAudienceSecrets(url, SecretBytes(SECRET), issuer=ISSUER)
+
+
+def test_symmetric_keys_and_their_secrets_have_one_issuer(
+    tmp_path: Path, ec_key: ECKey
+) -> None:
+    """An issuer with a slash at the end would have no secrets, and nobody a key."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'as.sqlite3'}")
+    secrets = SQLAudienceSecrets(engine, SecretBytes(SECRET), issuer=ISSUER)
+    wrong: Any = ec_key
+
+    def endpoint(issuer: str, keys: Any) -> SymmetricKeyringEndpoint:
+        store = MemoryReplayStore()
+        return SymmetricKeyringEndpoint(
+            secrets, store, issuer=issuer, signing_keys=keys
+        )
+
+    for make in (
+        lambda issuer: SymmetricKeys(secrets, issuer=issuer),
+        lambda issuer: endpoint(issuer, lambda: ec_key),
+    ):
+        make(ISSUER)
+        with pytest.raises(ValueError, match=r"^issuer is not the one"):
+            make(f"{ISSUER}/")
+    with pytest.raises(TypeError, match="signing_keys is a function"):
+        endpoint(ISSUER, wrong)
+    with pytest.raises(TypeError, match=r"symmetric is SymmetricKeys\("):
+        extension(symmetric=secrets)
+    with pytest.raises(TypeError, match="plan is a RotationPlan"):
+        secrets.register(API, {"poll": 300})  # type: ignore[arg-type]
+
+
+def test_a_resource_server_has_a_secret_or_a_key() -> None:
+    """Such as a variable of the environment that is not set."""
+    settings: Any = {"client_id": "api", "issuer": ISSUER, "audience": API}
+    for missing in (None, ""):
+        with pytest.raises(ValueError, match="client_secret or signing_key is needed"):
+            IntrospectionTokenValidator(ISSUER, client_secret=missing, **settings)
+    settings["signing_key"] = "signing.jwk"
+    with pytest.raises(ValueError, match=r"signing_key is a private key.*load_key"):
+        IntrospectionTokenValidator(ISSUER, **settings)
 
 
 def test_a_validator_without_a_scheme_is_wrapped() -> None:

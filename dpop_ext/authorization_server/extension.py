@@ -65,7 +65,7 @@ class DPoP(KeyBinding, AudienceSelection):
         it: without it the ``Host`` field of a request decides what its proof must
         name. A path in it is put before the path that this server sees.
     :raises RuntimeError: this version of Authlib is not one that was tested.
-    :raises TypeError: *verifier* is something else.
+    :raises TypeError: *verifier* or *symmetric* is something else.
     :raises ValueError: *public_url* is not an https URL, or has a query or a fragment.
     """
 
@@ -79,6 +79,8 @@ class DPoP(KeyBinding, AudienceSelection):
         _check_authlib_version(authlib_version)
         if not isinstance(verifier, ProofVerifier):
             raise TypeError("verifier is a ProofVerifier")
+        if symmetric is not None and not isinstance(symmetric, SymmetricKeys):
+            raise TypeError("symmetric is SymmetricKeys(secrets, issuer=...)")
         if public_url is not None:
             try:
                 normalize_target(public_url)

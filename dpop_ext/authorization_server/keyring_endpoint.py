@@ -33,7 +33,7 @@ from dpop_ext.authorization_server.refusal import (
 from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.core.key import ALGORITHMS, is_b64url_of, thumbprint
 from dpop_ext.errors import DPoPError, StoreError
-from dpop_ext.stores.base import NumberedSecrets, ReplayStore
+from dpop_ext.stores.base import NumberedSecrets, ReplayStore, require_same_issuer
 from dpop_ext.symmetric.encryption_key import import_recipient
 from dpop_ext.symmetric.keyring import (
     KEYRING_MEDIA_TYPE,
@@ -84,8 +84,9 @@ class SymmetricKeyringEndpoint(Endpoint):
     :param poll: seconds after which a resource server asks again. It learns of a
         revocation so much later, and a tenth.
     :param clock: seconds since the epoch.
-    :raises ValueError: *alg* is not an asymmetric algorithm that is supported, or
-        *poll* is not from 30 to 600.
+    :raises TypeError: *signing_keys* is no function.
+    :raises ValueError: *alg* is not an asymmetric algorithm that is supported, *poll*
+        is not from 30 to 600, or *numbered_secrets* are of another issuer.
     """
 
     ENDPOINT_NAME = "dpop_symmetric_keyring"
@@ -106,6 +107,9 @@ class SymmetricKeyringEndpoint(Endpoint):
             raise ValueError("alg is not a supported asymmetric algorithm")
         if not MIN_POLL <= poll <= MAX_POLL:
             raise ValueError("poll is from 30 to 600 seconds")
+        require_same_issuer(numbered_secrets, issuer)
+        if not callable(signing_keys):
+            raise TypeError("signing_keys is a function that returns the private keys")
         self._secrets = numbered_secrets
         # Not that of the token endpoint: it may accept another audience.
         self._assertion = ClientAssertion(issuer, replay_store, clock=clock)

@@ -20,7 +20,7 @@ from dpop_ext.errors import (
     StoreError,
     SymmetricUnavailableError,
 )
-from dpop_ext.stores.base import AudienceSecrets
+from dpop_ext.stores.base import AudienceSecrets, require_same_issuer
 from dpop_ext.symmetric.delivery import (
     KEY_ALGORITHMS,
     check_key_algorithms,
@@ -70,8 +70,8 @@ class SymmetricKeys(KeyRegistration):
         the one at our ``jwks_uri`` first. Without it such material cannot be used.
     :raises TypeError: *secrets* or *private_keys* is something else.
     :raises ValueError: *max_age* is not positive; there are neither *secrets* nor
-        *recipients*; or an algorithm is not one of this profile, or not one that the
-        cryptography package of this process has.
+        *recipients*; *secrets* are of another issuer; or an algorithm is not one of
+        this profile, or not one that the cryptography package of this process has.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class SymmetricKeys(KeyRegistration):
             raise ValueError("a symmetric key needs secrets or recipients")
         if secrets is not None and not callable(getattr(secrets, "load", None)):
             raise TypeError("secrets is an AudienceSecrets, such as SQLAudienceSecrets")
+        require_same_issuer(secrets, issuer)
         if not callable(private_keys):
             raise TypeError("private_keys is a function that returns the keys")
         check_key_algorithms(key_algorithms)

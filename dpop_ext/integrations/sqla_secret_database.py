@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_rows import ChangedMeanwhileError, SecretRows
 from dpop_ext.stores.secret_tables import PREFIX, define_secret_tables
-from dpop_ext.stores.sql_engine import check_dialect
+from dpop_ext.stores.sql_engine import check_dialect, require_engine
+from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 #: Times that a change is tried which another server was faster with.
@@ -73,13 +74,19 @@ class SecretDatabase:
     """The tables of secrets, as the one issuer sees them.
 
     :param key: 32 bytes, which stay out of the database.
-    :raises ValueError: *engine* is for another one than SQLite or PostgreSQL.
+    :raises TypeError: *engine* or *key* is something else.
+    :raises ValueError: *engine* is for another one than SQLite or PostgreSQL, or *key*
+        has another length.
     """
 
     def __init__(
         self, engine: Engine, key: SecretBytes, *, issuer: str, prefix: str
     ) -> None:
-        check_dialect(engine.url)
+        check_dialect(require_engine(engine).url)
+        if not isinstance(key, SecretBytes):
+            raise TypeError("key is SecretBytes(...), of 32 random bytes")
+        if len(key) != ROW_KEY_LENGTH:
+            raise ValueError("key is 32 bytes")
         self._engine = engine
         self._key = key
         self._issuer = issuer

@@ -54,7 +54,8 @@ class SQLAudienceSecrets:
     :param prefix: beginning of the names of the tables; see
         :func:`dpop_ext.stores.secret_tables.define_secret_tables`.
     :param clock: seconds since the epoch.
-    :raises ValueError: *engine* is for another database.
+    :raises TypeError: *engine* or *key* is something else.
+    :raises ValueError: *engine* is for another database, or *key* has another length.
     """
 
     def __init__(
@@ -101,8 +102,11 @@ class SQLAudienceSecrets:
 
         :param at_once: begin with an active version, and not with a pending one: for a
             resource server that starts after this and so can have missed nothing.
+        :raises TypeError: *plan* is something else.
         :raises StoreError: the database did not answer.
         """
+        if not isinstance(plan, RotationPlan):
+            raise TypeError("plan is a RotationPlan, such as RotationPlan(poll=300)")
         self._database.run(lambda rows: rows.write_plan(audience, plan))
         self._change(audience, at_once=at_once)
 

@@ -32,8 +32,13 @@ class ClientAssertions:
         algorithm: str = "ES256",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if algorithm not in ALGORITHMS or not signing_key.is_private:
-            raise ValueError("a private key and an asymmetric algorithm are needed")
+        # Not of its class: who gives the name of a file is to read what is needed.
+        is_private = getattr(signing_key, "is_private", False)
+        if algorithm not in ALGORITHMS or not is_private:
+            raise ValueError(
+                "signing_key is a private key, such as load_key(path) returns, and "
+                "algorithm an asymmetric one"
+            )
         public = signing_key.as_dict(private=False)
         if ALGORITHMS[algorithm] != (public["kty"], public.get("crv")):
             raise ValueError("algorithm is not one for the signing key")

@@ -116,7 +116,7 @@ class IntrospectionTokenValidator(TokenFinder):
         self.audience = require_identifier(audience, "audience")
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         self._assertions: ClientAssertions | None = None
-        if (client_secret is None) == (signing_key is None):
+        if (client_secret is None) == (signing_key is None) or client_secret == "":
             raise ValueError("either client_secret or signing_key is needed")
         if client_secret is not None:
             self._headers["Authorization"] = _basic(client_id, client_secret)

@@ -148,3 +148,12 @@ def require_replay_store(store: ReplayStore) -> ReplayStore:
     if iscoroutinefunction(add):
         raise TypeError("a store for asyncio is given as asgi_store.InEventLoop(store)")
     return store
+
+
+def require_same_issuer(secrets: object, issuer: str) -> None:
+    """Refuse secrets that say that they are of another issuer: they have no keys here.
+
+    :raises ValueError: *issuer* is not theirs, letter by letter.
+    """
+    if getattr(secrets, "issuer", issuer) != issuer:
+        raise ValueError("issuer is not the one that the secrets are of")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.logouts import logout_name
-from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_engine import SQLStore, connect, require_engine
 from dpop_ext.stores.sql_parts import create_missing, insert_of, sweep
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class SQLLogoutStore(SQLStore):
         table: str = TABLE,
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        self._statements = _Statements(engine.dialect.name, table)
+        self._statements = _Statements(require_engine(engine).dialect.name, table)
         super().__init__(engine, schema=self._statements.schema, circuit=circuit)
 
     @classmethod

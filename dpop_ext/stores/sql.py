@@ -10,7 +10,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.log_events import log_event
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_engine import SQLStore, connect, require_engine
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
 from dpop_ext.stores.sqlite_insertion import SQLiteInsertion
 from dpop_ext.telemetry import timing_store
@@ -48,6 +48,7 @@ class SQLReplayStore(SQLStore):
     :param sweep_every: used proofs of this process after which it deletes what has
         expired in a 256th of the table; 0 leaves that to others.
     :param circuit: when to stop asking a database that is down; None is the default.
+    :raises TypeError: *engine* is something else, such as a URL.
     :raises ValueError: another database, or SQLite in memory, which is not shared.
     """
 
@@ -62,7 +63,8 @@ class SQLReplayStore(SQLStore):
     ) -> None:
         if clock_tolerance < 0 or sweep_every < 0:
             raise ValueError("clock_tolerance and sweep_every must not be negative")
-        self._statements = Statements(engine.dialect.name, table, clock_tolerance)
+        dialect = require_engine(engine).dialect.name
+        self._statements = Statements(dialect, table, clock_tolerance)
         super().__init__(engine, schema=self._statements.schema, circuit=circuit)
         self._quick: SQLiteInsertion | None = None
         self._sweep_every = sweep_every

@@ -39,7 +39,7 @@ class SQLStore:
         schema: Sequence[Executable],
         circuit: CircuitBreaker | None,
     ) -> None:
-        check_database(engine.url)
+        check_database(require_engine(engine).url)
         self._engine: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._schema = schema
         self._circuit = circuit or CircuitBreaker()
@@ -104,6 +104,18 @@ def check_database(url: URL) -> None:
         ":memory:" in name or url.query.get("mode") == "memory"
     ):
         raise ValueError("SQLite in memory is not shared; name a file")
+
+
+def require_engine(engine: Engine) -> Engine:
+    """Refuse what is no engine, such as its URL.
+
+    :raises TypeError: it is something else.
+    """
+    if not hasattr(engine, "dialect"):
+        raise TypeError(
+            "engine is an Engine: create_engine(url), or from_url of a store"
+        )
+    return engine
 
 
 def check_dialect(url: URL) -> None:

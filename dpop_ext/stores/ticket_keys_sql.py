@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Self
 
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.sql_engine import SQLStore, connect
+from dpop_ext.stores.sql_engine import SQLStore, connect, require_engine
 from dpop_ext.stores.sql_parts import create_missing, insert_of
 from dpop_ext.symmetric.sealed_ticket_key import (
     open_ticket_key,
@@ -78,7 +78,7 @@ class SQLTicketKeyTable(SQLStore):
     ) -> None:
         self._audience = audience
         self._row_key = ticket_row_key(row_key, audience=audience)
-        self._statements = _Statements(engine.dialect.name, table)
+        self._statements = _Statements(require_engine(engine).dialect.name, table)
         super().__init__(engine, schema=self._statements.schema, circuit=circuit)
 
     @classmethod
