@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +37,11 @@ ASGI = "granian, ASGI"
 #: Seconds of load in one round, and rounds. What else runs on a machine comes and goes
 #: within seconds: many short rounds in turns are hit alike.
 SECONDS, ROUNDS = 0.3, 12
+#: Servers of each route that take turns. Two that run the same code differ, by up to a
+#: tenth, as long as they run: by where things lie in memory, on which core they are.
+COPIES = 3
+#: Seconds of the load after which the first requests are served.
+WARM_UP = 0.1
 #: Rounds where nothing is compared, and seconds of the only one of several workers.
 FEW_ROUNDS, MANY_SECONDS = 4, 1
 #: Connections that wrk keeps open, and seconds after which it ends by itself.
@@ -107,8 +112,8 @@ def end_to_end() -> list[Rate]:
                 for route in ways
                 if route.kind not in left_out and not (on_asgi and route.name == SENT)
             ]
-            rounds = FEW_ROUNDS if on_asgi else ROUNDS
-            found += _in_turns(server, fit, Path(folder), rounds=rounds)
+            rounds, copies = (FEW_ROUNDS, 1) if on_asgi else (ROUNDS, COPIES)
+            found += _in_turns(server, fit, Path(folder), rounds=rounds, copies=copies)
     return found
 
 
@@ -160,20 +165,19 @@ def _in_turns(
     folder: Path,
     *,
     rounds: int,
+    copies: int = 1,
     seconds: float = SECONDS,
 ) -> list[Rate]:
     samples: dict[str, list[_Sample]] = {r.name: [] for r in ways}
-    with ExitStack() as stack:
-        running = {
-            route.name: stack.enter_context(_serving(server, route, folder))
-            for route in ways
-        }
+    with _serving(server, ways, folder, copies=copies) as running:
         for route in ways:
-            # The first requests import what is imported late, in each worker.
-            _load(running[route.name], route, folder, seconds=seconds)
-        for _ in range(rounds):
+            for one in running[route.name]:
+                # The first requests import what is imported late, in each worker.
+                _load(one, route, folder, seconds=WARM_UP)
+        for number in range(rounds):
             for route in ways:
-                sample = _load(running[route.name], route, folder, seconds=seconds)
+                one = running[route.name][number % copies]
+                sample = _load(one, route, folder, seconds=seconds)
                 samples[route.name].append(sample)
     return [_rate(server, route, samples[route.name]) for route in ways]
 
@@ -191,23 +195,35 @@ def _rate(server: str, route: Route, samples: list[_Sample]) -> Rate:
 
 
 @contextmanager
-def _serving(server: str, route: Route, folder: Path) -> Iterator[_Running]:
-    port = _free_port()
-    settings = folder / f"{port}.json"
-    settings.write_text(json.dumps(settings_for(route)), encoding="utf-8")
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", *_command(server, port, route.workers)],
-        env=os.environ | {"BENCHMARK_SETTINGS": str(settings)},
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _serving(
+    server: str, ways: Sequence[Route], folder: Path, *, copies: int
+) -> Iterator[dict[str, list[_Running]]]:
+    """Start all servers at once, and stop them so."""
+    running: dict[str, list[_Running]] = {route.name: [] for route in ways}
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        url = f"http://127.0.0.1:{port}{PATH}"
-        _wait_for(url, workers=route.workers)
-        yield _Running(url=url, session=process.pid)
+        for route in [*ways] * copies:
+            port = _free_port(folder)
+            settings = folder / f"{port}.json"
+            settings.write_text(json.dumps(settings_for(route)), encoding="utf-8")
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-m", *_command(server, port, route.workers)],
+                env=os.environ | {"BENCHMARK_SETTINGS": str(settings)},
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            processes.append(process)
+            url = f"http://127.0.0.1:{port}{PATH}"
+            running[route.name].append(_Running(url=url, session=process.pid))
+        for route in ways:
+            for one in running[route.name]:
+                _wait_for(one.url, workers=route.workers)
+        yield running
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=20)
 
 
 def _command(server: str, port: int, workers: int) -> list[str]:
@@ -216,7 +232,7 @@ def _command(server: str, port: int, workers: int) -> list[str]:
         return [
             *("gunicorn", app, "--bind", f"127.0.0.1:{port}", "--log-level", "error"),
             *("--workers", str(workers), "--worker-class", "gthread"),
-            *("--threads", str(THREADS), "--keep-alive", "30"),
+            *("--threads", str(THREADS), "--keep-alive", "30", "--no-control-socket"),
         ]
     options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     options += ["--workers", str(workers)]
@@ -273,11 +289,14 @@ def _processor_time(session: int) -> float | None:
     return nanoseconds / 1e9 if nanoseconds else None
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def _free_port(folder: Path) -> int:
+    """Return a port that no server has, nor one that has just been started here."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        if not (folder / f"{port}.json").exists():
+            return port
 
 
 def _wait_for(url: str, *, workers: int) -> None:
