@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from dpop_ext.log_events import mismatch_warned
@@ -13,6 +15,7 @@ from dpop_ext.testing.clock import FakeClock as Clock
 __all__ = ["Clock"]
 
 pytest_plugins = [
+    "tests.plugins.engines",
     "tests.plugins.requirement",
     "tests.plugins.skips",
     "dpop_ext.testing.plugin",
@@ -69,3 +72,17 @@ def keys(ec_key: ECKey, ed_key: OKPKey, rsa_key: RSAKey) -> dict[str, Key]:
         "Ed25519": ed_key,
         "EdDSA": ed_key,
     }
+
+
+@pytest.fixture
+def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What private keys were used for."""
+    seen: list[str] = []
+    original: Callable[..., Any] = jwe.decrypt_compact
+
+    def counted(text: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(text)
+        return original(text, *arguments, **options)
+
+    monkeypatch.setattr(jwe, "decrypt_compact", counted)
+    return seen

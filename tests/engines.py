@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from tests.programs import need_program
 
@@ -237,6 +239,15 @@ class PostgresServer:
             check=True,
             capture_output=True,
         )
+
+    def create_database(self) -> str:
+        """Create an empty database; return its URL for SQLAlchemy."""
+        name = f"d{secrets.token_hex(8)}"
+        engine = sqlalchemy.create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return self.url.replace("/postgres?", f"/{name}?")
 
     def start(self) -> None:
         """Start the server; return when it takes connections."""

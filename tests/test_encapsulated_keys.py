@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from joserfc import jwe
 from joserfc.jwk import ECKey, Key
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation, parse_confirmation
@@ -139,20 +137,6 @@ class Encapsulated:
 @pytest.fixture(params=["jwt", "opaque"])
 def party(request: Any, ec_key: Any, clock: Clock) -> Encapsulated:
     return Encapsulated(ec_key, clock, token_form=request.param)
-
-
-@pytest.fixture
-def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What private keys were used for."""
-    seen: list[str] = []
-    original: Callable[..., Any] = jwe.decrypt_compact
-
-    def counted(text: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(text)
-        return original(text, *arguments, **options)
-
-    monkeypatch.setattr(jwe, "decrypt_compact", counted)
-    return seen
 
 
 def test_a_server_without_any_shared_secret_verifies_symmetric_proofs(

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OKPKey
 
 from dpop_ext.authorization_server import (
@@ -391,20 +390,6 @@ def with_material(
         **ask(WRAPPING_KEY, key_material=material, must=must),
     )
     return proof
-
-
-@pytest.fixture
-def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What private keys were used for."""
-    seen: list[str] = []
-    original: Callable[..., Any] = jwe.decrypt_compact
-
-    def counted(text: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(text)
-        return original(text, *arguments, **options)
-
-    monkeypatch.setattr(jwe, "decrypt_compact", counted)
-    return seen
 
 
 @pytest.mark.requirement("R2191", "R2192", "R2193")

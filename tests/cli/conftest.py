@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from click.testing import CliRunner, Result
+from joserfc.jwk import ECKey
 
 from dpop_ext.cli.group import dpop_ext
+from dpop_ext.client.keyfile import save_key
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -80,3 +82,10 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Person:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "session.json"
+
+
+@pytest.fixture
+def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
+    path = tmp_path / "client.jwk"
+    save_key(path, ec_key)
+    return path

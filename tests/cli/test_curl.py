@@ -14,7 +14,6 @@ import pytest
 from click.testing import Result
 from joserfc.jwk import ECKey
 
-from dpop_ext.client.keyfile import save_key
 from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
 from tests.conftest import Clock
@@ -61,13 +60,6 @@ def server(
         "dpop_symmetric_alg_values_supported": ["HS256"],
     }
     return server
-
-
-@pytest.fixture
-def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
-    path = tmp_path / "client.jwk"
-    save_key(path, ec_key)
-    return path
 
 
 @pytest.fixture

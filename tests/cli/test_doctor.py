@@ -36,7 +36,7 @@ from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.cli.conftest import run
 from tests.conftest import Clock
-from tests.engines import RedisServer, redis_server
+from tests.engines import RedisServer
 from tests.resource_server.world import World
 
 Application = Callable[..., Any]
@@ -507,12 +507,6 @@ def test_a_store_that_adds_twice_is_found_out(
     monkeypatch.setattr(store_checks, "open_store", lambda *_: Forgetful())
     found = status_of(check_store("redis://x", clock=time.time))
     assert ("replay store is atomic", "bad") in found
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
 
 
 def test_the_settings_of_redis_are_looked_at(

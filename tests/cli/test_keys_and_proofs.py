@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OctKey
 
 from dpop_ext.cli.explanation import explain
 from dpop_ext.cli.explanation_checks import Circumstances
-from dpop_ext.client.keyfile import load_key, save_key
+from dpop_ext.client.keyfile import load_key
 from dpop_ext.core.akp import any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import RFC9449, ProofPolicy
@@ -24,13 +24,6 @@ from tests.vectors.generate import PROOFS
 
 URL = "https://api.example.com/accounts"
 NOW = 1_790_000_000
-
-
-@pytest.fixture
-def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
-    path = tmp_path / "client.jwk"
-    save_key(path, ec_key)
-    return path
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "Ed25519", "PS256"])

@@ -13,19 +13,11 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.cli.request_options import MAX_INPUT
-from dpop_ext.client.keyfile import save_key
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from tests.cli.conftest import AUDIENCE, run
 
 HUGE = "9" * 30
-
-
-@pytest.fixture
-def key_path(tmp_path: Path, ec_key: ECKey) -> Path:
-    path = tmp_path / "client.jwk"
-    save_key(path, ec_key)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,9 @@ ONE = ("--audience", AUDIENCE)
 Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with engines.redis_server() as server:
-        yield server.url
+@pytest.fixture
+def redis_url(redis: engines.RedisServer) -> str:
+    return redis.url
 
 
 @pytest.fixture

@@ -68,3 +68,17 @@ def demo_server() -> Iterator[DemoServer]:
     """Both servers as processes of their own, shared by all tests."""
     with DemoServer() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    directory = tmp_path_factory.mktemp("fapi")
+    settings = Settings(
+        as_port=0,
+        rs_port=0,
+        database=f"sqlite:///{directory}/demo.sqlite3",
+        profile="fapi2",
+        log_level="warning",
+    )
+    with DemoServer(settings) as server:
+        yield server

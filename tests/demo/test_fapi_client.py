@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from authlib.integrations.base_client import OAuthError
 from joserfc.jwk import ECKey
 
 from demo_server import demo_data
-from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from dpop_ext.client import AuthorizationRequest, Servers
 from dpop_ext.errors import (
@@ -27,23 +25,6 @@ from dpop_ext.integrations import authlib_httpx
 from dpop_ext.integrations.bundle_stores import FileBundle
 from dpop_ext.integrations.requests_client import Discovery, OAuth2Session
 from tests.demo.fapi import FapiClient
-
-#: Finds the servers of a resource, with one HTTP library.
-Find = Callable[[str], Servers]
-
-
-@pytest.fixture(scope="module")
-def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    directory = tmp_path_factory.mktemp("fapi")
-    settings = Settings(
-        as_port=0,
-        rs_port=0,
-        database=f"sqlite:///{directory}/demo.sqlite3",
-        profile="fapi2",
-        log_level="warning",
-    )
-    with DemoServer(settings) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -513,20 +513,6 @@ def test_public_keys_only_are_in_the_database(fapi: FapiParties) -> None:
 
 
 # --- the two processes
-
-
-@pytest.fixture(scope="module")
-def fapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    directory = tmp_path_factory.mktemp("fapi")
-    settings = Settings(
-        as_port=0,
-        rs_port=0,
-        database=f"sqlite:///{directory}/demo.sqlite3",
-        profile="fapi2",
-        log_level="warning",
-    )
-    with DemoServer(settings) as server:
-        yield server
 
 
 @pytest.fixture

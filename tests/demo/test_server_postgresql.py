@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from joserfc.jwk import ECKey
 
 from demo_server.settings import Settings
-from tests import engines
 from tests.conftest import Clock
 from tests.demo.parties import Parties, basic, hidden_fields
 
 NUL = "al\0ice"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[engines.PostgresServer]:
-    with engines.postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +22,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def parties(
-    postgres: engines.PostgresServer, directory: Path, clock: Clock, ec_key: ECKey
+    postgres_database: str, directory: Path, clock: Clock, ec_key: ECKey
 ) -> Parties:
     settings = Settings(
-        database=postgres.url, keys=directory / "as", rs_keys=directory / "rs"
+        database=postgres_database, keys=directory / "as", rs_keys=directory / "rs"
     )
     return Parties(settings=settings, clock=clock, key=ec_key)
 

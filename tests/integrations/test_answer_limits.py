@@ -6,7 +6,7 @@ import gzip
 import json
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -38,13 +38,6 @@ DEADLINE = 0.2
 
 #: Asks for a token (or, if told, pushes a request), and returns the token.
 Ask = Callable[..., Any]
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def _options(site: Site) -> dict[str, Any]:

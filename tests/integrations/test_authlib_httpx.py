@@ -17,21 +17,8 @@ from tests.integrations.scripted_server import (
     Answer,
     Received,
     ScriptedServer,
-    running_server,
 )
 from tests.integrations.token_endpoint import ISSUER, STALE, AuthorizationServer, Jobs
-
-
-@pytest.fixture
-def resource() -> Iterator[ScriptedServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(resource: ScriptedServer, clock: Clock) -> Iterator[AuthorizationServer]:
-    with running_server() as running:
-        yield AuthorizationServer(running, resource.url, clock)
 
 
 class Client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -22,13 +22,6 @@ from tests.integrations.hostile_site import Site, http
 
 #: What belongs to a client, and not to the servers that it looks for.
 OWN = {"Authorization": "Bearer mine", "X-Api-Key": "mine"}
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def by_requests(issuer: str, **options: Any) -> Servers:

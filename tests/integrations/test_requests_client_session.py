@@ -39,18 +39,6 @@ from tests.integrations.token_endpoint import ISSUER, STALE, AuthorizationServer
 
 
 @pytest.fixture
-def resource() -> Iterator[ScriptedServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(resource: ScriptedServer, clock: Clock) -> Iterator[AuthorizationServer]:
-    with running_server() as running:
-        yield AuthorizationServer(running, resource.url, clock)
-
-
-@pytest.fixture
 def jobs() -> Jobs:
     return Jobs()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -22,13 +22,6 @@ from tests.integrations.protected_messages import deliver
 from tests.resource_server.world import World
 
 SOON = Protection(authenticated_responses=True, answer_deadline=0.2)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def by_requests(url: str, signer: ProofSigner, token: str) -> Any:

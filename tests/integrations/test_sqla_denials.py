@@ -26,7 +26,6 @@ from dpop_ext.symmetric.keyring_claims import (
 )
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-from tests import engines
 from tests.conftest import Clock
 
 ISSUER = "https://as.example"
@@ -35,17 +34,11 @@ OTHER = "https://other.example"
 TABLES = define_denial_tables(MetaData())
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[engines.PostgresServer]:
-    with engines.postgres_server() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: Any, tmp_path: Path) -> Iterator[Engine]:
     url = f"sqlite:///{tmp_path}/as.sqlite3"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").url
+        url = request.getfixturevalue("postgres_database")
     engine = sqlalchemy.create_engine(url)
     metadata = MetaData()
     metadata.reflect(engine)

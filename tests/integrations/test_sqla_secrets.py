@@ -23,7 +23,6 @@ from dpop_ext.symmetric.rotation import RotationError
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.sealed_row import open_root
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-from tests import engines
 from tests.conftest import Clock
 
 ISSUER = "https://as.example"
@@ -34,17 +33,11 @@ PLAN = RotationPlan()
 TABLES = define_secret_tables(MetaData())
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[engines.PostgresServer]:
-    with engines.postgres_server() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: Any, tmp_path: Path) -> Iterator[Engine]:
     url = f"sqlite:///{tmp_path}/as.sqlite3"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").url
+        url = request.getfixturevalue("postgres_database")
     engine = sqlalchemy.create_engine(url)
     TABLES.versions.metadata.drop_all(engine)
     yield engine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -29,13 +28,6 @@ NOTHING = b""
 NO_NONCE = http(
     b'{"error": "use_dpop_nonce"}', "DPoP-Nonce: n1", status="400 Bad Request"
 )
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def _session(site: Site, client_key: ECKey) -> OAuth2Session:

@@ -36,7 +36,6 @@ AUDIENCE = "https://api.example.com"
 URL = f"{AUDIENCE}/accounts"
 TOKEN = "eyJ.an.access-token"
 NONCE = "AAAAAAAAAAAAAAAAAAAAAA"
-KEY_NAMES = ("algorithm", "version", "key")
 
 
 @pytest.fixture(scope="module")

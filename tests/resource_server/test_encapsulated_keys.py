@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from flask import Flask, jsonify
-from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.jws_signature import sign_compact
@@ -40,20 +39,6 @@ def encapsulated(world: World) -> World:
     world.symmetric = True
     world.private_keys = [ECKey.generate_key("P-256")]
     return world
-
-
-@pytest.fixture
-def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What private keys were used for."""
-    seen: list[str] = []
-    original: Callable[..., Any] = jwe.decrypt_compact
-
-    def counted(text: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(text)
-        return original(text, *arguments, **options)
-
-    monkeypatch.setattr(jwe, "decrypt_compact", counted)
-    return seen
 
 
 def request(token: str, proof: str) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from dpop_ext.stores.secret_tables import define_secret_tables
 from dpop_ext.symmetric.keyring_claims import keyring_claims
 from dpop_ext.symmetric.sealed_row import SealedRow, audience_row_key, seal_row
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-from tests import engines
 from tests.conftest import Clock
 from tests.resource_server.keyring_issuer import KeyringIssuer
 from tests.resource_server.world import AUDIENCE, ISSUER, VERSION, ring, secret
@@ -212,18 +211,6 @@ remembering = pytest.mark.parametrize("place", REMEMBERING, indirect=True)
 in_rows = pytest.mark.parametrize("place", ROWS, indirect=True)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[engines.PostgresServer]:
-    with engines.postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis_server() -> Iterator[engines.RedisServer]:
-    with engines.redis_server() as server:
-        yield server
-
-
 @pytest.fixture(params=KINDS)
 def place(request: Any, tmp_path: Path, clock: Clock) -> Iterator[Place]:
     found: Place
@@ -237,10 +224,10 @@ def place(request: Any, tmp_path: Path, clock: Clock) -> Iterator[Place]:
         case "sqlite":
             found = SQL(tmp_path, clock, f"sqlite:///{tmp_path}/as.sqlite3")
         case "postgresql":
-            url = request.getfixturevalue("postgres").url
+            url = request.getfixturevalue("postgres_database")
             found = SQL(tmp_path, clock, url)
         case "redis":
-            url = request.getfixturevalue("redis_server").url
+            url = request.getfixturevalue("redis").url
             found = InRedis(tmp_path, clock, url)
         case _:
             found = HTTP(tmp_path, clock)

@@ -1,33 +1,20 @@
-"""One of each engine, for all tests of stores."""
+"""A connection to the Redis of the tests."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from redis import Redis
 
-from tests import engines
-
-
-@pytest.fixture(scope="session")
-def redis() -> Iterator[engines.RedisServer]:
-    with engines.redis_server() as server:
-        yield server
+from tests.engines import RedisServer
 
 
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[engines.RedisServer]:
-    with engines.redis_server(program=engines.find_valkey()) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def redis_cluster() -> Iterator[list[engines.RedisServer]]:
-    with engines.redis_cluster() as nodes:
-        yield nodes
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[engines.PostgresServer]:
-    with engines.postgres_server() as server:
-        yield server
+@pytest.fixture
+def client(redis: RedisServer) -> Iterator[Any]:
+    with contextlib.closing(Redis.from_url(redis.url)) as client:
+        client.flushall()
+        yield client
+        client.flushall()

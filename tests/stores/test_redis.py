@@ -34,14 +34,6 @@ def real_time() -> int:
 
 
 @pytest.fixture
-def client(redis: RedisServer) -> Iterator[Any]:
-    with contextlib.closing(Redis.from_url(redis.url)) as client:
-        client.flushall()
-        yield client
-        client.flushall()
-
-
-@pytest.fixture
 def store(redis: RedisServer) -> Iterator[RedisReplayStore]:
     with contextlib.closing(RedisReplayStore.from_url(redis.url)) as store:
         yield store

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from dpop_ext.errors import StoreError
@@ -21,14 +20,6 @@ from dpop_ext.stores.redis import RedisReplayStore
 from tests.engines import RedisServer, wait_until
 
 pytestmark = pytest.mark.requirement("X-15")
-
-
-@pytest.fixture
-def client(redis: RedisServer) -> Iterator[Any]:
-    with contextlib.closing(Redis.from_url(redis.url)) as client:
-        client.flushall()
-        yield client
-        client.flushall()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.confirmation import AccessToken, Confirmation
@@ -89,20 +87,6 @@ def decrypt(
     return decryptor(*keys, **options).decrypt(
         text, token, issuer=ISSUER, audience=AUDIENCE
     )
-
-
-@pytest.fixture
-def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that a private key was used for."""
-    seen: list[str] = []
-    original: Callable[..., Any] = jwe.decrypt_compact
-
-    def counted(text: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(text)
-        return original(text, *arguments, **options)
-
-    monkeypatch.setattr(jwe, "decrypt_compact", counted)
-    return seen
 
 
 def same_key(found: encapsulation.EncapsulatedKey, value: bytes = SECRET) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OctKey
 
 from dpop_ext.core.jose import json_segment
@@ -34,19 +33,6 @@ def encrypt(key: Key = KEY, /, value: bytes = VALUE, **changes: Any) -> str:
 def decrypt(text: str, *keys: Key, **changes: Any) -> bytes:
     values = {"client_id": CLIENT, "jkt": JKT, "jti": JTI, **changes}
     return decrypt_key_material(text, private_keys=keys or (KEY,), **values).reveal()
-
-
-@pytest.fixture
-def decryptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    seen: list[str] = []
-    original = jwe.decrypt_compact
-
-    def counted(text: str, *arguments: Any, **options: Any) -> Any:
-        seen.append(text)
-        return original(text, *arguments, **options)
-
-    monkeypatch.setattr(jwe, "decrypt_compact", counted)
-    return seen
 
 
 @pytest.mark.requirement("R2193")
