@@ -39,8 +39,8 @@ _THUMBPRINT_INPUT = {
 PRIVATE_MEMBERS: Final = frozenset(
     ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
 )
-#: The field of each curve (FIPS 186-4): the import below reduces a coordinate that is
-#: not smaller, which gives the same key.
+#: The field of each curve (FIPS 186-4): some imports reduce a coordinate that is not
+#: smaller, which gives the same key.
 FIELDS: Final = {
     "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
     "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,

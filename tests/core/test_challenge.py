@@ -162,6 +162,8 @@ class TestParse:
             raise AssertionError("is never asked for")
 
         assert [each.scheme for each in parse_challenges(lines())] == ["Bearer"]
+        longest = "Basic realm=".ljust(MAX_LENGTH, "x")
+        assert (len(read(longest)), read(longest + "x")) == (1, [])
 
     @pytest.mark.parametrize(
         "unit", ['"', '"\\', '\\"', 'a="', 'a="\\', "a ", " =", "a= ", "a", ", ", "a,"]

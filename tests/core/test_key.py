@@ -259,6 +259,20 @@ class TestEllipticCurve:
                 )
 
     @pytest.mark.requirement("B-4")
+    @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
+    def test_no_octet_of_one_coordinate_stands_in_the_other(
+        self, algorithm: str, public: dict[str, JWK]
+    ) -> None:
+        """It is the same point, and would have another thumbprint."""
+        jwk = public[algorithm]
+        size = len(b64url_decode(jwk["x"]))
+        point = b64url_decode(jwk["x"]) + b64url_decode(jwk["y"])
+        for end in (0, size - 1, size + 1, 2 * size):
+            x, y = b64url_encode(point[:end]), b64url_encode(point[end:])
+            with pytest.raises(UnsupportedKeyError):
+                import_proof_key(jwk | {"x": x, "y": y}, algorithm=algorithm)
+
+    @pytest.mark.requirement("B-4")
     def test_a_leading_zero_belongs_to_the_coordinate(self) -> None:
         x = b64url_decode(LEADING_ZERO["x"])
         assert x[0] == 0

@@ -177,6 +177,8 @@ def test_an_error_page_of_the_application_carries_the_nonce_once(world: World) -
         ({"RAW_URI": "/a%2Fb?c", "PATH_INFO": "/a/b"}, "/a%2Fb?c"),
         ({"REQUEST_URI": "/a%2Fb?c", "PATH_INFO": "/a/b"}, "/a%2Fb?c"),
         ({"RAW_URI": "", "PATH_INFO": "/a"}, "/a"),
+        ({"PATH_INFO": "/a", "QUERY_STRING": "b=%20"}, "/a?b=%20"),
+        ({"PATH_INFO": "/a", "QUERY_STRING": ""}, "/a"),
         ({"PATH_INFO": "/a b"}, "/a%20b"),
         ({"SCRIPT_NAME": "/api", "PATH_INFO": "/caf\xc3\xa9"}, "/api/caf%C3%A9"),
         ({"PATH_INFO": "/a?b#c%d"}, "/a%3Fb%23c%25d"),
@@ -200,6 +202,7 @@ def test_without_a_host_field_the_address_of_the_server_is_the_host(
         environ = request(world).environ(
             **{"SERVER_NAME": name, "wsgi.url_scheme": "http"}
         )
+        assert send(app, environ | {"HTTP_HOST": ""}).status == 400
         del environ["HTTP_HOST"]
         assert send(app, environ).status == 204
 

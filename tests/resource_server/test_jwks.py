@@ -105,6 +105,7 @@ def test_a_key_set_is_public_and_has_keys(ec_key: ECKey) -> None:
     for keys in odd:
         with pytest.raises(ValueError, match="JWK Set"):
             StaticKeys({"keys": keys})
+    assert StaticKeys({"keys": [public(ec_key, kid="a")] * MAX_KEYS}).has("a")
 
 
 def test_keys_are_fetched_once(remote: RemoteKeys, issuer: Issuer) -> None:

@@ -136,15 +136,6 @@ def test_the_answer_to_the_first_request_brings_a_ticket_for_the_next(
         assert not used.values("DPoP-Ticket")
 
 
-def test_a_known_token_and_key_get_a_ticket_too(shop: Shop) -> None:
-    token = shop.world.token()
-    for _ in range(2):
-        assert shop.send(token, shop.world.proof(token)).status == 200
-    for _ in range(2):
-        answer, _, _ = shop.ask(token)
-        assert answer.values("DPoP-Ticket")
-
-
 @post_quantum.needed
 @pytest.mark.requirement("R2308", "R2309")
 def test_the_key_of_a_ticket_is_delivered_to_a_post_quantum_key(shop: Shop) -> None:

@@ -29,6 +29,7 @@ from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.response import ASKS
 from dpop_ext.tickets import Tickets
 from dpop_ext.verifier import ProofVerifier
+from tests.resource_server.cases import FORM
 from tests.resource_server.known_server import (
     KINDS,
     Calls,
@@ -201,6 +202,42 @@ def test_fields_that_are_written_otherwise_get_the_answer_of_the_steps(
     authorization, proofs = changed(text, good.proofs[0])
     request = replace(good, authorization=authorization, proofs=proofs)
     assert isinstance(gates.compare(request), Refusal) or not gates.was_quick
+
+
+@pytest.mark.requirement("P-4")
+@adapters
+@kinds
+def test_a_known_token_needs_its_proof_and_a_proof_its_token(
+    world: World, adapter: str, kind: str
+) -> None:
+    known = Known(world, adapter)
+    for field in known.make(kind).headers:
+        assert known.send(Request(headers=[field])).status == 401
+
+
+@pytest.mark.requirement("P-8")
+@adapters
+@kinds
+def test_a_known_token_is_alone_in_its_request(
+    world: World, adapter: str, kind: str
+) -> None:
+    known = Known(world, adapter)
+    assert known.get(kind, target="/accounts?a=b").status == 200
+    query = known.get(kind, target="/accounts?access_token=x")
+    form = known.get(kind, method="POST", more=(FORM,), body=b"access_token=x")
+    assert (query.status, form.status) == (400, 400)
+
+
+@kinds
+@pytest.mark.parametrize("name", ["REQUEST_URI", "PATH_INFO"])
+def test_a_target_that_the_server_names_otherwise_is_usual(
+    world: World, kind: str, name: str
+) -> None:
+    known = Known(world, "flask")
+    before = known.opened.count
+    environ = known.make(kind).environ(RAW_URI="", REQUEST_URI="")
+    answer = send(known.app, environ | {name: "/accounts"})
+    assert (answer.status, known.opened.count) == (200, before)
 
 
 class Scope(enum.StrEnum):
