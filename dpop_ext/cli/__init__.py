@@ -18,4 +18,9 @@ def main(arguments: list[str] | None = None) -> None:
         if error.name != "click":
             raise
         sys.exit("dpop-ext: the package click is missing: pip install 'dpop-ext[cli]'")
-    dpop_ext.main(arguments, prog_name="dpop-ext")
+    try:
+        dpop_ext.main(arguments, prog_name="dpop-ext")
+    except OSError as error:
+        # Help and errors are written by click itself; nobody can be told of a full disk
+        # but on the other stream.
+        sys.exit(f"dpop-ext: it did not work: {error.strerror}")

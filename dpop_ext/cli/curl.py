@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from dpop_ext.cli.answered import answered
-from dpop_ext.cli.curl_answer import check_status, print_answer
+from dpop_ext.cli.curl_answer import check_status, check_target, print_answer
 from dpop_ext.cli.curl_content import open_content, read_fields
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.keys import read_key
@@ -148,6 +148,8 @@ def curl(
         Destination.of(url)
     except ValueError as error:
         raise Refusal(f"URL: {error}") from error
+    if target is not None:
+        check_target(target)
     key = None if key_path is None else read_key(key_path)
     session: _TokenSession | OAuth2Session
     failed = "the token cannot be refreshed, dpop-ext login gets another"

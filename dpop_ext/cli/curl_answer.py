@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,18 @@ class BadStatus(Refusal):
     """The server refused, and ``--fail`` was given; exit code 22, as of curl."""
 
     exit_code = 22
+
+
+def check_target(path: Path) -> None:
+    """Look whether the answer can be written, before a request has done its work.
+
+    :raises Refusal: there is no such directory, or the file is not ours to write.
+    """
+    exists = path.exists()
+    if not exists and not path.parent.is_dir():
+        raise Refusal(f"{path}: there is no such directory")
+    if not os.access(path if exists else path.parent, os.W_OK):
+        raise Refusal(f"{path}: Permission denied")
 
 
 def check_status(response: Response, *, fail: bool) -> None:

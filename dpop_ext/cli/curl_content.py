@@ -61,4 +61,4 @@ def open_content(
         with file:
             return nullcontext(file.read())
     except OSError as error:
-        raise Refusal(f"--data: {error.strerror}") from error
+        raise Refusal(f"--data: {data[1:]}: {error.strerror}") from error

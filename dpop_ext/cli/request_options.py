@@ -96,7 +96,7 @@ def read_token(value: str | None) -> str | None:
         else:
             token = read_value(value) or ""
     except OSError as error:
-        raise Refusal(f"--access-token: {error.strerror}") from error
+        raise Refusal(f"--access-token: {value[1:]}: {error.strerror}") from error
     except ValueError:
         token = ""
     if not _TOKEN.fullmatch(token):

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import click
-import keyring
-from keyring.errors import KeyringError, PasswordDeleteError
 
 from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.client.bundle_store import BundleStore
-from dpop_ext.integrations.bundle_stores import FileStore, KeyringStore
 
 #: Before the name of an entry in the keyring.
 KEYRING: Final = "keyring:"
@@ -47,6 +44,12 @@ class SessionPlace:
     @property
     def store(self) -> BundleStore:
         """What reads and writes it."""
+        # Who only asks for help needs no extra.
+        from dpop_ext.integrations.bundle_stores import (  # noqa: PLC0415
+            FileStore,
+            KeyringStore,
+        )
+
         if self._entry is None:
             return FileStore(self._path)
         lock = self._directory / f"{self._entry}.lock"
@@ -66,6 +69,8 @@ class SessionPlace:
             if self._entry is None:
                 self._path.unlink(missing_ok=True)
             else:
+                import keyring  # noqa: PLC0415
+
                 keyring.delete_password(_SERVICE, self._entry)
 
     def __str__(self) -> str:
@@ -78,6 +83,8 @@ def refusing() -> Iterator[None]:
 
     :raises Refusal: the file or the keyring cannot be used.
     """
+    from keyring.errors import KeyringError, PasswordDeleteError  # noqa: PLC0415
+
     try:
         yield
     except OSError as error:

@@ -125,6 +125,8 @@ def find_servers(
         lambda document, _url: ResourceMetadata.of_document(
             document, resource=resource
         ),
+        missing="The resource server has no metadata at "
+        "/.well-known/oauth-protected-resource (RFC 9728).",
     )
     return (yield from _find_its_issuer(cache, metadata, issuer))
 
@@ -148,6 +150,7 @@ def find_challenged(
         lambda document, place: ResourceMetadata.of_challenge(
             document, fetched_from=place, request_url=url
         ),
+        missing="The resource server has no metadata where its challenge says.",
     )
     return (yield from _find_its_issuer(cache, metadata, issuer))
 
@@ -182,6 +185,8 @@ def _find_issuer(
             cache,
             server_metadata_urls(issuer),
             lambda document, _url: ServerMetadata.of_document(document, issuer=issuer),
+            missing="The authorization server has no metadata at "
+            "/.well-known/oauth-authorization-server (RFC 8414).",
         )
     )
 
@@ -190,6 +195,8 @@ def _read(
     cache: MetadataCache,
     urls: Sequence[str],
     check: Callable[[Mapping[str, Any], str], T],
+    *,
+    missing: str,
 ) -> Generator[str, Fetched, T]:
     """Return what *check* makes of the first document of *urls* that is there."""
     for url in urls:
@@ -209,4 +216,4 @@ def _read(
         checked = check(document, url)
         cache.put(url, document, cache_control=fetched.cache_control)
         return checked
-    raise DiscoveryError
+    raise DiscoveryError(missing)

@@ -60,7 +60,10 @@ class SealedRow:
         # What somebody else wrote into a row can be anything, of any type.
         except (InvalidTag, AttributeError, OverflowError, TypeError, ValueError):
             # No cause: it could carry the secret.
-            raise StoreError("A derivation secret cannot be decrypted.") from None
+            raise StoreError(
+                "A derivation secret cannot be decrypted: it was sealed with another "
+                "key, or changed."
+            ) from None
 
 
 def seal_row(

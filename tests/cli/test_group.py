@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -88,6 +89,26 @@ def test_an_extra_that_is_missing_is_named() -> None:
     assert shown.stderr == (
         "dpop-ext: the package sqlalchemy is missing: pip install 'dpop-ext[sql]'\n"
     )
+
+
+def test_help_of_a_session_needs_no_extra() -> None:
+    for command in ("login", "logout", "curl"):
+        shown = without("keyring", command, "--help")
+        assert shown.returncode == 0, shown.stderr
+        assert f" {command} [OPTIONS]" in shown.stdout
+
+
+def test_help_that_cannot_be_written_ends_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "dpop_ext", "--help"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert shown.returncode == 1
+    assert shown.stderr == "dpop-ext: it did not work: No space left on device\n"
 
 
 def test_without_click_the_extra_is_named() -> None:

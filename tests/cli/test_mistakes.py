@@ -33,6 +33,7 @@ HUGE = "9" * 30
         (["curl", "https://a.example"], 1, "a token from elsewhere is --access-token"),
         (["proof", "https://a.example", "--access-token", ""], 1, "--access-token"),
         (["proof", "https://a.example", "--access-token", "é"], 1, "--access-token"),
+        (["curl", "http://[::1]:1", "--access-token", "@no"], 1, "token: no: No such"),
         (["proof", "https://a.example", "--nonce", "a\nb"], 1, "DPoP-Nonce"),
         (["proof", "https://a.example", "-X", "GET /"], 2, "--method"),
         (["proof", "https://a.example", "--algorithm", "RS256"], 1, "--algorithm: not"),
@@ -63,6 +64,21 @@ def test_a_mistake_is_named_in_one_line(
     assert isinstance(result.exception, SystemExit)
     if code == 1:
         assert result.stderr.count("\n") == 1
+
+
+def test_an_answer_that_cannot_be_written_is_not_asked_for(
+    key_path: Path, tmp_path: Path
+) -> None:
+    """A POST is done once it was sent: what it answered would be lost."""
+    arguments = ["curl", "http://127.0.0.1:1/", "--key", str(key_path)]
+    arguments += ["--access-token", "t", "-d", "x"]
+    for place in (tmp_path / "none" / "answer", Path("/proc/version/answer")):
+        result = run(*arguments, "-o", str(place))
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert result.stderr.startswith(f"dpop-ext: {place}: ")
+    assert run(*arguments, "-o", str(tmp_path / "answer")).exit_code == 3
+    result = run(*arguments[:-1], "@/no/such/file")
+    assert "--data: /no/such/file: No such file" in result.stderr
 
 
 @pytest.mark.parametrize(

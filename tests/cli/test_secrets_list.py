@@ -115,7 +115,7 @@ def test_the_key_can_come_from_the_environment(
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
     [
-        ("A" * 43, 0o600, "A derivation secret cannot be decrypted."),
+        ("A" * 43, 0o600, "cannot be decrypted: it was sealed with another key"),
         ("A" * 42, 0o600, "32 random bytes in base64url"),
         ("A" * 39, 0o600, "32 random bytes in base64url"),
         ("not base64url!", 0o600, "32 random bytes in base64url"),

@@ -365,7 +365,7 @@ def test_a_row_that_was_edited_is_refused(
     place.put([edited])
     with pytest.raises(UnknownKeyError):
         place.source().load().find(VERSION, now=clock.now)
-    assert "no keyring: A derivation secret cannot be decrypted." in caplog.text
+    assert "no keyring: A derivation secret cannot be decrypted: it was" in caplog.text
 
 
 @in_rows
