@@ -11,7 +11,7 @@ from dpop_ext.errors import KeyMismatchError, MissingProofError
 
 
 class KeyBinding:
-    """Compares the key of a proof with what was bound earlier.
+    """Compares the key of a proof with what was bound earlier, and binds what was not.
 
     What is stored decides, not what the client is registered as today: that may have
     changed since.
@@ -36,6 +36,41 @@ class KeyBinding:
         exchange = getattr(request, "token_exchange", None)
         if exchange is not None:
             _check_exchange(exchange, jkt)
+
+    def renews_bound(self, request: Any) -> bool:
+        """Tell whether a refresh token came that is bound to a key.
+
+        What comes of it is bound, too, even if the client, which did not authenticate
+        then, has been given a secret since.
+        """
+        old = request.refresh_token
+        return old is not None and bool(self.get_refresh_token_dpop_jkt(old))
+
+    def remember_binding(
+        self,
+        request: Any,
+        token: dict[str, Any],
+        *,
+        jkt: str,
+        refresh_jkt: str | None,
+    ) -> None:
+        """Let what was Bearer until now not be so again.
+
+        :param token: the response to a request that was checked. It is not saved yet.
+        :param jkt: thumbprint of the key that its access token is bound to.
+        :param refresh_jkt: likewise of refresh tokens; None does not bind them.
+        """
+        if request.auth_method not in (None, "none"):
+            self.remember_bound_client(request.client)
+        old = request.refresh_token
+        # A new refresh token gets the columns of this request.
+        if old is None or "refresh_token" in token:
+            return
+        if refresh_jkt is not None:
+            if self.get_refresh_token_dpop_jkt(old) is None:
+                self.bind_refresh_token(old, refresh_jkt)
+        elif self.get_access_token_dpop_jkt(old) is None:
+            self.mark_refresh_token(old, jkt)
 
     def is_required(self, client: Any) -> bool:
         """Tell whether the client must use DPoP (:rfc:`9449#section-5.2`).

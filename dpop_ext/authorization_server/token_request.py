@@ -114,7 +114,12 @@ class TokenRequest:
                 access_token=token["access_token"],
                 expires_at=issuance.issued_key.expires_at,
             )
-        self._remember(issuance.jkt, issuance.refresh_jkt, token)
+        self._extension.remember_binding(
+            self._grant.request,
+            token,
+            jkt=issuance.jkt,
+            refresh_jkt=issuance.refresh_jkt,
+        )
         self._is_bound = True
         return {**token, "token_type": "DPoP"}
 
@@ -210,39 +215,13 @@ class TokenRequest:
         issuance = Issuance(
             jkt=jkt,
             audience=audience,
-            refresh_jkt=jkt if public or self._renews_bound_token() else None,
+            refresh_jkt=jkt if public or extension.renews_bound(request) else None,
             plan=plan,
             latest=_latest(exchange, plan),
             claims=exchange.claims if exchange is not None else {},
         )
         self._issuance = request.dpop_issuance = issuance
         request.dpop_jkt, request.audience = jkt, audience
-
-    def _renews_bound_token(self) -> bool:
-        """Tell whether a refresh token came that is bound to a key.
-
-        What comes of it is bound, too, even if the client, which did not authenticate
-        then, has been given a secret since.
-        """
-        old = self._grant.request.refresh_token
-        return old is not None and bool(self._extension.get_refresh_token_dpop_jkt(old))
-
-    def _remember(
-        self, jkt: str, refresh_jkt: str | None, token: dict[str, Any]
-    ) -> None:
-        """Let what was Bearer until now not be so again."""
-        request, extension = self._grant.request, self._extension
-        if request.auth_method not in (None, "none"):
-            extension.remember_bound_client(request.client)
-        old = request.refresh_token
-        # A new refresh token gets the columns of this request.
-        if old is None or "refresh_token" in token:
-            return
-        if refresh_jkt is not None:
-            if extension.get_refresh_token_dpop_jkt(old) is None:
-                extension.bind_refresh_token(old, refresh_jkt)
-        elif extension.get_access_token_dpop_jkt(old) is None:
-            extension.mark_refresh_token(old, jkt)
 
     def _complete_opaque(self, issuance: Issuance, token: dict[str, Any]) -> None:
         if issuance.plan is None:
