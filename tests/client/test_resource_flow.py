@@ -129,9 +129,11 @@ def test_the_nonce_that_was_just_refused_is_not_tried_again(
     signer: ProofSigner,
 ) -> None:
     drive(start(signer), rs_nonce("n1"), OK)
-    driven = drive(start(signer), rs_nonce("n1"))
-    assert driven.nonces == ["n1"]
-    assert driven.outcome == Outcome()
+    # Nor when the refusal brings none.
+    for refusal in (rs_nonce("n1"), rs_nonce()):
+        driven = drive(start(signer), refusal)
+        assert driven.nonces == ["n1"]
+        assert driven.outcome == Outcome()
 
 
 @pytest.mark.requirement("Q-10", "U-9")
@@ -462,10 +464,14 @@ def test_requests_that_start_at_once_wait_for_the_first(
 
 
 def test_a_request_that_fails_holds_up_no_other(signer: ProofSigner) -> None:
-    first, second = start(signer), start(signer)
+    first, second, third = (start(signer) for _ in range(3))
     assert next(first).turn() is None
-    waiting = next(second).turn()
+    attempt = next(second)
+    waiting = attempt.turn()
     assert waiting is not None
     # What becomes of a flow that nobody goes on with.
     first.close()
     assert waiting.done()
+    # Of the server nothing is known yet.
+    assert attempt.turn() is None
+    assert next(third).turn() is not None

@@ -148,6 +148,18 @@ def test_a_key_that_was_made_for_another_token_is_not_decrypted(
     assert len(decryptions) == 1
 
 
+@pytest.mark.requirement("R2062")
+@pytest.mark.parametrize("certificate", [None, JKT])
+def test_a_token_without_a_proof_key_brings_no_key(
+    certificate: str | None, decryptions: list[str]
+) -> None:
+    text = encapsulate(jkt=None)
+    bound = Confirmation(jkt=None, dsk=None, certificate=certificate)
+    with pytest.raises(AccessTokenError):
+        decrypt(text, TOKEN._replace(confirmation=bound))
+    assert decryptions == []
+
+
 @pytest.mark.requirement("R2062", "T4")
 def test_a_key_for_another_server_is_not_decrypted(decryptions: list[str]) -> None:
     """The server's own names count, and not only that token and header agree."""

@@ -17,7 +17,7 @@ from dpop_ext.core.akp import AKPKey
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import MalformedJOSEError
-from dpop_ext.symmetric import hpke
+from dpop_ext.symmetric import content_jwe, hpke
 from tests import post_quantum
 
 post_quantum.require()
@@ -100,6 +100,32 @@ def test_an_ek_of_another_length_is_refused(length: int) -> None:
     header = header_of(text) | {"ek": b64url_encode(bytes(length))}
     with pytest.raises(MalformedJOSEError):
         hpke.decrypt(text, header=header, private_key=KEY)
+
+
+def test_key_and_iv_have_the_length_of_the_encoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AES-GCM would take another one of either."""
+    made = []
+    with monkeypatch.context() as changed:
+        changed.setattr(content_jwe, "IV_LENGTH", 16)
+        made.append(hpke.encrypt(HEADER, b"secret", KEY))
+    with monkeypatch.context() as changed:
+        changed.setitem(content_jwe.CONTENT_KEYS, "A256GCM", 16)
+        made.append(hpke.encrypt(HEADER, b"secret", KEY))
+    for text in made:
+        with pytest.raises(MalformedJOSEError):
+            decrypt(text)
+
+
+def test_no_octet_of_the_ciphertext_stands_in_the_tag() -> None:
+    """The two are decrypted as one."""
+    *segments, ciphertext, tag = hpke.encrypt(HEADER, b"secret", KEY).split(".")
+    sealed = b64url_decode(ciphertext) + b64url_decode(tag)
+    for length in (0, 15, 17, 22):
+        divided = sealed[: -length or None], sealed[len(sealed) - length :]
+        with pytest.raises(MalformedJOSEError):
+            decrypt(".".join([*segments, *map(b64url_encode, divided)]))
 
 
 def test_another_key_does_not_decrypt() -> None:
