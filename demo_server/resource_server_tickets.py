@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,9 +18,7 @@ from dpop_ext.tickets import Tickets
 ROW_KEY_FILE: Final = "ticket-rows.key"
 
 
-def create_tickets(
-    settings: Settings, *, clock: Callable[[], float] = time.time
-) -> Tickets | None:
+def create_tickets(settings: Settings, *, clock: Callable[[], float]) -> Tickets | None:
     """Return what the workers share of tickets; None if they are off.
 
     :param clock: seconds since the epoch.

@@ -150,9 +150,7 @@ def test_a_server_without_any_shared_secret_verifies_symmetric_proofs(
 
 
 @pytest.mark.requirement("R1705")
-def test_the_metadata_says_how_the_server_gets_at_keys(
-    ec_key: Any, clock: Clock
-) -> None:
+def test_the_metadata_says_how_the_server_gets_at_keys() -> None:
     def modes(**options: Any) -> Any:
         verifier = ProofVerifier(
             MemoryReplayStore(), issuer=ISSUER, audience=AUDIENCE, **options

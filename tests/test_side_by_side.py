@@ -149,8 +149,8 @@ class Both:
         self.accepted = self.same(sym.proof(self.text))
         assert self.accepted[0] == "symmetric"
 
-    def same(self, proof: str, *, url: str = URL, text: str | None = None) -> Any:
-        request = {"url": url, "text": text or self.text, "token": self.token}
+    def same(self, proof: str) -> Any:
+        request = {"url": URL, "text": self.text, "token": self.token}
         verdict = self.server.verdict(proof, **request)
         assert verdict == self.server.long_verdict(proof, **request)
         return verdict

@@ -145,7 +145,7 @@ def test_a_ticket_works_with_each_token_of_the_client(holder: Holder) -> None:
 
 
 def test_a_token_with_a_derived_key_works_as_well_and_the_key_plays_no_part(
-    holder: Holder, clock: Clock
+    holder: Holder,
 ) -> None:
     dsk = DerivedKeyReference(algorithm="HS512", version=99, r=R, expires_at=1)
     cnf = {"alg": "HS512", "v": 99, "r": b64url_encode(R), "exp": 1}

@@ -492,7 +492,7 @@ def test_what_has_no_keys_is_found_at_the_start(option: str) -> None:
 
 
 @pytest.mark.requirement("R2231")
-def test_the_form_of_tokens_is_one_of_two(clock: Any) -> None:
+def test_the_form_of_tokens_is_one_of_two() -> None:
     with pytest.raises(ValueError, match="token_form"):
         ProofVerifier(
             MemoryReplayStore(),

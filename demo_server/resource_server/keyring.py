@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import time
 from collections.abc import Callable
 
 from demo_server import demo_data, tls
@@ -24,7 +23,7 @@ def create_keyring(
     *,
     jwks: KeySource,
     fetch: Callable[..., bytes] | None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float],
 ) -> HTTPKeyringSource | None:
     """Return the derivation secrets of this server; None if it has none.
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_rows import ChangedMeanwhileError, SecretRows
-from dpop_ext.stores.secret_tables import PREFIX, define_secret_tables
+from dpop_ext.stores.secret_tables import define_secret_tables
 from dpop_ext.stores.sql_engine import check_dialect, require_engine
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -28,12 +28,12 @@ _CONFLICTS = ("40001", "40P01")
 T = TypeVar("T")
 
 
-def find_issuers(engine: Engine, *, prefix: str = PREFIX) -> list[str]:
+def find_issuers(engine: Engine) -> list[str]:
     """Return the issuers that have secrets in a database.
 
     :raises SQLAlchemyError: it did not answer, or has no such tables.
     """
-    table = define_secret_tables(MetaData(), prefix=prefix).audiences
+    table = define_secret_tables(MetaData()).audiences
     query = select(table.c.issuer).distinct().order_by(table.c.issuer)
     with engine.connect() as connection:
         return list(connection.scalars(query))

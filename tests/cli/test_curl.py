@@ -90,7 +90,7 @@ def curl(key_path: Path, *arguments: str, answer: str | None = None) -> Result:
 
 
 def test_a_nonce_is_answered_and_the_body_is_all_that_is_printed(
-    key_path: Path, ec_key: ECKey, resource: ScriptedServer
+    key_path: Path, resource: ScriptedServer
 ) -> None:
     resource.play(NONCE_WANTED, Answer(body=b"\x00\xffraw"))
     result = curl(key_path, resource.url + "/accounts?a=b")

@@ -66,7 +66,6 @@ def proved(
     *,
     now: int,
     key: SecretBytes = KEY,
-    content: bytes = b"answer",
 ) -> Reply:
     """Return *reply* with the proof of the server that the request reached."""
     lines = (
@@ -78,10 +77,10 @@ def proved(
         AnsweredRequest.of(fields["DPoP"], target=URL, content=DIGEST),
         status=reply.status,
         fields=lines,
-        content=content,
+        content=b"answer",
         now=now,
     )
-    return replace(reply, response_proofs=(proof,), fields=lines, content=content)
+    return replace(reply, response_proofs=(proof,), fields=lines, content=b"answer")
 
 
 def claims(fields: Mapping[str, str]) -> dict[str, Any]:

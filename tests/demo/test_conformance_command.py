@@ -398,7 +398,7 @@ def test_a_check_that_is_missing_is_reported(
 
 
 def test_a_pair_that_does_not_share_a_secret_is_reported(
-    pair: Pair, parties: Parties, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At the resource server alone: both derive from a prepared secret.
     monkeypatch.setattr(

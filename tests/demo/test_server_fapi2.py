@@ -137,9 +137,7 @@ def test_clients_without_keys_are_not_known(fapi: FapiParties) -> None:
 
 @pytest.mark.requirement("F-1")
 @pytest.mark.parametrize("method", ["none", "client_secret_basic"])
-def test_a_file_of_clients_must_fit_the_profile(
-    tmp_path: Path, ec_key: ECKey, method: str
-) -> None:
+def test_a_file_of_clients_must_fit_the_profile(tmp_path: Path, method: str) -> None:
     path = tmp_path / "clients.json"
     entry = {"client_id": "c", "token_endpoint_auth_method": method}
     entry["client_secret"] = "s" * 32

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 
 from demo_server import private_file
 from demo_server.database import Database
@@ -193,7 +192,7 @@ def test_a_damaged_file_of_signing_keys_is_refused(
 
 
 def test_a_token_of_the_old_key_is_good_after_a_rotation(
-    parties: Parties, clock: Clock, ec_key: ECKey
+    parties: Parties, clock: Clock
 ) -> None:
     token = parties.redeem(parties.code()).get_json()["access_token"]
     assert parties.api("GET", "/api/accounts", token).status_code == 200

@@ -74,7 +74,6 @@ def test_tokens_of_a_client_for_itself_go_when_a_later_one_is_issued(
 
 def test_a_sweep_that_fails_fails_no_request(
     parties: Parties,
-    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -495,9 +495,7 @@ def test_what_is_neither_http_nor_websocket_does_not_get_in(
         asyncio.run(protect(app)({"type": "webtransport"}, never, never))
 
 
-def test_a_websocket_server_without_answers_closes(
-    world: World, protect: Callable[..., Any]
-) -> None:
+def test_a_websocket_server_without_answers_closes(protect: Callable[..., Any]) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

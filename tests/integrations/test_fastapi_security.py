@@ -250,9 +250,7 @@ def test_a_route_of_starlette_asks_by_itself(world: World, dpop: DPoPSecurity) -
     assert "DPoP-Nonce" in refused.headers["access-control-expose-headers"]
 
 
-def test_an_application_without_install_is_told_so(
-    world: World, dpop: DPoPSecurity
-) -> None:
+def test_an_application_without_install_is_told_so(dpop: DPoPSecurity) -> None:
     async def accounts(request: Request) -> PlainTextResponse:
         await dpop.verify(request)
         return PlainTextResponse("")
@@ -262,7 +260,7 @@ def test_an_application_without_install_is_told_so(
         client.get("/")
 
 
-def test_lifespan_events_pass(world: World, dpop: DPoPSecurity) -> None:
+def test_lifespan_events_pass(dpop: DPoPSecurity) -> None:
     app = FastAPI()
     dpop.install(app)
     begun = time.monotonic()

@@ -300,9 +300,7 @@ def test_a_retry_of_urllib3_has_a_new_proof(
 
 
 @pytest.mark.requirement("G-4")
-def test_threads_share_a_signer(
-    server: ScriptedServer, session: requests.Session, auth: DPoPAuth
-) -> None:
+def test_threads_share_a_signer(server: ScriptedServer, auth: DPoPAuth) -> None:
     server.script = lambda request: Answer(
         200 if request.proof.claims.get("nonce") else 401,
         [NONCE_DEMAND, ("DPoP-Nonce", "n1")],

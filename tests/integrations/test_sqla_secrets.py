@@ -304,7 +304,7 @@ def test_secrets_are_derived_from_a_root_with_a_random_name(
 
 @pytest.mark.requirement("R2072")
 def test_a_root_is_erased_when_the_last_secret_from_it_has_ended(
-    secrets: SQLAudienceSecrets, clock: Clock, engine: Engine
+    secrets: SQLAudienceSecrets, engine: Engine
 ) -> None:
     secrets.register(OTHER, PLAN)
     (first,) = rows(engine, TABLES.roots)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -240,7 +239,7 @@ with telemetry.timing_store("sql"):
     assert ran.stdout == "inside\n"
 
 
-def test_without_a_provider_nothing_is_kept(world: World, ec_key: ECKey) -> None:
+def test_without_a_provider_nothing_is_kept(world: World) -> None:
     telemetry.instrument()
     world.store = MemoryReplayStore()
     token = world.token()

@@ -249,7 +249,7 @@ def test_a_script_gets_a_token(clock: Any, ec_key: ECKey) -> None:
 
 
 @pytest.mark.requirement("P-15", "U-26")
-def test_an_asgi_application_is_marked_where_it_is_for_scripts(world: World) -> None:
+def test_an_asgi_application_is_marked_where_it_is_for_scripts() -> None:
     seen: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -229,7 +229,7 @@ def test_it_is_an_error_in_the_log_when_two_polls_were_missed(
 
 
 def test_no_secret_is_logged(
-    issuer: KeyringIssuer, clock: Any, caplog: pytest.LogCaptureFixture
+    issuer: KeyringIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     issuer.changes = {"keys": [{"v": 7, "k": b64url_encode(bytes(range(32)))}]}
@@ -271,9 +271,7 @@ def test_a_keyring_by_another_key_is_refused(
 
 
 @pytest.mark.requirement("T19", "R2041")
-def test_an_answer_to_an_earlier_request_is_refused(
-    issuer: KeyringIssuer, clock: Any
-) -> None:
+def test_an_answer_to_an_earlier_request_is_refused(issuer: KeyringIssuer) -> None:
     recorded = issuer.post(ENDPOINT, data=_form(issuer), headers={})
     issuer.instead = recorded
     with pytest.raises(UnknownKeyError):
@@ -381,7 +379,7 @@ def test_the_first_requests_of_all_wait_for_the_first_keyring(
 
 
 def test_a_thread_that_cannot_be_started_does_not_stop_the_polls(
-    issuer: KeyringIssuer, clock: Any
+    issuer: KeyringIssuer,
 ) -> None:
     def fail(task: Any) -> None:
         raise RuntimeError
@@ -475,7 +473,7 @@ def test_what_was_kept_is_verified(issuer: KeyringIssuer, cache: Path) -> None:
 
 @pytest.mark.requirement("R1701", "T19", "R2047", "R2048")
 def test_an_older_keyring_is_refused_after_a_restart_too(
-    issuer: KeyringIssuer, clock: Any, cache: Path
+    issuer: KeyringIssuer, cache: Path
 ) -> None:
     issuer.source(cache=cache).load()
     kept = cache.read_bytes()
@@ -545,9 +543,7 @@ def test_the_endpoint_is_https(issuer: KeyringIssuer) -> None:
             KeyringRequest(ENDPOINT, **options, **values)
 
 
-def test_the_algorithm_of_a_request_is_one_for_its_key(
-    issuer: KeyringIssuer,
-) -> None:
+def test_the_algorithm_of_a_request_is_one_for_its_key() -> None:
     values: Any = {"issuer": ISSUER, "client_id": "api"}
     for key in OKPKey.generate_key("Ed25519"), ECKey.generate_key("P-384"):
         with pytest.raises(ValueError, match="not one for the signing key"):
@@ -567,9 +563,7 @@ def test_keys_that_decrypt_nothing_are_found_at_the_start(
         issuer.source(jwks="https://as.example.com/jwks")
 
 
-def test_a_process_that_was_forked_polls_for_itself(
-    issuer: KeyringIssuer, clock: Any
-) -> None:
+def test_a_process_that_was_forked_polls_for_itself(issuer: KeyringIssuer) -> None:
     tasks: list[Any] = []
     source = issuer.source(run=tasks.append)
     source._first.set()

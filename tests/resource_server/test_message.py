@@ -46,8 +46,8 @@ class Unread(io.RawIOBase):
         raise AssertionError("the content was read")
 
 
-def digests(content: bytes = CONTENT, target: str = TARGET) -> dict[str, Any]:
-    return {"cd": content_digest(content), "hq": query_digest(target)}
+def digests(content: bytes = CONTENT) -> dict[str, Any]:
+    return {"cd": content_digest(content), "hq": query_digest(TARGET)}
 
 
 def posted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,6 @@ from dpop_ext.core.structured_field import parse_dictionary
 from dpop_ext.errors import KeyDeliveryError, StoreError
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import protected_resource_metadata
-from dpop_ext.resource_server.ticket_limit import MAX_ENTRIES, TicketLimit
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.ticket_keys import RotatingTicketKeys
 from dpop_ext.symmetric.delivery import KEY_ALGORITHMS
@@ -348,46 +346,6 @@ def test_over_the_limit_nothing_is_encrypted(
         shop.ask()
 
     assert len(encryptions) == 3
-
-
-def test_a_client_with_many_users_has_a_limit_of_its_own(
-    world: World, adapter: str
-) -> None:
-    tickets = Tickets(
-        keys=RotatingTicketKeys(clock=world.clock),
-        logouts=MemoryLogoutStore(),
-        client_rate=5,
-    )
-    limit = TicketLimit(tickets, clock=world.clock)
-
-    def taken(client_id: str) -> int:
-        keys = (secrets.token_hex(16) for _ in range(30))
-        return sum(limit.allows(jkt=jkt, client_id=client_id) for jkt in keys)
-
-    assert taken("one") == 10
-    assert taken("two") == 10
-    assert taken("one") == 0
-    world.clock.advance(1)
-    assert taken("one") == 5
-    # However long nobody asked, or wherever the clock went.
-    world.clock.advance(10**6)
-    assert taken("one") == 10
-    world.clock.advance(-(10**6))
-    assert taken("one") == 10
-
-
-def test_a_flood_of_keys_takes_a_bounded_amount_of_memory(
-    world: World, adapter: str
-) -> None:
-    tickets = Tickets(
-        keys=RotatingTicketKeys(clock=world.clock), logouts=MemoryLogoutStore()
-    )
-    limit = TicketLimit(tickets, clock=world.clock)
-    for number in range(MAX_ENTRIES + 100):
-        limit.allows(jkt=str(number), client_id=str(number))
-
-    assert len(limit._keys._full_at) == MAX_ENTRIES
-    assert len(limit._clients._full_at) == MAX_ENTRIES
 
 
 @pytest.mark.requirement("R1804")

@@ -230,7 +230,8 @@ class TestTrouble:
 
         @sa.event.listens_for(engine, "connect")
         def limit(connection: Any, _: object) -> None:
-            connection.execute("PRAGMA max_page_count = 20")
+            connection.execute("PRAGMA max_page_count = 8")
+            connection.execute("PRAGMA synchronous = OFF")
 
         small = SQLReplayStore(engine, table=table)
         with pytest.raises(StoreError) as raised:
