@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dpop_ext.errors import AccessTokenError
+from dpop_ext.errors import AccessTokenError, MalformedRequestError
 from dpop_ext.resource_server.bound_token import read_access_token, read_confirmation
-from dpop_ext.resource_server.decision import check_bearer, open_request
+from dpop_ext.resource_server.decision import check_bearer
+from dpop_ext.resource_server.error_refusal import refusing
+from dpop_ext.resource_server.public_url import requested_url
 from dpop_ext.resource_server.validator import DPoPTokenValidator
 
 
 def check_transport(dpop: DPoPTokenValidator, request: Any) -> None:
-    """Open a Bearer request too: it has no proof, but needs TLS all the same."""
-    open_request(
-        request.resource_request, verifier=dpop.verifier, public_url=dpop.public_url
-    )
+    """Look at the URL of a Bearer request: it has no proof, but needs TLS, too."""
+    with refusing(MalformedRequestError, scheme="bearer"):
+        requested_url(request.resource_request, dpop.public_url)
 
 
 def authenticate_token(

@@ -56,16 +56,15 @@ def open_request(
     *,
     verifier: ProofVerifier,
     public_url: str | None,
-    sync: KeyringSync | None = None,
-    verify_token: Callable[[str], object] | None = None,
+    sync: KeyringSync,
+    verify_token: Callable[[str], object],
     credentials: Credentials | None = None,
 ) -> OpenedRequest:
     """Parse the credentials and check the proof as far as possible without the token.
 
     :param public_url: what clients call this server; None believes the request.
-    :param sync: what is done about secrets that are newer than the keyring; None: it
-        is a refusal.
-    :param verify_token: with *sync*: raises unless the text is a token of the issuer.
+    :param sync: what is done about secrets that are newer than the keyring.
+    :param verify_token: raises unless the text is a token of the issuer.
     :param credentials: of *request*, if they were parsed before.
     """
     credentials = credentials or parse_credentials(request)
@@ -86,11 +85,7 @@ def open_request(
                 proof, method=request.method, url=url, access_token=text
             )
         except UnknownKeyError:
-            if (
-                sync is None
-                or verify_token is None
-                or not sync.catch_up(partial(verify_token, text))
-            ):
+            if not sync.catch_up(partial(verify_token, text)):
                 raise
             opened = verifier.open(
                 proof, method=request.method, url=url, access_token=text
