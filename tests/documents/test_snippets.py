@@ -20,6 +20,7 @@ from dpop_ext import ProofSigner, ProofVerifier
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.nonce_file import create_nonce_file
 from dpop_ext.stores.private_file import write_private
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.authorization_server.symmetric_parts import Secrets
@@ -129,14 +130,19 @@ def test_the_code_of_rotation_runs(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_the_code_of_operations_runs() -> None:
+def test_the_code_of_operations_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Base:
         metadata = MetaData()
 
+    monkeypatch.chdir(tmp_path)
+    create_nonce_file(tmp_path / "nonces.json")
     names = run("operations.md", {"Base": Base, "contextmanager": lambda f: f})
     assert names["target_metadata"].tables
     assert callable(names["upgrade"])
     assert names["TestMyStore"].make_opener
+    assert names["verifier"].nonces.issue(purpose="rs", now=int(time.time()))
 
 
 def commands() -> list[str]:
