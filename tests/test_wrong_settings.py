@@ -28,6 +28,7 @@ from dpop_ext.resource_server import (
     DPoPTokenValidator,
     IntrospectionTokenValidator,
 )
+from dpop_ext.resource_server.observer import Observer
 from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
@@ -204,6 +205,15 @@ def test_a_resource_server_has_a_secret_or_a_key() -> None:
     settings["signing_key"] = "signing.jwk"
     with pytest.raises(ValueError, match=r"signing_key is a private key.*load_key"):
         IntrospectionTokenValidator(ISSUER, **settings)
+
+
+def test_an_observer_is_not_the_name_of_its_file(tmp_path: Path) -> None:
+    wrong: Any = str(tmp_path / "observed.jsonl")
+    with pytest.raises(TypeError, match=r"observer is an Observer, .*file="):
+        middleware(accept_bearer=True, observer=wrong)
+    with pytest.raises(TypeError, match=r"observer is an Observer, .*file="):
+        ResourceProtector(observer=wrong)
+    middleware(accept_bearer=True, observer=Observer(file=wrong))
 
 
 def test_a_validator_without_a_scheme_is_wrapped() -> None:

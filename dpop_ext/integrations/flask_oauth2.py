@@ -48,7 +48,7 @@ from dpop_ext.resource_server.oauth2_error import (
     as_oauth2_error,
 )
 from dpop_ext.resource_server.observed_token import observe_token
-from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observer import Observer, require_observer
 from dpop_ext.resource_server.refusal import (
     AccessRefusedError,
     Refusal,
@@ -105,6 +105,7 @@ class ResourceProtector(_ResourceProtector):
         None demands good proofs. In the view, :data:`current_observation` is what was
         seen then, and :data:`current_proof` is None, also for a good proof. It takes a
         validator for Bearer.
+    :raises TypeError: *observer* is something else.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class ResourceProtector(_ResourceProtector):
     ) -> None:
         super().__init__()
         self._client_certificate = client_certificate
-        self._observer = observer
+        self._observer = None if observer is None else require_observer(observer)
         own, plain = type(self), ResourceProtector
         #: Requests may be served by a quicker way; a subclass may do something else.
         self._knows_usual = (

@@ -50,11 +50,12 @@ class Observer:
         self,
         *,
         enforce: Iterable[str] | Callable[[AccessToken], bool] = (),
-        file: Path | None = None,
+        file: Path | str | None = None,
         interval: float = 60,
         max_clients: int = 1000,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        file = None if file is None else Path(file)
         if file is not None and file.exists() and not file.is_file():
             raise ValueError("observations go to a regular file")
         self._enforces = enforce if callable(enforce) else _of_clients(enforce)
@@ -203,3 +204,13 @@ def _append(file: Path, tallies: list[Tally]) -> list[Tally]:
             cause=type(error).__name__,
         )
     return left
+
+
+def require_observer(observer: Observer) -> Observer:
+    """Refuse what is no observer, such as the name of its file.
+
+    :raises TypeError: it is something else.
+    """
+    if not isinstance(observer, Observer):
+        raise TypeError("observer is an Observer, such as Observer(file=path)")
+    return observer

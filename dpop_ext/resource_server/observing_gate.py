@@ -12,7 +12,7 @@ from dpop_ext.resource_server.decision import require_scope
 from dpop_ext.resource_server.error_refusal import refusing
 from dpop_ext.resource_server.gate import FindToken, Gate, VerifiedRequest
 from dpop_ext.resource_server.observation import Observation, ObservedRequest
-from dpop_ext.resource_server.observer import Observer
+from dpop_ext.resource_server.observer import Observer, require_observer
 from dpop_ext.resource_server.refusal import AccessRefusedError, bearer_refused
 from dpop_ext.resource_server.refusal_log import log_refusal
 from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
@@ -25,6 +25,7 @@ class ObservingGate(Gate):
     :meth:`Gate.check` is as strict as ever; :meth:`observe` is not.
 
     :param observer: what is counted, and of whom proofs are demanded already.
+    :raises TypeError: *observer* is something else.
     :raises ValueError: Bearer is not accepted: whoever enforces that much has nothing
         to observe.
 
@@ -39,6 +40,7 @@ class ObservingGate(Gate):
         observer: Observer,
         **options: Any,
     ) -> None:
+        require_observer(observer)
         if not options.get("accept_bearer"):
             raise ValueError("only who accepts Bearer tokens can observe proofs")
         super().__init__(verifier, find_token, **options)
