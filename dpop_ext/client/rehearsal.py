@@ -13,6 +13,7 @@ also to a server that does not look at proofs yet:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -22,8 +23,10 @@ from dpop_ext.client.exchange import Attempt, Outcome, Reply, send
 from dpop_ext.client.key_ring import KeyRing
 from dpop_ext.client.nonces import NonceCache, read_nonce
 from dpop_ext.client.proof_maker import ProofMaker
+from dpop_ext.client.protection import Protection
 from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.resource_flow import require_token68
+from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import ProofTooLongError
 
 #: Seconds by which the proof is too old: more than any clock is off.
@@ -90,7 +93,7 @@ class Rehearsal:
 
     :param method: of the request to come.
     :param url: likewise, with its query.
-    :param message: what a proof says of content, which there is none of, and query.
+    :param protection: of the request to come.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class Rehearsal:
         nonces: NonceCache,
         keys: KeyRing,
         skew: ClockSkew,
-        message: RequestMessage,
+        protection: Protection,
     ) -> None:
         require_token68(access_token)
         self._destination = destination
@@ -115,7 +118,10 @@ class Rehearsal:
         self._nonces = nonces
         self._keys = keys
         self._skew = skew
-        self._message = message
+        # There is no content, and nobody looks at the answer.
+        protection = replace(protection, authenticated_responses=False)
+        content = content_digest(b"")
+        self._message = RequestMessage(protection, url=url, content=content)
 
     def flow(self) -> RehearsalFlow:
         """Ask, and keep the nonce."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Any, Literal, NoReturn
 
 from dpop_ext.client.audience import Audience
@@ -25,7 +24,6 @@ from dpop_ext.client.ticket_server import TicketServer
 from dpop_ext.client.token_flow import TokenRequest
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.akp import AnyKey
-from dpop_ext.core.request_digest import content_digest
 from dpop_ext.errors import KeyDeliveryError, SymmetricUnavailableError
 from dpop_ext.symmetric.hpke import HPKE_ALGORITHM, require_support
 
@@ -222,11 +220,8 @@ class ProofSigner:
         """
         if not self.needs_nonce(url, "rs"):
             return None
-        destination = Destination.of(url)
-        protection = replace(self.protection, authenticated_responses=False)
-        content = content_digest(b"")
         return Rehearsal(
-            destination,
+            Destination.of(url),
             method=method,
             url=url,
             access_token=access_token,
@@ -234,7 +229,7 @@ class ProofSigner:
             nonces=self._nonces,
             keys=self._keys,
             skew=self._skew,
-            message=RequestMessage(protection, url=url, content=content),
+            protection=self.protection,
         ).flow()
 
     def token_request(
