@@ -15,27 +15,22 @@ from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.integrations.authlib_httpx.asyncio_renewal import AsyncRefresh
 from dpop_ext.integrations.authlib_httpx.asyncio_session import AsyncioSession
-from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
+from dpop_ext.integrations.authlib_httpx.options import HttpxOptions, client_options
 from dpop_ext.integrations.bound_session import NO_GRANT
-from dpop_ext.integrations.httpx_auth.direct import direct_mounts
-from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
+from dpop_ext.integrations.httpx_auth.limited import limit, limit_request
 from dpop_ext.integrations.session_resource import Resource
 
 #: It carries a credential of its own, and no redirect is of interest.
 _REHEARSAL = {"withhold_token": True, "follow_redirects": False}
 
 
-class AsyncOAuth2Client(AsyncioSession, AuthlibAsyncClient):
+class AsyncOAuth2Client(HttpxOptions, AsyncioSession, AuthlibAsyncClient):
     """:class:`OAuth2Client` for asyncio.
 
     :param refresh: ``background``, after 0 to 10 seconds in a task; ``foreground``,
         before the response is returned; or a function that runs a job when it likes.
     """
-
-    token_auth_class = OAuth2Auth
-    # What Authlib hands on of the arguments of revoke_token.
-    SESSION_REQUEST_PARAMS = (*AuthlibAsyncClient.SESSION_REQUEST_PARAMS, "extensions")
 
     def __init__(
         self,
@@ -51,22 +46,10 @@ class AsyncOAuth2Client(AsyncioSession, AuthlibAsyncClient):
         refresh: AsyncRefresh = "background",
         **kwargs: Any,
     ) -> None:
-        kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
-        kwargs["mounts"] = direct_mounts(
-            kwargs.get("mounts"), proxy=kwargs.get("proxy")
-        )
-        super().__init__(client_id, client_secret, **kwargs)
+        super().__init__(client_id, client_secret, **client_options(kwargs))
         self.set_schedule(refresh)
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
-
-    def token_request_options(self) -> dict[str, Any]:
-        """Follow no redirect: it would take the grant and the secret elsewhere."""
-        return {"follow_redirects": False}
-
-    def endpoint_options(self) -> dict[str, Any]:
-        """Read no more of the answer than of one to a token request."""
-        return self.token_request_options() | {"extensions": {LIMITED: True}}
 
     async def prefetch_nonce(
         self, url: str | None = None, *, method: str = "POST"

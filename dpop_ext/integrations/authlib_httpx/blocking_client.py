@@ -14,24 +14,19 @@ from dpop_ext.client.key_material import KeyMaterial
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.time_limit import within
-from dpop_ext.integrations.authlib_httpx.auth import OAuth2Auth
 from dpop_ext.integrations.authlib_httpx.library import NonceAuth, TokenAuth
+from dpop_ext.integrations.authlib_httpx.options import HttpxOptions, client_options
 from dpop_ext.integrations.blocking_session import BlockingSession, Refresh
-from dpop_ext.integrations.httpx_auth.direct import direct_mounts
-from dpop_ext.integrations.httpx_auth.limited import LIMITED, limit, limit_request
+from dpop_ext.integrations.httpx_auth.limited import limit, limit_request
 from dpop_ext.integrations.session_resource import Resource
 
 
-class OAuth2Client(BlockingSession, AuthlibClient):
+class OAuth2Client(HttpxOptions, BlockingSession, AuthlibClient):
     """An OAuth 2 client of httpx whose tokens are bound to a key.
 
     Arguments and behaviour are those of
     :class:`~dpop_ext.integrations.requests_client.OAuth2Session`.
     """
-
-    token_auth_class = OAuth2Auth
-    # What Authlib hands on of the arguments of revoke_token.
-    SESSION_REQUEST_PARAMS = (*AuthlibClient.SESSION_REQUEST_PARAMS, "extensions")
 
     def __init__(
         self,
@@ -47,11 +42,7 @@ class OAuth2Client(BlockingSession, AuthlibClient):
         refresh: Refresh = "background",
         **kwargs: Any,
     ) -> None:
-        kwargs["code_challenge_method"] = kwargs.get("code_challenge_method") or "S256"
-        kwargs["mounts"] = direct_mounts(
-            kwargs.get("mounts"), proxy=kwargs.get("proxy")
-        )
-        super().__init__(client_id, client_secret, **kwargs)
+        super().__init__(client_id, client_secret, **client_options(kwargs))
         self.set_schedule(refresh)
         resources = Resource(issuer, resource, resource_bases, key_material)
         self.bind(dpop, resources, bundle)
@@ -70,14 +61,6 @@ class OAuth2Client(BlockingSession, AuthlibClient):
             return send()
         late, url = LimitedContent().late, str(request.url)
         return within(self.token_deadline, send, late=late, url=url)
-
-    def token_request_options(self) -> dict[str, Any]:
-        """Follow no redirect: it would take the grant and the secret elsewhere."""
-        return {"follow_redirects": False}
-
-    def endpoint_options(self) -> dict[str, Any]:
-        """Read no more of the answer than of one to a token request."""
-        return self.token_request_options() | {"extensions": {LIMITED: True}}
 
     def prefetch_nonce(self, url: str | None = None, *, method: str = "POST") -> None:
         """Fetch a nonce before a request that is not to be refused for want of one.
