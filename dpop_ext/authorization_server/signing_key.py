@@ -23,6 +23,7 @@ def sign(
     :param found: the private keys, oldest to newest.
     :param algorithm: an asymmetric one, by its name.
     :param typ: for the header, which also names the key.
+    :raises TypeError: *found* is neither a key nor a set of keys.
     :raises RuntimeError: no key is private and for *algorithm*.
     """
     key = _newest(found, algorithm)
@@ -40,10 +41,17 @@ def _header(typ: str, algorithm: str, kid: str | None) -> str:
 
 def _newest(found: Key | KeySet, algorithm: str) -> Key:
     keys = found.keys if isinstance(found, KeySet) else [found]
-    for key in reversed(keys):
-        if key.is_private and _fits(key, algorithm):
-            return key
-    raise RuntimeError("No private key fits the algorithm to sign with.")
+    try:
+        for key in reversed(keys):
+            if key.is_private and _fits(key, algorithm):
+                return key
+    except AttributeError as error:
+        raise TypeError(
+            "The signing keys are a Key, or a KeySet of several."
+        ) from error
+    raise RuntimeError(
+        f"No private key is for {algorithm}, the algorithm to sign with."
+    )
 
 
 def _fits(key: Key, algorithm: str) -> bool:

@@ -24,6 +24,7 @@ from dpop_ext.authorization_server.issuance import (
     dpop_columns,
     making,
 )
+from dpop_ext.authorization_server.signing_key import sign
 from dpop_ext.authorization_server.token_request import TokenRequest
 from dpop_ext.core.confirmation import parse_confirmation
 from tests.authorization_server.simulator import AUDIENCE, GRANTS, ISSUER
@@ -114,7 +115,7 @@ def test_a_key_that_does_not_fit_is_a_fault_of_the_server(
 ) -> None:
     sim.app.testing = True
     generator_with(sim, keys=lambda: ed_key)
-    with pytest.raises(RuntimeError, match="fits the alg"):
+    with pytest.raises(RuntimeError, match="No private key is for ES256"):
         sim.token(CLIENT_CREDENTIALS)
     generator_with(sim)
     with pytest.raises(RuntimeError, match="Pass keys"):
@@ -404,3 +405,14 @@ def test_threads_do_not_see_each_others_keys() -> None:
 def test_columns_are_empty_without_a_token_request() -> None:
     nothing = {"dpop_jkt": None, "refresh_dpop_jkt": None, "dpop_dsk": None}
     assert dpop_columns(object()) == nothing
+
+
+@pytest.mark.parametrize("wrong", [[], ["key"], "key", None])
+def test_signing_keys_are_a_key_or_a_key_set(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="a Key, or a KeySet of several"):
+        sign({}, wrong, algorithm="ES256", typ="at+jwt")
+
+
+def test_the_algorithm_that_has_no_key_is_named(ec_key: Any) -> None:
+    with pytest.raises(RuntimeError, match="No private key is for ES384"):
+        sign({}, ec_key, algorithm="ES384", typ="at+jwt")

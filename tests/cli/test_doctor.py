@@ -304,6 +304,22 @@ def test_metadata_that_no_parser_bears_is_bad() -> None:
         assert report("--issuer", url) == (1, {"issuer metadata": "bad"})
 
 
+@pytest.mark.parametrize(
+    ("status", "found"), [("404 No", "status 404"), ("200 OK", "no JSON object")]
+)
+def test_an_issuer_without_metadata_is_told_where_it_belongs(
+    status: str, found: str
+) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response(status, [])
+        return [b"<html>"]
+
+    with serving(app) as url:
+        result = run("doctor", "--issuer", f"{url}/tenant")
+    assert f"{found} at /.well-known/oauth-authorization-server/tenant" in result.output
+    assert "get_metadata() of DPoP" in result.output
+
+
 def test_content_of_an_api_is_not_read() -> None:
     ended = threading.Event()
 

@@ -20,16 +20,19 @@ _METADATA = "issuer metadata"
 _PATH = "/.well-known/oauth-authorization-server"
 
 
+def _metadata_url(issuer: str) -> str:
+    parts = urlsplit(issuer)
+    return urlunsplit(parts._replace(path=_PATH + parts.path.rstrip("/")))
+
+
 def read_metadata(issuer: str) -> dict[str, Any]:
     """Return the metadata document of *issuer*.
 
     :raises requests.RequestException: no answer, or another than 200 and JSON.
     :raises ServerAnswerError: it has more than 128 KiB, or does not come in time.
     """
-    parts = urlsplit(issuer)
-    url = urlunsplit(parts._replace(path=_PATH + parts.path.rstrip("/")))
     with DirectSession() as session:
-        response, content = ask(session, "GET", url)
+        response, content = ask(session, "GET", _metadata_url(issuer))
     response.raise_for_status()
     try:
         return parse_json_object(content, max_structural=MAX_STRUCTURAL)
@@ -39,7 +42,18 @@ def read_metadata(issuer: str) -> dict[str, Any]:
 
 def check_issuer(issuer: str) -> Iterator[Finding]:
     """Read the metadata as a client would."""
-    document = read_metadata(issuer)
+    try:
+        document = read_metadata(issuer)
+    except (requests.HTTPError, requests.exceptions.InvalidJSONError) as error:
+        found = "no JSON object"
+        if isinstance(error, requests.HTTPError):
+            found = f"status {error.response.status_code}"
+        yield bad(
+            _METADATA,
+            f"{found} at {urlsplit(_metadata_url(issuer)).path}",
+            "Publish the metadata there (RFC 8414), with get_metadata() of DPoP in it.",
+        )
+        return
     if document.get("issuer") != issuer:
         yield bad(
             _METADATA,
