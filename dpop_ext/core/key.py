@@ -62,12 +62,13 @@ CURVES: Final = {
 _RSA_BITS = range(2048, 4096 + 1)
 _RSA_EXPONENT_BITS = range(17, 32 + 1)
 
-_P25519 = 2**255 - 19
+#: The number of elements of the field of Ed25519 and X25519.
+P25519 = 2**255 - 19
 _ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 #: The points whose order divides 8, all of them, by their y coordinate. Such a key
 #: verifies signatures that nobody made. With y below p as well, no other encoding of
 #: them is left, and each point has one thumbprint.
-_SMALL_ORDER_Y = frozenset((0, 1, _P25519 - 1, _ORDER_8_Y, _P25519 - _ORDER_8_Y))
+_SMALL_ORDER_Y = frozenset((0, 1, P25519 - 1, _ORDER_8_Y, P25519 - _ORDER_8_Y))
 
 
 #: As ``cryptography`` has them.
@@ -205,6 +206,6 @@ def _read_rsa(jwk: dict[str, Any]) -> rsa.RSAPublicKey:
 def _read_ed25519(jwk: dict[str, Any]) -> ed25519.Ed25519PublicKey:
     x = _octets(jwk, "x")
     y = int.from_bytes(x, "little") & (2**255 - 1)
-    if len(x) != 32 or y >= _P25519 or y in _SMALL_ORDER_Y:
+    if len(x) != 32 or y >= P25519 or y in _SMALL_ORDER_Y:
         raise UnsupportedKeyError
     return ed25519.Ed25519PublicKey.from_public_bytes(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
@@ -160,6 +160,30 @@ def _servers(issuer: str, audience: str) -> str:
     return f'"iss":{to_json(issuer)},"aud":{to_json(audience)}'
 
 
+def delivered_header(
+    text: str,
+    *,
+    private_key: AnyKey,
+    key_algorithms: Collection[str],
+    encodings: Collection[str],
+) -> dict[str, Any]:
+    """Return the header of a JWE to a client, of which ``dsk`` is not checked yet.
+
+    It raises whatever a malformed member makes Python raise. The arguments are those
+    of :func:`unwrap_key`.
+    """
+    header = parse_header(text)
+    # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
+    check_header(
+        header,
+        typ=KEY_JWE_TYPE,
+        kid=any_thumbprint(private_key),
+        key_algorithms=[name for name in key_algorithms if fits(name, private_key)],
+        encodings=[name for name in encodings if name in ENCODINGS],
+    )
+    return header
+
+
 def unwrap_key(
     text: str,
     *,
@@ -192,14 +216,11 @@ def unwrap_key(
         the client: told to a peer, it would be an oracle.
     """
     try:
-        header = parse_header(text)
-        # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
-        check_header(
-            header,
-            typ=KEY_JWE_TYPE,
-            kid=any_thumbprint(private_key),
-            key_algorithms=[n for n in key_algorithms if fits(n, private_key)],
-            encodings=[name for name in encodings if name in ENCODINGS],
+        header = delivered_header(
+            text,
+            private_key=private_key,
+            key_algorithms=key_algorithms,
+            encodings=encodings,
         )
         dsk = check_claims(
             header["dsk"],

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dpop_ext.core.akp import SEED_LENGTH, AKPKey, read_public
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.core.key import P25519
 from dpop_ext.errors import MalformedJOSEError
 from dpop_ext.symmetric.content_jwe import (
     CONTENT_KEYS,
@@ -36,8 +37,6 @@ _ML_KEM_LENGTH: Final = 1184
 PUBLIC_LENGTH: Final = _ML_KEM_LENGTH + 32
 #: Bytes of the encapsulated secret, in the header parameter ``ek``.
 ENCAPSULATED_LENGTH: Final = 1120
-
-_P25519: Final = 2**255 - 19
 
 
 def is_supported() -> bool:
@@ -88,7 +87,7 @@ def import_public(jwk: Mapping[str, Any]) -> AKPKey:
     """
     key = read_public(jwk, algorithm=HPKE_ALGORITHM, length=PUBLIC_LENGTH)
     # X25519 ignores the highest bit, and reduces: a second text for the same key.
-    if int.from_bytes(key.public[_ML_KEM_LENGTH:], "little") >= _P25519:
+    if int.from_bytes(key.public[_ML_KEM_LENGTH:], "little") >= P25519:
         raise MalformedJOSEError("not a canonical key")
     require_support()
     _suite().encrypt(bytes(32), _public_key(key), info=b"")

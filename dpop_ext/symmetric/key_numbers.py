@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from dpop_ext.core.base64url import b64url_decode
-from dpop_ext.core.key import CURVES, FIELDS
+from dpop_ext.core.key import CURVES, FIELDS, P25519
 from dpop_ext.errors import UnsupportedKeyError
 from dpop_ext.symmetric.ecdh_es import X25519Recipient
 
@@ -24,7 +24,6 @@ UNUSABLE: Final = "The encryption key cannot be used."
 MIN_RSA_SIZE: Final = 2048
 MAX_RSA_SIZE: Final = 4096
 
-_P25519: Final = 2**255 - 19
 #: The points of X25519 whose order divides 8, of the curve and of its twist, by their u
 #: coordinate (RFC 7748 section 6.1): whatever is agreed upon with them is zero.
 LOW_ORDER: Final = frozenset(
@@ -58,7 +57,7 @@ def import_x25519(x: str, algorithm: str | None) -> X25519Recipient:
     octets = b64url_decode(x)
     u = int.from_bytes(octets, "little")
     # As for other curves; and an exchange fails with those of low order and no others.
-    if len(octets) != 32 or u >= _P25519 or u in LOW_ORDER:
+    if len(octets) != 32 or u >= P25519 or u in LOW_ORDER:
         raise UnsupportedKeyError(UNUSABLE)
     # In two thirds of the time of from_public_bytes, which imports and asks a backend.
     public = load_der_public_key(_X25519_DER + octets)

@@ -10,18 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dpop_ext.core.akp import AnyKey, any_thumbprint
+from dpop_ext.core.akp import AnyKey
 from dpop_ext.errors import KeyDeliveryError
 from dpop_ext.symmetric.content_jwe import to_json
+from dpop_ext.symmetric.delivery import delivered_header
 from dpop_ext.symmetric.encryption_key import Recipient
 from dpop_ext.symmetric.key_jwe import (
-    ENCODINGS,
     KEY_JWE_TYPE,
-    check_header,
     decrypt,
     encrypt_key,
-    fits,
-    parse_header,
     read_key,
 )
 from dpop_ext.symmetric.secret_bytes import SecretBytes
@@ -131,14 +128,11 @@ def unwrap_ticket(
         if not isinstance(encrypted, str):
             raise TypeError("the key is not a string")
         ticket = parse_ticket(text)
-        header = parse_header(encrypted)
-        # Ours besides the client's: an offer of RSA1_5 or PBES2 opens no door.
-        check_header(
-            header,
-            typ=KEY_JWE_TYPE,
-            kid=any_thumbprint(private_key),
-            key_algorithms=[n for n in key_algorithms if fits(n, private_key)],
-            encodings=[name for name in encodings if name in ENCODINGS],
+        header = delivered_header(
+            encrypted,
+            private_key=private_key,
+            key_algorithms=key_algorithms,
+            encodings=encodings,
         )
         _check_claims(header["dsk"], ticket, binding, now=now)
         if field["exp"] != ticket.expires_at:
