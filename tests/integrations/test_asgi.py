@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dpop_ext.core.request_digest import content_digest
-from dpop_ext.errors import StoreError
+from dpop_ext.errors import ContentTooLargeError, StoreError
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_store import InEventLoop
@@ -362,6 +362,24 @@ def test_content_that_comes_byte_by_byte_is_looked_at_once(
     # One message, however many there were: each takes a hundred times its byte.
     assert (message["body"], message["more_body"]) == (b"x" * 1001, False)
     assert Looked.times <= 2 * 1001
+
+
+def test_no_piece_is_asked_for_beyond_the_limit_nor_forgotten_at_it() -> None:
+    asked: list[int] = []
+
+    async def receive() -> Any:
+        asked.append(len(asked))
+        return {"type": "http.request", "body": b"x" * 5, "more_body": True}
+
+    async def end() -> Any:
+        return {"type": "http.request", "body": b"x" * 5}
+
+    for limit, pieces in ((9, 2), (10, 3), (11, 3)):
+        asked.clear()
+        with pytest.raises(ContentTooLargeError):
+            asyncio.run(Content(receive).read(limit))
+        assert len(asked) == pieces
+    assert asyncio.run(Content(end).read(5)) == b"x" * 5
 
 
 def test_a_form_whose_client_goes_away_is_no_fault_of_the_server(

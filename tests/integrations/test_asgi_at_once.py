@@ -148,3 +148,11 @@ def test_a_store_of_the_same_loop_is_an_error_and_not_waited_for(world: World) -
         return await send(protect(world, verifier=verifier), headers(world))
 
     assert asyncio.run(calls()) == 503
+
+
+def test_what_is_done_at_once_has_a_result_or_an_error() -> None:
+    """A ticket, for example, which is made after the decision."""
+    assert AtOnce().submit(divmod, 7, 2).result() == (3, 1)
+    failed = AtOnce().submit(divmod, 1, 0)
+    with pytest.raises(ZeroDivisionError):
+        failed.result()

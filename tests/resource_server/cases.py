@@ -510,6 +510,19 @@ CREDENTIALS = [
         ids=("P-8",),
     ),
     Case(
+        name="content that is no form",
+        request=with_proof(
+            bound,
+            proof=proof_with(method="POST"),
+            more=(("Content-Type", "text/plain"),),
+            method="POST",
+            body=b"access_token=x",
+        ),
+        status=200,
+        spent=1,
+        ids=("P-8",),
+    ),
+    Case(
         name="token too long",
         request=with_proof(lambda w: "a" * (16 * 1024 + 1)),
         status=401,

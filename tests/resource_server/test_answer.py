@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from flask import Flask
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.errors import ResponseProofError
+from dpop_ext.integrations import asgi_answers
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.resource_server.route_policy import RoutePolicy
@@ -24,6 +26,7 @@ from dpop_ext.symmetric.response import (
     verify_response_proof,
 )
 from dpop_ext.verifier import ProofVerifier
+from tests.resource_server.under_wsgi import under_wsgi
 from tests.resource_server.world import (
     ADAPTERS,
     AUDIENCE,
@@ -559,6 +562,37 @@ def test_what_is_changed_between_two_layers_is_covered(world: World) -> None:
             b'{"KIND"'
         )
         verify(world, request, answer)
+
+
+@pytest.mark.requirement("R2162")
+def test_what_is_changed_between_two_layers_of_asgi_is_covered(world: World) -> None:
+    for inner in (world.asgi_app(), asgi_answers.SignedAnswers(world.asgi_app())):
+
+        async def changing(
+            scope: Any, receive: Any, send: Any, inner: Any = inner
+        ) -> None:
+            async def changed(message: Any) -> None:
+                body = message.get("body", b"").upper()
+                await send({**message, "body": body} if body else message)
+
+            await inner(scope, receive, changed)
+
+        app = under_wsgi(asgi_answers.SignedAnswers(changing))
+        request = asking(world)
+        answer = send(app, request.environ())
+        assert answer.body.startswith(b'{"KIND"')
+        verify(world, request, answer)
+
+
+def test_a_handshake_has_no_answer_to_sign() -> None:
+    seen = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope)
+
+    handshake, nobody = {"type": "websocket"}, cast("Any", None)
+    asyncio.run(asgi_answers.SignedAnswers(app)(handshake, nobody, nobody))
+    assert seen == [handshake]
 
 
 def test_a_flask_application_without_signed_answers_signs_none(world: World) -> None:
