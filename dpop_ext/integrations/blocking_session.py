@@ -78,7 +78,7 @@ class BlockingSession(BoundSession, ABC):
         :param parameters: further ones, such as ``prompt``.
         :raises AuthorizationRefusedError: the server did not take the request.
         :raises UnsupportedServerError: it has no authorization endpoint.
-        :raises ValueError: the session has no servers: see :meth:`for_servers`.
+        :raises ValueError: the session has no servers: see :meth:`.for_servers`.
         """
         draft: AuthorizationDraft = self.draft_authorization(parameters)
         if draft.push_to is None:
@@ -122,7 +122,7 @@ class BlockingSession(BoundSession, ABC):
         """Get a bound token, by any grant.
 
         :raises WrongIssuerError: the ``authorization_response`` is not of the server
-            of :meth:`for_servers`, or does not say so though it promised to.
+            of :meth:`.for_servers`, or does not say so though it promised to.
         :raises UnboundTokenError: the token is of another type. It is not kept.
         :raises KeyDeliveryError: the signer must have a symmetric key, and did not
             accept the one that came. A refresh token is kept, the access token is not.
