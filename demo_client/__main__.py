@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,8 @@ def main() -> int:
     except (DemoError, ServerError, SettingsError) as error:
         print(f"demo_client: {error}", file=sys.stderr)
         return 1
-    print(f"\n{report.table()}")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(f"\n{report.table(width=width)}\n\n{report.summary}")
     return 0 if report.is_good else 1
 
 

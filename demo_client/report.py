@@ -41,8 +41,30 @@ class Report:
         """Whether there were checks and all went as they should."""
         return bool(self.checks) and all(check.matches for check in self.checks)
 
-    def table(self) -> str:
-        """Return the table as text."""
+    @property
+    def summary(self) -> str:
+        """How it went, in one line."""
+        wrong = sum(not check.matches for check in self.checks)
+        if wrong:
+            return f"{wrong} of {len(self.checks)} steps went wrong"
+        return f"{len(self.checks)} steps, all as expected"
+
+    def table(self, *, width: int | None = None) -> str:
+        """Return the table as text.
+
+        :param width: columns of the terminal; where they are too few, each row has its
+            result alone. None is for what has no width, such as a file.
+        """
+        table = self._table()
+        if width is None or width >= len(table[1]):
+            return "\n".join(table)
+        longest = max(len(check.step) for check in self.checks)
+        return "\n".join(
+            f"{check.step:<{longest}}  {'ok' if check.matches else 'FAILED'}"
+            for check in self.checks
+        )
+
+    def _table(self) -> list[str]:
         rows = [("step", "expected", "got", "")]
         rows += [
             (check.step, check.expected, check.got, "ok" if check.matches else "FAILED")
@@ -56,7 +78,7 @@ class Report:
             for row in rows
         ]
         rule = "-" * len(lines[0])
-        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:]])
+        return [line.rstrip() for line in [lines[0], rule, *lines[1:]]]
 
 
 def outcome(response: Response) -> str:

@@ -19,7 +19,7 @@ _SHOWN_RESPONSE = (
 )
 _MAX_VALUE = 76
 _BOLD, _DIM, _RESET = "\033[1m", "\033[2m", "\033[0m"
-_COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+_COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 _steps = itertools.count(1)

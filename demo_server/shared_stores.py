@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +14,7 @@ from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings
 from dpop_ext.core.nonce import Nonces
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.base import LogoutStore, ReplayStore
+from dpop_ext.stores.base import REPLAY_KEY_LENGTH, LogoutStore, ReplayStore
 from dpop_ext.stores.logouts_redis import RedisLogoutStore
 from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.nonce_file import FileNonces, create_nonce_file
@@ -37,12 +39,14 @@ MAX_PROOFS = 20_000
 def prepare(settings: Settings, role: Role) -> None:
     """Create what is missing of the things that the workers share.
 
-    :raises StoreError: a database does not let us.
+    :raises StoreError: a database does not let us, or Redis does not answer.
     :raises PrivateFileError: the nonce secrets cannot be written.
     """
     if role == "rs":
         settings.rs_keys_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if settings.redis is None:
+    if settings.redis is not None:
+        _look_for_redis(settings.redis, role)
+    else:
         store = SQLReplayStore.from_url(used_proofs_url(settings, role))
         try:
             store.create_schema()
@@ -63,6 +67,21 @@ def prepare(settings: Settings, role: Role) -> None:
             create_nonce_file(path)
         except OSError as error:
             raise PrivateFileError(f"{path}: {error.strerror}") from error
+
+
+def _look_for_redis(url: str, role: Role) -> None:
+    """Ask for a place that is forgotten at once: without an answer, all gets 503.
+
+    :raises StoreError: nobody answers, or not as the stores need it.
+    """
+    store = RedisReplayStore.from_url(url, prefix=f"{role}:start:".encode())
+    now = int(time.time())
+    try:
+        store.add(secrets.token_bytes(REPLAY_KEY_LENGTH), expires_at=now, now=now)
+    except StoreError as error:
+        raise StoreError("--redis: no usable answer.") from error
+    finally:
+        store.close()
 
 
 def open_replay_store(settings: Settings, role: Role) -> ReplayStore:

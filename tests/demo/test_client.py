@@ -153,7 +153,21 @@ def test_a_row_that_does_not_match_fails_the_run(
     report.add("two", expected="401", got="200")
     assert not report.is_good
     assert "FAILED" in report.table()
+    assert report.summary == "1 of 2 steps went wrong"
     assert "UNEXPECTED: 200, expected 401" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_has_one_line_for_each_step() -> None:
+    report = Report()
+    report.add("stolen token as Bearer", expected="401 invalid_token", got="401 x")
+    report.add("refreshes", expected="1", got="1")
+    wide = report.table()
+    width = max(map(len, wide.splitlines()))
+    assert report.table(width=width) == wide
+    assert report.table(width=width - 1).splitlines() == [
+        "stolen token as Bearer  FAILED",
+        "refreshes               ok",
+    ]
 
 
 def test_a_run_without_a_check_is_not_a_good_one() -> None:

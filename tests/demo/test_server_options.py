@@ -201,6 +201,18 @@ def test_a_database_that_cannot_be_opened_is_one_line(
     assert message.count("\n") == 1
 
 
+def test_a_redis_that_does_not_answer_is_told_at_the_start(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda _: None)
+    arguments = ["as", "--as-port=0", f"--database=sqlite:///{tmp_path}/as.sqlite3"]
+    arguments += [f"--keys={tmp_path}/keys", "--redis=redis://127.0.0.1:1"]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == "demo_server: --redis: no usable answer.\n"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
