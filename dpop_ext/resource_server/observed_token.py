@@ -28,8 +28,8 @@ def observe_token(
 ) -> tuple[Any, ObservedRequest | None]:
     """Return the token of *request* and what was seen of its proof.
 
-    The same as :meth:`.observation.ObservingGate.observe`, with the application's own
-    validators of tokens.
+    The same as :meth:`.observing_gate.ObservingGate.observe`, with the validators of
+    tokens that the application has.
 
     :param dpop: whose verifier and whose inner validator it is.
     :param validator: for the scheme of the request.

@@ -31,11 +31,6 @@ BLOCKS = {
 }
 
 
-@pytest.fixture
-def world(clock: Clock, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(clock=clock, key=ec_key, other_key=ec_key, issuer_key=other_ec_key)
-
-
 def status(names: dict[str, Any], headers: list[tuple[str, str]]) -> Any:
     """Ask an application that the names of the document protect."""
     app = Flask(__name__)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey
 
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.integrations import asgi_gateway
@@ -27,7 +26,6 @@ from dpop_ext.resource_server.trusted_hop import (
 )
 from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.verifier import ProofVerifier
-from tests.conftest import Clock
 from tests.resource_server.under_wsgi import under_wsgi
 from tests.resource_server.world import (
     AUDIENCE,
@@ -72,11 +70,6 @@ def ask(request: Any, world: World) -> Any:
         return send(app, asked.environ(REMOTE_ADDR=peer))
 
     return asking
-
-
-@pytest.fixture
-def world(clock: Clock, ec_key: ECKey, other_ec_key: ECKey) -> World:
-    return World(clock=clock, key=ec_key, other_key=ec_key, issuer_key=other_ec_key)
 
 
 def original(method: str = "GET", target: str = "/accounts") -> list[Field]:
