@@ -31,6 +31,9 @@ CALLBACK = "http://127.0.0.1:7777/callback"
 VERIFIER = "v" * 43
 CHALLENGE = create_s256_code_challenge(VERIFIER)
 
+#: The files that a first start made, with their modes, by options and time.
+_FIRST_STARTS: dict[str, dict[str, tuple[int, bytes]]] = {}
+
 
 def basic(client_id: str, secret: str) -> dict[str, str]:
     credentials = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
@@ -50,11 +53,12 @@ class Parties:
     clock: Clock
     key: ECKey
     nonces: dict[str, str] = field(default_factory=dict)
+    #: What a first start makes is there.
+    is_prepared: bool = False
 
     def __post_init__(self) -> None:
-        prepare(self.settings, clock=self.clock)
-        prepare_resource_server(self.settings)
-        register(self.settings)
+        if not self.is_prepared:
+            make_ready(self.settings, self.clock)
         self.as_app = authorization_server.create_app(self.settings, clock=self.clock)
         self.rs_app = resource_server.create_app(
             self.settings, fetch=self.fetch, clock=self.clock
@@ -67,9 +71,30 @@ class Parties:
         cls, directory: Path, clock: Clock, key: ECKey, **options: Any
     ) -> Parties:
         database = f"sqlite:///{directory}/demo.sqlite3"
-        return cls(
-            settings=Settings(database=database, **options), clock=clock, key=key
-        )
+        settings = Settings(database=database, **options)
+        if any(directory.iterdir()) or any(
+            isinstance(v, Path) for v in options.values()
+        ):
+            return cls(settings=settings, clock=clock, key=key)
+        # With the same options at the same time it would be made the same.
+        known = f"{sorted(options.items())} {clock.now}"
+        if known in _FIRST_STARTS:
+            for name, (mode, content) in _FIRST_STARTS[known].items():
+                path = directory / name
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.touch(mode)
+                path.write_bytes(content)
+        else:
+            make_ready(settings, clock)
+            _FIRST_STARTS[known] = {
+                str(path.relative_to(directory)): (
+                    path.stat().st_mode,
+                    path.read_bytes(),
+                )
+                for path in directory.rglob("*")
+                if path.is_file()
+            }
+        return cls(settings=settings, clock=clock, key=key, is_prepared=True)
 
     def fetch(
         self, url: str, *, data: bytes | None = None, headers: Any = None
@@ -183,6 +208,13 @@ class Parties:
             "client_id": "demo-public",
         }
         return self.token(form, **arguments)
+
+
+def make_ready(settings: Settings, clock: Clock) -> None:
+    """Do what is done before the servers start for the first time."""
+    prepare(settings, clock=clock)
+    prepare_resource_server(settings)
+    register(settings)
 
 
 def register(settings: Settings) -> None:
