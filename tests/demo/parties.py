@@ -72,28 +72,7 @@ class Parties:
     ) -> Parties:
         database = f"sqlite:///{directory}/demo.sqlite3"
         settings = Settings(database=database, **options)
-        if any(directory.iterdir()) or any(
-            isinstance(v, Path) for v in options.values()
-        ):
-            return cls(settings=settings, clock=clock, key=key)
-        # With the same options at the same time it would be made the same.
-        known = f"{sorted(options.items())} {clock.now}"
-        if known in _FIRST_STARTS:
-            for name, (mode, content) in _FIRST_STARTS[known].items():
-                path = directory / name
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.touch(mode)
-                path.write_bytes(content)
-        else:
-            make_ready(settings, clock)
-            _FIRST_STARTS[known] = {
-                str(path.relative_to(directory)): (
-                    path.stat().st_mode,
-                    path.read_bytes(),
-                )
-                for path in directory.rglob("*")
-                if path.is_file()
-            }
+        make_ready_once(directory, settings, clock, options)
         return cls(settings=settings, clock=clock, key=key, is_prepared=True)
 
     def fetch(
@@ -215,6 +194,38 @@ def make_ready(settings: Settings, clock: Clock) -> None:
     prepare(settings, clock=clock)
     prepare_resource_server(settings)
     register(settings)
+
+
+def make_ready_once(
+    directory: Path, settings: Settings, clock: Clock, options: dict[str, Any]
+) -> None:
+    """Do it as it was done before with the same *options* at the same time.
+
+    :param directory: of the database.
+    """
+    before = {path for path in directory.rglob("*") if path.is_file()}
+    given = [option for option in options.values() if isinstance(option, Path)]
+    if directory / "demo.sqlite3" in before or not all(map(Path.is_file, given)):
+        make_ready(settings, clock)
+        return
+    said = {
+        name: option.read_bytes() if isinstance(option, Path) else option
+        for name, option in options.items()
+    }
+    known = f"{sorted(said.items())} {clock.now}"
+    if known not in _FIRST_STARTS:
+        make_ready(settings, clock)
+        _FIRST_STARTS[known] = {
+            str(path.relative_to(directory)): (path.stat().st_mode, path.read_bytes())
+            for path in directory.rglob("*")
+            if path.is_file() and path not in before
+        }
+        return
+    for name, (mode, content) in _FIRST_STARTS[known].items():
+        path = directory / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode)
+        path.write_bytes(content)
 
 
 def register(settings: Settings) -> None:

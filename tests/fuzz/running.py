@@ -19,6 +19,7 @@ from demo_server.database import Database
 from demo_server.settings import Settings
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.conftest import Clock
+from tests.demo.parties import make_ready_once
 from tests.fuzz.servers import Servers
 
 
@@ -72,7 +73,10 @@ def running(directory: Path, key: ECKey, **options: Any) -> Iterator[Servers]:
         passwords._hash_of_nobody.cache_clear()
         patch.setattr(shared_stores, "open_replay_store", make_store)
         patch.setattr(Database, "__init__", connect_and_remember)
-        servers = Servers(settings=settings, clock=clock, key=key, stores=stores)
+        make_ready_once(directory, settings, clock, options)
+        servers = Servers(
+            settings=settings, clock=clock, key=key, stores=stores, is_prepared=True
+        )
         yield servers
         servers.close()
     for database in databases:
