@@ -32,7 +32,9 @@ from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
-from tests.resource_server.world import World
+from tests.resource_server.under_wsgi import under_wsgi
+from tests.resource_server.world import Request as WireRequest
+from tests.resource_server.world import World, send
 
 
 class AsyncStore:
@@ -129,6 +131,30 @@ def test_a_server_serves_what_is_proved_and_nothing_else(
         again = httpx.post(target, headers=headers, content=b"body")
         assert (again.status_code, again.json()["error"]) == (401, "invalid_dpop_proof")
         assert httpx.get(url).headers["www-authenticate"].startswith("DPoP ")
+
+
+@pytest.mark.requirement("J-14")
+@pytest.mark.parametrize(
+    ("scopes", "status"),
+    [
+        *[("accounts", 200), ("payments", 403), (iter(["payments"]), 403)],
+        *[(lambda scope: [scope["path"][1:]], 200), (lambda scope: ["payments"], 403)],
+    ],
+)
+def test_scopes_are_one_text_or_found_for_the_request(
+    world: World, scopes: Any, status: int
+) -> None:
+    app = DPoPMiddleware(
+        world.asgi_app(),
+        verifier=world.verifier,
+        find_token=world.validator,
+        scopes=scopes,
+    )
+    for _ in range(2):
+        token = world.token()
+        fields = [("Authorization", f"DPoP {token}"), ("DPoP", world.proof(token))]
+        environ = WireRequest(headers=fields).environ()
+        assert send(under_wsgi(app), environ).status == status
 
 
 def test_two_lines_of_one_field_are_two(

@@ -61,11 +61,12 @@ def ask(request: Any, world: World) -> Any:
         target: str = "/",
         method: str = "GET",
         check: GatewayCheck | None = None,
+        **options: Any,
     ) -> Response:
         check = check or make_check(world)
-        app: Any = GatewayApplication(check)
+        app: Any = GatewayApplication(check, **options)
         if request.param == "asgi":
-            app = under_wsgi(asgi_gateway.GatewayApplication(check))
+            app = under_wsgi(asgi_gateway.GatewayApplication(check, **options))
         asked = Request(headers=fields, target=target, method=method)
         return send(app, asked.environ(REMOTE_ADDR=peer))
 
@@ -235,6 +236,20 @@ def test_the_original_request_may_decide_on_the_scope(world: World, ask: Any) ->
     for method, status in [("GET", 200), ("POST", 403)]:
         fields = credentials(world, method=method)
         assert ask([*fields, *original(method)], check=check).status == status
+
+
+@pytest.mark.requirement("B-9")
+def test_the_certificate_that_the_gateway_was_shown_counts(
+    world: World, ask: Any
+) -> None:
+    shown, other = "A" * 43, "B" * 42 + "A"
+    text = world.token(cnf={"jkt": world.jkt, "x5t#S256": shown})
+    proof = world.proof(text)
+    fields = [("Authorization", f"DPoP {text}"), ("DPoP", proof), *original()]
+    for found, status in ((shown, 200), (other, 401), (None, 401)):
+        answer = ask(fields, client_certificate=lambda _, found=found: found)
+        assert answer.status == status
+    assert ask(fields).status == 401
 
 
 def test_an_unbound_token_passes_where_bearer_is_accepted(

@@ -354,12 +354,15 @@ def test_a_route_that_demands_something_takes_no_bearer_token(
     assert world.served == 1
 
 
-def test_the_policy_may_depend_on_the_request(world: World) -> None:
-    def route(environ: dict[str, Any]) -> RoutePolicy:
-        return RoutePolicy(asymmetric=environ["REQUEST_METHOD"] == "POST")
+@pytest.mark.parametrize("adapter", ["wsgi", "asgi"])
+def test_the_policy_may_depend_on_the_request(world: World, adapter: str) -> None:
+    name = "REQUEST_METHOD" if adapter == "wsgi" else "method"
+
+    def route(asked: dict[str, Any]) -> RoutePolicy:
+        return RoutePolicy(asymmetric=asked[name] == "POST")
 
     world.route = route  # type: ignore[assignment]
-    app = world.app("wsgi")
+    app = world.app(adapter)
     assert send(app, posted(world, "symmetric", {}).environ()).status == 401
     token = world.symmetric_token()
     proof = world.symmetric_proof(token)
