@@ -20,6 +20,8 @@ from dpop_ext.authorization_server import (
 from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
+from dpop_ext.integrations.httpx_client import DPoPAuth as HttpxAuth
+from dpop_ext.integrations.requests_client import DPoPAuth as RequestsAuth
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.integrations.wsgi import DPoPMiddleware
@@ -225,6 +227,25 @@ def test_a_decorator_of_django_has_parentheses() -> None:
     protector: Any = DPoPProtector(verifier=verifier(), find_token=tokens())
     with pytest.raises(TypeError, match="with parentheses"):
         protector(lambda request: None)
+
+
+@pytest.mark.parametrize("auth", [RequestsAuth, HttpxAuth])
+def test_a_request_is_signed_with_a_signer_and_the_text_of_a_token(auth: Any) -> None:
+    signer = ProofSigner.generate()
+    auth(signer, "token")
+    wrong: Any
+    for wrong in (None, {"access_token": "token"}):
+        with pytest.raises(TypeError, match=r"such as token\['access_token'\]"):
+            auth(signer, wrong)
+    for wrong in (None, "token", ProofSigner):
+        with pytest.raises(TypeError, match=r"such as ProofSigner\.generate\(\)"):
+            auth(wrong, signer)
+
+
+@pytest.mark.parametrize("key", [None, "client.jwk", {"kty": "EC"}])
+def test_the_key_of_a_signer_is_a_key(key: Any) -> None:
+    with pytest.raises(TypeError, match=r"such as load_key\(path\) returns"):
+        ProofSigner(key)
 
 
 @pytest.mark.parametrize("signer", [True, ProofSigner])

@@ -49,10 +49,15 @@ class ExternalKey(Protocol):
 class ExternalSignature:
     """The public half of an :class:`ExternalKey`, checked, and its signatures.
 
+    :raises TypeError: it cannot sign.
     :raises ValueError: no server accepts such a key, or not with its algorithm.
     """
 
     def __init__(self, key: ExternalKey) -> None:
+        if not callable(getattr(key, "sign", None)):
+            raise TypeError(
+                "key is one, such as load_key(path) returns, or an ExternalKey"
+            )
         self._key = key
         self.algorithm = key.algorithm
         try:

@@ -65,6 +65,7 @@ class ProofSigner:
         tells its time along with it, and if it is another one, later proofs for that
         server have the server's. 0 relies on the clock.
     :param clock: returns seconds since the epoch.
+    :raises TypeError: *key* is neither a key nor an external one.
     :raises ValueError: no private key, or one that the algorithm is not for;
         *max_skew* is more than 24 hours; or an algorithm that the cryptography package
         of this process lacks.

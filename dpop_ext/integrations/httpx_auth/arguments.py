@@ -9,6 +9,7 @@ from typing import Any
 
 from dpop_ext.client.answer_limit import PLAIN_FIELDS
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.auth_arguments import require_signer, require_token
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, extend_form
 from dpop_ext.client.protection import Protection
@@ -61,8 +62,8 @@ class ResourceAuth(WaitingAuth):
         finish: Callable[[Outcome], None] | None = None,
         protection: Protection | None = None,
     ) -> None:
-        self._signer = signer
-        self._access_token = access_token
+        self._signer = require_signer(signer)
+        self._access_token = require_token(access_token)
         self._finish = finish
         self._protection = signer.protection if protection is None else protection
 

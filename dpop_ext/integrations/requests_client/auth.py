@@ -12,6 +12,7 @@ from requests.models import PreparedRequest, Request
 from requests.sessions import Session
 
 from dpop_ext.client.audience import Audience
+from dpop_ext.client.auth_arguments import require_signer, require_token
 from dpop_ext.client.exchange import Flow, Outcome
 from dpop_ext.client.protection import Protection
 from dpop_ext.client.rehearsal import RehearsalFlow
@@ -53,8 +54,8 @@ class DPoPAuth(AuthBase):
         finish: Callable[[Outcome], None] | None = None,
         protection: Protection | None = None,
     ) -> None:
-        self._signer = signer
-        self._access_token = access_token
+        self._signer = require_signer(signer)
+        self._access_token = require_token(access_token)
         self._finish = finish
         self._protection = signer.protection if protection is None else protection
 
