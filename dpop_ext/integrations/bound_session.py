@@ -81,7 +81,9 @@ class BoundSession(DiscoveredSession):
             if dpop.symmetric != "never":
                 Audience.of(resource.issuer, resource.name, resource.bases)
         elif dpop.symmetric == "must":
-            raise ValueError("A symmetric key is for one issuer=, and one resource=.")
+            raise ValueError(
+                "A symmetric key needs issuer= and resource=: it is for one of each."
+            )
         if self.token and dpop.needs_symmetric_key:
             # A token of an earlier process, whose key was in memory.
             self.token = OAuth2Token({**self.token, "expires_at": 0})

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from joserfc.jwk import ECKey
 from sqlalchemy import MetaData, create_engine
@@ -174,3 +176,12 @@ def test_an_extra_that_a_page_installs_exists() -> None:
     for text in PAGES.values():
         for names in re.findall(r"dpop-ext\[([a-z0-9,-]+)\]", text):
             assert set(names.split(",")) <= project["optional-dependencies"].keys()
+
+
+def test_alembic_finds_the_branch_that_operations_names(tmp_path: Path) -> None:
+    (found,) = re.findall(r"```ini\n(.*?)```", PAGES["operations.md"], re.DOTALL)
+    (tmp_path / "alembic" / "versions").mkdir(parents=True)
+    settings = tmp_path / "alembic.ini"
+    settings.write_text(f"[alembic]\nscript_location = %(here)s/alembic\n{found}")
+    scripts = ScriptDirectory.from_config(Config(str(settings)))
+    assert scripts.get_heads() == ["dpop_ext_1"]
