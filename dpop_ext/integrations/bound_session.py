@@ -82,7 +82,7 @@ class BoundSession(DiscoveredSession):
                 Audience.of(resource.issuer, resource.name, resource.bases)
         elif dpop.symmetric == "must":
             raise ValueError(
-                "A symmetric key needs issuer= and resource=: it is for one of each."
+                "A symmetric key is for one of each: issuer=, resource=."
             )
         if self.token and dpop.needs_symmetric_key:
             # A token of an earlier process, whose key was in memory.
