@@ -81,9 +81,7 @@ class BoundSession(DiscoveredSession):
             if dpop.symmetric != "never":
                 Audience.of(resource.issuer, resource.name, resource.bases)
         elif dpop.symmetric == "must":
-            raise ValueError(
-                "A symmetric key is for one of each: issuer=, resource=."
-            )
+            raise ValueError("A symmetric key is for one of each: issuer=, resource=.")
         if self.token and dpop.needs_symmetric_key:
             # A token of an earlier process, whose key was in memory.
             self.token = OAuth2Token({**self.token, "expires_at": 0})
