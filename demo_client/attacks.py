@@ -8,12 +8,11 @@ import requests
 from joserfc.jwk import ECKey
 
 from demo_client import transcript
+from demo_client.browser import TIMEOUT
 from demo_client.journey import Client
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers, second_resource_server
 from dpop_ext.core.proof_making import make_proof
-
-_TIMEOUT = 30
 
 
 class Thief:
@@ -79,7 +78,7 @@ class Thief:
         """Get a nonce as anybody can; None if the server demands none."""
         proof = self._sign(key, self._url, nonce=None)
         headers = {"Authorization": f"DPoP {self._token}", "DPoP": proof}
-        response = requests.get(self._url, headers=headers, timeout=_TIMEOUT)
+        response = requests.get(self._url, headers=headers, timeout=TIMEOUT)
         return response.headers.get("DPoP-Nonce")
 
     def _sign(self, key: ECKey, url: str, *, nonce: str | None) -> str:
@@ -107,7 +106,7 @@ class Thief:
         if proof is not None:
             headers["DPoP"] = proof
         response = requests.request(
-            method, url or self._url, headers=headers, timeout=_TIMEOUT
+            method, url or self._url, headers=headers, timeout=TIMEOUT
         )
         transcript.exchange(response)
         self._report.add(step, expected=expected, got=outcome(response))

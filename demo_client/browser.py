@@ -17,7 +17,8 @@ from dpop_ext.cli.loopback import LoopbackRedirect
 USERNAME, PASSWORD = "alice", "wonderland"
 #: Time that a person has to log in and agree, in seconds.
 PATIENCE = 300
-_TIMEOUT = 30
+#: Time that a server has to answer any of these, in seconds.
+TIMEOUT = 30
 _MAX_PAGES = 6
 
 
@@ -75,7 +76,7 @@ def fill_forms(url: str) -> None:
     :raises DemoError: a page is not as it should be.
     """
     with requests.Session() as session:
-        response = session.get(url, timeout=_TIMEOUT)
+        response = session.get(url, timeout=TIMEOUT)
         for _ in range(_MAX_PAGES):
             exchange(response, body=False)
             if response.url.partition("?")[0].endswith("/callback"):
@@ -92,5 +93,5 @@ def fill_forms(url: str) -> None:
             if form.button is not None:
                 values |= dict([form.button])
             target = urljoin(response.url, form.action)
-            response = session.post(target, data=values, timeout=_TIMEOUT)
+            response = session.post(target, data=values, timeout=TIMEOUT)
     raise DemoError("The authorization server asks for page after page.")

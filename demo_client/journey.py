@@ -9,7 +9,7 @@ import requests
 from joserfc.jwk import ECKey
 
 from demo_client import transcript
-from demo_client.browser import come_back, loopback_redirect
+from demo_client.browser import TIMEOUT, come_back, loopback_redirect
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
 from dpop_ext import ProofSigner
@@ -17,7 +17,6 @@ from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
 
 CLIENT_ID = "demo-public"
 SCOPE = "accounts transfers"
-_TIMEOUT = 30
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ def call_api(client: Client, servers: Servers, report: Report) -> requests.Respo
     )
     signer = ProofSigner(client.key, symmetric="never")
     auth = DPoPAuth(signer, session.token["access_token"])
-    response = requests.get(url, auth=auth, timeout=_TIMEOUT)
+    response = requests.get(url, auth=auth, timeout=TIMEOUT)
     transcript.exchange(response)
     expected = "401 use_dpop_nonce, 200" if response.history else "200"
     report.add("asymmetric proof", expected=expected, got=outcome(response))

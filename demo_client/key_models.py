@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from demo_client import transcript
+from demo_client.browser import TIMEOUT
 from demo_client.report import Report
 from demo_client.servers import Servers
 from demo_server import demo_data
@@ -15,7 +16,6 @@ from dpop_ext import ProofSigner
 from dpop_ext.client.key_material import KeyMaterial
 
 CLIENT_ID = "demo-confidential"
-_TIMEOUT = 30
 
 
 def run(servers: Servers, report: Report) -> None:
@@ -44,7 +44,7 @@ def _ways(servers: Servers) -> Iterator[tuple[str, ProofSigner, dict[str, Any]]]
         return
     yield "encrypted", ProofSigner.generate(), {}
     jwks_uri = servers.authorization.document["jwks_uri"]
-    jwks = requests.get(jwks_uri, timeout=_TIMEOUT).json()
+    jwks = requests.get(jwks_uri, timeout=TIMEOUT).json()
     material = KeyMaterial.of(jwks, client_id=CLIENT_ID)
     yield "with key material", ProofSigner.generate(), {"key_material": material}
 

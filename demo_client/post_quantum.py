@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import requests
 
 from demo_client import transcript
-from demo_client.browser import DemoError, come_back, loopback_redirect
+from demo_client.browser import TIMEOUT, DemoError, come_back, loopback_redirect
 from demo_client.journey import CLIENT_ID, SCOPE
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
@@ -18,7 +18,6 @@ from dpop_ext.integrations.requests_client import DPoPAuth
 
 ALGORITHM = "ML-DSA-65"
 _KEY_ALGORITHM: Final = "HPKE-9-KE"
-_TIMEOUT = 30
 
 
 def run(servers: Servers, report: Report, *, agree: Callable[[str], None]) -> None:
@@ -109,7 +108,7 @@ def _try_without_key(signer: ProofSigner, access_token: str, servers: Servers) -
         answer = requests.get(
             f"{servers.rs_url}/api/accounts",
             auth=DPoPAuth(signer, access_token),
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
     except ProofTooLongError as error:
         transcript.fact(type(error).__name__, error.description)

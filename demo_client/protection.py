@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from demo_client import transcript
+from demo_client.browser import TIMEOUT
 from demo_client.journey import Client
 from demo_client.proxy import MeddlingProxy, Passing, meddling_proxy
 from demo_client.report import Report, outcome, without_nonces
@@ -16,7 +17,6 @@ from dpop_ext import ProofSigner, ResponseProofError
 from dpop_ext.client import Protection
 from dpop_ext.integrations.requests_client import DPoPAuth, response_authentication
 
-_TIMEOUT = 30
 _ORDER = {"to": "bob", "amount": 10}
 _PATH = "/api/payments?reference=rent"
 _REFUSED = "refused by the client"
@@ -128,7 +128,7 @@ class _Steps:
             json=_ORDER,
             auth=DPoPAuth(signer, self._token, protection=protection),
             proxies=proxy.for_requests if proxy else None,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
 
     def _add(self, step: str, expected: str, response: Any) -> None:

@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from demo_client.browser import DemoError
+from demo_client.browser import TIMEOUT, DemoError
 from dpop_ext import DPoPError
 from dpop_ext.client import Servers as ServersOfClient
 from dpop_ext.client.resource_metadata import ResourceMetadata
 from dpop_ext.client.server_metadata import ServerMetadata
 from dpop_ext.integrations.requests_client import Discovery, OAuth2Session
 
-_TIMEOUT = 30
 _STOP_TIMEOUT = 15
 
 
@@ -82,7 +81,7 @@ class Servers:
             client_id,
             resource=self.resource,
             refresh="foreground",
-            default_timeout=_TIMEOUT,
+            default_timeout=TIMEOUT,
             **options,
         )
 
@@ -121,7 +120,7 @@ def operate(servers: Servers, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=_TIMEOUT,
+        timeout=TIMEOUT,
     )
     if result.returncode:
         raise DemoError(f"The command failed: {result.stderr.strip()}")

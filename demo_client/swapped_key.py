@@ -11,6 +11,7 @@ import requests
 from joserfc.jwk import ECKey, OKPKey
 
 from demo_client import transcript
+from demo_client.browser import TIMEOUT
 from demo_client.journey import Client
 from demo_client.key_models import CLIENT_ID
 from demo_client.report import Report, outcome
@@ -20,8 +21,6 @@ from dpop_ext.core.proof_making import make_proof
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.proof import make_symmetric_proof
-
-_TIMEOUT = 30
 
 
 def run(client: Client, servers: Servers, report: Report) -> None:
@@ -71,7 +70,7 @@ def _own_token(servers: Servers) -> tuple[str, DeliveredKey]:
             data={"grant_type": "client_credentials", "resource": servers.resource},
             auth=(CLIENT_ID, demo_data.CONFIDENTIAL_SECRET),
             headers={"DPoP": proof},
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
         if response.ok:
             break
@@ -105,7 +104,7 @@ def _call(
         nonce=nonce,
     )
     headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
-    return requests.get(url, headers=headers, timeout=_TIMEOUT)
+    return requests.get(url, headers=headers, timeout=TIMEOUT)
 
 
 def _read(segment: str) -> dict[str, Any]:

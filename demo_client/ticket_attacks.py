@@ -8,7 +8,7 @@ import requests
 from joserfc.jwk import ECKey
 
 from demo_client import transcript
-from demo_client.browser import DemoError
+from demo_client.browser import TIMEOUT, DemoError
 from demo_client.journey import Client
 from demo_client.report import Report, outcome
 from demo_client.servers import Servers
@@ -21,8 +21,6 @@ from dpop_ext.integrations.requests_client import DPoPTokenAuth
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.ticket import parse_ticket
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
-
-_TIMEOUT = 30
 
 
 class TicketThief:
@@ -82,7 +80,7 @@ class TicketThief:
             self._servers.authorization.token_endpoint,
             data={"grant_type": "client_credentials", "scope": "accounts"},
             auth=auth,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
         return str(response.json()["access_token"])
 
@@ -138,7 +136,7 @@ class TicketThief:
 
     def _request(self, proof: str, token: str) -> requests.Response:
         headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
-        return requests.get(self._url, headers=headers, timeout=_TIMEOUT)
+        return requests.get(self._url, headers=headers, timeout=TIMEOUT)
 
 
 def run(client: Client, servers: Servers, report: Report) -> None:

@@ -8,7 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from demo_client import ticket_attacks, transcript
-from demo_client.browser import DemoError
+from demo_client.browser import TIMEOUT, DemoError
 from demo_client.journey import CLIENT_ID, Client
 from demo_client.report import Report, outcome, without_nonces
 from demo_client.servers import Servers, second_node
@@ -16,8 +16,6 @@ from dpop_ext import ProofSigner
 from dpop_ext.client import TicketServer
 from dpop_ext.client.ticket_request import TICKET_FIELD
 from dpop_ext.integrations.requests_client import DPoPAuth
-
-_TIMEOUT = 30
 
 
 def run(client: Client, servers: Servers, report: Report) -> None:
@@ -112,7 +110,7 @@ class TicketUser:
         )
         auth = DPoPAuth(self._signer, self._client.session.token["access_token"])
         url = f"{self._servers.rs_url}/api/logout"
-        response = requests.post(url, auth=auth, timeout=_TIMEOUT)
+        response = requests.post(url, auth=auth, timeout=TIMEOUT)
         transcript.exchange(response)
         self._report.add(
             "log-out", expected="204", got=without_nonces(outcome(response))
@@ -130,7 +128,7 @@ class TicketUser:
         with requests.Session() as session:
             if node is not None:
                 session.mount(self._servers.rs_url, _OtherNode(self._servers, node))
-            return session.get(self._url, auth=auth, timeout=_TIMEOUT)
+            return session.get(self._url, auth=auth, timeout=TIMEOUT)
 
 
 class _OtherNode(HTTPAdapter):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy.engine import make_url
 
 from demo_server.database import BUSY_TIMEOUT, Database
+from demo_server.listener import Role
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import Settings
 from dpop_ext.core.nonce import Nonces
@@ -29,8 +29,6 @@ from dpop_ext.stores.ticket_keys_redis import RedisTicketKeyTable
 from dpop_ext.stores.ticket_keys_sql import SQLTicketKeyTable
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
-
-Role = Literal["as", "rs"]
 
 #: Proofs of one key that may be alive, in each process: some 300 a second.
 MAX_PROOFS = 20_000
