@@ -25,7 +25,7 @@ from werkzeug.test import Client
 from dpop_ext import ProofVerifier
 from dpop_ext.authorization_server import AccessTokenGenerator
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
-from dpop_ext.resource_server import transport
+from dpop_ext.resource_server import AccessTokenValidator, transport
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.testing import FakeClock, Issuer
 from dpop_ext.testing.servers import AuthorizationServer, ResourceServer, run
@@ -74,6 +74,18 @@ def resource_server(
     store = names["store"]
     names["tokens"] = dpop_issuer.validator()
     names["verifier"] = ProofVerifier(MemoryReplayStore(), clock=dpop_clock)
+
+    class LocalKeys(AccessTokenValidator):
+        def __init__(self, **settings: str) -> None:
+            assert set(settings) == {"issuer", "audience", "jwks_uri"}
+            super().__init__(
+                dpop_issuer.identifier,
+                dpop_issuer.audience,
+                jwks=dpop_issuer.jwks,
+                clock=dpop_clock,
+            )
+
+    names["AccessTokenValidator"] = LocalKeys
     for block in rest:
         exec(block, names)
     yield names
@@ -99,6 +111,12 @@ def test_each_adapter_protects_as_the_page_has_it(
     else:
         client = TestClient(names["asgi_app" if adapter == "asgi" else "api"])
     names["test_the_accounts_are_protected"](client, dpop_issuer, dpop_key, dpop_clock)
+    if adapter == "flask":
+        bearer = f"Bearer {dpop_issuer.access_token(None, scope='accounts')}"
+        request = {"path": "/accounts", "headers": {"Authorization": bearer}}
+        with names["flask_app"].test_request_context(**request):
+            found = names["require_oauth"].acquire_token("accounts")
+        assert found.client_id == "client"
 
 
 def test_a_client_is_served_as_the_page_has_it() -> None:
