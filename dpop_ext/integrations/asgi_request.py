@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dpop_ext.integrations.asgi_answers import ANSWER
 from dpop_ext.integrations.asgi_content import Content
 from dpop_ext.integrations.asgi_types import Scope
-from dpop_ext.integrations.form_content import MAX_FORM, form_length
+from dpop_ext.integrations.form_content import MAX_FORM, form_length, is_form
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -89,8 +89,8 @@ async def has_token_in_form(scope: Scope, content: Content) -> bool:
     :raises MalformedRequestError: the client has gone.
     """
     kind = field(scope, b"content-type")
-    if not kind or scope["type"] != "http":
+    if not kind or not is_form("".join(kind)) or scope["type"] != "http":
         return False
-    if not form_length("".join(kind), "".join(field(scope, b"content-length"))):
+    if not form_length("".join(field(scope, b"content-length"))):
         return False
     return names_access_token((await content.read(MAX_FORM)).decode("latin-1"))

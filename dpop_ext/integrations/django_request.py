@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
 from dpop_ext.integrations import asgi_request, wsgi_request
 from dpop_ext.integrations.client_certificate import ClientCertificate
-from dpop_ext.integrations.form_content import form_length
+from dpop_ext.integrations.form_content import FORM, form_length
 from dpop_ext.integrations.wsgi_request import SPENT
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
 
@@ -54,8 +54,9 @@ def _environ(request: Any) -> dict[str, Any]:
 
 
 def _has_token_in_form(request: HttpRequest) -> bool:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not form_length(request.content_type or "", length):
+    if request.content_type != FORM:
+        return False
+    if not form_length(request.META.get("CONTENT_LENGTH") or ""):
         return False
     return names_access_token(request.body.decode("latin-1"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from dpop_ext.errors import ContentTooLargeError, MalformedRequestError
-from dpop_ext.integrations.form_content import content_length, form_length
+from dpop_ext.integrations.form_content import content_length, form_length, is_form
 from dpop_ext.resource_server.credentials import names_access_token
 
 
@@ -15,8 +15,9 @@ async def has_token_in_form(request: HTTPConnection) -> bool:
     :raises ClientDisconnect: it did not come to an end.
     """
     fields = request.headers
-    kind, length = fields.get("content-type", ""), fields.get("content-length", "")
-    if not form_length(kind, length) or not isinstance(request, Request):
+    if not is_form(fields.get("content-type", "")) or not isinstance(request, Request):
+        return False
+    if not form_length(fields.get("content-length", "")):
         return False
     try:
         return names_access_token((await request.body()).decode("latin-1"))

@@ -18,15 +18,20 @@ def content_length(text: str) -> int | None:
     return None
 
 
-def form_length(content_type: str, length: str) -> int:
-    """Return the bytes of a form that is searched; 0 for all other content.
-
-    A form that is longer, or does not say how long it is, is not searched.
+def is_form(content_type: str) -> bool:
+    """Tell whether content is a form.
 
     :param content_type: value of the field, with its parameters.
+    """
+    return content_type.partition(";")[0].strip().lower() == FORM
+
+
+def form_length(length: str) -> int:
+    """Return the bytes of a form that is searched; 0 for one that is not.
+
+    That is one that is longer, or does not say how long it is.
+
     :param length: value of ``Content-Length``.
     """
-    if content_type.partition(";")[0].strip().lower() != FORM:
-        return 0
     number = content_length(length) or 0
     return number if number <= MAX_FORM else 0

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.integrations.client_certificate import ClientCertificate
-from dpop_ext.integrations.form_content import form_length
+from dpop_ext.integrations.form_content import form_length, is_form
 from dpop_ext.integrations.wsgi_answers import ANSWER, Environ
 from dpop_ext.integrations.wsgi_content import read_content, read_pieces
 from dpop_ext.resource_server.credentials import ResourceRequest, names_access_token
@@ -111,9 +111,9 @@ def has_token_in_form(environ: Environ) -> bool:
     """Tell whether a form names an access token; the application can still read it."""
     text = environ.get("CONTENT_LENGTH")
     # Most requests have no body, and nothing in it to parse.
-    if not text:
+    if not text or not is_form(environ.get("CONTENT_TYPE", "")):
         return False
-    length = form_length(environ.get("CONTENT_TYPE", ""), text)
+    length = form_length(text)
     if not length:
         return False
     body = read_pieces(environ["wsgi.input"], length)
