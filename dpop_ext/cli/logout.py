@@ -60,7 +60,10 @@ def _revoke(bundle: SessionBundle, cacert: str | None) -> None:
     with resume_with_servers(bundle, cacert=cacert) as session:
         endpoint = session.servers.authorization.revocation_endpoint
         if endpoint is None:
-            raise Refusal("the authorization server cannot revoke tokens: --force")
+            raise Refusal(
+                "the authorization server cannot revoke tokens, its metadata name no "
+                "revocation_endpoint: --force deletes the session all the same"
+            )
         # The access tokens that came of a refresh token go with it.
         kind = "refresh_token" if "refresh_token" in token else "access_token"
         response = session.revoke_token(

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from functools import partialmethod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -183,6 +184,11 @@ def test_the_authorization_server_of_the_page_runs() -> None:
         metadata = client.get("/.well-known/oauth-authorization-server").get_json()
         assert "ES256" in metadata["dpop_signing_alg_values_supported"]
         assert names["strict"].policy.required
+        token = SimpleNamespace(
+            scope="accounts", client_id="app", issued_at=1, expires_in=300
+        )
+        answer = names["Introspection"].introspect_token(None, token)
+        assert (answer["aud"], answer["exp"]) == ("https://api.example", 301)
 
 
 def test_symmetric_keys_are_turned_on_as_the_page_has_it(
