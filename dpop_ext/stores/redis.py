@@ -66,7 +66,10 @@ class _Store(Generic[Client]):
             server is ahead: Redis expires by its own clock, which need not agree.
         """
         lifetime += self._extra
-        return ("SET", self._prefix + key, token, "NX", "GET", "EX", lifetime)
+        # No int: hiredis ends the process if a signal handler raises while it makes a
+        # text of one, as handlers do that end a worker or a request.
+        value, seconds = b"%d" % token, b"%d" % lifetime
+        return ("SET", self._prefix + key, value, "NX", "GET", "EX", seconds)
 
     def _learn(self, answer: Any, *, asked: float, now: int) -> int:
         """Take the answer to ``TIME``: seconds, and microseconds of the next one."""

@@ -133,6 +133,13 @@ class TestEntry:
         assert client.info("commandstats")["cmdstat_set"]["calls"] == before + 1
         assert after - total == 2  # this one, and the one that asks
 
+    def test_hiredis_is_given_no_number_to_make_a_text_of(
+        self, store: RedisReplayStore
+    ) -> None:
+        """A signal handler that raises meanwhile would end the process there."""
+        command = store._command(b"key", 1 << 62, lifetime=66)
+        assert {type(part) for part in command} == {str, bytes}
+
     def test_a_client_that_decodes_answers_is_as_good(
         self, client: Any, redis: RedisServer
     ) -> None:
