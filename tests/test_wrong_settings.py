@@ -34,6 +34,7 @@ from dpop_ext.resource_server.observer import Observer
 from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
+from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -167,6 +168,13 @@ def test_an_engine_is_not_its_url(url: Any) -> None:
             make(url)
     with pytest.raises(TypeError, match=r"create_engine\(url\)"):
         SQLAudienceSecrets(url, SecretBytes(SECRET), issuer=ISSUER)
+
+
+def test_a_client_of_redis_is_not_its_url() -> None:
+    url: Any = "redis://127.0.0.1"
+    for store in (RedisReplayStore, AsyncRedisReplayStore):
+        with pytest.raises(TypeError, match="from_url takes a URL"):
+            store(url)
 
 
 def test_symmetric_keys_and_their_secrets_have_one_issuer(

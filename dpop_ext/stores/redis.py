@@ -38,6 +38,7 @@ class _Store(Generic[Client]):
     """The commands, and what their answers mean; nothing is sent from here.
 
     :param client: sends them.
+    :raises TypeError: it is a URL.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class _Store(Generic[Client]):
         clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> None:
+        if isinstance(client, str):
+            raise TypeError("client is one of redis-py; from_url takes a URL")
         if clock_tolerance < 0:
             raise ValueError("clock_tolerance must not be negative")
         self._client = client

@@ -10,7 +10,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.log_events import log_event
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.sql_engine import SQLStore, connect, require_engine
+from dpop_ext.stores.sql_engine import SQLStore, connect, named, require_engine
 from dpop_ext.stores.sql_statements import SLICES, TABLE, Statements, slice_bounds
 from dpop_ext.stores.sqlite_insertion import SQLiteInsertion
 from dpop_ext.telemetry import timing_store
@@ -121,8 +121,8 @@ class SQLReplayStore(SQLStore):
                 added = self._insert(key, expires_at, now)
         except StoreError:
             raise
-        except Exception as error:
-            raise StoreError from error
+        except Exception as error:  # noqa: BLE001 - it goes on, under its name
+            raise StoreError from named(error)
         if added is None:
             raise StoreError("The clock is behind what the store remembers.")
         self._added += added

@@ -21,6 +21,8 @@ ATTEMPTS = 50
 PAUSE = 0.02
 #: Seconds after which a server is given up that should have ended a statement.
 GRACE = 0.5
+#: What PostgreSQL says of a table that is not there.
+_NO_SUCH_TABLE = "42P01"
 
 
 class SQLStore:
@@ -67,8 +69,27 @@ class SQLStore:
                 yield connection
         except StoreError:
             raise
-        except Exception as error:
-            raise StoreError from error
+        except Exception as error:  # noqa: BLE001 - it goes on, under its name
+            raise StoreError from named(error)
+
+
+class MissingTableError(Exception):
+    """The table of a store is not there: its ``create_schema()`` was not called."""
+
+
+def named(error: Exception) -> Exception:
+    """Return what the log is to call *error*, whose class alone stands in it.
+
+    That of a table which is not there is the one of a database that is gone, and what
+    there is to do another thing.
+    """
+    found = getattr(error, "orig", error)
+    code = getattr(found, "sqlstate", None) or getattr(found, "pgcode", None)
+    if code != _NO_SUCH_TABLE and "no such table" not in str(found):
+        return error
+    missing = MissingTableError("call create_schema(), or do the migration")
+    missing.__cause__ = error
+    return missing
 
 
 def create_schema(engine: Engine, statements: Sequence[Executable]) -> None:

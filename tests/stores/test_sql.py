@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.sql import SQLReplayStore
-from dpop_ext.stores.sql_engine import connect
+from dpop_ext.stores.sql_engine import MissingTableError, connect
 from dpop_ext.stores.sql_statements import SLICES, define_tables
 from tests.engines import PostgresServer
 from tests.stores import opened
@@ -205,8 +205,13 @@ class TestTrouble:
         store = SQLReplayStore.from_url(url, table=table)
         opened.close_at_last(store.close)
 
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError) as caught:
             add(store)
+        with pytest.raises(StoreError) as swept:
+            store.sweep(now=NOW)
+        # The name of its cause is what the log has.
+        for error in (caught.value, swept.value):
+            assert type(error.__cause__) is MissingTableError
 
     @pytest.mark.requirement("X-15")
     def test_a_table_of_sweeps_that_somebody_emptied(
