@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from dpop_ext.extras import needs
@@ -67,19 +68,32 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all connections that are not in use."""
-        while self._idle:
-            self._take().disconnect()
+        """Close all connections that are not in use; a later command opens its own.
+
+        They are kept: the pool counts what it made, up to its ``max_connections``.
+        """
+        if os.getpid() != self._process:
+            self._begin_anew()
+        closed = []
+        with suppress(IndexError):
+            while True:
+                closed.append(self._idle.pop())
+                closed[-1].disconnect()
+        self._idle.extend(closed)
 
     def _take(self) -> _Connection:
-        process = os.getpid()
-        if process != self._process:
-            # Of the process that this one was forked from, which goes on to use them.
-            self._idle, self._process = [], process
+        if os.getpid() != self._process:
+            self._begin_anew()
         try:
             return self._idle.pop()
         except IndexError:
             return _Connection(self._pool.make_connection())
+
+    def _begin_anew(self) -> None:
+        # What is there is of the process that this one was forked from, which goes on
+        # to use it. The pool counts from nothing here.
+        self._pool.reset()
+        self._idle, self._process = [], os.getpid()
 
 
 class _Connection:

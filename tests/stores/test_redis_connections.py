@@ -180,6 +180,23 @@ def test_whoever_closes_the_store_closes_its_connections(
     wait_until(lambda: connected(client) == before, what="closing")
 
 
+@pytest.mark.parametrize("event", ["close", "fork"])
+def test_the_pool_has_a_connection_for_a_store_that_was_closed_or_forked(
+    redis: RedisServer, event: str
+) -> None:
+    """It has so many, 100 if nobody says otherwise, and nobody gave one back."""
+    with contextlib.closing(
+        RedisReplayStore.from_url(f"{redis.url}?max_connections=1")
+    ) as store:
+        for _ in range(3):
+            assert add(store, secrets.token_bytes(16))
+            if event == "close":
+                store.close()
+            else:
+                connections: Any = store._client
+                connections._process -= 1  # as a child finds it
+
+
 WITHOUT_HIREDIS = """
 import sys
 sys.modules["hiredis"] = None
