@@ -58,7 +58,8 @@ def _check_what_is_saved(extension: DPoP, grant: Any) -> None:
     """Read the first code that is bound again: an application may not have stored it.
 
     Nothing else would tell that it is not. Only the first one, since the others come
-    from the same method.
+    from the same method. One that cannot be found yet, because it is written later or
+    read from a copy, says nothing.
     """
     save = grant.save_authorization_code
 
@@ -66,8 +67,9 @@ def _check_what_is_saved(extension: DPoP, grant: Any) -> None:
         saved = save(code, request)
         if request.dpop_jkt is not None and not extension.saves_bound_codes:
             found = grant.query_authorization_code(code, request.client)
-            bound = found and extension.get_authorization_code_dpop_jkt(found)
-            if bound != request.dpop_jkt:
+            if found is None:
+                return saved
+            if extension.get_authorization_code_dpop_jkt(found) != request.dpop_jkt:
                 raise RuntimeError(
                     "save_authorization_code has to store dpop_jkt=request.dpop_jkt: "
                     "the code would be good with any key."

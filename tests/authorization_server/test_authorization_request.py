@@ -90,6 +90,23 @@ def test_a_code_that_was_stored_without_its_key_is_not_given_out(
     assert "code" in redirected(approve(sim, url(dpop_jkt=prove.jkt)))
 
 
+def test_a_code_that_is_not_to_be_found_yet_is_given_out(sim: Any, prove: Any) -> None:
+    """Some write it with the end of the request, or read from a copy."""
+    sim.app.testing = True
+    grant: Any = sim.server._authorization_grants[0][0]
+    written: list[Any] = []
+
+    class Deferring(grant):
+        def save_authorization_code(self, code: str, request: Any) -> None:
+            super().save_authorization_code(code, request)
+            written.append(sim.codes.pop(code))
+
+    sim.server._authorization_grants[0] = (Deferring, [])
+    assert "code" in redirected(approve(sim, url(dpop_jkt=prove.jkt)))
+    assert [code.dpop_jkt for code in written] == [prove.jkt]
+    assert not sim.server.dpop_extension.saves_bound_codes
+
+
 @every_way
 def test_a_code_is_unbound_without_dpop_jkt(make_sim: Any, way: str) -> None:
     sim = make_sim(way=way)
