@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class ScriptedServer:
 
 
 @contextmanager
-def running_server() -> Iterator[ScriptedServer]:
+def running_server(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
     """Run a server on a free port of 127.0.0.1."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -147,7 +148,11 @@ def running_server() -> Iterator[ScriptedServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    scripted = ScriptedServer(f"http://127.0.0.1:{server.server_port}")
+    scheme = "http"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    scripted = ScriptedServer(f"{scheme}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Plain http that stays on this machine (:rfc:`9449#section-2`, :rfc:`8252`)."""
+"""What the environment does not change (:rfc:`9449#section-2`, :rfc:`8252`)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from dpop_ext.core.target import is_loopback
 class DirectSession(requests.Session):
     """Goes through no proxy of the environment to a loopback address.
 
+    The authorities that it is given in ``verify`` count before those of the
+    environment: requests would trust ``REQUESTS_CA_BUNDLE`` in their place.
+
     A token, a proof or a client's secret may go there in the clear because nobody else
     sees it. ``http_proxy`` would take it to another machine, unless ``no_proxy`` names
     the address. A proxy that the session, or a request, is given is used.
     """
 
     def merge_environment_settings(
-        self, url: Any, proxies: Any, *args: Any, **kwargs: Any
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
         """Return the settings for a request."""
+        if verify is None and isinstance(self.verify, str):
+            verify = self.verify
         return super().merge_environment_settings(
-            url, _with_exception(url, proxies), *args, **kwargs
+            url, _with_exception(url, proxies), stream, verify, cert
         )
 
     def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
