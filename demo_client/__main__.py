@@ -42,6 +42,9 @@ def main() -> int:
     except (DemoError, ServerError, SettingsError) as error:
         print(f"demo_client: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ndemo_client: interrupted", file=sys.stderr)
+        return 130
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(f"\n{report.table(width=width)}\n\n{report.summary}")
     return 0 if report.is_good else 1

@@ -187,11 +187,10 @@ def _run(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except (requests.RequestException, LocationParseError) as error:
-        yield bad(
-            name,
-            f"no answer ({type(error).__name__})",
-            "Is the URL right, and the server up?",
-        )
+        advice = "Is the URL right, and the server up?"
+        if isinstance(error, requests.exceptions.SSLError):
+            advice = "Its certificate is not one that this machine trusts for this URL."
+        yield bad(name, f"no answer ({type(error).__name__})", advice)
     except ServerAnswerError as error:
         yield bad(
             name,

@@ -185,6 +185,13 @@ def test_a_server_that_is_not_there_is_bad(unused_url: str) -> None:
     assert set(found.values()) == {"bad"}
 
 
+def test_a_certificate_that_is_none_is_told_from_a_server_that_is_down() -> None:
+    with serving(page) as url:
+        result = run("doctor", "--issuer", url.replace("http:", "https:"))
+    assert "no answer (SSLError)" in result.output
+    assert "certificate is not one that this machine trusts" in result.output
+
+
 @pytest.fixture
 def unused_url() -> str:
     with serving(page) as url:

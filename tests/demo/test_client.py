@@ -194,3 +194,17 @@ def test_a_server_that_does_not_end_in_time_is_killed(
         process.stdout.readline()
         servers.stop(process)
         assert process.returncode == -signal.SIGKILL
+
+
+def test_the_demo_can_be_interrupted() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo_client", "--start-server"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "starting the servers ...\n"
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=30)
+    assert (process.returncode, shown) == (130, "\ndemo_client: interrupted\n")
