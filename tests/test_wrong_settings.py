@@ -28,7 +28,9 @@ from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.resource_server import (
     AccessTokenValidator,
     DPoPTokenValidator,
+    HTTPKeyringSource,
     IntrospectionTokenValidator,
+    KeyringRequest,
 )
 from dpop_ext.resource_server.observer import Observer
 from dpop_ext.stores.logouts_sql import SQLLogoutStore
@@ -215,6 +217,26 @@ def test_a_resource_server_has_a_secret_or_a_key() -> None:
     settings["signing_key"] = "signing.jwk"
     with pytest.raises(ValueError, match=r"signing_key is a private key.*load_key"):
         IntrospectionTokenValidator(ISSUER, **settings)
+
+
+def test_the_two_keys_of_a_resource_server_are_not_each_other() -> None:
+    signing_key = ECKey.generate_key("P-256", {"use": "sig"})
+    decryption_key = ECKey.generate_key("P-256", {"use": "enc"})
+
+    def source(first: ECKey, second: ECKey) -> HTTPKeyringSource:
+        request = KeyringRequest(
+            f"{ISSUER}/keyring", issuer=ISSUER, client_id="api", signing_key=first
+        )
+        jwks = {"keys": [first.as_dict(private=False)]}
+        return HTTPKeyringSource(
+            request, audience=API, private_keys=[second], jwks=jwks
+        )
+
+    source(signing_key, decryption_key)
+    with pytest.raises(ValueError, match="signing_key is for signatures"):
+        source(decryption_key, decryption_key)
+    with pytest.raises(ValueError, match="private_keys are for decryption"):
+        source(signing_key, signing_key)
 
 
 def test_an_observer_is_not_the_name_of_its_file(tmp_path: Path) -> None:

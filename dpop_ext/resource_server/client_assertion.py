@@ -20,7 +20,8 @@ class ClientAssertions:
     :param signing_key: private key, of which the public one is registered.
     :param algorithm: signature algorithm of *signing_key*.
     :param clock: seconds since the epoch.
-    :raises ValueError: *signing_key* is not private, or the algorithm is none for it.
+    :raises ValueError: *signing_key* is not private, or for encryption (``use``), or
+        the algorithm is none for it.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class ClientAssertions:
                 "signing_key is a private key, such as load_key(path) returns, and "
                 "algorithm an asymmetric one"
             )
+        if signing_key.get("use", "sig") != "sig":
+            raise ValueError("signing_key is for signatures, this one has another use")
         public = signing_key.as_dict(private=False)
         if ALGORITHMS[algorithm] != (public["kty"], public.get("crv")):
             raise ValueError("algorithm is not one for the signing key")

@@ -35,7 +35,8 @@ class KeyringFetch:
     The parameters are those of :class:`.HTTPKeyringSource`.
 
     :raises TypeError: *private_keys* is no list, or *jwks* no JWK Set or source.
-    :raises ValueError: there is no private key, or *jwks* is a JWK Set without a key.
+    :raises ValueError: there is no private key, or one for signatures (``use``), or
+        *jwks* is a JWK Set without a key.
     :raises OSError: what was kept is there and cannot be read or trusted.
     :raises KeyringError: it is not what was written.
     """
@@ -55,6 +56,8 @@ class KeyringFetch:
             raise TypeError("private_keys is a list of private keys")
         if not private_keys or not all(key.is_private for key in private_keys):
             raise ValueError("private_keys has the private half of the registered key")
+        if any(key.get("use", "enc") != "enc" for key in private_keys):
+            raise ValueError("private_keys are for decryption, one has another use")
         self._request = request
         self._audience = audience
         self._private_keys = list(private_keys)
@@ -92,7 +95,10 @@ class KeyringFetch:
         if answer.status == 304 and etag is not None:
             return
         if answer.status != 200:
-            raise KeyringError("the issuer gives no keyring to this client")
+            raise KeyringError(
+                "the issuer gives no keyring to this client: the status is "
+                f"{answer.status}"
+            )
         text = answer.body.decode("ascii", "replace")
         keyring = self._accept(text, nonce=nonce)
         self._etag = answer.etag
