@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 from dpop_ext.client.answer_limit import MAX_TOKEN_ANSWER, PLAIN_FIELDS, LimitedContent
 from dpop_ext.client.time_limit import within
 from dpop_ext.errors import ServerAnswerError
+from dpop_ext.integrations.requests_client.redirect import forget_target
 
 #: Seconds that one request may take as a whole.
 TIMEOUT: Final = 10
@@ -52,6 +53,7 @@ def ask(
             stream=True,
             timeout=TIMEOUT,
             allow_redirects=False,
+            hooks={"response": forget_target},
             **options,
         ) as response:
             if limit:

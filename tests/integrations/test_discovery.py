@@ -110,6 +110,19 @@ def test_a_server_that_sends_byte_by_byte_is_given_up(
         find(site.issuer)
 
 
+def test_the_content_of_a_redirect_is_not_waited_for(
+    site: Site, find: Callable[..., Servers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("requests_client", "httpx_auth"):
+        name = f"dpop_ext.integrations.{module}.discovery.FETCH_TIMEOUT"
+        monkeypatch.setattr(name, 1)
+    start = b"HTTP/1.1 302 Found\r\nLocation: /else\r\nContent-Length: 9999\r\n\r\n"
+    site.answers(start, then=b"a")
+    with pytest.raises(DiscoveryError) as caught:
+        find(site.issuer)
+    assert "took too long" not in str(caught.value)
+
+
 def test_neither_redirects_nor_compressed_nor_long_documents_are_read(
     site: Site, find: Callable[..., Servers]
 ) -> None:

@@ -23,6 +23,7 @@ from dpop_ext.client.metadata_cache import MetadataCache
 from dpop_ext.client.servers import Servers
 from dpop_ext.client.time_limit import within
 from dpop_ext.integrations.requests_client.direct import DirectSession
+from dpop_ext.integrations.requests_client.redirect import forget_target
 from dpop_ext.integrations.requests_client.reply import field_lines
 
 #: Bytes that are read at a time.
@@ -105,7 +106,9 @@ class Discovery:
     def _fetch(self, url: str, limited: LimitedContent) -> Fetched:
         # Not prepared by the session: it would add what is meant for other servers,
         # and look into ~/.netrc.
-        request = requests.Request("GET", url, headers=dict(FETCH_FIELDS)).prepare()
+        request = requests.Request(
+            "GET", url, headers=dict(FETCH_FIELDS), hooks={"response": forget_target}
+        ).prepare()
         settings = self._session.merge_environment_settings(
             url, {}, stream=True, verify=None, cert=None
         )

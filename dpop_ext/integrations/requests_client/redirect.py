@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView
+from typing import Any
 
 import requests
 from requests.models import PreparedRequest, Response
@@ -44,6 +45,15 @@ def redirect_target(response: Response) -> PreparedRequest | None:
             return None
         finally:
             response.history = history
+
+
+def forget_target(response: Response, **_options: Any) -> None:
+    """Make of a redirect an answer like others: a hook for one that is not followed.
+
+    To find out where it leads, requests reads its whole content and unpacks it, however
+    much that is.
+    """
+    response.headers.pop("Location", None)
 
 
 def is_same_origin(one: str, other: str) -> bool:
