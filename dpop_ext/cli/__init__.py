@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         dpop_ext.main(arguments, prog_name="dpop-ext")
     except OSError as error:
+        if error.strerror is None:
+            # None of the system, such as that of a library: a fault of ours.
+            raise
         # Help and errors are written by click itself; nobody can be told of a full disk
         # but on the other stream.
         sys.exit(f"dpop-ext: it did not work: {error.strerror}")

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import requests
 
-from dpop_ext.cli import group
+from dpop_ext.cli import group, main
 from dpop_ext.errors import StoreError
 from tests.cli.conftest import run
 
@@ -109,6 +111,19 @@ def test_help_that_cannot_be_written_ends_in_one_line() -> None:
         )
     assert shown.returncode == 1
     assert shown.stderr == "dpop-ext: it did not work: No space left on device\n"
+
+
+def test_an_error_that_is_not_of_the_system_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Libraries have such classes, and a line with None in it tells nothing."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise requests.ConnectionError("no such host")
+
+    monkeypatch.setattr(group.dpop_ext, "main", fail)
+    with pytest.raises(requests.ConnectionError, match="no such host"):
+        main([])
 
 
 def test_without_click_the_extra_is_named() -> None:
