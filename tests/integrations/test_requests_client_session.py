@@ -600,7 +600,7 @@ def test_a_token_goes_in_the_header_alone_and_nonces_to_their_servers(
 def test_arguments_that_cannot_work_are_refused(
     make: Callable[..., OAuth2Session],
 ) -> None:
-    with pytest.raises(ValueError, match="one issuer"):
+    with pytest.raises(ValueError, match="one of each"):
         make(symmetric="must", issuer=None)
     with pytest.raises(ValueError, match="header"):
         make(token_placement="uri")
