@@ -29,15 +29,18 @@ def extend_server(extension: DPoP, server: Any) -> None:
     Authlib has no hook around the making of a token grant, and runs the hooks around
     that of an authorization grant in no order.
 
-    :raises ValueError: *server* has another extension, which would stay the one that
-        decides.
+    An application that is made anew, as for each test, registers one more at the same
+    server: the last one decides.
     """
-    if getattr(server, "dpop_extension", extension) is not extension:
-        raise ValueError("The server has a DPoP extension: register one, in its place.")
+    replaced = getattr(server, "dpop_extension", None)
     server.dpop_extension = extension
-    server.get_token_grant = _extending_token_grants(extension, server.get_token_grant)
+    if replaced is not None:
+        if replaced is not extension:
+            log.warning("The last DPoP extension of the server replaces another one.")
+        return
+    server.get_token_grant = _extending_token_grants(server, server.get_token_grant)
     server.get_authorization_grant = _extending_authorization_grants(
-        extension, server.get_authorization_grant
+        server, server.get_authorization_grant
     )
     server.create_oauth2_request = _refusing_odd_queries(making_requests(server))
     for name in (
@@ -49,7 +52,7 @@ def extend_server(extension: DPoP, server: Any) -> None:
 
 
 def _extending_token_grants(
-    extension: DPoP, get_grant: Callable[[Any], Any]
+    server: Any, get_grant: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     def get_token_grant(request: Any) -> Any:
         try:
@@ -57,14 +60,14 @@ def _extending_token_grants(
         except OAuth2Error as error:
             log_refusal(request, "token", error.error)
             raise
-        extension.extend_grant(grant)
+        server.dpop_extension.extend_grant(grant)
         return grant
 
     return get_token_grant
 
 
 def _extending_authorization_grants(
-    extension: DPoP, get_grant: Callable[[Any], Any]
+    server: Any, get_grant: Callable[[Any], Any]
 ) -> Callable[[Any], Any]:
     def get_authorization_grant(request: Any) -> Any:
         try:
@@ -77,7 +80,7 @@ def _extending_authorization_grants(
             # quotes and what is not ASCII.
             log_fault(error)
             raise UnsupportedResponseTypeError(None) from error
-        extension.extend_grant(grant)
+        server.dpop_extension.extend_grant(grant)
         # Authlib asks it before the request is validated, where a refusal is logged.
         grant.validate_no_multiple_request_parameter = _logging_refusals(
             grant.validate_no_multiple_request_parameter

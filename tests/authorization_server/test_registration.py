@@ -82,13 +82,22 @@ def test_the_extension_of_a_grant_wins_over_that_of_the_server(
         assert sim.token(CLIENT_CREDENTIALS, proof).status_code == 200
 
 
-def test_a_second_extension_of_a_server_is_refused(sim: Any, prove: Any) -> None:
-    """The first one would go on to decide, and nobody would notice."""
-    with pytest.raises(ValueError, match="has a DPoP extension"):
-        sim.server.register_extension(DPoP(sim.verifier, public_url=ISSUER))
+def test_the_last_extension_of_a_server_decides(
+    sim: Any, prove: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where an application is made for each test, and its server once."""
+
+    class Required(DPoP):
+        def is_required(self, client: Any) -> bool:
+            return True
+
     sim.server.register_extension(sim.server.dpop_extension)
-    assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 200
     assert sim.token(CLIENT_CREDENTIALS).get_json()["token_type"] == "Bearer"
+    assert caplog.messages == []
+    sim.server.register_extension(Required(sim.verifier, public_url=ISSUER))
+    assert "replaces another one" in caplog.text
+    assert error_of(sim.token(CLIENT_CREDENTIALS)) == (400, "invalid_dpop_proof")
+    assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 200
 
 
 def test_a_grant_without_the_extension_stays_as_it_is(
