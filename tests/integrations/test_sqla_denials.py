@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -71,9 +71,9 @@ def denied(denials: SQLDenials, audience: str = AUDIENCE) -> list[Any]:
 
 
 def test_a_database_that_would_not_hold_off_exchanges_is_refused() -> None:
-    mysql = cast(
-        "Engine", SimpleNamespace(url=sqlalchemy.make_url("mysql+pymysql://h/d"))
-    )
+    # A driver that is never called.
+    driver = SimpleNamespace(paramstyle="format")
+    mysql = sqlalchemy.create_engine("mysql+pymysql://h/d", module=driver)
     with pytest.raises(ValueError, match="SQLite and PostgreSQL"):
         SQLDenials(mysql, issuer=ISSUER)
     with pytest.raises(ValueError, match="SQLite and PostgreSQL"):
