@@ -40,10 +40,9 @@ SECONDS, ROUNDS = 0.3, 12
 #: Servers of each route that take turns. Two that run the same code differ, by up to a
 #: tenth, as long as they run: by where things lie in memory, on which core they are.
 COPIES = 3
-#: Seconds of the load after which the first requests are served.
-WARM_UP = 0.1
-#: Rounds where nothing is compared, and seconds of the only one of several workers.
-FEW_ROUNDS, MANY_SECONDS = 4, 1
+#: Rounds where nothing is compared; and for several workers, which take a while until
+#: each has connections, rounds and their seconds.
+FEW_ROUNDS, MANY_ROUNDS, MANY_SECONDS = 4, 3, 0.6
 #: Connections that wrk keeps open, and seconds after which it ends by itself.
 CONNECTIONS, MOST_SECONDS = 8, 20
 #: Threads of one worker.
@@ -136,7 +135,11 @@ def scaling() -> list[Rate]:
                     workers=workers,
                 )
                 found += _in_turns(
-                    "gunicorn", [route], Path(folder), rounds=1, seconds=MANY_SECONDS
+                    "gunicorn",
+                    [route],
+                    Path(folder),
+                    rounds=MANY_ROUNDS,
+                    seconds=MANY_SECONDS,
                 )
     return found
 
@@ -173,7 +176,7 @@ def _in_turns(
         for route in ways:
             for one in running[route.name]:
                 # The first requests import what is imported late, in each worker.
-                _load(one, route, folder, seconds=WARM_UP)
+                _load(one, route, folder, seconds=seconds / copies)
         for number in range(rounds):
             for route in ways:
                 one = running[route.name][number % copies]
