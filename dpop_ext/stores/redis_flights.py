@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from dpop_ext.stores.redis_client import PipeliningClient
@@ -46,7 +47,7 @@ class Flights:
         self._under_way = 0
         self._waiting: deque[_Waiting] = deque()
         #: The loop itself remembers tasks only weakly.
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[list[Any]]] = set()
 
     async def send(self, *command: Any, **options: Any) -> Any:
         """Return the answer to *command*.
@@ -76,28 +77,31 @@ class Flights:
             return
         self._under_way += 1
         # Not by whoever has landed: it has its answer, or was cancelled.
-        task = asyncio.get_running_loop().create_task(self._fly(leaving))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        flight = asyncio.get_running_loop().create_task(self._fly(leaving))
+        self._tasks.add(flight)
+        # Not at its end: a loop that ends before it begins cancels it, and nothing in
+        # it is run then.
+        flight.add_done_callback(partial(self._arrive, leaving))
 
-    async def _fly(self, leaving: list[_Waiting]) -> None:
-        answers: list[Any] = [asyncio.CancelledError()] * len(leaving)
-        try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for one in leaving:
-                    pipeline.execute_command(*one.command, **one.options)
-                answers = await pipeline.execute(raise_on_error=False)
-        except Exception as error:  # noqa: BLE001 - each of them gets it
-            answers = [error] * len(leaving)
-        finally:
-            for one, answer in zip(leaving, answers, strict=True):
-                # One that was cancelled does not wait any more.
-                if one.answer.done():
-                    continue
-                if isinstance(answer, asyncio.CancelledError):
-                    one.answer.cancel()
-                elif isinstance(answer, Exception):
-                    one.answer.set_exception(answer)
-                else:
-                    one.answer.set_result(answer)
-            self._land()
+    async def _fly(self, leaving: list[_Waiting]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for one in leaving:
+                pipeline.execute_command(*one.command, **one.options)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            return answers
+
+    def _arrive(self, leaving: list[_Waiting], flight: asyncio.Task[list[Any]]) -> None:
+        self._tasks.discard(flight)
+        error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
+        answers = flight.result() if error is None else [error] * len(leaving)
+        for one, answer in zip(leaving, answers, strict=True):
+            # One that was cancelled does not wait any more.
+            if one.answer.done():
+                continue
+            if isinstance(answer, asyncio.CancelledError):
+                one.answer.cancel()
+            elif isinstance(answer, BaseException):
+                one.answer.set_exception(answer)
+            else:
+                one.answer.set_result(answer)
+        self._land()

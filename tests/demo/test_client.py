@@ -196,9 +196,18 @@ def test_a_server_that_does_not_end_in_time_is_killed(
         assert process.returncode == -signal.SIGKILL
 
 
+#: As from a terminal: what is started in the background may have been told to ignore
+#: interruptions, and hands that down.
+FROM_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("demo_client", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_the_demo_can_be_interrupted() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "demo_client", "--start-server"],
+        [sys.executable, "-c", FROM_TERMINAL, "--start-server"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -394,6 +394,37 @@ class TestManyCalls:
         assert asyncio.run(add()) is True
         assert not [one for one in caplog.records if one.name == "asyncio"]
 
+    def test_a_flight_that_ends_before_it_begins_leaves_nothing_under_way(
+        self, redis: RedisServer
+    ) -> None:
+        """As where a loop ends: it cancels tasks of which nothing was run yet."""
+
+        def cancel_flights(loop: Any, coroutine: Any, **options: Any) -> Any:
+            task = asyncio.Task(coroutine, loop=loop, **options)
+            if coroutine.__name__ == "_fly":
+                task.cancel()
+            return task
+
+        async def scenario() -> tuple[list[Any], bool]:
+            store = AsyncRedisReplayStore.from_url(redis.url, max_flights=1)
+            now = real_time()
+            await store.add(b"0" * 16, expires_at=now + 66, now=now)
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(cancel_flights)
+            async with asyncio.timeout(2):
+                keys = [secrets.token_bytes(16) for _ in range(3)]
+                adding = [store.add(key, expires_at=now + 66, now=now) for key in keys]
+                answers = await asyncio.gather(*adding, return_exceptions=True)
+                loop.set_task_factory(None)
+                added = await store.add(keys[2], expires_at=now + 66, now=now)
+            await store.aclose()
+            return answers, added
+
+        (first, *others), added = asyncio.run(scenario())
+        assert first is True
+        assert [type(other) for other in others] == [asyncio.CancelledError] * 2
+        assert added is True
+
     def test_one_that_is_cancelled_while_it_waits_is_not_sent(
         self, client: Any, redis: RedisServer
     ) -> None:
