@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,7 @@ from dpop_ext.errors import BundleError, OtherKeyError, UnboundTokenError
 from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client, OAuth2Client
 from dpop_ext.integrations.bundle_stores import FileBundle, FileStore, KeyringBundle
 from dpop_ext.integrations.requests_client import OAuth2Session
-from tests.conftest import Clock
-from tests.integrations.scripted_server import Answer, ScriptedServer, running_server
+from tests.integrations.scripted_server import Answer, ScriptedServer
 from tests.integrations.token_endpoint import AuthorizationServer
 
 EXPIRED = {
@@ -54,17 +53,10 @@ with OAuth2Session("client", bundle=bundle, token_endpoint=token_endpoint) as se
 
 
 @pytest.fixture
-def resource() -> Iterator[ScriptedServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(resource: ScriptedServer, clock: Clock) -> Iterator[AuthorizationServer]:
-    with running_server() as running:
-        server = AuthorizationServer(running, resource.url, clock)
-        server.members = {"refresh_token": "second", "expires_in": 3600}
-        yield server
+def server(server: AuthorizationServer) -> AuthorizationServer:
+    """One whose answers hold what is worth keeping."""
+    server.members = {"refresh_token": "second", "expires_in": 3600}
+    return server
 
 
 @pytest.fixture
