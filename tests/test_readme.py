@@ -37,6 +37,7 @@ from dpop_ext.symmetric.secret_ring import AudienceSecret, SecretRing
 from dpop_ext.testing import FakeClock, Issuer
 from tests.demo.fapi import FapiParties
 from tests.demo.parties import CALLBACK
+from tests.patience import PATIENCE
 from tests.readme_application import (
     Names,
     add_endpoints,
@@ -146,14 +147,14 @@ def test_the_server_of_the_fapi_profile_demands_what_it_says(
             "par": {"response_type": "code"},
         }.items():
             url = f"https://as.example/{path}"
-            answer = requests.post(url, data=form, auth=proof, timeout=5)
+            answer = requests.post(url, data=form, auth=proof, timeout=PATIENCE)
             # A secret does not authenticate a client, whatever the proof.
             assert answer.json()["error"] == "invalid_client"
         with pytest.raises(InvalidRequestError, match="must be pushed"):
             requests.get(
                 "https://as.example/authorize",
                 params={"response_type": "code", "client_id": "app"},
-                timeout=5,
+                timeout=PATIENCE,
             )
 
 
@@ -174,11 +175,11 @@ def test_the_token_is_worth_nothing_without_the_key(names: Names) -> None:
     url = "https://api.example/accounts"
 
     as_bearer = requests.get(
-        url, headers={"Authorization": f"Bearer {token}"}, timeout=5
+        url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
     )
     assert as_bearer.status_code == 401
     other_key = DPoPAuth(ProofSigner.generate(), token)
-    assert requests.get(url, auth=other_key, timeout=5).status_code == 401
+    assert requests.get(url, auth=other_key, timeout=PATIENCE).status_code == 401
 
 
 def test_an_unbound_token_still_works_as_bearer(names: Names) -> None:
@@ -188,13 +189,13 @@ def test_an_unbound_token_still_works_as_bearer(names: Names) -> None:
         "https://as.example/token",
         data={"grant_type": "client_credentials", "scope": "accounts"},
         auth=("client", "secret"),
-        timeout=5,
+        timeout=PATIENCE,
     ).json()
     assert answer["token_type"] == "Bearer"
     response = requests.get(
         "https://api.example/accounts",
         headers={"Authorization": f"Bearer {answer['access_token']}"},
-        timeout=5,
+        timeout=PATIENCE,
     )
     assert response.json() == {"accounts": [42]}
 
@@ -214,7 +215,7 @@ def test_code_and_refresh_token_of_a_public_client_are_bound(names: Names) -> No
     url, _state = client.create_authorization_url(
         "https://as.example/authorize", code_verifier=verifier
     )
-    consent = requests.get(url, allow_redirects=False, timeout=5)
+    consent = requests.get(url, allow_redirects=False, timeout=PATIENCE)
     arguments = {
         "authorization_response": consent.headers["Location"],
         "code_verifier": verifier,

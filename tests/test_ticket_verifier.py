@@ -39,6 +39,7 @@ from dpop_ext.tickets import Tickets
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.test_verifier import AUDIENCE, CLIENT, ISSUER, URL, R, bound, ring
 
 OTHER_JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -403,7 +404,7 @@ def test_many_threads_verify_while_the_hour_changes(ec_key: Any, clock: Clock) -
     clock.advance(3600 - clock.now % 3600 - 1)
     holder.ticket = holder.new_ticket()
     proofs = [holder.proof(text, now=clock.now) for _ in range(200)]
-    barrier = threading.Barrier(5, timeout=20)
+    barrier = threading.Barrier(5, timeout=PATIENCE)
     seen: list[str | None] = []
 
     def verify(mine: list[str]) -> None:
@@ -421,7 +422,7 @@ def test_many_threads_verify_while_the_hour_changes(ec_key: Any, clock: Clock) -
     barrier.wait()
     clock.advance(2)
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
 
     assert seen == ["ticket"] * 200
 

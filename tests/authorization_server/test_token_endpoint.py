@@ -37,6 +37,7 @@ from tests.authorization_server.simulator import (
     basic,
 )
 from tests.authorization_server.test_every_grant import error_of
+from tests.patience import PATIENCE
 
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
 
@@ -364,7 +365,7 @@ def test_of_two_redemptions_at_once_one_succeeds(
     make_sim: Any, prove: Any, prove_other: Any, grant: str, *, same_key: bool
 ) -> None:
     """Trap: two requests with two good proofs would both redeem one code."""
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=PATIENCE)
 
     def meet(**_: Any) -> str:
         barrier.wait()

@@ -11,6 +11,7 @@ import requests
 
 from tests.integrations.scripted_server import Answer, Received
 from tests.integrations.token_endpoint import AuthorizationServer
+from tests.patience import PATIENCE
 
 RESOURCE = "https://api.example"
 
@@ -55,4 +56,4 @@ class Person:
             given = {**good, **change}
             answer = {name: value for name, value in given.items() if value is not None}
             back = f"{self.asked['redirect_uri']}?{urlencode(answer)}"
-            self.pages.append(requests.get(back, timeout=5).text)
+            self.pages.append(requests.get(back, timeout=PATIENCE).text)

@@ -26,6 +26,7 @@ from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
 from tests.cli.login_world import RESOURCE, Person
 from tests.integrations.token_endpoint import AuthorizationServer
+from tests.patience import PATIENCE
 
 
 def login(server: AuthorizationServer, place: Path, *arguments: str) -> Result:
@@ -199,7 +200,7 @@ def request_of() -> Callable[[str], AuthorizationRequest]:
 
 
 def get(url: str, **options: Any) -> requests.Response:
-    return requests.get(url, timeout=5, **options)
+    return requests.get(url, timeout=PATIENCE, **options)
 
 
 def test_the_port_is_for_one_answer_to_one_address(
@@ -257,7 +258,7 @@ def test_the_browser_has_its_page_before_the_command_goes_on(
 
     def slow(heading: str, text: str) -> bytes:
         making.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         return make(heading, text)
 
     monkeypatch.setattr(loopback, "_page", slow)
@@ -266,12 +267,12 @@ def test_the_browser_has_its_page_before_the_command_goes_on(
         back = f"{redirect.uri}?error=access_denied&state=s&iss=https://as.example"
         with ThreadPoolExecutor(1) as threads:
             page = threads.submit(get, back)
-            assert making.wait(10)
+            assert making.wait(PATIENCE)
             # The process would end now, and the page with it.
             with pytest.raises(Refusal, match="nobody came back"):
                 redirect.wait(seconds=0.05)
             go_on.set()
-            assert "You are not logged in" in page.result(10).text
+            assert "You are not logged in" in page.result(PATIENCE).text
         with pytest.raises(AuthorizationRefusedError):
             redirect.wait(seconds=10)
 

@@ -16,6 +16,7 @@ from dpop_ext.cli.request_options import MAX_INPUT
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from tests.cli.conftest import AUDIENCE, run
+from tests.patience import PATIENCE
 
 HUGE = "9" * 30
 
@@ -178,7 +179,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
             check=False,
             stdout=writer,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=PATIENCE,
         )
     finally:
         os.close(writer)

@@ -8,6 +8,7 @@ from dpop_ext.client.renewal import (
     in_foreground,
     uniform_jitter,
 )
+from tests.patience import PATIENCE
 
 
 def test_a_job_in_the_background_runs_once_in_a_daemon_thread() -> None:
@@ -19,7 +20,7 @@ def test_a_job_in_the_background_runs_once_in_a_daemon_thread() -> None:
         done.set()
 
     in_background(jitter=lambda: 0.0)(job)
-    assert done.wait(5)
+    assert done.wait(PATIENCE)
     (thread,) = ran
     assert thread is not threading.current_thread()
     assert thread.daemon
@@ -38,7 +39,7 @@ def test_a_job_in_the_background_waits_for_its_delay() -> None:
     (timer,) = set(threading.enumerate()) - before
     assert isinstance(timer, threading.Timer)
     timer.cancel()
-    timer.join(5)
+    timer.join(PATIENCE)
     assert (delays, ran.is_set()) == ([30.0], False)
 
 

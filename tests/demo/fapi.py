@@ -28,6 +28,7 @@ from tests.demo.parties import (
     hidden_fields,
     query_of,
 )
+from tests.patience import PATIENCE
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 REQUEST = {
@@ -196,7 +197,7 @@ class FapiClient:
                 method,
                 url,
                 headers=fields,
-                timeout=10,
+                timeout=PATIENCE,
                 verify=self.verify,
                 **arguments,
             )
@@ -240,7 +241,7 @@ class FapiClient:
     def page(self, address: str) -> requests.Response:
         """Load the page with the question, signed in as a person would."""
         url = self.server.as_url + address
-        page = self.session.get(url, timeout=10)
+        page = self.session.get(url, timeout=PATIENCE)
         if 'name="username"' in page.text:
             form = {
                 **hidden_fields(page.text),
@@ -248,7 +249,7 @@ class FapiClient:
                 "password": demo_data.PASSWORD,
             }
             login = f"{self.server.as_url}/login"
-            page = self.session.post(login, data=form, timeout=10)
+            page = self.session.post(login, data=form, timeout=PATIENCE)
         return page
 
     def decide(self, address: str, decision: str = "allow") -> requests.Response:
@@ -256,7 +257,9 @@ class FapiClient:
         form = {"csrf_token": hidden_fields(self.page(address).text)["csrf_token"]}
         form["decision"] = decision
         url = self.server.as_url + address
-        return self.session.post(url, data=form, allow_redirects=False, timeout=10)
+        return self.session.post(
+            url, data=form, allow_redirects=False, timeout=PATIENCE
+        )
 
     def code(self, **changes: Any) -> str:
         address = authorize(self.request_uri(**changes), self.client_id)

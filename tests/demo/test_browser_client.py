@@ -26,6 +26,7 @@ from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.stores.nonce_file import create_nonce_file
 from dpop_ext.symmetric.key_jwe import KeyRegistry
 from tests.demo.chromium import Visitor, chromium, proof_of, settle
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_a_proof_that_was_captured_in_the_page_is_refused(alice: Visitor) -> Non
             name: answer.request.headers[name] for name in ("authorization", "dpop")
         }
         elsewhere = requests.request(
-            answer.request.method, answer.url, headers=fields, timeout=5
+            answer.request.method, answer.url, headers=fields, timeout=PATIENCE
         )
         assert elsewhere.status_code == 401
         assert "invalid_dpop_proof" in elsewhere.headers["WWW-Authenticate"]

@@ -19,6 +19,7 @@ from demo_client.transcript import describe_proof
 from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from tests import post_quantum
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -32,7 +33,7 @@ def run_demo(
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -215,5 +216,5 @@ def test_the_demo_can_be_interrupted() -> None:
         assert process.stdout
         assert process.stdout.readline() == "starting the servers ...\n"
         process.send_signal(signal.SIGINT)
-        _, shown = process.communicate(timeout=30)
+        _, shown = process.communicate(timeout=PATIENCE)
     assert (process.returncode, shown) == (130, "\ndemo_client: interrupted\n")

@@ -37,6 +37,7 @@ from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from tests import post_quantum
+from tests.patience import PATIENCE
 
 post_quantum.require()
 
@@ -119,7 +120,7 @@ def request_token(
     headers = {} if in_form else {"DPoP": proof}
     if in_form:
         form["dpop_proof"] = proof
-    return requests.post(url, data=form, headers=headers, auth=CLIENT, timeout=10)
+    return requests.post(url, data=form, headers=headers, auth=CLIENT, timeout=PATIENCE)
 
 
 def unwrap(
@@ -143,7 +144,7 @@ def call(servers: DemoServer, token: str, proof: str) -> str:
     """Return the kind of proof that the API verified."""
     headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
     url = f"{servers.rs_url}/api/accounts"
-    response = requests.get(url, headers=headers, timeout=10)
+    response = requests.get(url, headers=headers, timeout=PATIENCE)
     assert response.status_code == 200, response.headers
     kind: str = response.json()["proof"]
     return kind
@@ -262,7 +263,7 @@ def test_the_curves_that_no_policy_can_name_are_refused(
             data={"grant_type": "client_credentials"},
             headers={"DPoP": f"{message}.{b64url_encode(signature)}"},
             auth=CLIENT,
-            timeout=10,
+            timeout=PATIENCE,
         )
         assert response.status_code == 400
         assert response.json()["error"] == "invalid_dpop_proof"
@@ -303,7 +304,7 @@ def test_a_key_that_is_not_for_encryption_is_refused(
     )
     form = {"grant_type": "client_credentials"}
     response = requests.post(
-        url, data=form, headers={"DPoP": proof}, auth=CLIENT, timeout=10
+        url, data=form, headers={"DPoP": proof}, auth=CLIENT, timeout=PATIENCE
     )
     assert response.status_code == 400
     assert response.json()["error"] == "invalid_dpop_proof"
@@ -403,7 +404,7 @@ def test_httpx_sends_a_long_proof_in_the_form(servers: DemoServer) -> None:
     with pytest.raises(ProofTooLongError):
         httpx.get(url, auth=HttpxAuth(signer, token))
     with pytest.raises(ProofTooLongError):
-        requests.get(url, auth=DPoPAuth(signer, token), timeout=10)
+        requests.get(url, auth=DPoPAuth(signer, token), timeout=PATIENCE)
 
 
 @pytest.mark.requirement("R2307")
@@ -433,7 +434,7 @@ def test_the_client_for_asyncio_does_all_of_it(
 
 def test_the_metadata_says_what_is_accepted(servers: DemoServer) -> None:
     url = f"{servers.as_url}/.well-known/oauth-authorization-server"
-    metadata = requests.get(url, timeout=10).json()
+    metadata = requests.get(url, timeout=PATIENCE).json()
     assert metadata["dpop_proof_parameter_supported"] is True
     algorithms = metadata["dpop_signing_alg_values_supported"]
     assert sorted(algorithms) == sorted(SIGNATURES)

@@ -32,6 +32,7 @@ from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.request_binding import access_token_hash
 from tests.demo.fapi import REQUEST, FapiClient, authorize
 from tests.demo.parties import query_of
+from tests.patience import PATIENCE
 
 CALLBACK = "https://suite.example/callback"
 #: The suite registers one of these for its second client.
@@ -157,7 +158,7 @@ def access_token(client: FapiClient, **changes: Any) -> str:
 def test_the_metadata_says_what_fapi_needs(one: FapiClient) -> None:
     # discovery-end-point-verification
     url = f"{one.server.as_url}/.well-known/oauth-authorization-server"
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=PATIENCE)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
     document = answer.json()
@@ -749,7 +750,7 @@ def test_the_field_is_good_in_any_case_and_alone(one: FapiClient, name: str) -> 
     # Gets a nonce, where there are any.
     assert one.send("GET", url, access_token=token).status_code == 200
     for count, status in (1, 200), (2, 401):
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
         connection.putrequest("GET", urlsplit(url).path)
         connection.putheader("Authorization", f"DPoP {token}")
         for _ in range(count):

@@ -25,6 +25,7 @@ from dpop_ext.integrations import authlib_httpx
 from dpop_ext.integrations.bundle_stores import FileBundle
 from dpop_ext.integrations.requests_client import Discovery, OAuth2Session
 from tests.demo.fapi import FapiClient
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_an_answer_without_a_token_leads_to_the_servers(
     fapi_server: DemoServer, servers: Servers
 ) -> None:
     url = f"{fapi_server.rs_url}/api/accounts"
-    assert Discovery().challenged(requests.get(url, timeout=10)) == servers
+    assert Discovery().challenged(requests.get(url, timeout=PATIENCE)) == servers
     with httpx2.Client() as http:
         discovery = authlib_httpx.Discovery(http)
         assert discovery.challenged(http.get(url)) == servers

@@ -15,6 +15,7 @@ from demo_client.browser import fill_forms
 from demo_server.supervisor import DemoServer
 from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
+from tests.patience import PATIENCE
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def test_log_in_call_refresh_and_log_out(
         # By a pushed request, so that nothing of it can be changed on the way.
         assert parse_qs(urlsplit(address).query).keys() == {"client_id", "request_uri"}
         fill_forms(address)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
     said = json.loads(out)
     assert said["session"] == str(place)

@@ -18,6 +18,7 @@ from demo_server.client_file import ClientFileError, load
 from demo_server.option_values import SettingsError
 from demo_server.settings import Settings
 from tests.demo.test_server_tls import make_certificate
+from tests.patience import PATIENCE
 
 AS, RS = "http://127.0.0.1:9000", "http://127.0.0.1:9001"
 
@@ -33,7 +34,7 @@ def serving(**options: Path) -> Iterator[Settings]:
 
 def test_the_page_has_a_policy_and_no_script_in_it() -> None:
     with serving() as settings:
-        answer = requests.get(f"{settings.client_url}/", timeout=5)
+        answer = requests.get(f"{settings.client_url}/", timeout=PATIENCE)
     policy = answer.headers["Content-Security-Policy"].split("; ")
     assert f"connect-src {AS} {RS}" in policy
     for directive in ("default-src 'none'", "script-src 'self'", "base-uri 'none'"):
@@ -48,12 +49,12 @@ def test_the_page_has_a_policy_and_no_script_in_it() -> None:
 def test_nothing_else_is_served() -> None:
     with serving() as settings:
         url = settings.client_url or ""
-        page = requests.get(f"{url}/", timeout=5).text
-        assert requests.get(f"{url}/callback?code=x", timeout=5).text == page
-        assert requests.head(f"{url}/main.js", timeout=5).content == b""
+        page = requests.get(f"{url}/", timeout=PATIENCE).text
+        assert requests.get(f"{url}/callback?code=x", timeout=PATIENCE).text == page
+        assert requests.head(f"{url}/main.js", timeout=PATIENCE).content == b""
         for path in ("/index.html", "/nothing", "/..%2f__init__.py"):
-            assert requests.get(url + path, timeout=5).status_code == 404
-        assert requests.post(f"{url}/", timeout=5).status_code == 501
+            assert requests.get(url + path, timeout=PATIENCE).status_code == 404
+        assert requests.post(f"{url}/", timeout=PATIENCE).status_code == 501
 
 
 def test_under_another_name_there_is_only_the_way_to_the_right_one() -> None:
@@ -62,7 +63,7 @@ def test_under_another_name_there_is_only_the_way_to_the_right_one() -> None:
             f"{settings.client_url}/main.js",
             headers={"Host": "evil.example"},
             allow_redirects=False,
-            timeout=5,
+            timeout=PATIENCE,
         )
     assert answer.status_code == 302
     assert answer.headers["Location"] == f"{settings.client_url}/"
@@ -78,7 +79,7 @@ def test_the_page_speaks_tls_where_the_servers_do(tmp_path: Path) -> None:
         # Who shakes hands slowly keeps nobody waiting.
         with socket.create_connection(("127.0.0.1", settings.client_port or 0)):
             answer = requests.get(
-                f"{url}/config.js", verify=str(certificate), timeout=5
+                f"{url}/config.js", verify=str(certificate), timeout=PATIENCE
             )
         assert f'issuer = "{settings.issuer_url}"' in answer.text
         assert f'redirectUri = "{url}/callback"' in answer.text

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event
 
 from demo_server.resource_server.keyring import POLL_INTERVAL
 from tests.demo.parties import Parties
+from tests.patience import PATIENCE
 
 #: A poll, and its jitter.
 POLL = POLL_INTERVAL * 1.1
@@ -102,7 +103,7 @@ def test_refreshes_and_revocations_at_the_same_moment_leave_no_good_token(
 ) -> None:
     families = [parties.redeem(parties.code()).get_json() for _ in range(8)]
     tokens = [family["access_token"] for family in families]
-    barrier = threading.Barrier(2, timeout=30)
+    barrier = threading.Barrier(2, timeout=PATIENCE)
 
     def refresh(family: dict[str, str]) -> None:
         barrier.wait()

@@ -47,6 +47,7 @@ from tests.demo.parties import (
     hidden_fields,
     query_of,
 )
+from tests.patience import PATIENCE
 
 Make = Callable[..., FapiParties]
 
@@ -537,7 +538,7 @@ def test_the_flow_over_http(client: FapiClient) -> None:
 @pytest.mark.requirement("F-1", "F-8")
 def test_what_fapi_forbids_is_refused_over_http(client: FapiClient) -> None:
     as_url = client.server.as_url
-    plain = requests.get(f"{as_url}/authorize", params=REQUEST, timeout=10)
+    plain = requests.get(f"{as_url}/authorize", params=REQUEST, timeout=PATIENCE)
     assert plain.status_code == 400
     assert CALLBACK not in plain.headers.get("Location", "")
     form = REQUEST | {"client_id": "demo-public"}
@@ -574,7 +575,7 @@ def test_of_parallel_uses_of_one_proof_exactly_one_is_accepted(
 
     def use(form: dict[str, Any]) -> None:
         body: dict[str, Any] = {"data": form} if method == "POST" else {}
-        start.wait(10)
+        start.wait(PATIENCE)
         answer = client.send(method, url, proof=lambda: proof, **arguments, **body)
         statuses.append(answer.status_code)
 

@@ -26,6 +26,7 @@ from dpop_ext import ProofSigner
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.demo.parties import CHALLENGE, code_form, hidden_fields, query_of
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -61,7 +62,7 @@ def run(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -73,7 +74,7 @@ def read_urls(process: subprocess.Popen[str], count: int) -> list[str]:
 
 def answers(url: str) -> bool:
     try:
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=PATIENCE)
     except requests.RequestException:
         return False
     return True
@@ -89,17 +90,17 @@ def test_both_servers_start_and_stop_with_one_command(
     }
     with command("--rs-port", "0", **environ) as process:
         as_url, rs_url, page_url = read_urls(process, 3)
-        assert requests.get(page_url, timeout=5).status_code == 200
+        assert requests.get(page_url, timeout=PATIENCE).status_code == 200
         metadata = requests.get(
-            f"{as_url}/.well-known/oauth-authorization-server", timeout=5
+            f"{as_url}/.well-known/oauth-authorization-server", timeout=PATIENCE
         ).json()
         assert metadata["issuer"] == as_url
         metadata = requests.get(
-            f"{rs_url}/.well-known/oauth-protected-resource", timeout=5
+            f"{rs_url}/.well-known/oauth-protected-resource", timeout=PATIENCE
         ).json()
         assert metadata["resource"] == rs_url
         process.send_signal(number)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Traceback" not in log
     for url in as_url, rs_url, page_url:
@@ -146,7 +147,7 @@ def test_as_and_rs_can_start_alone_and_at_once(tmp_path: Path) -> None:
         assert rs_url == resource
         for process in as_process, rs_process:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE)
             assert process.returncode == 0
 
 
@@ -166,7 +167,7 @@ def test_many_processes_can_create_the_tables_at_once(tmp_path: Path) -> None:
     for process in processes:
         assert process.stdin is not None
         process.stdin.close()
-    assert [process.wait(timeout=60) for process in processes] == [0] * 3
+    assert [process.wait(timeout=PATIENCE) for process in processes] == [0] * 3
     database = Database(url)
     database.create_schema()
     database.close()
@@ -202,7 +203,7 @@ def test_the_raw_target_goes_through(demo_server: DemoServer) -> None:
 
 def raw_exchange(url: str, request: bytes) -> bytes:
     host, _, port = url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(65_536):
@@ -237,7 +238,7 @@ def test_fields_of_a_proxy_are_not_believed(demo_server: DemoServer) -> None:
         "SCRIPT_NAME": "/evil",
     }
     url = f"{demo_server.rs_url}/api/accounts"
-    challenge = requests.get(url, headers=fields, timeout=5)
+    challenge = requests.get(url, headers=fields, timeout=PATIENCE)
     assert challenge.status_code == 401
     assert "evil" not in challenge.headers["WWW-Authenticate"]
     assert demo_server.rs_url in challenge.headers["WWW-Authenticate"]
@@ -248,7 +249,7 @@ def test_a_proof_of_8_kib_gets_the_answer_of_the_protocol(
 ) -> None:
     fields = {"Authorization": "DPoP " + "a" * 16_384, "DPoP": "b" * 9000}
     answer = requests.get(
-        f"{demo_server.rs_url}/api/accounts", headers=fields, timeout=5
+        f"{demo_server.rs_url}/api/accounts", headers=fields, timeout=PATIENCE
     )
     assert answer.status_code == 401
 
@@ -257,11 +258,11 @@ def test_rotated_signing_keys_leave_old_tokens_good(demo_server: DemoServer) -> 
     with open_session(demo_server) as before:
         url = f"{demo_server.rs_url}/api/accounts"
         assert before.get(url).status_code == 200
-        jwks = requests.get(f"{demo_server.as_url}/jwks", timeout=5).json()
+        jwks = requests.get(f"{demo_server.as_url}/jwks", timeout=PATIENCE).json()
         done = run("keys", "rotate", environ=demo_server.environment)
         assert done.returncode == 0, done.stderr
         kid = done.stdout.splitlines()[0].split()[-1]
-        now = requests.get(f"{demo_server.as_url}/jwks", timeout=5).json()
+        now = requests.get(f"{demo_server.as_url}/jwks", timeout=PATIENCE).json()
         kids = [key["kid"] for key in now["keys"]]
         assert kids == [kid, *(key["kid"] for key in jwks["keys"])]
         with open_session(demo_server) as after:
@@ -364,17 +365,17 @@ def get_code(server: DemoServer) -> str:
                 "code_challenge": CHALLENGE,
                 "code_challenge_method": "S256",
             },
-            timeout=5,
+            timeout=PATIENCE,
         )
         form = {**hidden_fields(page.text), "username": "alice"}
         form["password"] = demo_data.PASSWORD
-        page = browser.post(f"{server.as_url}/login", data=form, timeout=5)
+        page = browser.post(f"{server.as_url}/login", data=form, timeout=PATIENCE)
         token = hidden_fields(page.text)["csrf_token"]
         answer = browser.post(
             page.url,
             data={"csrf_token": token, "decision": "allow"},
             allow_redirects=False,
-            timeout=5,
+            timeout=PATIENCE,
         )
     return query_of(answer.headers["Location"])["code"]
 
@@ -384,15 +385,19 @@ def post_in_parallel(
 ) -> list[dict[str, Any]]:
     """Send the same form with *count* different proofs by one key, all at once."""
     url, key = f"{server.as_url}/token", ECKey.generate_key("P-256")
-    nonce = requests.post(url, data=form, headers={"DPoP": _proof(key, url)}, timeout=5)
+    nonce = requests.post(
+        url, data=form, headers={"DPoP": _proof(key, url)}, timeout=PATIENCE
+    )
     assert nonce.json()["error"] == "use_dpop_nonce"
     proofs = [_proof(key, url, nonce.headers["DPoP-Nonce"]) for _ in range(count)]
     start = threading.Barrier(count)
     bodies: list[dict[str, Any]] = []
 
     def post(proof: str) -> None:
-        start.wait(timeout=10)
-        answer = requests.post(url, data=form, headers={"DPoP": proof}, timeout=20)
+        start.wait(timeout=PATIENCE)
+        answer = requests.post(
+            url, data=form, headers={"DPoP": proof}, timeout=PATIENCE
+        )
         bodies.append(json.loads(answer.text))
 
     threads = [threading.Thread(target=post, args=(proof,)) for proof in proofs]
@@ -424,7 +429,9 @@ def test_of_parallel_redemptions_exactly_one_succeeds(demo_server: DemoServer) -
 def test_of_parallel_refreshes_exactly_one_succeeds(demo_server: DemoServer) -> None:
     # No proof at the first: the refresh token may be refreshed with any key once.
     form = code_form(get_code(demo_server))
-    first = requests.post(f"{demo_server.as_url}/token", data=form, timeout=5).json()
+    first = requests.post(
+        f"{demo_server.as_url}/token", data=form, timeout=PATIENCE
+    ).json()
     form = {
         "grant_type": "refresh_token",
         "client_id": "demo-public",

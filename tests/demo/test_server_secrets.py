@@ -19,6 +19,7 @@ from dpop_ext.errors import StaleKeyError
 from dpop_ext.resource_server import HTTPKeyringSource, RemoteKeys
 from tests.conftest import Clock
 from tests.demo.parties import Parties
+from tests.patience import PATIENCE
 
 
 def test_the_resource_server_sees_a_revocation_within_a_poll(
@@ -126,7 +127,7 @@ def test_of_parallel_creations_one_wins_and_all_read_it(tmp_path: Path) -> None:
 
     def create(content: bytes) -> None:
         def make() -> bytes:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=PATIENCE)
             return content
 
         results.append(private_file.read_or_create(tmp_path / "key", make))

@@ -26,6 +26,7 @@ from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 from tests.conftest import Clock
 from tests.demo.parties import Parties
+from tests.patience import PATIENCE
 
 DOCUMENT = "/.well-known/oauth-protected-resource"
 MODES = "dpop_symmetric_modes_supported"
@@ -173,7 +174,7 @@ def test_the_key_of_the_rows_is_a_private_file(tmp_path: Path) -> None:
 @pytest.fixture
 def signer(demo_server: DemoServer) -> ProofSigner:
     signer = ProofSigner(ECKey.generate_key("P-256"))
-    metadata = requests.get(demo_server.rs_url + DOCUMENT, timeout=10).json()
+    metadata = requests.get(demo_server.rs_url + DOCUMENT, timeout=PATIENCE).json()
     server = TicketServer.of_metadata(
         metadata, issuer=demo_server.as_url, client_id="demo-confidential"
     )
@@ -190,7 +191,7 @@ def token(demo_server: DemoServer, signer: ProofSigner) -> str:
         auth=requests_client.DPoPTokenAuth(
             signer, ("demo-confidential", CONFIDENTIAL_SECRET)
         ),
-        timeout=10,
+        timeout=PATIENCE,
     )
     found: str = answer.json()["access_token"]
     return found
@@ -202,7 +203,7 @@ def echo_with_requests(url: str, signer: ProofSigner, token: str) -> Iterator[An
             auth = requests_client.DPoPAuth(signer, token)
             # No connection is kept, so that each worker gets some of them.
             yield session.get(
-                url, auth=auth, timeout=10, headers={"Connection": "close"}
+                url, auth=auth, timeout=PATIENCE, headers={"Connection": "close"}
             )
 
 
@@ -242,7 +243,7 @@ def test_a_node_that_starts_later_recreates_the_key(
     )
     with second_node(servers) as url:
         answer = requests.get(
-            f"{url}/api/echo/x", headers=dict(next(flow).headers()), timeout=10
+            f"{url}/api/echo/x", headers=dict(next(flow).headers()), timeout=PATIENCE
         )
     assert answer.status_code == 200, answer.text
     assert answer.json()["proof"] == "symmetric"

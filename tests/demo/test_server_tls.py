@@ -25,6 +25,7 @@ from demo_server.settings import Settings
 from demo_server.supervisor import DemoServer
 from demo_server.tls import client_context, server_context
 from tests.demo.fapi import FapiClient
+from tests.patience import PATIENCE
 
 
 def make_certificate(directory: Path, *, passphrase: bytes | None = None) -> None:
@@ -99,7 +100,7 @@ def test_the_flow_over_tls(server: DemoServer, certificate: str, ec_key: ECKey) 
 def test_plain_http_gets_no_answer(server: DemoServer) -> None:
     for url in server.as_url, server.rs_url:
         with pytest.raises(requests.ConnectionError):
-            requests.get(url.replace("https:", "http:"), timeout=5)
+            requests.get(url.replace("https:", "http:"), timeout=PATIENCE)
 
 
 Context = Callable[[ssl.SSLContext], None]
@@ -110,7 +111,7 @@ def handshake(port: int, certificate: str, prepare: Context) -> tuple[str, str]:
     context = ssl.create_default_context(cafile=certificate)
     prepare(context)
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection,
         context.wrap_socket(connection, server_hostname="127.0.0.1") as secure,
     ):
         cipher = secure.cipher()

@@ -17,6 +17,7 @@ from demo_server import demo_data
 from demo_server.supervisor import DemoServer
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.request_digest import content_digest, query_digest
+from tests.patience import PATIENCE
 
 CREDENTIALS = base64.b64encode(
     f"demo-confidential:{demo_data.CONFIDENTIAL_SECRET}".encode()
@@ -37,7 +38,7 @@ class Wire:
                 data={"grant_type": "client_credentials"},
                 auth=("demo-confidential", demo_data.CONFIDENTIAL_SECRET),
                 headers={"DPoP": self.prove("POST", token_url)},
-                timeout=10,
+                timeout=PATIENCE,
             )
             self.nonces[server.as_url] = answer.headers.get("DPoP-Nonce", "")
         self.token = answer.json()["access_token"]
@@ -47,7 +48,7 @@ class Wire:
                 "Authorization": f"DPoP {self.token}",
                 "DPoP": self.prove("GET", f"{server.rs_url}/api/accounts"),
             },
-            timeout=10,
+            timeout=PATIENCE,
         )
         self.nonces[server.rs_url] = answer.headers["DPoP-Nonce"]
 

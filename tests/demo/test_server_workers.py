@@ -26,6 +26,7 @@ from dpop_ext.core.proof_making import make_proof
 from tests import engines
 from tests.demo.parties import code_form, hidden_fields
 from tests.demo.test_server_processes import get_code, open_session, post_in_parallel
+from tests.patience import PATIENCE
 
 WORKERS = 4
 REQUESTS = 40
@@ -80,7 +81,7 @@ def servers(
 
 def at_once(send: Callable[[int], requests.Response]) -> Counter[int]:
     """Send requests at the same moment, each on a connection of its own."""
-    barrier = threading.Barrier(REQUESTS, timeout=30)
+    barrier = threading.Barrier(REQUESTS, timeout=PATIENCE)
 
     def wait_and_send(number: int) -> int:
         barrier.wait()
@@ -104,7 +105,9 @@ def prove(server: DemoServer, key: ECKey, token: str, nonce: str | None) -> str:
 
 def ask(server: DemoServer, token: str, proof: str) -> requests.Response:
     fields = {"Authorization": f"DPoP {token}", "DPoP": proof}
-    return requests.get(f"{server.rs_url}/api/accounts", headers=fields, timeout=20)
+    return requests.get(
+        f"{server.rs_url}/api/accounts", headers=fields, timeout=PATIENCE
+    )
 
 
 def token_of(server: DemoServer, key: ECKey) -> str:
@@ -119,7 +122,9 @@ def token_of(server: DemoServer, key: ECKey) -> str:
             now=int(time.time()),
             nonce=nonce,
         )
-        answer = requests.post(url, data=form, headers={"DPoP": proof}, timeout=20)
+        answer = requests.post(
+            url, data=form, headers={"DPoP": proof}, timeout=PATIENCE
+        )
         nonce = answer.headers.get("DPoP-Nonce")
         if answer.status_code == 200:
             break
@@ -157,7 +162,7 @@ def test_one_worker_accepts_the_proof_and_all_know_the_nonce(
 def test_one_worker_takes_the_assertion_of_a_client(servers: DemoServer) -> None:
     form = {"grant_type": "client_credentials", **assertion(servers)}
     url = f"{servers.as_url}/token"
-    statuses = at_once(lambda _: requests.post(url, data=form, timeout=20))
+    statuses = at_once(lambda _: requests.post(url, data=form, timeout=PATIENCE))
     assert statuses == {200: 1, 401: REQUESTS - 1}
 
 
@@ -169,7 +174,7 @@ def test_one_worker_redeems_the_code_and_one_the_refresh_token(
     assert sum("access_token" in body for body in bodies) == 1
     # No proof at the first: the refresh token may be refreshed with any key once.
     form = code_form(get_code(servers))
-    first = requests.post(f"{servers.as_url}/token", data=form, timeout=20).json()
+    first = requests.post(f"{servers.as_url}/token", data=form, timeout=PATIENCE).json()
     form = {
         "grant_type": "refresh_token",
         "client_id": "demo-public",
@@ -206,9 +211,9 @@ def test_a_restart_forgets_no_proof_even_without_nonces(
 def test_guesses_that_come_together_are_not_all_looked_at(servers: DemoServer) -> None:
     def guess(number: int) -> requests.Response:
         with requests.Session() as browser:
-            page = browser.get(f"{servers.as_url}/login", timeout=20)
+            page = browser.get(f"{servers.as_url}/login", timeout=PATIENCE)
             form = {**hidden_fields(page.text), "username": "nobody", "password": "x"}
-            return browser.post(f"{servers.as_url}/login", data=form, timeout=20)
+            return browser.post(f"{servers.as_url}/login", data=form, timeout=PATIENCE)
 
     statuses = at_once(guess)
     assert statuses[401] <= attempt_limit.MAX_ATTEMPTS

@@ -31,6 +31,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.testing import FakeClock, Issuer
 from dpop_ext.testing.servers import AuthorizationServer, ResourceServer, run
 from tests.documents.regions import DOCS
+from tests.patience import PATIENCE
 from tests.readme_application import application, keep_the_rest, register_clients
 from tests.resource_server.django_project import configure, django_application
 from tests.wsgi_network import WSGINetwork, send_over
@@ -126,7 +127,7 @@ def test_a_client_is_served_as_the_page_has_it() -> None:
         echo = f"{api.url}/echo"
 
         def ask_the_user(url: str) -> str:
-            answer = requests.get(url, allow_redirects=False, timeout=5)
+            answer = requests.get(url, allow_redirects=False, timeout=PATIENCE)
             return answer.headers["Location"]
 
         names: Names = {"ask_the_user": ask_the_user}
@@ -159,7 +160,9 @@ def test_a_client_is_served_as_the_page_has_it() -> None:
         assert asyncio.run(listed())["jkt"] == jkt
 
         def send(method: str, url: str, fields: Any) -> Any:
-            answer = requests.request(method, url, headers=dict(fields), timeout=5)
+            answer = requests.request(
+                method, url, headers=dict(fields), timeout=PATIENCE
+            )
             return answer.status_code, list(answer.headers.items()), answer.json()
 
         status, body = names["get"](echo, names["access_token"], send)

@@ -13,6 +13,7 @@ import requests
 
 from dpop_ext.testing.servers import run
 from tests.documents.regions import DOCS
+from tests.patience import PATIENCE
 
 TEXT = (DOCS / "tutorial.md").read_text("utf-8")
 FILES = dict(
@@ -93,7 +94,7 @@ def test_the_tutorial_does_what_it_says(
             f"{issuer.url}/token",
             data={"grant_type": "client_credentials"},
             auth=("reports", "a-long-secret"),
-            timeout=5,
+            timeout=PATIENCE,
         )
         assert bare.text in TEXT
 

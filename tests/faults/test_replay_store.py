@@ -24,6 +24,7 @@ from tests.faults.conftest import (
     go_through,
     open_store,
 )
+from tests.patience import PATIENCE
 
 MakeApi = Callable[..., Api]
 
@@ -156,7 +157,7 @@ def test_a_worker_that_is_killed_before_it_spends_a_proof_leaves_it_good_once(
         # Of threads that other tests may have left.
         warnings.simplefilter("ignore", DeprecationWarning)
         worker.start()
-    worker.join(30)
+    worker.join(PATIENCE)
     # It passed every check, or it would have ended by itself.
     assert worker.exitcode == -signal.SIGKILL
     one, other = (make_api(SQLReplayStore.from_url(url)) for _ in range(2))

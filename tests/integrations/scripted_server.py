@@ -12,6 +12,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qs
 
 from tests.client.reading import ReadProof, read
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def running_server(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer
         # A small answer in two segments waits for an acknowledgement otherwise.
         wbufsize = -1
         # Seconds to wait for a body that does not come.
-        timeout = 5
+        timeout = PATIENCE
 
         def handle_any(self) -> None:
             answer = scripted.answer(

@@ -28,6 +28,7 @@ from dpop_ext.integrations import (
 from dpop_ext.integrations.requests_client import reply
 from tests.client.metadata import as_metadata
 from tests.integrations.hostile_site import FOR_EVER, Site, http
+from tests.patience import PATIENCE
 
 TOKEN = {"access_token": "t", "token_type": "DPoP", "expires_in": 300}
 #: Bytes that 100 MB are compressed to.
@@ -94,7 +95,9 @@ def by_async_httpx(site: Site, *, push: bool = False, end: str | None = None) ->
 
 def by_requests_auth(site: Site) -> Any:
     auth = requests_client.DPoPTokenAuth(ProofSigner.generate())
-    return requests.post(site.issuer, data={"a": "b"}, auth=auth, timeout=5).json()
+    return requests.post(
+        site.issuer, data={"a": "b"}, auth=auth, timeout=PATIENCE
+    ).json()
 
 
 def by_httpx_auth(site: Site) -> Any:
@@ -195,7 +198,7 @@ def test_an_answer_of_another_endpoint_has_the_same_limits(
 
 def get_by_requests(url: str) -> Any:
     auth = requests_client.DPoPAuth(ProofSigner.generate(), "t")
-    return requests.get(url, auth=auth, timeout=5)
+    return requests.get(url, auth=auth, timeout=PATIENCE)
 
 
 def get_by_httpx(url: str) -> Any:

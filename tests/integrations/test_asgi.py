@@ -32,6 +32,7 @@ from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.resource_server.under_wsgi import under_wsgi
 from tests.resource_server.world import Request as WireRequest
 from tests.resource_server.world import World, send
@@ -70,7 +71,7 @@ def serving(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -624,7 +625,7 @@ def test_decisions_do_not_hold_up_the_loop(
     class Slow(MemoryReplayStore):
         def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
             enter.set()
-            assert leave.wait(10)
+            assert leave.wait(PATIENCE)
             return super().add(key, expires_at=expires_at, now=now)
 
     verifier = ProofVerifier(Slow(), clock=world.clock)
@@ -637,10 +638,10 @@ def test_decisions_do_not_hold_up_the_loop(
             )
         )
         thread.start()
-        assert enter.wait(10)
+        assert enter.wait(PATIENCE)
         assert httpx.get(f"{url}/").status_code == 401
         leave.set()
-        thread.join(10)
+        thread.join(PATIENCE)
     assert answers == [200]
 
 
@@ -655,7 +656,7 @@ def test_only_so_many_requests_wait_for_a_decision(
     class Stuck(MemoryReplayStore):
         def add(self, key: bytes, *, expires_at: int, now: int) -> bool:
             waiting.release()
-            assert leave.wait(10)
+            assert leave.wait(PATIENCE)
             return super().add(key, expires_at=expires_at, now=now)
 
     app = protect(
@@ -668,7 +669,7 @@ def test_only_so_many_requests_wait_for_a_decision(
 
         served = [threads.submit(send, credentials(world, f"{url}/")) for _ in range(2)]
         for _ in served:
-            assert waiting.acquire(timeout=10)
+            assert waiting.acquire(timeout=PATIENCE)
         later = credentials(world, f"{url}/")
         for _ in range(3):
             answer = send(later)
@@ -690,7 +691,7 @@ def test_a_request_that_is_given_up_keeps_its_place_until_its_turn() -> None:
     threads = DecisionThreads(executor, max_pending=2)
 
     async def decide() -> bool:
-        return await threads.decide(lambda: leave.wait(10), endpoint="/")
+        return await threads.decide(lambda: leave.wait(PATIENCE), endpoint="/")
 
     async def come_and_go() -> None:
         tasks = [asyncio.create_task(decide()) for _ in range(2)]

@@ -32,6 +32,7 @@ from tests.integrations.scripted_server import (
     ScriptedServer,
     running_server,
 )
+from tests.patience import PATIENCE
 
 TOKEN = {"access_token": "access", "token_type": "DPoP"}
 PIECE, PIECES = b"x" * 4096, 64
@@ -293,7 +294,7 @@ def test_uploads_at_once_fetch_one_nonce(server: ScriptedServer, ec_key: ECKey) 
     def run() -> None:
         session = requests_client.OAuth2Session("app", token=TOKEN, dpop=signer)
         with session:
-            start.wait(5)
+            start.wait(PATIENCE)
             answer = session.post(f"{server.url}/upload", data=pieces())
             statuses.append(answer.status_code)
 
@@ -327,9 +328,9 @@ def test_single_requests_of_requests_are_told_to(
     auth = requests_client.DPoPAuth(ProofSigner(ec_key), "access")
     url = f"{server.url}/upload"
     with requests.Session() as session:
-        auth.prefetch_nonce(session, url, timeout=5)
-        auth.prefetch_nonce(session, url, timeout=5)
-        answer = session.post(url, data=pieces(), auth=auth, timeout=5)
+        auth.prefetch_nonce(session, url, timeout=PATIENCE)
+        auth.prefetch_nonce(session, url, timeout=PATIENCE)
+        answer = session.post(url, data=pieces(), auth=auth, timeout=PATIENCE)
     assert answer.status_code == 201
     assert sizes(server) == [0, PIECES * len(PIECE)]
 

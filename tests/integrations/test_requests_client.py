@@ -27,6 +27,7 @@ from tests.integrations.scripted_server import (
     ScriptedServer,
     running_server,
 )
+from tests.patience import PATIENCE
 
 OK = Answer(body=b'{"ok": true}')
 NONCE_DEMAND = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce", algs="ES256"')
@@ -94,7 +95,7 @@ def assert_all_proofs_differ(*servers: ScriptedServer) -> None:
 
 @pytest.mark.requirement("P-1")
 def test_a_single_call_is_signed(server: ScriptedServer, auth: DPoPAuth) -> None:
-    response = requests.get(f"{server.url}/me?a=b", auth=auth, timeout=5)
+    response = requests.get(f"{server.url}/me?a=b", auth=auth, timeout=PATIENCE)
     assert response.json() == {}
     (request,) = server.received
     assert request.authorization == "DPoP access"

@@ -36,6 +36,7 @@ from tests.integrations.scripted_server import (
     running_server,
 )
 from tests.integrations.token_endpoint import ISSUER, STALE, AuthorizationServer, Jobs
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -428,7 +429,7 @@ def test_stale_answers_to_parallel_requests_are_one_refresh(
         session.fetch_token()
 
         def call() -> None:
-            barrier.wait(5)
+            barrier.wait(PATIENCE)
             session.get(other.url)
 
         threads = [threading.Thread(target=call) for _ in range(4)]
@@ -516,7 +517,7 @@ def test_the_default_is_the_background(
         if isinstance(thread, threading.Timer)
     )
     timer.cancel()
-    timer.join(5)
+    timer.join(PATIENCE)
     assert 0 <= timer.interval <= 10
     assert len(server.received) == 1
 

@@ -29,6 +29,7 @@ from dpop_ext.integrations.bundle_stores import FileBundle, FileStore, KeyringBu
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.integrations.scripted_server import Answer, ScriptedServer
 from tests.integrations.token_endpoint import AuthorizationServer
+from tests.patience import PATIENCE
 
 EXPIRED = {
     "access_token": "old",
@@ -187,7 +188,7 @@ def test_processes_with_one_bundle_refresh_once_and_both_get_the_token(
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    printed = [process.communicate(timeout=60)[0] for process in processes]
+    printed = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert printed == ["access-1\n"] * 2
     assert [form["refresh_token"] for form in server.forms] == ["first"]
     assert [request.authorization for request in resource.received] == [

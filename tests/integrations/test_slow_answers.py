@@ -19,6 +19,7 @@ from dpop_ext.errors import ResponseProofError
 from dpop_ext.integrations import httpx2_client, httpx_client, requests_client
 from tests.integrations.hostile_site import FOR_EVER, Site
 from tests.integrations.protected_messages import deliver
+from tests.patience import PATIENCE
 from tests.resource_server.world import World
 
 SOON = Protection(authenticated_responses=True, answer_deadline=0.2)
@@ -26,7 +27,7 @@ SOON = Protection(authenticated_responses=True, answer_deadline=0.2)
 
 def by_requests(url: str, signer: ProofSigner, token: str) -> Any:
     auth = requests_client.DPoPAuth(signer, token, protection=SOON)
-    return requests.get(url, auth=auth, timeout=5)
+    return requests.get(url, auth=auth, timeout=PATIENCE)
 
 
 def by_httpx(url: str, signer: ProofSigner, token: str) -> Any:

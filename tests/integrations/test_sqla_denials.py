@@ -27,6 +27,7 @@ from dpop_ext.symmetric.keyring_claims import (
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 
 ISSUER = "https://as.example"
 AUDIENCE = "https://api.example"
@@ -301,7 +302,7 @@ def test_an_exchange_at_the_moment_of_a_denial_does_not_escape_it(
             and TABLES.denials.name in statement
         ):
             looked.set()
-            go_on.wait(20)
+            go_on.wait(PATIENCE)
 
     exchange = threading.Thread(
         target=lambda: denials.record_exchange(
@@ -312,13 +313,13 @@ def test_an_exchange_at_the_moment_of_a_denial_does_not_escape_it(
         target=lambda: denials.deny(AUDIENCE, token_id="s", expires_at=end)
     )
     exchange.start()
-    assert looked.wait(20)
+    assert looked.wait(PATIENCE)
     denial.start()
     # Without the exchange it must not come to its end.
     denial.join(0.5)
     go_on.set()
     for thread in (exchange, denial):
-        thread.join(20)
+        thread.join(PATIENCE)
 
     assert denied(denials) == ["s"]
     assert denied(denials, OTHER) == ["t"]

@@ -27,6 +27,7 @@ from dpop_ext.integrations.sqla_oauth2 import (
     claim,
     create_save_token_func,
 )
+from tests.patience import PATIENCE
 
 NOW = 1_790_000_000
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -221,7 +222,7 @@ def test_of_parallel_redemptions_exactly_one_succeeds(
         with Session(engine) as mine:
             row = mine.scalars(select(model)).one()
             grant = make_grant(FakeGrant, mine, grant_type, row)
-            everybody_has_read.wait(timeout=10)
+            everybody_has_read.wait(timeout=PATIENCE)
             try:
                 outcomes.append(grant.create_token_response())
             except InvalidGrantError:

@@ -24,6 +24,7 @@ from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.sealed_row import open_root
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 
 ISSUER = "https://as.example"
 AUDIENCE = "https://api.example"
@@ -344,7 +345,7 @@ def test_servers_that_rotate_at_the_same_time_make_one_version(
     found: list[Any] = []
 
     def look(each: SQLAudienceSecrets) -> None:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=PATIENCE)
         found.extend(seen(each, audience) for audience in audiences)
 
     threads = [threading.Thread(target=look, args=(each,)) for each in nodes]
@@ -363,7 +364,7 @@ def test_operators_who_rotate_at_the_same_time_make_one_version(
     results: list[str] = []
 
     def rotate(each: SQLAudienceSecrets) -> None:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=PATIENCE)
         try:
             results.append(each.rotate(AUDIENCE).state)
         except RotationError:
@@ -439,18 +440,18 @@ def test_a_query_that_takes_its_time_holds_up_no_other(
         # After the rows have come, and before anybody has looked at them.
         if threading.current_thread() is slow and TABLES.versions.name in statement:
             begun.set()
-            go_on.wait(20)
+            go_on.wait(PATIENCE)
 
     slow = threading.Thread(target=lambda: results.append(seen(secrets)))
     slow.start()
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
     fast = threading.Thread(target=lambda: results.append(seen(secrets)))
     fast.start()
-    fast.join(20)
+    fast.join(PATIENCE)
     held_up = fast.is_alive()
     go_on.set()
-    slow.join(20)
-    fast.join(20)
+    slow.join(PATIENCE)
+    fast.join(PATIENCE)
 
     assert not held_up
     assert results == [seen(secrets)] * 2

@@ -21,6 +21,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.log_events import EVENTS
 from dpop_ext.stores.memory import MemoryReplayStore
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.resource_server.world import ADAPTERS, Request, World, send
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +256,7 @@ def test_no_request_waits_for_who_looks_for_a_provider() -> None:
     )
     with telemetry._source.looking:
         request.start()
-        request.join(5)
+        request.join(PATIENCE)
         assert not request.is_alive()
 
 
@@ -266,7 +267,7 @@ def test_instruments_can_be_set_while_somebody_looks_for_a_provider() -> None:
     setting = threading.Thread(target=telemetry.instrument, args=[meters.provider])
     with telemetry._source.looking:
         setting.start()
-        setting.join(5)
+        setting.join(PATIENCE)
         assert not setting.is_alive()
     telemetry.record_keyring_poll(outcome="answered", age=None)
     assert meters.counts("dpop.keyring.polls", "outcome") == {("answered",): 1}

@@ -7,8 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Self
 from urllib.parse import urljoin
 
-#: Seconds until nobody is expected any more.
-PATIENCE = 30
+from tests.patience import PATIENCE
 
 
 class LoopbackRedirect:

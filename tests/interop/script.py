@@ -6,13 +6,13 @@ import json
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-#: One that has not ended by then, after its input, is killed, in seconds.
-STOP_TIMEOUT = 10
+from tests.patience import PATIENCE
 
 
 class Script:
@@ -21,21 +21,13 @@ class Script:
     :param command: program and arguments.
     :param inputs: becomes the last argument, as JSON.
     :param cwd: where it runs.
-    :param limit: after so many seconds it is killed, and the step that is waited for
-        fails.
     """
 
     def __init__(
-        self,
-        command: Sequence[str | Path],
-        inputs: dict[str, Any],
-        *,
-        cwd: Path,
-        limit: float = 60,
+        self, command: Sequence[str | Path], inputs: dict[str, Any], *, cwd: Path
     ) -> None:
         self._command = [*command, json.dumps(inputs)]
         self._cwd = cwd
-        self._limit = limit
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -49,8 +41,6 @@ class Script:
             stderr=self._errors,
             text=True,
         )
-        self._timer = threading.Timer(self._limit, self._process.kill)
-        self._timer.start()
         return self
 
     def __exit__(
@@ -68,16 +58,16 @@ class Script:
             try:
                 if kind is not None:
                     self._process.kill()
-                self._process.communicate(timeout=STOP_TIMEOUT)
+                self._process.communicate(timeout=PATIENCE)
             finally:
                 self._process.kill()
-                self._timer.cancel()
             if kind is None and self._process.returncode:
                 raise self._failure("its end")
 
     def step(self, *names: str) -> dict[str, Any]:
         """Return the next line, which must be that of one of the steps *names*."""
-        line = self._stdout.readline()
+        with self._killed_if_it_hangs():
+            line = self._stdout.readline()
         if not line:
             raise self._failure(" or ".join(names))
         fields: dict[str, Any] = json.loads(line)
@@ -89,6 +79,16 @@ class Script:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{text}\n")
         self._process.stdin.flush()
+
+    @contextmanager
+    def _killed_if_it_hangs(self) -> Iterator[None]:
+        """Wait for one step only so long, however many came before it."""
+        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _failure(self, missed: str) -> AssertionError:
         self._errors.seek(0)

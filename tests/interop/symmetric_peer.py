@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.patience import PATIENCE
+
 SCRIPTS: Final = Path(__file__).parent / "node" / "profile"
-#: A script that has not ended by then is killed, in seconds.
-TIMEOUT: Final = 60
 
 
 def node() -> str:
@@ -62,12 +62,12 @@ def running() -> Iterator[Peer]:
     ) as process:
         try:
             yield Peer(process)
-            process.communicate(timeout=TIMEOUT)
+            process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
 
 
 def _run(command: list[str]) -> str:
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT, check=True
+        command, capture_output=True, text=True, timeout=PATIENCE, check=True
     ).stdout

@@ -20,15 +20,15 @@ from dpop_ext.integrations.requests_client import DPoPAuth, OAuth2Session
 from tests.interop.installation import ROOT
 from tests.interop.loopback import LoopbackRedirect
 from tests.interop.script import Script
+from tests.patience import PATIENCE
 
 SECRET = "a-secret-of-the-service"
-TIMEOUT = 10
 
 
 @pytest.fixture(scope="module")
 def issuer(node_directory: Path) -> Iterator[str]:
     command = ["node", "oidc_provider.mjs"]
-    with Script(command, {"secret": SECRET}, cwd=node_directory, limit=300) as script:
+    with Script(command, {"secret": SECRET}, cwd=node_directory) as script:
         yield script.step("ready")["issuer"]
 
 
@@ -75,12 +75,12 @@ class Client:
 def sign_in(url: str) -> None:
     """Fill in the two forms of oidc-provider, and go where it sends us."""
     with requests.Session() as browser:
-        page = browser.get(url, timeout=TIMEOUT)
+        page = browser.get(url, timeout=PATIENCE)
         for prompt in "login", "consent":
             assert f'name="prompt" value="{prompt}"' in page.text
             (action,) = re.findall(r'<form[^>]* action="([^"]*)"', page.text)
             form = {"prompt": prompt, "login": "alice", "password": "any"}
-            page = browser.post(urljoin(url, action), data=form, timeout=TIMEOUT)
+            page = browser.post(urljoin(url, action), data=form, timeout=PATIENCE)
         assert page.text.startswith("Done.")
 
 
@@ -96,7 +96,7 @@ def test_code_refresh_and_userinfo_with_mandatory_nonces(
             scope="openid offline_access",
             redirect_uri=redirect.uri,
             token_endpoint=f"{issuer}/token",
-            default_timeout=TIMEOUT,
+            default_timeout=PATIENCE,
         ) as session,
     ):
         client = Client(session)
@@ -118,7 +118,7 @@ def test_code_refresh_and_userinfo_with_mandatory_nonces(
         assert user.status_code == 200
         assert user.json() == {"sub": "alice"}
         theft = DPoPAuth(ProofSigner(other_ec_key), session.token["access_token"])
-        refused = requests.get(f"{issuer}/me", auth=theft, timeout=TIMEOUT)
+        refused = requests.get(f"{issuer}/me", auth=theft, timeout=PATIENCE)
         assert refused.status_code == 401
         assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
 
@@ -137,7 +137,7 @@ def test_a_token_of_oidc_provider_opens_our_resource_server(
         token_endpoint=f"{issuer}/token",
         issuer=issuer,
         resource=resource,
-        default_timeout=TIMEOUT,
+        default_timeout=PATIENCE,
     ) as session:
         client = Client(session)
         token = session.fetch_token()
@@ -149,6 +149,6 @@ def test_a_token_of_oidc_provider_opens_our_resource_server(
         assert response.json()["proof"] == "asymmetric"
         theft = DPoPAuth(ProofSigner.generate("ES256"), token["access_token"])
         url = f"{resource}/api/accounts"
-        refused = requests.get(url, auth=theft, timeout=TIMEOUT)
+        refused = requests.get(url, auth=theft, timeout=PATIENCE)
         assert refused.status_code == 401
         assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]

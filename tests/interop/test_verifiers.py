@@ -22,6 +22,7 @@ from tests.authorization_server.simulator import AUDIENCE, ISSUER, TOKEN_URL, Si
 from tests.conftest import Clock
 from tests.interop.installation import ROOT
 from tests.interop.script import Script
+from tests.patience import PATIENCE
 
 API = "https://api.example/accounts"
 
@@ -30,7 +31,7 @@ API = "https://api.example/accounts"
 def oauth4webapi(servers: DemoServer, node_directory: Path) -> Iterator[Script]:
     inputs = {"issuer": servers.as_url, "audience": servers.settings.resource_url}
     command = ["node", "oauth4webapi_verifier.mjs"]
-    with Script(command, inputs, cwd=node_directory, limit=300) as script:
+    with Script(command, inputs, cwd=node_directory) as script:
         script.step("ready")
         yield script
 
@@ -40,7 +41,7 @@ def express_url(servers: DemoServer, node_directory: Path) -> Iterator[str]:
     """URL of a route behind express-oauth2-jwt-bearer."""
     inputs = {"issuer": servers.as_url, "audience": servers.settings.resource_url}
     command = ["node", "express_verifier.mjs"]
-    with Script(command, inputs, cwd=node_directory, limit=300) as script:
+    with Script(command, inputs, cwd=node_directory) as script:
         yield script.step("ready")["url"] + "/accounts"
 
 
@@ -112,7 +113,7 @@ def test_express_accepts_our_client_with_our_token(
 ) -> None:
     token = get_token(servers, ProofSigner(ec_key, symmetric=symmetric))
     auth = DPoPAuth(ProofSigner(ec_key), token)
-    response = requests.get(express_url, auth=auth, timeout=10)
+    response = requests.get(express_url, auth=auth, timeout=PATIENCE)
     assert response.status_code == 200
     assert response.json() == {"subject": "demo-confidential"}
 
@@ -122,7 +123,7 @@ def test_express_refuses_our_token_with_the_proof_of_another_key(
 ) -> None:
     token = get_token(servers, ProofSigner(ec_key, symmetric="never"))
     auth = DPoPAuth(ProofSigner(other_ec_key), token)
-    response = requests.get(express_url, auth=auth, timeout=10)
+    response = requests.get(express_url, auth=auth, timeout=PATIENCE)
     assert response.status_code == 401
     assert response.json()["error"] == "invalid_token"
     assert "confirmation mismatch" in response.json()["reason"]
@@ -155,7 +156,7 @@ def auth0(auth0_issuer: Simulator, rsa_key: RSAKey, python: Path) -> Iterator[Sc
         },
     }
     command = [str(python), "-m", "tests.interop.python.auth0_api_python_verifier"]
-    with Script(command, inputs, cwd=ROOT, limit=300) as script:
+    with Script(command, inputs, cwd=ROOT) as script:
         script.step("ready")
         yield script
 

@@ -18,6 +18,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.quota import KeyQuota
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
+from tests.patience import PATIENCE
 from tests.resource_server.cases import CASES, Case, proof_with, symmetric, with_proof
 from tests.resource_server.world import (
     ADAPTERS,
@@ -142,7 +143,7 @@ def test_of_parallel_uses_of_one_proof_exactly_one_succeeds(
     barrier = threading.Barrier(32)
 
     def use() -> None:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         statuses.append(send(app, request.environ()).status)
 
     threads = [threading.Thread(target=use) for _ in range(32)]
@@ -170,7 +171,7 @@ def test_parallel_requests_do_not_get_each_others_proof(
             world, "proof" if kind == "asymmetric" else "symmetric_proof"
         )
         headers = [("Authorization", f"DPoP {token}"), ("DPoP", make(token))]
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         answer = send(app, Request(headers=headers).environ())
         kinds.append((kind, answer.json["kind"]))
 

@@ -25,6 +25,7 @@ from dpop_ext.resource_server.transport import StatusError
 from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.resource_server.world import (
     AUDIENCE,
     CLIENT,
@@ -315,7 +316,7 @@ def test_so_many_questions_wait_for_an_answer_and_no_more(world: World) -> None:
 
     def post(url: str, **sent: Any) -> bytes:
         waits.set()
-        goes_on.wait(10)
+        goes_on.wait(PATIENCE)
         return answering(url, **sent)
 
     introspect = IntrospectionTokenValidator(
@@ -330,11 +331,11 @@ def test_so_many_questions_wait_for_an_answer_and_no_more(world: World) -> None:
     )
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(introspect, "first")
-        assert waits.wait(10)
+        assert waits.wait(PATIENCE)
         with pytest.raises(StoreError):
             introspect("second")
         goes_on.set()
-        assert first.result(10).scope == "accounts"
+        assert first.result(PATIENCE).scope == "accounts"
     assert len(answering.requests) == 1
     introspect("second")
 

@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from dpop_ext.core.key_set import MAX_KEYS, StaticKeys
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.jwks import RETRY_INTERVAL, RemoteKeys
+from tests.patience import PATIENCE
 
 URI = "https://as.example.com/jwks"
 
@@ -213,7 +214,7 @@ def test_many_threads_cause_one_fetch(clock: Any, ec_key: ECKey) -> None:
 
     def fetch(url: str) -> bytes:
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         return issuer(url)
 
     remote = RemoteKeys(URI, fetch=fetch, clock=clock)
@@ -226,7 +227,7 @@ def test_many_threads_cause_one_fetch(clock: Any, ec_key: ECKey) -> None:
     ]
     for thread in threads:
         thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     go_on.set()
     for thread in threads:
         thread.join()
@@ -243,7 +244,7 @@ def test_a_slow_issuer_does_not_hold_up_requests_with_known_keys(
     def fetch(url: str) -> bytes:
         if slow[0]:
             started.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
         return issuer(url)
 
     remote = RemoteKeys(URI, fetch=fetch, clock=clock)
@@ -252,7 +253,7 @@ def test_a_slow_issuer_does_not_hold_up_requests_with_known_keys(
     slow[0] = True
     thread = threading.Thread(target=lambda: remote.find("a", algorithm="ES256"))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     assert isinstance(
         remote.find("a", algorithm="ES256"), ECKey
     )  # while the other thread waits
@@ -270,7 +271,7 @@ def test_in_an_outage_nobody_waits_for_the_keys_of_made_up_tokens(
         if not down:
             return json.dumps({"keys": [public(ec_key, kid="a")]}).encode()
         asking.set()
-        answer.wait(10)
+        answer.wait(PATIENCE)
         raise OSError
 
     keys = RemoteKeys(URI, fetch=fetch, clock=clock)
@@ -289,9 +290,9 @@ def test_in_an_outage_nobody_waits_for_the_keys_of_made_up_tokens(
     answer.clear()
     first, second = (threading.Thread(target=look_for_another) for _ in range(2))
     first.start()
-    assert asking.wait(10)
+    assert asking.wait(PATIENCE)
     second.start()
-    second.join(5)
+    second.join(PATIENCE)
     held_up = second.is_alive()
     answer.set()
     first.join()

@@ -9,6 +9,7 @@ import pytest
 
 from dpop_ext.resource_server.keyring_cache import KeyringCache
 from dpop_ext.symmetric.keyring_floor import KeyringError, KeyringFloor
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_slow_process_does_not_put_an_older_keyring_in_the_place_of_a_newer(
 
 
 def test_of_many_that_save_at_once_the_newest_stays(path: Path) -> None:
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=PATIENCE)
 
     def save(sequence: int) -> None:
         barrier.wait()

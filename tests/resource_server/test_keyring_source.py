@@ -25,6 +25,7 @@ from dpop_ext.resource_server.keyring_source import (
 from dpop_ext.resource_server.transport import Answer
 from dpop_ext.stores.base import SyncingKeyringSource
 from dpop_ext.symmetric.keyring_floor import KeyringError
+from tests.patience import PATIENCE
 from tests.resource_server.keyring_issuer import ENDPOINT, KeyringIssuer
 from tests.resource_server.world import AUDIENCE, ISSUER, VERSION, secret
 
@@ -358,7 +359,7 @@ def test_the_first_requests_of_all_wait_for_the_first_keyring(
     go = threading.Event()
 
     def late(task: Any) -> None:
-        thread = threading.Thread(target=lambda: go.wait(5) and task())
+        thread = threading.Thread(target=lambda: go.wait(PATIENCE) and task())
         thread.start()
         threads.append(thread)
 
@@ -407,7 +408,7 @@ def test_polls_run_in_a_thread_of_their_own(issuer: KeyringIssuer, clock: Any) -
     assert finds(source, VERSION, clock)
     # And again, without any request.
     clock.advance(LATER)
-    assert polled.wait(5)
+    assert polled.wait(PATIENCE)
     assert names == ["dpop-keyring"] * 2
 
 

@@ -25,6 +25,7 @@ from dpop_ext.symmetric.ticket import parse_ticket
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket, wrap_ticket
 from dpop_ext.tickets import Tickets
 from tests import post_quantum
+from tests.patience import PATIENCE
 from tests.resource_server.world import (
     ADAPTERS,
     AUDIENCE,
@@ -351,7 +352,7 @@ def test_over_the_limit_nothing_is_encrypted(
 @pytest.mark.requirement("R1804")
 def test_many_requests_at_once_are_counted_exactly(shop: Shop) -> None:
     token = shop.world.token()
-    barrier = threading.Barrier(12, timeout=20)
+    barrier = threading.Barrier(12, timeout=PATIENCE)
     answers: list[Response] = []
 
     def ask() -> None:
@@ -362,7 +363,7 @@ def test_many_requests_at_once_are_counted_exactly(shop: Shop) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
 
     assert [answer.status for answer in answers] == [200] * 12
     assert count(answers) == 3

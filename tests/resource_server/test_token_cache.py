@@ -20,6 +20,7 @@ from dpop_ext.resource_server.single_flight import SingleFlight
 from dpop_ext.symmetric.deny_list import Denial, DenyList
 from dpop_ext.symmetric.secret_ring import SecretRing
 from tests.garbage import errors_left_by
+from tests.patience import PATIENCE
 from tests.resource_server.world import (
     AUDIENCE,
     CLIENT,
@@ -356,18 +357,18 @@ def test_requests_at_once_with_one_token_share_one_question(world: World) -> Non
 
     def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
         asked.set()
-        assert answer.wait(5)
+        assert answer.wait(PATIENCE)
         return server(url, data=data, headers=headers)
 
     introspect = _introspection(world, server, 5, post=post)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(introspect, "opaque")
-        assert asked.wait(5)
+        assert asked.wait(PATIENCE)
         others = [pool.submit(introspect, "opaque") for _ in range(7)]
         other_token = pool.submit(introspect, "another")
         answer.set()
-        tokens = [future.result(5) for future in [first, *others]]
-        assert other_token.result(5) is not tokens[0]
+        tokens = [future.result(PATIENCE) for future in [first, *others]]
+        assert other_token.result(PATIENCE) is not tokens[0]
     assert all(token is tokens[0] for token in tokens)
     assert server.asked == 2
 
@@ -383,7 +384,7 @@ def test_requests_at_once_share_a_refusal_and_the_next_asks_anew(
 
     def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
         asked.set()
-        assert answer.wait(5)
+        assert answer.wait(PATIENCE)
         if error is StoreError and server.answer["active"] is not None:
             server.asked += 1
             raise OSError
@@ -392,14 +393,14 @@ def test_requests_at_once_share_a_refusal_and_the_next_asks_anew(
     introspect = _introspection(world, server, 5, post=post)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(introspect, "opaque")
-        assert asked.wait(5)
+        assert asked.wait(PATIENCE)
         flights = introspect._flights._flights
         (flight,) = flights.values()
         others = [pool.submit(introspect, "opaque") for _ in range(3)]
         answer.set()
         for future in [first, *others]:
             with pytest.raises(error):
-                future.result(5)
+                future.result(PATIENCE)
     assert flight.done()
     assert not flights
     before = server.asked
@@ -435,13 +436,13 @@ def test_without_a_window_every_request_asks_for_itself(world: World) -> None:
 
     def post(url: str, *, data: bytes, headers: Mapping[str, str]) -> bytes:
         # Both are under way at once.
-        barrier.wait(5)
+        barrier.wait(PATIENCE)
         return server(url, data=data, headers=headers)
 
     introspect = _introspection(world, server, 0, post=post)
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(introspect, "opaque") for _ in range(2)]:
-            assert future.result(5).scope == "accounts transfers"
+            assert future.result(PATIENCE).scope == "accounts transfers"
     assert server.asked == 2
 
 

@@ -17,6 +17,7 @@ from dpop_ext.testing.servers import (
     ResourceServer,
     run,
 )
+from tests.patience import PATIENCE
 
 REDIRECT = "http://127.0.0.1/callback"
 
@@ -74,7 +75,9 @@ def test_a_public_client_has_a_code_and_a_refresh_token() -> None:
         ) as session,
     ):
         url, state = session.create_authorization_url(f"{issuer.url}/authorize")
-        back = requests.get(url, allow_redirects=False, timeout=5).headers["Location"]
+        back = requests.get(url, allow_redirects=False, timeout=PATIENCE).headers[
+            "Location"
+        ]
         assert parse_qs(urlsplit(back).query)["state"] == [state]
         session.fetch_token(authorization_response=back, state=state)
         assert session.get(f"{api.url}/echo").status_code == 200
@@ -93,7 +96,7 @@ def test_a_token_without_a_proof_is_not_to_be_had() -> None:
             f"{issuer.url}/token",
             data={"grant_type": "client_credentials"},
             auth=("client", "secret"),
-            timeout=5,
+            timeout=PATIENCE,
         )
     assert response.status_code == 400
 
@@ -101,8 +104,8 @@ def test_a_token_without_a_proof_is_not_to_be_had() -> None:
 def test_metadata_and_keys_are_where_clients_look() -> None:
     with run(AuthorizationServer()) as issuer:
         well_known = "/.well-known/oauth-authorization-server"
-        metadata = requests.get(issuer.url + well_known, timeout=5).json()
-        keys = requests.get(metadata["jwks_uri"], timeout=5).json()
+        metadata = requests.get(issuer.url + well_known, timeout=PATIENCE).json()
+        keys = requests.get(metadata["jwks_uri"], timeout=PATIENCE).json()
     assert metadata["issuer"] == issuer.url
     assert "ES256" in metadata["dpop_signing_alg_values_supported"]
     assert keys == issuer.jwks

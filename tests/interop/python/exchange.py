@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-TIMEOUT = 30
+from tests.patience import PATIENCE
 
 
 class RecordingAdapter(HTTPAdapter):
@@ -33,7 +33,7 @@ class RecordingAdapter(HTTPAdapter):
         if self._next_url is not None:
             request.url, self._next_url = self._next_url, None
         self._last_request = request
-        kwargs.setdefault("timeout", TIMEOUT)
+        kwargs.setdefault("timeout", PATIENCE)
         response = super().send(request, *args, **kwargs)
         self._answers.append(_describe(response))
         return response
