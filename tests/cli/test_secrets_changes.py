@@ -20,6 +20,7 @@ from dpop_ext.symmetric.rotation_plan import RotationPlan
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests import engines
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
+from tests.patience import PATIENT
 
 PLAN = RotationPlan()
 THIRD = "https://third.example"
@@ -185,11 +186,15 @@ def test_a_resource_server_reads_what_was_published(
     shown = operator("publish", "--redis", redis_url)
     assert shown.output == f"{AUDIENCE}: copied\n{OTHER}: copied\n"
     (entry,) = secrets.peek(AUDIENCE)
-    rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=AUDIENCE)
+    rows = RedisSecretRows.from_url(
+        redis_url, issuer=ISSUER, audience=AUDIENCE, **PATIENT
+    )
     now = int(time.time())
     keyring = RowKeyring(rows, key, issuer=ISSUER, audience=AUDIENCE)
     assert keyring.load().find(1, now=now).secret == entry.secret
-    other_rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=OTHER)
+    other_rows = RedisSecretRows.from_url(
+        redis_url, issuer=ISSUER, audience=OTHER, **PATIENT
+    )
     other = RowKeyring(other_rows, key, issuer=ISSUER, audience=OTHER)
     with pytest.raises(UnknownKeyError):
         other.load().find(1, now=now)
@@ -202,7 +207,7 @@ def test_what_is_published_is_what_is_due(
 ) -> None:
     rotated(database, ago=PLAN.pending_period + PLAN.verify_period)
     operator("publish", "--redis", redis_url)
-    rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=THIRD)
+    rows = RedisSecretRows.from_url(redis_url, issuer=ISSUER, audience=THIRD, **PATIENT)
     assert [row.state for row in rows.read()] == ["active", "verify_only"]
     rows.close()
 

@@ -11,6 +11,7 @@ from redis import RedisCluster
 from dpop_ext.stores.redis import RedisReplayStore
 from dpop_ext.stores.server_clock import CLOCK_CHECK
 from dpop_ext.stores.sql import SQLReplayStore
+from tests.patience import PATIENCE, PATIENT
 
 _opened = ExitStack()
 
@@ -33,7 +34,7 @@ def redis_store(
     url: str, prefix: bytes, clock_check: float | None = CLOCK_CHECK
 ) -> RedisReplayStore:
     store = RedisReplayStore.from_url(
-        url, prefix=prefix, clock_check=clock_check, timeout=10
+        url, prefix=prefix, clock_check=clock_check, **PATIENT
     )
     close_at_last(store.close)
     return store
@@ -43,7 +44,10 @@ def cluster_store(
     port: int, prefix: bytes, clock_check: float | None = CLOCK_CHECK
 ) -> RedisReplayStore:
     client = RedisCluster(
-        host="127.0.0.1", port=port, socket_timeout=10, socket_connect_timeout=10
+        host="127.0.0.1",
+        port=port,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
     )
     store = RedisReplayStore(client, prefix=prefix, clock_check=clock_check)
     close_at_last(store.close)

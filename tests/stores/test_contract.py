@@ -24,6 +24,7 @@ from dpop_ext.stores.contract import (
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.redis import AsyncRedisReplayStore
 from tests.engines import PostgresServer, RedisServer
+from tests.patience import PATIENCE, PATIENT
 from tests.stores import opened
 
 
@@ -185,14 +186,19 @@ class FromOtherThreads:
 
 
 def async_redis_store(url: str, prefix: bytes) -> FromOtherThreads:
-    store = FromOtherThreads(AsyncRedisReplayStore.from_url(url, prefix=prefix))
+    store = FromOtherThreads(
+        AsyncRedisReplayStore.from_url(url, prefix=prefix, **PATIENT)
+    )
     opened.close_at_last(store.close)
     return store
 
 
 def async_cluster_store(port: int, prefix: bytes) -> FromOtherThreads:
     client = AsyncRedisCluster(
-        host="127.0.0.1", port=port, socket_timeout=10, socket_connect_timeout=10
+        host="127.0.0.1",
+        port=port,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
     )
     store = FromOtherThreads(
         AsyncRedisReplayStore(client, prefix=prefix), client.initialize

@@ -18,6 +18,7 @@ from dpop_ext.stores.contract import OpenStore
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verified_proof import VerifiedProof
 from dpop_ext.verifier import ProofVerifier
+from tests.patience import PATIENCE
 from tests.stores import opened
 
 URL = "https://as.example.com/token"
@@ -73,7 +74,7 @@ def test_of_fifty_requests_with_one_proof_to_two_nodes_one_is_served(
 ) -> None:
     nodes = [ProofVerifier(open_store(), clock=clock) for _ in range(2)]
     proof = prove(ec_key, clock.now)
-    barrier = threading.Barrier(50, timeout=30)
+    barrier = threading.Barrier(50, timeout=PATIENCE)
     outcomes: list[str] = []
 
     def request(node: ProofVerifier) -> None:

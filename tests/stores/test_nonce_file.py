@@ -20,6 +20,7 @@ from dpop_ext.stores.nonce_file import (
     create_nonce_file,
     rotate_nonce_file,
 )
+from tests.patience import PATIENCE
 
 NOW = 1_790_000_000
 
@@ -54,7 +55,7 @@ def test_a_file_that_is_there_stays(path: Path) -> None:
 
 def test_of_many_that_create_the_file_one_does(tmp_path: Path) -> None:
     path = tmp_path / "nonces.json"
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=PATIENCE)
     issued: list[str] = []
 
     def start() -> None:
@@ -114,7 +115,7 @@ def test_a_secret_is_dropped_once_its_nonces_are_no_longer_good(path: Path) -> N
 
 
 def test_rotations_that_come_together_lose_no_secret(path: Path) -> None:
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=PATIENCE)
 
     def rotate() -> None:
         barrier.wait()

@@ -29,6 +29,7 @@ from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from dpop_ext.stores.sql_parts import SWEPT_AT_ONCE
 from tests.engines import PostgresServer, RedisServer
+from tests.patience import PATIENCE, PATIENT
 from tests.stores import opened
 
 NOW = 1_790_000_000
@@ -51,7 +52,7 @@ def sql_store(url: str, table: str, max_per_client: int) -> SQLPushedRequestStor
 
 def redis_store(url: str, prefix: bytes, max_per_client: int) -> Any:
     store = RedisPushedRequestStore.from_url(
-        url, prefix=prefix, max_per_client=max_per_client
+        url, prefix=prefix, max_per_client=max_per_client, **PATIENT
     )
     opened.close_at_last(store.close)
     return store
@@ -59,7 +60,10 @@ def redis_store(url: str, prefix: bytes, max_per_client: int) -> Any:
 
 def cluster_store(port: int, prefix: bytes, max_per_client: int) -> Any:
     client = RedisCluster(
-        host="127.0.0.1", port=port, socket_timeout=0.5, socket_connect_timeout=0.5
+        host="127.0.0.1",
+        port=port,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
     )
     store = RedisPushedRequestStore(
         client, prefix=prefix, max_per_client=max_per_client

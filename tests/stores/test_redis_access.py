@@ -19,6 +19,7 @@ from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
 from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
 from tests.engines import RedisServer, find_redis, free_ports, redis_server
 from tests.integrations.reverse_proxy import write_certificate
+from tests.patience import PATIENT
 
 PASSWORD = secrets.token_hex(16)
 #: As docs/operations.md says.
@@ -67,12 +68,14 @@ def url(server: RedisServer, directory: Path, port: int) -> str:
 
 
 def test_the_stores_need_no_more_than_the_documented_commands(url: str) -> None:
-    with contextlib.closing(RedisReplayStore.from_url(url, prefix=b"app:")) as store:
+    with contextlib.closing(
+        RedisReplayStore.from_url(url, prefix=b"app:", **PATIENT)
+    ) as store:
         key, now = secrets.token_bytes(16), int(time.time())
         assert store.add(key, expires_at=now + 60, now=now) is True
         assert store.add(key, expires_at=now + 60, now=now) is False
     with contextlib.closing(
-        RedisPushedRequestStore.from_url(url, prefix=b"app:par:")
+        RedisPushedRequestStore.from_url(url, prefix=b"app:par:", **PATIENT)
     ) as pushed:
         pushed.save("r", make_request(now), now=now)
         assert pushed.load("r") == make_request(now)
@@ -80,7 +83,7 @@ def test_the_stores_need_no_more_than_the_documented_commands(url: str) -> None:
 
 
 async def add(url: str) -> bool:
-    store = AsyncRedisReplayStore.from_url(url, prefix=b"app:")
+    store = AsyncRedisReplayStore.from_url(url, prefix=b"app:", **PATIENT)
     now = int(time.time())
     try:
         return await store.add(secrets.token_bytes(16), expires_at=now + 60, now=now)
@@ -108,7 +111,9 @@ def test_whoever_is_not_who_they_should_be_is_an_error(
 ) -> None:
     changed = url.replace(old, new, 1)
     with (
-        contextlib.closing(RedisReplayStore.from_url(changed, prefix=b"app:")) as store,
+        contextlib.closing(
+            RedisReplayStore.from_url(changed, prefix=b"app:", **PATIENT)
+        ) as store,
         pytest.raises(StoreError) as caught,
     ):
         store.add(bytes(16), expires_at=int(time.time()) + 60, now=int(time.time()))
@@ -117,7 +122,9 @@ def test_whoever_is_not_who_they_should_be_is_an_error(
 
 def test_keys_of_others_are_out_of_reach(url: str) -> None:
     with (
-        contextlib.closing(RedisReplayStore.from_url(url, prefix=b"other:")) as store,
+        contextlib.closing(
+            RedisReplayStore.from_url(url, prefix=b"other:", **PATIENT)
+        ) as store,
         pytest.raises(StoreError),
     ):
         store.add(bytes(16), expires_at=int(time.time()) + 60, now=int(time.time()))

@@ -18,13 +18,14 @@ from redis.exceptions import ResponseError
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.redis import RedisReplayStore
 from tests.engines import RedisServer, wait_until
+from tests.patience import PATIENCE, PATIENT
 
 pytestmark = pytest.mark.requirement("X-15")
 
 
 @pytest.fixture
 def store(redis: RedisServer) -> Iterator[RedisReplayStore]:
-    with contextlib.closing(RedisReplayStore.from_url(redis.url)) as store:
+    with contextlib.closing(RedisReplayStore.from_url(redis.url, **PATIENT)) as store:
         assert add(store, b"warm up")
         yield store
 
@@ -122,7 +123,7 @@ def test_news_of_the_server_is_no_answer(client: Any, redis: RedisServer) -> Non
     """Nor does it leave an answer to the next command."""
     used, unused = secrets.token_bytes(16), secrets.token_bytes(16)
     url = redis.url + "?protocol=3"
-    with contextlib.closing(RedisReplayStore.from_url(url)) as store:
+    with contextlib.closing(RedisReplayStore.from_url(url, **PATIENT)) as store:
         assert add(store, used) is True
         store._client.execute_command("CLIENT", "TRACKING", "ON", "BCAST")
         (connection,) = store._client._idle  # type: ignore[attr-defined]
@@ -171,7 +172,7 @@ def test_whoever_closes_the_store_closes_its_connections(
     client: Any, redis: RedisServer
 ) -> None:
     before = connected(client)
-    store = RedisReplayStore.from_url(redis.url)
+    store = RedisReplayStore.from_url(redis.url, **PATIENT)
     add(store, b"one")
     assert connected(client) == before + 1
 
@@ -186,7 +187,7 @@ def test_the_pool_has_a_connection_for_a_store_that_was_closed_or_forked(
 ) -> None:
     """It has so many, 100 if nobody says otherwise, and nobody gave one back."""
     with contextlib.closing(
-        RedisReplayStore.from_url(f"{redis.url}?max_connections=1")
+        RedisReplayStore.from_url(f"{redis.url}?max_connections=1", **PATIENT)
     ) as store:
         for _ in range(3):
             assert add(store, secrets.token_bytes(16))
@@ -210,7 +211,7 @@ def test_who_lacks_hiredis_is_told_what_to_install() -> None:
         [sys.executable, "-c", WITHOUT_HIREDIS],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stderr.endswith(

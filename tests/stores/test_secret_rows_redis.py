@@ -16,6 +16,7 @@ from dpop_ext.symmetric.sealed_row import SealedRow, seal_row
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.secret_ring import AudienceSecret
 from tests import engines
+from tests.patience import PATIENT
 
 NAMES: dict[str, Any] = {
     "issuer": "https://as.example",
@@ -51,7 +52,7 @@ def client(redis: engines.RedisServer) -> Iterator[Redis]:
 @pytest.fixture
 def rows(redis: engines.RedisServer) -> Iterator[RedisSecretRows]:
     prefix = os.urandom(8)
-    rows = RedisSecretRows.from_url(redis.url, prefix=prefix, **NAMES)
+    rows = RedisSecretRows.from_url(redis.url, prefix=prefix, **NAMES, **PATIENT)
     yield rows
     rows.close()
 

@@ -25,6 +25,7 @@ from dpop_ext.symmetric.sealed_ticket_key import (
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from dpop_ext.symmetric.ticket_keys import random_ticket_key
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.stores import opened
 
 ISSUER = "https://as.example.com"
@@ -53,13 +54,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
             yield "sql", request.getfixturevalue("postgres").url
         elif request.param == "redis":
             url = request.getfixturevalue("redis").url
-            client = Redis.from_url(url, socket_timeout=0.5)
+            client = Redis.from_url(url, socket_timeout=PATIENCE)
             opened.close_at_last(client.close)
             yield "redis", client
         else:
             nodes = request.getfixturevalue("redis_cluster")
             cluster = RedisCluster(
-                host="127.0.0.1", port=nodes[0].port, socket_timeout=0.5
+                host="127.0.0.1", port=nodes[0].port, socket_timeout=PATIENCE
             )
             opened.close_at_last(cluster.close)
             yield "redis", cluster
@@ -76,7 +77,7 @@ def open_table(place: tuple[str, Any]) -> Open:
                 where, audience=audience, row_key=row_key, prefix=name.encode()
             )
         table = SQLTicketKeyTable.from_url(
-            where, audience=audience, row_key=row_key, table=name
+            where, audience=audience, row_key=row_key, table=name, timeout=PATIENCE
         )
         opened.close_at_last(table.close)
         table.create_schema()
@@ -93,7 +94,7 @@ def open_logouts(place: tuple[str, Any]) -> Open:
     def open_again() -> Any:
         if kind == "redis":
             return RedisLogoutStore(where, prefix=name.encode())
-        store = SQLLogoutStore.from_url(where, table=name)
+        store = SQLLogoutStore.from_url(where, table=name, timeout=PATIENCE)
         opened.close_at_last(store.close)
         store.create_schema()
         return store
@@ -158,7 +159,7 @@ def test_twenty_servers_that_start_at_once_agree(
     open_table: Open, clock: Clock
 ) -> None:
     nodes = [RotatingTicketKeys(open_table(), clock=clock) for _ in range(20)]
-    barrier = threading.Barrier(20, timeout=20)
+    barrier = threading.Barrier(20, timeout=PATIENCE)
     failures: list[BaseException] = []
 
     def start(node: RotatingTicketKeys) -> None:
@@ -172,7 +173,7 @@ def test_twenty_servers_that_start_at_once_agree(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     clock.advance(6)
 
     found = [list(node.load()) for node in nodes]
@@ -217,7 +218,7 @@ def test_a_logout_is_seen_by_every_server(open_logouts: Open) -> None:
 
 def test_of_logouts_at_the_same_moment_the_latest_stays(open_logouts: Open) -> None:
     stores = [open_logouts() for _ in range(4)]
-    barrier = threading.Barrier(len(stores), timeout=30)
+    barrier = threading.Barrier(len(stores), timeout=PATIENCE)
     rounds = range(25)
 
     def put(number: int) -> None:

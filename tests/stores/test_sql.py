@@ -23,6 +23,7 @@ from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.stores.sql_engine import MissingTableError, connect
 from dpop_ext.stores.sql_statements import SLICES, define_tables
 from tests.engines import PostgresServer
+from tests.patience import PATIENCE
 from tests.stores import opened
 
 #: In the past, so that the clock of the database does not limit what is swept.
@@ -180,7 +181,7 @@ class TestSweeping:
     def test_rows_replaced_while_they_are_swept_are_not_lost(
         self, url: str, table: str
     ) -> None:
-        store, sweeper = (open_store(url, table, timeout=5) for _ in range(2))
+        store, sweeper = (open_store(url, table, timeout=PATIENCE) for _ in range(2))
         keys = [secrets.token_bytes(16) for _ in range(40)]
         now = NOW
         for _ in range(5):
@@ -306,7 +307,7 @@ class TestSchema:
         added = []
 
         def start(store: SQLReplayStore) -> None:
-            barrier.wait(10)
+            barrier.wait(PATIENCE)
             store.create_schema()
             added.append(add(store))
 

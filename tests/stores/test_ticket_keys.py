@@ -22,6 +22,7 @@ from dpop_ext.symmetric.ticket_keys import (
     random_ticket_key,
 )
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://api.example.com"
@@ -205,7 +206,7 @@ def test_one_request_looks_while_the_others_go_on(clock: Clock) -> None:
         def read(self, *, now: int) -> list[TicketKey]:
             if self.reads >= 2:
                 entered.set()
-                assert leave.wait(10)
+                assert leave.wait(PATIENCE)
             return super().read(now=now)
 
     table = Slow()
@@ -214,17 +215,17 @@ def test_one_request_looks_while_the_others_go_on(clock: Clock) -> None:
     clock.advance(60)
     thread = threading.Thread(target=keys.load)
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
 
     assert keys.load() is before
     leave.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert table.reads == 3
 
 
 def test_forty_requests_at_the_start_agree(clock: Clock) -> None:
     keys = RotatingTicketKeys(clock=clock)
-    barrier = threading.Barrier(40, timeout=10)
+    barrier = threading.Barrier(40, timeout=PATIENCE)
     seen: list[list[bytes]] = []
 
     def ask() -> None:
@@ -235,7 +236,7 @@ def test_forty_requests_at_the_start_agree(clock: Clock) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
 
     assert len(seen) == 40
     assert all(each == seen[0] for each in seen)
