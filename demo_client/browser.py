@@ -17,8 +17,8 @@ from dpop_ext.cli.loopback import LoopbackRedirect
 USERNAME, PASSWORD = "alice", "wonderland"
 #: Time that a person has to log in and agree, in seconds.
 PATIENCE = 300
-#: Time that a server has to answer any of these, in seconds.
-TIMEOUT = 30
+#: Time that a server has to answer any of these, in seconds, on a busy machine too.
+TIMEOUT = 60
 _MAX_PAGES = 6
 
 

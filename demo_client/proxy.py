@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-_TIMEOUT = 10
+from demo_client.browser import TIMEOUT
+
+#: Of one connection, in seconds; as long as anybody waits for an answer.
+_TIMEOUT = TIMEOUT
 #: Fields that are about one connection (RFC 9110 section 7.6.1), and the length.
 _HOP = {"connection", "proxy-connection", "keep-alive", "transfer-encoding"}
 _HOP |= {"content-length"}

@@ -36,6 +36,10 @@ FIELD_SIZE = 24_576
 #: or it sends a request into a connection that is just being closed.
 KEEP_ALIVE = 75
 
+#: How long a worker may give no sign of life, in seconds: none comes while it begins,
+#: which takes a while on a busy machine. Requests have threads of their own.
+SILENCE = 120
+
 #: How long the requests in progress have when the server is told to stop, in seconds.
 GRACE = 5
 
@@ -79,6 +83,7 @@ class HTTPServer(BaseApplication):
             "threads": THREADS,
             "limit_request_line": 8190,
             "limit_request_field_size": FIELD_SIZE,
+            "timeout": SILENCE,
             "graceful_timeout": GRACE,
             "keepalive": KEEP_ALIVE,
             "logger_class": PlainLogger,

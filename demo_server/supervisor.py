@@ -25,8 +25,9 @@ from demo_server.resource_server_keys import public_jwks
 from demo_server.settings import Settings
 from dpop_ext.resource_server.transport import fetch
 
-#: A server that does not answer by then has failed, in seconds.
-START_TIMEOUT = 30
+#: A server that does not answer by then hangs, in seconds. One that fails ends, which
+#: is seen at once; one on a busy machine may need half a minute for its imports.
+START_TIMEOUT = 120
 
 #: A server that has not ended by then is killed, in seconds.
 STOP_TIMEOUT = 10

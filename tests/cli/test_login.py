@@ -30,7 +30,14 @@ from tests.patience import PATIENCE
 
 
 def login(server: AuthorizationServer, place: Path, *arguments: str) -> Result:
-    options = ("--client-id", "app", "--session", str(place), "--timeout", "5")
+    options = (
+        "--client-id",
+        "app",
+        "--session",
+        str(place),
+        "--timeout",
+        f"{PATIENCE}",
+    )
     return run("login", server.issuer, *options, *arguments)
 
 
@@ -223,7 +230,7 @@ def test_the_port_is_for_one_answer_to_one_address(
             assert page.headers["Cache-Control"] == "no-store"
             assert page.headers["Content-Security-Policy"].startswith("default-src")
             assert get(redirect.uri + good).status_code == 404
-            assert redirect.wait(seconds=5) == redirect.uri + good
+            assert redirect.wait(seconds=PATIENCE) == redirect.uri + good
     with pytest.raises(requests.ConnectionError):
         get(redirect.uri)
 
@@ -247,7 +254,7 @@ def test_an_answer_that_is_a_refusal_ends_the_wait(
         redirect.expect(request_of(redirect.uri))
         assert get(redirect.uri + query).status_code == 200
         with pytest.raises(error):
-            redirect.wait(seconds=5)
+            redirect.wait(seconds=PATIENCE)
 
 
 def test_the_browser_has_its_page_before_the_command_goes_on(
@@ -274,7 +281,7 @@ def test_the_browser_has_its_page_before_the_command_goes_on(
             go_on.set()
             assert "You are not logged in" in page.result(PATIENCE).text
         with pytest.raises(AuthorizationRefusedError):
-            redirect.wait(seconds=10)
+            redirect.wait(seconds=PATIENCE)
 
 
 def test_an_answer_counts_though_the_browser_does_not_wait_for_its_page(
@@ -289,7 +296,7 @@ def test_an_answer_counts_though_the_browser_does_not_wait_for_its_page(
         back = f"{redirect.uri}?code=c&state=s&iss=https://as.example"
         with suppress(requests.RequestException):
             get(back)
-        assert redirect.wait(seconds=10) == back
+        assert redirect.wait(seconds=PATIENCE) == back
 
 
 def test_a_port_that_is_taken_is_named() -> None:

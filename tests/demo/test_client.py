@@ -33,7 +33,8 @@ def run_demo(
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        # For a whole demo, each step of which has time-outs of its own.
+        timeout=5 * PATIENCE,
         check=False,
     )
 

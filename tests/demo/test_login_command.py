@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from demo_client.browser import fill_forms
 from demo_server.supervisor import DemoServer
 from dpop_ext.integrations.bundle_stores import FileBundle
@@ -25,7 +27,14 @@ def logging_in(
     """Start the command; yield it with the address that it shows."""
     command = (sys.executable, "-m", "dpop_ext", "login", *arguments)
     process = subprocess.Popen(
-        [*command, "--no-browser", "--client-id", "demo-public", "--timeout", "60"],
+        [
+            *command,
+            "--no-browser",
+            "--client-id",
+            "demo-public",
+            "--timeout",
+            f"{PATIENCE}",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -33,9 +42,11 @@ def logging_in(
     )
     try:
         assert process.stderr is not None
-        lines = [process.stderr.readline() for _ in range(2)]
-        assert lines[0] == "Open this address in a browser:\n", lines
-        yield process, lines[1].strip()
+        heading = process.stderr.readline()
+        if heading != "Open this address in a browser:\n":
+            process.kill()
+            pytest.fail(f"it asks for no browser:\n{heading}{process.stderr.read()}")
+        yield process, process.stderr.readline().strip()
     finally:
         process.kill()
         process.communicate()

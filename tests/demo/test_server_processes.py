@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,10 @@ from dpop_ext import ProofSigner
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.demo.parties import CHALLENGE, code_form, hidden_fields, query_of
+from tests.engines import wait_until
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def wait_until(condition: Callable[[], object], *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this took too long"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -68,8 +62,14 @@ def run(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess
 
 
 def read_urls(process: subprocess.Popen[str], count: int) -> list[str]:
+    """Read what it prints once it answers; if it ends instead, what it says of that."""
     assert process.stdout is not None
-    return [process.stdout.readline().split()[-1] for _ in range(count)]
+    lines = [process.stdout.readline() for _ in range(count)]
+    if not all(lines):
+        process.kill()
+        _, log = process.communicate()
+        pytest.fail(f"the servers did not start: {lines}\n{log}")
+    return [line.split()[-1] for line in lines]
 
 
 def answers(url: str) -> bool:
@@ -113,7 +113,9 @@ def test_the_servers_do_not_outlive_the_supervisor(tmp_path: Path) -> None:
     with command(*options) as process:
         urls = read_urls(process, 2)
         process.kill()
-    wait_until(lambda: not any(answers(url) for url in urls))
+    wait_until(
+        lambda: not any(answers(url) for url in urls), what="the servers have ended"
+    )
 
 
 def test_a_taken_port_is_one_line_that_names_the_option(tmp_path: Path) -> None:
@@ -267,7 +269,9 @@ def test_rotated_signing_keys_leave_old_tokens_good(demo_server: DemoServer) -> 
         assert kids == [kid, *(key["kid"] for key in jwks["keys"])]
         with open_session(demo_server) as after:
             # The resource server fetches the new key once a second at most.
-            wait_until(lambda: after.get(url).status_code == 200, seconds=5)
+            wait_until(
+                lambda: after.get(url).status_code == 200, what="the new key is known"
+            )
         assert before.get(url).status_code == 200
 
 

@@ -30,6 +30,8 @@ from tests.patience import PATIENCE
 
 WORKERS = 4
 REQUESTS = 40
+#: For the stores of the servers, which would give up after half a second.
+WAIT = f"socket_timeout={PATIENCE}&socket_connect_timeout={PATIENCE}"
 SIGNER = ECKey.generate_key("P-256", {"kid": "k1"})
 
 
@@ -72,7 +74,7 @@ def servers(
     else:
         with (
             engines.redis_server() as redis,
-            DemoServer(settings(directory, redis=redis.url)) as server,
+            DemoServer(settings(directory, redis=f"{redis.url}?{WAIT}")) as server,
         ):
             yield server
             with Redis.from_url(redis.url) as client:

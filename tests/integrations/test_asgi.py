@@ -32,6 +32,7 @@ from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
+from tests.engines import wait_until
 from tests.patience import PATIENCE
 from tests.resource_server.under_wsgi import under_wsgi
 from tests.resource_server.world import Request as WireRequest
@@ -63,9 +64,8 @@ def serving(app: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: server.started or not thread.is_alive(), what="uvicorn starts")
+    assert server.started, "it ended; its log says why"
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"

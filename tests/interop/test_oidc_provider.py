@@ -45,7 +45,10 @@ def resource(issuer: str) -> Iterator[str]:
     with process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split()[-1]
+            line = process.stdout.readline()
+            # Which pytest shows beside this: it goes to the same place as its own.
+            assert line, "the resource server did not start; its log says why"
+            yield line.split()[-1]
         finally:
             process.terminate()
 
