@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy
 
+from dpop_ext.stores.circuit import CircuitBreaker
 from dpop_ext.stores.sql import SQLReplayStore
+from tests.conftest import Clock
 from tests.engines import PostgresServer, postgres_server, wait_until
 from tests.faults.conftest import TIMEOUT, Api, assert_unavailable, go_through
 from tests.resource_server.world import Request
@@ -117,7 +119,11 @@ def test_no_thread_waits_for_a_frozen_server_until_it_goes_on(
     postgres: PostgresServer, make_api: Callable[..., Api]
 ) -> None:
     """As many as there are requests, each accepted at most once in the end."""
-    store = SQLReplayStore.from_url(postgres.url, timeout=TIMEOUT)
+    # Time stands still for the circuit: it stays open until the test goes on.
+    clock = Clock()
+    store = SQLReplayStore.from_url(
+        postgres.url, timeout=TIMEOUT, circuit=CircuitBreaker(clock=clock)
+    )
     store.create_schema()
     api = make_api(store)
     with ThreadPoolExecutor(8) as threads:
@@ -133,6 +139,7 @@ def test_no_thread_waits_for_a_frozen_server_until_it_goes_on(
             begun = time.monotonic()
             assert set(threads.map(status(api), requests)) == {503}
             assert time.monotonic() - begun < 2
+        clock.advance(2)
         wait_until(api.is_served, what="service returns by itself")
         answers = list(threads.map(status(api), requests * 4))
     # What the server had taken before it froze may be used, or not.

@@ -440,7 +440,7 @@ def test_a_query_that_takes_its_time_holds_up_no_other(
         # After the rows have come, and before anybody has looked at them.
         if threading.current_thread() is slow and TABLES.versions.name in statement:
             begun.set()
-            go_on.wait(PATIENCE)
+            go_on.wait(2 * PATIENCE)
 
     slow = threading.Thread(target=lambda: results.append(seen(secrets)))
     slow.start()
