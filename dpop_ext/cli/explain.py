@@ -14,7 +14,7 @@ from dpop_ext.cli.explanation import Explanation
 from dpop_ext.cli.explanation import explain as explain_proof
 from dpop_ext.cli.explanation_checks import Circumstances
 from dpop_ext.cli.group import Refusal
-from dpop_ext.cli.output import json_option, print_json, utc
+from dpop_ext.cli.output import json_option, print_json, printable, utc
 from dpop_ext.cli.request_options import (
     method_option,
     nonce_option,
@@ -142,6 +142,8 @@ def _print(explained: Explanation, now: int) -> None:
         mark = click.style(f"{text:4}", fg=colour)
         click.echo(f"{mark}  {line.check:9}  {line.actual}")
         if line.passed is not True:
-            click.echo(f"{'':4}  {'':9}  expected: {line.expected}")
+            # What a token is bound to, it says itself.
+            expected = printable(line.expected)
+            click.echo(f"{'':4}  {'':9}  expected: {expected}")
         if line.passed is False and line.advice:
             click.echo(click.wrap_text(line.advice, 88, " " * 17, " " * 17))

@@ -77,7 +77,7 @@ def explain(proof: str, circumstances: Circumstances) -> Explanation:
     return Explanation(
         kind="symmetric" if symmetric else "asymmetric",
         header=without_private(jws.header),
-        claims=jws.payload,
+        claims=without_private(jws.payload),
         jkt=jkt,
         lines=lines,
     )

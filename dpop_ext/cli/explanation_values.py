@@ -8,32 +8,41 @@ from dpop_ext.core.key import PRIVATE_MEMBERS
 
 #: Characters of a value that are shown.
 _SHOWN = 120
+_NOT_SHOWN = "(not shown)"
 
 
-def without_private(header: dict[str, Any]) -> dict[str, Any]:
-    """Return a header to show, in which a private key may have gone astray."""
-    jwk = header.get("jwk")
-    if not isinstance(jwk, dict):
-        return header
-    shown = {
-        name: "(not shown)" if name in PRIVATE_MEMBERS else value
-        for name, value in jwk.items()
+def without_private(value: Any) -> Any:
+    """Return a header or claims to show, in which a private key may have gone astray.
+
+    It is looked for in every object. A ``jwk`` that is none is not shown: often it is a
+    key that was made text of.
+    """
+    if isinstance(value, list):
+        return [without_private(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _NOT_SHOWN if _is_private(name, one) else without_private(one)
+        for name, one in value.items()
     }
-    return {**header, "jwk": shown}
+
+
+def _is_private(name: str, value: object) -> bool:
+    return name in PRIVATE_MEMBERS or (name == "jwk" and not isinstance(value, dict))
 
 
 def show(value: object) -> str:
     """Return a value that a terminal can take; it came from who knows where."""
     if value is None:
         return "missing"
-    text = ascii(value)
+    text = ascii(without_private(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)})"
 
 
 def show_key(jwk: object) -> str:
     """Return the names of the members of a key, and no private one's value."""
     if not isinstance(jwk, dict):
-        return show(jwk)
+        return "missing" if jwk is None else "no JSON object"
     return f"kty {show(jwk.get('kty'))}, members {', '.join(map(ascii, jwk))}"
 
 

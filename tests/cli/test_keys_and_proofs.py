@@ -190,6 +190,35 @@ def test_a_private_key_in_the_header_is_named_and_not_shown(ec_key: ECKey) -> No
     assert str(jwk["d"]) not in repr(explanation)
 
 
+ASTRAY = {"kty": "EC", "d": "hidden"}
+
+
+@pytest.mark.parametrize("typ", ["dpop+jwt", "dpop-sym+jwt", "JWT"])
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        ({"jwk": ASTRAY}, {}),
+        ({"jwk": json.dumps(ASTRAY)}, {}),
+        ({"jwk": [ASTRAY]}, {}),
+        ({"key": {"kty": "oct", "k": "hidden"}}, {}),
+        ({}, {"dsk": {"jwk": ASTRAY}}),
+        ({}, {"jti": {"priv": "hidden"}}),
+    ],
+)
+def test_a_private_key_that_went_astray_is_not_shown(
+    header: dict[str, Any], claims: dict[str, Any], typ: str
+) -> None:
+    head = {"typ": typ, "alg": "ES256", **header}
+    said = {"htm": "GET", **claims}
+    parts = (json.dumps(head), json.dumps(said), "signature")
+    proof = ".".join(b64url_encode(part.encode()) for part in parts)
+    for form in ((), ("--json",)):
+        result = run("explain", proof, "--against", URL, *form)
+        assert result.exit_code == 1
+        assert "(not shown)" in result.output
+        assert "hidden" not in result.output
+
+
 def test_a_symmetric_proof_is_checked_but_for_its_mac() -> None:
     key = SecretBytes(bytes(OctKey.generate_key(256).raw_value))
     proof = make_symmetric_proof(
@@ -264,6 +293,16 @@ def test_a_token_that_is_a_jwt_says_what_it_is_bound_to(
         DPOP_EXT_ACCESS_TOKEN=token,
     )
     assert "FAIL  binding" in result.output
+
+
+@pytest.mark.parametrize("jkt", ["\x1b]0;title\x07", "\u202e", "\u2028"])
+def test_what_a_token_says_it_is_bound_to_does_not_speak_to_the_terminal(
+    jkt: str, ec_key: ECKey
+) -> None:
+    token = f"x.{b64url_encode(json.dumps({'cnf': {'jkt': jkt}}).encode())}.x"
+    result = run("explain", made(ec_key), "--against", URL, DPOP_EXT_ACCESS_TOKEN=token)
+    assert "FAIL  binding" in result.output
+    assert result.output.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("proof", ["", "junk", "a.b.c", "\x1b[2J", "x" * 20000])
