@@ -30,6 +30,7 @@ from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.core import request_binding
+from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.symmetric import proof as symmetric_proof
 from dpop_ext.symmetric.conformance import (
     AUTHORIZATION_SERVER,
@@ -522,4 +523,17 @@ def test_an_odd_token_response_is_reported_and_no_traceback(
         edit_body(parties.as_app, partial(replaced, odd, seen))
     trials = list(try_pair(pair))
     assert "token response" in failures(trials)
+    assert all(trial.seen.isprintable() for trial in trials)
+
+
+@pytest.mark.parametrize(
+    "header", [b"[" * 100_000, b'{"a":' * 5000, b'{"typ": "\\ud800"}', b"\xff"]
+)
+def test_an_odd_header_of_the_key_is_reported_and_no_traceback(
+    header: bytes, pair: Pair, parties: Parties
+) -> None:
+    odd = {"cnf": {"jwe": f"{b64url_encode(header)}.a.b.c.d"}}
+    edit_body(parties.as_app, partial(replaced, odd, "access_token"))
+    trials = list(try_pair(pair))
+    assert {"type of the JWE", "key in the JWE"} <= failures(trials)
     assert all(trial.seen.isprintable() for trial in trials)

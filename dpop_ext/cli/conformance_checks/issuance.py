@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,12 @@ from joserfc.jwk import ECKey
 
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
+from dpop_ext.cli.limited_answer import MAX_STRUCTURAL
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import KeyDeliveryError, MalformedJOSEError
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
@@ -227,8 +230,7 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def _object(segment: str) -> dict[str, Any]:
-    try:
-        value = json.loads(b64url_decode(segment))
-    except (MalformedJOSEError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    with suppress(MalformedJOSEError):
+        content = b64url_decode(segment)
+        return parse_json_object(content, max_structural=MAX_STRUCTURAL)
+    return {}
