@@ -275,13 +275,21 @@ def test_rotated_signing_keys_leave_old_tokens_good(demo_server: DemoServer) -> 
         assert before.get(url).status_code == 200
 
 
+@pytest.fixture
+def own_servers() -> Iterator[DemoServer]:
+    """Servers that the test may spoil."""
+    with DemoServer() as server:
+        yield server
+
+
 def test_the_operator_sees_and_rotates_derivation_secrets(
-    demo_server: DemoServer,
+    own_servers: DemoServer,
 ) -> None:
+    # They issue no keys once it has run.
     def operate(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "dpop_ext", "secrets", *arguments],
-            env=demo_server.environment,
+            env=own_servers.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -291,12 +299,12 @@ def test_the_operator_sees_and_rotates_derivation_secrets(
 
     def states() -> list[str]:
         (found,) = json.loads(operate("list", "--json"))
-        assert found["audience"] == demo_server.settings.resource_url
-        assert found["issuer"] == demo_server.settings.issuer_url
+        assert found["audience"] == own_servers.settings.resource_url
+        assert found["issuer"] == own_servers.settings.issuer_url
         return [version["state"] for version in found["versions"]]
 
-    with open_session(demo_server) as client:
-        url = f"{demo_server.rs_url}/api/accounts"
+    with open_session(own_servers) as client:
+        url = f"{own_servers.rs_url}/api/accounts"
         assert client.get(url).status_code == 200
         assert states() == ["active"]
         operate("rotate")
