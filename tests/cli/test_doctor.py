@@ -37,6 +37,7 @@ from dpop_ext.verifier import ProofVerifier
 from tests.cli.conftest import run
 from tests.conftest import Clock
 from tests.engines import RedisServer
+from tests.patience import PATIENCE
 from tests.resource_server.world import World
 
 Application = Callable[..., Any]
@@ -276,7 +277,7 @@ def endless(piece: bytes, *, pause: float) -> Iterator[str]:
 
     def answer(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
-        for _ in range(200):
+        for _ in range(50 * PATIENCE):
             yield piece
             if let_go.wait(pause):
                 return
@@ -328,18 +329,22 @@ def test_an_issuer_without_metadata_is_told_where_it_belongs(
 
 
 def test_content_of_an_api_is_not_read() -> None:
-    ended = threading.Event()
+    let_go, ended = threading.Event(), threading.Event()
 
     def slow(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
-        for _ in range(50):
+        for _ in range(50 * PATIENCE):
             yield b"x" * 4096
-            time.sleep(0.02)
+            if let_go.wait(0.02):
+                return
         ended.set()
 
     with serving(slow) as url:
-        assert Probe(url).send().status == 200
-        assert not ended.is_set()
+        try:
+            assert Probe(url).send().status == 200
+            assert not ended.is_set()
+        finally:
+            let_go.set()
 
 
 def test_the_metadata_of_another_issuer_gets_no_secret() -> None:

@@ -12,10 +12,9 @@ import pytest
 from dpop_ext.client import time_limit
 from dpop_ext.client.time_limit import within
 from tests.garbage import errors_left_by
+from tests.patience import PATIENCE
 
 SOON = 0.01
-#: Seconds in which nothing is late.
-LONG = 30
 HERE = "https://as.example/token"
 
 
@@ -34,10 +33,10 @@ def ended() -> Iterator[threading.Event]:
 def test_what_a_call_returns_or_raises_is_handed_on() -> None:
     variable = contextvars.ContextVar[str]("variable")
     variable.set("of the caller")
-    assert within(LONG, variable.get, late=LateError) == "of the caller"
+    assert within(PATIENCE, variable.get, late=LateError) == "of the caller"
     # Not the one of the limit.
     with pytest.raises(TimeoutError, match="its own"):
-        within(LONG, fail, late=LateError)
+        within(PATIENCE, fail, late=LateError)
 
 
 def fail() -> None:
@@ -52,19 +51,20 @@ def test_a_server_lets_so_many_threads_wait_and_no_more(
 
     def ask() -> None:
         asked.append(threading.current_thread())
-        ended.wait(LONG)
+        ended.wait(PATIENCE)
 
     for path in ("token", "par", "jwks"):
         with pytest.raises(LateError):
             within(SOON, ask, late=LateError, url=f"https://as.example/{path}")
     assert len(asked) == 2
     assert (
-        within(LONG, lambda: 1, late=LateError, url="https://other.example/token") == 1
+        within(PATIENCE, lambda: 1, late=LateError, url="https://other.example/token")
+        == 1
     )
     ended.set()
     for thread in asked:
-        thread.join(LONG)
-    assert within(LONG, lambda: 1, late=LateError, url=HERE) == 1
+        thread.join(PATIENCE)
+    assert within(PATIENCE, lambda: 1, late=LateError, url=HERE) == 1
 
 
 def test_a_process_that_was_forked_has_none_of_these_threads(
@@ -72,14 +72,14 @@ def test_a_process_that_was_forked_has_none_of_these_threads(
 ) -> None:
     monkeypatch.setattr(time_limit, "MAX_LEFT", 1)
     with pytest.raises(LateError):
-        within(SOON, lambda: ended.wait(LONG), late=LateError, url=HERE)
+        within(SOON, lambda: ended.wait(PATIENCE), late=LateError, url=HERE)
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    assert within(LONG, lambda: 1, late=LateError, url=HERE) == 1
+    assert within(PATIENCE, lambda: 1, late=LateError, url=HERE) == 1
 
 
 def test_a_failure_is_no_work_for_the_garbage_collector() -> None:
     def call() -> None:
         with pytest.raises(TimeoutError):
-            within(LONG, fail, late=LateError)
+            within(PATIENCE, fail, late=LateError)
 
     assert not errors_left_by(call)

@@ -84,10 +84,11 @@ def test_there_are_limits() -> None:
     ["a=(" + "1 " * 4000, "a=1" + ";a" * 4000, "a=" + '"\\' * 4000, "a" * 8000 + "("],
 )
 def test_a_hostile_field_takes_no_time(text: str) -> None:
-    begin = time.perf_counter()
+    # Of this thread: others may have the machine meanwhile.
+    begin = time.thread_time()
     with contextlib.suppress(ValueError):
         parse_dictionary([text[:8192]])
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 @pytest.mark.parametrize(

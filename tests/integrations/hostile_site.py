@@ -7,6 +7,8 @@ import threading
 import time
 from contextlib import suppress
 
+from tests.patience import PATIENCE
+
 #: Seconds: whoever would read for ever gets what it will not expect, and no test hangs.
 FOR_EVER = 15
 
@@ -41,14 +43,14 @@ class Site:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(2)
+        self._thread.join(PATIENCE)
 
     def _serve(self) -> None:
         while not self._ended.is_set():
             with suppress(OSError):
                 connection, _ = self._listener.accept()
                 with connection:
-                    connection.settimeout(2)
+                    connection.settimeout(PATIENCE)
                     self.asked.append(_read_request(connection))
                     answer, then = self._answers[0], self._then
                     if len(self._answers) > 1:

@@ -59,10 +59,15 @@ def _options(site: Site) -> dict[str, Any]:
 
 
 def _ask_blocking(
-    kind: Any, site: Site, *, push: bool = False, end: str | None = None
+    kind: Any,
+    site: Site,
+    *,
+    push: bool = False,
+    end: str | None = None,
+    deadline: float = PATIENCE,
 ) -> Any:
     with kind.for_servers(**_options(site)) as session:
-        session.token_deadline = DEADLINE
+        session.token_deadline = deadline
         if end is not None:
             return getattr(session, end)(f"{site.issuer}/end", token="t").json()
         if push:
@@ -78,11 +83,17 @@ def by_httpx(site: Site, **options: Any) -> Any:
     return _ask_blocking(authlib_httpx.OAuth2Client, site, **options)
 
 
-def by_async_httpx(site: Site, *, push: bool = False, end: str | None = None) -> Any:
+def by_async_httpx(
+    site: Site,
+    *,
+    push: bool = False,
+    end: str | None = None,
+    deadline: float = PATIENCE,
+) -> Any:
     async def ask() -> Any:
         kind: Any = authlib_httpx.AsyncOAuth2Client
         async with kind.for_servers(**_options(site)) as session:
-            session.token_deadline = DEADLINE
+            session.token_deadline = deadline
             if end is not None:
                 answer = await getattr(session, end)(f"{site.issuer}/end", token="t")
                 return answer.json()
@@ -147,7 +158,7 @@ def test_a_token_response_byte_by_byte_is_given_up(
 ) -> None:
     site.answers(start, then=b"a")
     with pytest.raises(ServerAnswerError, match="took too long"):
-        ask(site)
+        ask(site, deadline=DEADLINE)
 
 
 @pytest.mark.parametrize("ask", [by_requests, by_httpx])
@@ -173,7 +184,7 @@ def test_the_answer_to_a_pushed_request_has_the_same_limits(
         ask(site, push=True)
     site.answers(b"HTTP/1.1 201 Created\r\nX: ", then=b"a")
     with pytest.raises(ServerAnswerError, match="took too long"):
-        ask(site, push=True)
+        ask(site, push=True, deadline=DEADLINE)
 
 
 @pytest.mark.parametrize("ask", SESSIONS)
@@ -193,7 +204,7 @@ def test_an_answer_of_another_endpoint_has_the_same_limits(
     for start in (b"HTTP/1.1 200 OK\r\nX: ", CHUNKED + b"1;"):
         site.answers(start, then=b"a")
         with pytest.raises(ServerAnswerError, match="took too long"):
-            ask(site, end=end)
+            ask(site, end=end, deadline=DEADLINE)
 
 
 def get_by_requests(url: str) -> Any:

@@ -14,6 +14,7 @@ import pytest
 from dpop_ext.core.target import is_secure
 from dpop_ext.resource_server import transport
 from dpop_ext.resource_server.transport import MAX_ANSWER, ask, fetch
+from tests.patience import PATIENCE
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -35,7 +36,7 @@ class Answers(BaseHTTPRequestHandler):
         elif self.path == "/garbage":
             self.wfile.write(b"garbage\r\n\r\n")
         elif self.path == "/silent":
-            self.server.let_go.wait(10)  # type: ignore[attr-defined]
+            self.server.let_go.wait(PATIENCE)  # type: ignore[attr-defined]
         else:
             size = MAX_ANSWER + 1 if self.path == "/long" else 2
             self.send_response(200)
@@ -133,7 +134,7 @@ def test_an_answer_that_trickles_in_is_given_up(
             with connection, suppress(OSError):
                 connection.recv(4096)
                 connection.sendall(before)
-                for _ in range(99):
+                for _ in range(50 * PATIENCE):
                     connection.sendall(every)
                     # None of these waits is as long as the time-out.
                     if given_up.wait(0.02):

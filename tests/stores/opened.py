@@ -13,6 +13,10 @@ from dpop_ext.stores.server_clock import CLOCK_CHECK
 from dpop_ext.stores.sql import SQLReplayStore
 from tests.patience import PATIENCE, PATIENT
 
+#: Seconds that a store in a database waits for a lock: for one that nobody lets go, and
+#: for that of another process of a race.
+LOCK_TIMEOUT = 1.0
+
 _opened = ExitStack()
 
 
@@ -56,7 +60,7 @@ def cluster_store(
 
 def sql_store(url: str, table: str, sweep_every: int) -> SQLReplayStore:
     store = SQLReplayStore.from_url(
-        url, table=table, sweep_every=sweep_every, timeout=0.3
+        url, table=table, sweep_every=sweep_every, timeout=LOCK_TIMEOUT
     )
     close_at_last(store.close)
     store.create_schema()

@@ -43,7 +43,7 @@ def close_stores() -> Iterator[None]:
 
 def sql_store(url: str, table: str, max_per_client: int) -> SQLPushedRequestStore:
     store = SQLPushedRequestStore.from_url(
-        url, table=table, max_per_client=max_per_client, timeout=0.3
+        url, table=table, max_per_client=max_per_client, timeout=opened.LOCK_TIMEOUT
     )
     opened.close_at_last(store.close)
     store.create_schema()

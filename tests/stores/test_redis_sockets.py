@@ -24,7 +24,8 @@ from tests.engines import RedisServer, free_ports, redis_server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="as elsewhere")
 
-TIMEOUT = 0.2
+#: Seconds: what a call may take. One that is answered may take so long, too.
+TIMEOUT = 1.0
 
 
 @pytest.fixture(scope="module")
