@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from joserfc import jwe
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
@@ -21,6 +22,11 @@ pytest_plugins = [
     "dpop_ext.testing.plugin",
     "pytester",
 ]
+
+
+# No test is about time, and one that waits for its turn has not failed.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -247,7 +247,6 @@ def test_a_post_quantum_proof_gets_one_verdict(sym: Symmetric, algorithm: str) -
 @given(data=st.data())
 @settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_vectors_with_a_change_get_one_verdict(
@@ -268,7 +267,6 @@ def test_vectors_with_a_change_get_one_verdict(
 @given(data=st.data())
 @settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_symmetric_proof_with_a_change_gets_one_verdict(
@@ -377,7 +375,7 @@ def test_the_policy_limits_the_length_either_way(
     )
     | st.text("htps:/.%aZ2eE7@?#[]~", max_size=30)
 )
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_targets_are_normalised_the_same(url: str) -> None:
     for function in (normalize_target, proof_target):
         try:
@@ -434,7 +432,7 @@ def changed(proof: str, data: st.DataObject) -> str:
     st.sampled_from(["https://", "http://", "HTTPS://", "https:", "ftp://"]),
     st.text("ab1.:[]/%~@\\ é", max_size=12),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_what_is_secure_is_told_the_same(scheme: str, rest: str) -> None:
     short = is_secure(scheme + rest)
     with the_long_way():

@@ -93,7 +93,6 @@ def test_a_good_token_is_accepted_either_way(tokens: Tokens) -> None:
 @given(data=st.data())
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_tokens_with_a_change_get_one_verdict(

@@ -72,7 +72,6 @@ WIRE_TEXT = st.text(
 
 fuzz = settings(
     max_examples=200,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -261,7 +261,6 @@ def test_the_policy_limits_the_length_of_the_identifier(servers: list[Servers]) 
 @given(data=st.data())
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_proof_with_a_change_gets_one_verdict(

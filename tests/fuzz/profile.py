@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-fuzz = settings(max_examples=40, derandomize=True, database=None, deadline=None)
+fuzz = settings(max_examples=40, derandomize=True, database=None)

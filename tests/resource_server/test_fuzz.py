@@ -38,7 +38,6 @@ odd = st.one_of(
 field = st.text(st.characters(max_codepoint=255), max_size=60)
 examples = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -71,7 +71,6 @@ def test_some_of_these_are_symmetric(verifier: ProofVerifier) -> None:
 @given(data=st.data())
 @settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_kind_of_any_proof_is_that_of_its_parsed_header(

@@ -266,7 +266,7 @@ def servers(request: Any, world: World, records: Records) -> list[Servers]:
 @pytest.mark.requirement("P-17", "C-2", "C-12b", "J-8", "R1510", "R2011", "R2012")
 def test_every_request_gets_one_answer(servers: list[Servers]) -> None:
     @given(data=st.data())
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=250)
     def check(data: st.DataObject) -> None:
         both = data.draw(st.sampled_from(servers))
         world, clock = both.world, both.world.clock
