@@ -70,10 +70,12 @@ class DPoPError(Exception):
     description: str = "The request could not be accepted."
 
     def __init__(self, description: str | None = None) -> None:
+        # Nothing else, not even super().__init__(): bad proofs are to be cheap.
         if description is not None:
             self.description = description
-        # As super().__init__() would, in half the time: bad proofs are to be cheap.
-        self.args = (self.description,)
+
+    def __str__(self) -> str:
+        return self.description
 
 
 class ProofError(DPoPError):

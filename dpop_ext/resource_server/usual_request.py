@@ -20,8 +20,9 @@ from dpop_ext.errors import (
     TargetMismatchError,
     TokenMismatchError,
 )
-from dpop_ext.resource_server.error_refusal import refused
+from dpop_ext.resource_server.error_refusal import BAD_MAC, refused
 from dpop_ext.resource_server.failure_limit import FailureLimit
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.spending import spend_proof
 from dpop_ext.symmetric.proof_header import has_usual_header
 from dpop_ext.usual_proof import UsualProofs
@@ -147,6 +148,8 @@ class UsualRequests:
             )
         except Exception as error:
             symmetric = has_usual_header(proof)
+            if symmetric and isinstance(error, BadSignatureError):
+                raise AccessRefusedError(BAD_MAC) from error
             # As the steps do, which find these out before they look at the token.
             opening = isinstance(error, BadSignatureError) or (
                 not symmetric
