@@ -29,16 +29,23 @@ def missed_lines(run: Mapping[str, Any]) -> Iterator[str]:
     for row in missed_rows(run):
         floor = row.get("floor")
         libraries = "?" if floor is None else f"{floor['value']:,.2f}"
-        reason = "no reason is known" if floor is None else _reason(row)
+        reason = "no reason is known" if floor is None else _reason(row, None)
         figure = f"{_figure(row)}, budget {_budget(row)}, libraries {libraries}"
         yield f"{row['operation']}: {figure}: {reason}"
 
 
-def missed_table(run: Mapping[str, Any]) -> str:
+def missed_table(run: Mapping[str, Any], compiled: Mapping[str, Any]) -> str:
     """Return a row for each budget that was missed, with its reason.
 
+    :param compiled: what ``make bench-compiled`` wrote; empty if it was not run.
     :raises NoReasonError: one of them has none.
     """
+    figures = {
+        row["operation"]: _value(row)
+        for section in compiled.values()
+        for row in (section if isinstance(section, list) else ())
+        if "budget" in row
+    }
     rows = list(missed_rows(run))
     bare = [row["operation"] for row in rows if not row.get("floor")]
     if bare:
@@ -48,8 +55,10 @@ def missed_table(run: Mapping[str, Any]) -> str:
         )
     return "\n".join(
         f"| {row['operation']} | {_figure(row)} | {_budget(row)} "
-        f"| {row['floor']['value']:,.2f} | {_by_hand(row)} | {_reason(row)} |"
+        f"| {row['floor']['value']:,.2f} | {_cell(row['floor'].get('by_hand'))} "
+        f"| {_cell(compiled_figure)} | {_reason(row, compiled_figure)} |"
         for row in rows
+        for compiled_figure in [figures.get(row["operation"])]
     )
 
 
@@ -91,19 +100,32 @@ def library_table(run: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _reason(row: Mapping[str, Any]) -> str:
+def _reason(row: Mapping[str, Any], compiled: float | None) -> str:
+    """Return what misses the budget, too; without such a thing it is our Python."""
     floor = row["floor"]
     if not floor["within"]:
         return "libraries"
-    whose = "any Python" if floor.get("by_hand_within") is False else "our Python"
+    others = ["by hand"] if floor.get("by_hand_within") is False else []
+    if compiled is not None and not _within(row, compiled):
+        others.append("compiled")
+    whose = " and ".join(others) or "our Python"
     # Behind a server what libraries do costs more than it does alone, too.
     in_server = (floor["operation"] or "").startswith("Flask route")
     return f"{whose}, in a server" if in_server else whose
 
 
-def _by_hand(row: Mapping[str, Any]) -> str:
-    value = row["floor"].get("by_hand")
-    return "" if value is None else f"{value:,.2f}"
+def _within(row: Mapping[str, Any], figure: float) -> bool:
+    budget: float = row["budget"]
+    return figure >= budget if row["at_least"] else figure <= budget
+
+
+def _value(row: Mapping[str, Any]) -> float:
+    value: float = row["ratio"] if "ratio" in row else row["value"]
+    return value
+
+
+def _cell(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:,.2f}"
 
 
 def _figure(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from string import Template
 from typing import Any
 
 from benchmarks.__main__ import FOLDER
+from benchmarks.compiled import RESULT
 from benchmarks.reasons import (
     NoReasonError,
     library_table,
@@ -44,8 +45,10 @@ _LOAD = 0.6
 def main() -> None:
     """Fill the template, and copy the chart beside the document."""
     run = json.loads((FOLDER / "benchmarks.json").read_text(encoding="utf-8"))
+    compiled = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     try:
-        text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(figures(run))
+        shown = figures(run, compiled)
+        text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(shown)
     except KeyError as error:
         raise SystemExit(f"not measured: {error}; wrk and Redis are needed") from error
     except NoReasonError as error:
@@ -54,10 +57,11 @@ def main() -> None:
     copyfile(FOLDER / "benchmarks.svg", _DOCUMENT.parent / "benchmarks.svg")
 
 
-def figures(run: dict[str, Any]) -> dict[str, str]:
+def figures(run: dict[str, Any], compiled: dict[str, Any]) -> dict[str, str]:
     """Return the figures of the document by the names that the template has.
 
     :param run: what ``make bench`` wrote.
+    :param compiled: what ``make bench-compiled`` wrote; empty if it was not run.
     """
     us = {row["operation"]: row["microseconds"] for row in run["results"]}
     value = {
@@ -119,7 +123,7 @@ def figures(run: dict[str, Any]) -> dict[str, str]:
         "route": f"{route:,.0f}",
         "redis_half": f"{_hundreds(redis_rate / 2):,}",
         "fleet": _fleet(route, decision, redis_rate / 2, redis),
-        "missed": missed_table(run),
+        "missed": missed_table(run, compiled),
         "traces": trace_table(run, taken | added),
         "libraries": library_table(run),
         "noise": _noise(run),

@@ -112,7 +112,7 @@ def _run(**floor: Any) -> dict[str, Any]:
 
 def test_a_budget_that_is_missed_without_a_reason_ends_make_sizing() -> None:
     with pytest.raises(NoReasonError, match="without a reason: slow; rare"):
-        missed_table(_run())
+        missed_table(_run(), {})
 
 
 @pytest.mark.parametrize(
@@ -123,21 +123,42 @@ def test_the_reason_is_what_libraries_alone_would_take(
     value: float, slow: str, rare: str
 ) -> None:
     run = _run(floor=Floor(value=value, of="a dict", operation="symmetric"))
-    first, second = missed_table(run).splitlines()
-    line = rf"\| slow \| 3.00 us \| 2.00 \| {value}0 \|  \| {slow} \|"
+    first, second = missed_table(run, {}).splitlines()
+    line = rf"\| slow \| 3.00 us \| 2.00 \| {value}0 \|  \|  \| {slow} \|"
     assert re.fullmatch(line, first)
-    assert second.endswith(f"| at least 9.00 | {value}0 |  | {rare} |")
+    assert second.endswith(f"| at least 9.00 | {value}0 |  |  | {rare} |")
 
 
 @pytest.mark.parametrize(
-    ("by_hand", "reason"), [(2.5, "any Python"), (1.9, "our Python")]
+    ("by_hand", "compiled", "reason"),
+    [
+        (2.5, 2.0, "by hand"),
+        (2.5, 2.1, "by hand and compiled"),
+        (1.9, 2.1, "compiled"),
+        (1.9, 2.0, "our Python"),
+    ],
 )
-def test_what_one_function_takes_too_long_for_is_not_ours(
-    by_hand: float, reason: str
+def test_what_misses_the_budget_too_is_told(
+    by_hand: float, compiled: float, reason: str
 ) -> None:
     floor = Floor(value=1, of="a dict", operation="symmetric", by_hand=by_hand)
-    first, _ = missed_table(_run(floor=floor)).splitlines()
-    assert first.endswith(f"| 1.00 | {by_hand}0 | {reason} |")
+    other = Report()
+    other.line("stores", "slow", compiled, unit="us", budget=2.0)
+    other.line("stores", "rare", 8.0, unit="/s", budget=9.0, at_least=True)
+    first, second = missed_table(_run(floor=floor), other.sections).splitlines()
+    assert first.endswith(f"| 1.00 | {by_hand}0 | {compiled}0 | {reason} |")
+    assert second.endswith("| 8.00 | libraries |")
+
+
+def test_a_ratio_is_compared_with_that_of_the_compiled_code() -> None:
+    floor = Floor(value=1, of="a dict", operation="symmetric")
+    run, compiled = Report(), Report()
+    for report, ratio in ((run, 2.2), (compiled, 2.1)):
+        verdict = report.judge("slow", ratio, 2.0, floor=floor)
+        more = {"microseconds": 9, "base": ["verify"], "range": (ratio, ratio)}
+        report.keep("results", "slow", ratio=ratio, **more, **verdict)
+    table = missed_table(run.sections, compiled.sections)
+    assert table.endswith("| 1.00 |  | 2.10 | compiled |")
 
 
 def test_what_is_to_blame_was_counted() -> None:
