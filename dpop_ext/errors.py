@@ -402,6 +402,8 @@ class UnsupportedServerError(DPoPError):
 class ServerAnswerError(DPoPError):
     """An answer of an authorization server is too long or too slow, or compressed.
 
+    Or nobody can read it: it is nested too deeply, or its times are no numbers.
+
     What the request did is not known: a code or a refresh token may be spent.
     """
 

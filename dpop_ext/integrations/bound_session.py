@@ -19,7 +19,7 @@ from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
 from dpop_ext.client.session_bundle import SessionBundle
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.errors import DPoPError, UnboundTokenError
+from dpop_ext.errors import DPoPError, ServerAnswerError, UnboundTokenError
 from dpop_ext.integrations.discovered_session import DiscoveredSession
 from dpop_ext.integrations.session_resource import Resource
 from dpop_ext.log_events import log_event
@@ -152,6 +152,18 @@ class BoundSession(DiscoveredSession):
         if "code" in kwargs or "authorization_response" in kwargs:
             kwargs.setdefault("code_verifier", self.code_verifier)
 
+    def parse_response_token(self: Any, resp: Any) -> OAuth2Token:
+        """Read the answer to a token request.
+
+        :raises ServerAnswerError: it is nested so deeply that no parser reads it, or
+            its times are none.
+        """
+        try:
+            token: OAuth2Token = super().parse_response_token(resp)  # type: ignore[misc]
+        except RecursionError as error:
+            raise ServerAnswerError("The answer is nested too deeply.") from error
+        return token
+
     def accept(self: Any, token: OAuth2Token) -> OAuth2Token:
         """Keep a token only if it has the symmetric key that the signer must have.
 
@@ -173,7 +185,8 @@ class BoundSession(DiscoveredSession):
         end = self.dpop.key_expires_at(token["access_token"])
         if self.dpop.needs_symmetric_key and end is not None:
             # Without its key the token is of no use, and nothing would be refused.
-            token["expires_at"] = min(end, token.get("expires_at", end))
+            known = token.get("expires_at")
+            token["expires_at"] = end if known is None else min(end, known)
         return token
 
     def adopt(self: Any) -> None:

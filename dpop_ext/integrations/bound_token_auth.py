@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from authlib.integrations.base_client import UnsupportedTokenTypeError
+from authlib.oauth2.rfc6749 import OAuth2Token
 
 from dpop_ext.client.token_response import is_bound, require_bound
+from dpop_ext.errors import ServerAnswerError
 
 
 class BoundTokenAuth:
@@ -17,9 +19,11 @@ class BoundTokenAuth:
 
         :raises UnboundTokenError: it is not of the type ``DPoP``; the one before
             stays.
+        :raises ServerAnswerError: nobody knows when it expires; likewise.
         """
         if token is not None:
             require_bound(token)
+            token = _with_end(token)
         before = self.token
         super().set_token(token)  # type: ignore[misc]
         if before and before.get("access_token") != (token or {}).get("access_token"):
@@ -35,3 +39,17 @@ class BoundTokenAuth:
             # Never as Bearer: whoever sees it there can use it.
             raise UnsupportedTokenTypeError(description="The token is not bound.")
         return token
+
+
+def _with_end(token: dict[str, Any]) -> OAuth2Token:
+    """Return *token* with ``expires_at``, if it has a time in it.
+
+    Authlib takes what the server says as it comes.
+    """
+    try:
+        made = OAuth2Token.from_dict(token)
+    except (TypeError, ValueError, OverflowError):
+        made = None
+    if made is None or not isinstance(made.get("expires_at"), int | float | None):
+        raise ServerAnswerError("The times of the token response are no times.")
+    return made

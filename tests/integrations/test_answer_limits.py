@@ -150,6 +150,35 @@ def test_a_compressed_token_response_is_not_unpacked(
 
 
 @pytest.mark.parametrize("ask", SESSIONS)
+def test_a_token_response_in_deep_brackets_is_given_up(site: Site, ask: Ask) -> None:
+    site.answers(http(b"[" * 100_000))
+    with pytest.raises(ServerAnswerError, match="nested too deeply"):
+        ask(site)
+
+
+@pytest.mark.parametrize("ask", SESSIONS)
+@pytest.mark.parametrize(
+    "times",
+    [
+        b'"expires_in": "x"',
+        b'"expires_in": [1]',
+        b'"expires_in": 1e400',
+        b'"expires_at": {}',
+        b'"expires_at": "x"',
+    ],
+)
+def test_a_token_response_with_times_that_are_none_is_given_up(
+    site: Site, ask: Ask, times: bytes
+) -> None:
+    content = b'{"access_token": "t", "token_type": "DPoP", %s}'
+    site.answers(http(content % times))
+    with pytest.raises(ServerAnswerError, match="are no times"):
+        ask(site)
+    site.answers(http(content % b'"expires_at": null, "expires_in": "300"'))
+    assert isinstance(ask(site)["expires_at"], int)
+
+
+@pytest.mark.parametrize("ask", SESSIONS)
 @pytest.mark.parametrize(
     "start", [b"HTTP/1.1 200 OK\r\nX: ", http(b"{")[:-1].replace(b": 1", b": 99")]
 )
