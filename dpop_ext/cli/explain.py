@@ -14,7 +14,13 @@ from dpop_ext.cli.explanation import Explanation
 from dpop_ext.cli.explanation import explain as explain_proof
 from dpop_ext.cli.explanation_checks import Circumstances
 from dpop_ext.cli.group import Refusal
-from dpop_ext.cli.output import json_option, print_json, printable, utc
+from dpop_ext.cli.output import (
+    MAX_SECONDS,
+    json_option,
+    print_json,
+    printable,
+    utc,
+)
 from dpop_ext.cli.request_options import (
     method_option,
     nonce_option,
@@ -28,9 +34,6 @@ from dpop_ext.core.ml_dsa import ML_DSA
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.core.target import normalize_target
-
-#: The last second that people have a date for: the year 9999.
-MAX_SECONDS = 253_402_300_799
 
 _MARKS = {True: ("ok", "green"), False: ("FAIL", "red"), None: ("-", "bright_black")}
 

@@ -209,6 +209,7 @@ def _print(
     place: SessionPlace, bundle: SessionBundle, token: dict[str, Any], *, as_json: bool
 ) -> None:
     about = bundle.about
+    ends_at = token.get("expires_at")
     known = {
         "session": str(place),
         "issuer": about["issuer"],
@@ -216,7 +217,7 @@ def _print(
         "resource": about.get("resource"),
         "scope": token.get("scope"),
         "jkt": bundle.signer.jkt,
-        "expires_at": token.get("expires_at"),
+        "expires_at": ends_at,
         "can_refresh": "refresh_token" in token,
     }
     if as_json:
@@ -225,6 +226,6 @@ def _print(
     click.secho(f"You are logged in at {about['issuer']}.", fg="green")
     click.echo(f"session  {place}")
     click.echo(f"jkt      {bundle.signer.jkt}")
-    if "expires_at" in token:
+    if ends_at is not None:
         then = "it is refreshed then" if known["can_refresh"] else "log in again then"
-        click.echo(f"token    until {utc(token['expires_at'])}; {then}")
+        click.echo(f"token    until {utc(ends_at)}; {then}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
+
+#: The last second that people have a date for: the year 9999.
+MAX_SECONDS: Final = 253_402_300_799
 
 #: For a command that prints data.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -38,8 +41,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def utc(seconds: int) -> str:
-    """Return a time as people read it."""
+def utc(seconds: float) -> str:
+    """Return a time as people read it; what has no date is the first or the last."""
+    seconds = min(max(seconds, 0), MAX_SECONDS)
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
 
 

@@ -24,7 +24,8 @@ from dpop_ext.client.keyfile import save_key
 from dpop_ext.errors import AuthorizationRefusedError, WrongIssuerError
 from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
-from tests.cli.login_world import RESOURCE, Person
+from tests.cli.login_world import RESOURCE, LoginServer, Person
+from tests.integrations.scripted_server import Answer
 from tests.integrations.token_endpoint import AuthorizationServer
 from tests.patience import PATIENCE
 
@@ -190,6 +191,59 @@ def test_what_cannot_be_is_said_in_one_line(
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("expires_in", "shown"),
+    [
+        (1e300, "token    until 9999-12-31 23:59:59Z;"),
+        (-(10**30), "token    until 1970-01-01 00:00:00Z;"),
+        (None, "jkt  "),
+    ],
+)
+def test_a_token_that_ends_when_there_is_no_date_is_shown_all_the_same(
+    server: AuthorizationServer,
+    person: Person,
+    place: Path,
+    expires_in: float | None,
+    shown: str,
+) -> None:
+    server.members = {"expires_in": expires_in, "expires_at": None}
+    result = login(server, place)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"access_token": "t", "token_type": "DPoP", "expires_at": []}', "no times"),
+    ],
+)
+def test_an_answer_that_nobody_can_read_is_one_line(
+    server: LoginServer, person: Person, place: Path, body: bytes, text: str
+) -> None:
+    server.answers["/token"] = Answer(body=body)
+    result = login(server, place)
+    assert (result.exit_code, place.exists()) == (1, False)
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_the_secret_of_a_client_goes_to_the_token_endpoint(
+    server: AuthorizationServer,
+    person: Person,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DPOP_EXT_CLIENT_SECRET", "s3cret")
+    result = login(server, place)
+    assert result.exit_code == 0, result.output
+    assert server.received[0].authorization == requests.auth._basic_auth_str(
+        "app", "s3cret"
+    )
+    assert "s3cret" not in result.output + place.read_text()
+
+
 @pytest.fixture
 def request_of() -> Callable[[str], AuthorizationRequest]:
     def make(redirect_uri: str) -> AuthorizationRequest:
@@ -233,6 +287,31 @@ def test_the_port_is_for_one_answer_to_one_address(
             assert redirect.wait(seconds=PATIENCE) == redirect.uri + good
     with pytest.raises(requests.ConnectionError):
         get(redirect.uri)
+
+
+def test_a_redirect_uri_without_a_path_is_answered_at_the_root(
+    request_of: Callable[[str], AuthorizationRequest],
+) -> None:
+    with LoopbackRedirect("http://127.0.0.1") as redirect:
+        assert redirect.uri == f"http://{redirect.authority}"
+        redirect.expect(request_of(redirect.uri))
+        good = "?code=c&state=s&iss=https://as.example"
+        assert get(redirect.uri + good).status_code == 200
+        assert redirect.wait(seconds=PATIENCE) == redirect.uri + good
+
+
+def test_after_a_refusal_nothing_more_is_expected(
+    request_of: Callable[[str], AuthorizationRequest],
+) -> None:
+    with LoopbackRedirect("http://127.0.0.1/callback") as redirect:
+        redirect.expect(request_of(redirect.uri))
+        foreign, _ = redirect.receive("code=c&state=other")
+        assert foreign[:2] == (400, "This is not the answer")
+        refused, told = redirect.receive("error=x&state=s&iss=https://as.example")
+        assert refused[:2] == (200, "You are not logged in")
+        assert isinstance(told, AuthorizationRefusedError)
+        late = redirect.receive("code=c&state=s&iss=https://as.example")
+        assert (late[0][0], late[1]) == (404, None)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +390,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     [
         "https://127.0.0.1/",
         "http://127.0.0.1.evil.example/",
+        "http://127.0.0.1:65536/",
         "http://127.0.0.1:99999/",
         "http://0.0.0.0/",
         "http://127.0.0.1/?a=b",
