@@ -151,9 +151,8 @@ class UsualRequests:
             if symmetric and isinstance(error, BadSignatureError):
                 raise AccessRefusedError(BAD_MAC) from error
             # As the steps do, which find these out before they look at the token.
-            opening = isinstance(error, BadSignatureError) or (
-                not symmetric
-                and isinstance(error, TargetMismatchError | TokenMismatchError)
+            opening = not symmetric and isinstance(
+                error, BadSignatureError | TargetMismatchError | TokenMismatchError
             )
             # No name for it: it would be in its own traceback, and so in a cycle.
             raise refused(
