@@ -599,7 +599,7 @@ def test_an_old_keyring_is_found(
     path.touch()
     written = time.time() - age
     os.utime(path, (written, written))
-    found = status_of(check_keyring(path, poll=poll, clock=time.time))
+    found = status_of(check_keyring(path, poll=poll, clock=lambda: written + age))
     assert found == [("keyring age", status)]
 
 
