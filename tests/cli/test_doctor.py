@@ -24,7 +24,12 @@ from dpop_ext.cli.checkup.keyring import check_keyring
 from dpop_ext.cli.checkup.nodes import check_nonces, check_replay
 from dpop_ext.cli.checkup.place import check_place
 from dpop_ext.cli.checkup.probe import Probe
-from dpop_ext.cli.checkup.resource import check_clock, check_host, check_public_url
+from dpop_ext.cli.checkup.resource import (
+    check_clock,
+    check_cors,
+    check_host,
+    check_public_url,
+)
 from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.errors import StoreError
@@ -212,6 +217,53 @@ def test_cors_is_checked_for_the_origin(world: World) -> None:
     with serving(with_cors) as base:
         code, found = report("--resource", base, "--origin", page_origin)
     assert (code, found["CORS"]) == (0, "good")
+
+
+ALLOWED = "Access-Control-Allow-Origin"
+REQUESTS = "Access-Control-Allow-Headers"
+EXPOSED = "Access-Control-Expose-Headers"
+
+
+@pytest.mark.parametrize(
+    ("preflight", "answer", "status", "seen"),
+    [
+        ({}, {}, "good", "can send proofs"),
+        ({ALLOWED: "*", REQUESTS: "*, Authorization"}, {ALLOWED: "*"}, "good", "can"),
+        ({}, {EXPOSED: "*"}, "good", "can send proofs"),
+        ({ALLOWED: "https://b.example"}, {}, "bad", "is not allowed"),
+        ({}, {ALLOWED: ""}, "bad", "is not allowed"),
+        ({"status": "401 Unauthorized"}, {}, "bad", "is answered 401"),
+        ({REQUESTS: "*"}, {}, "bad", "in requests: authorization"),
+        ({REQUESTS: "authorization"}, {}, "bad", "in requests: dpop"),
+        ({REQUESTS: ""}, {}, "bad", "in requests: authorization, dpop"),
+        ({}, {EXPOSED: "DPoP-Nonce"}, "bad", "cannot read: www-authenticate"),
+        ({}, {EXPOSED: "WWW-Authenticate"}, "bad", "cannot read: dpop-nonce"),
+    ],
+)
+def test_what_a_browser_lets_scripts_do_is_told(
+    preflight: dict[str, str], answer: dict[str, str], status: str, seen: str
+) -> None:
+    origin = "https://a.example"
+    usual = {
+        "status": "204 No Content",
+        ALLOWED: origin,
+        REQUESTS: "DPoP,Authorization",
+    }
+    refused = {
+        "status": "401 No",
+        ALLOWED: origin,
+        EXPOSED: "DPoP-Nonce, WWW-Authenticate",
+    }
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        is_preflight = environ["REQUEST_METHOD"] == "OPTIONS"
+        fields = usual | preflight if is_preflight else refused | answer
+        start_response(fields.pop("status"), list(fields.items()))
+        return []
+
+    with serving(app) as url:
+        (found,) = check_cors(Probe(url), origin)
+    assert (found.status, seen in found.seen) == (status, True), found
 
 
 def nodes(world: World, stack: ExitStack, *verifiers: ProofVerifier) -> list[str]:

@@ -112,12 +112,24 @@ def check_cors(probe: Probe, origin: str) -> Iterator[Finding]:
             "Access-Control-Request-Headers": "authorization,dpop",
         },
     )
-    allowed = _names(preflight.fields.get("Access-Control-Allow-Headers"))
-    if preflight.fields.get("Access-Control-Allow-Origin") != origin:
-        yield bad(_CORS, f"{origin} is not allowed", "Add it to the allowed origins.")
+    response = probe.send(fields={"Origin": origin})
+    for answer in (preflight, response):
+        if answer.fields.get("Access-Control-Allow-Origin") not in {origin, "*"}:
+            advice = "Add it to the allowed origins, in refusals too."
+            yield bad(_CORS, f"{origin} is not allowed", advice)
+            return
+    if not preflight.is_accepted:
+        yield bad(
+            _CORS,
+            f"a preflight request is answered {preflight.seen}",
+            "A browser sends no token with it: answer it before one is demanded.",
+        )
         return
-    missing = {"authorization", "dpop"} - allowed
-    if missing and allowed != {"*"}:
+    allowed = _names(preflight.fields.get("Access-Control-Allow-Headers"))
+    # Fetch: a wildcard is every name but this one.
+    missing = {"authorization"} if "*" in allowed else {"authorization", "dpop"}
+    missing -= allowed
+    if missing:
         yield bad(
             _CORS,
             f"not allowed in requests: {', '.join(sorted(missing))}",
@@ -125,10 +137,9 @@ def check_cors(probe: Probe, origin: str) -> Iterator[Finding]:
             "Authorization.",
         )
         return
-    response = probe.send(fields={"Origin": origin})
     exposed = _names(response.fields.get("Access-Control-Expose-Headers"))
     hidden = {"dpop-nonce", "www-authenticate"} - exposed
-    if hidden:
+    if hidden and "*" not in exposed:
         yield bad(
             _CORS,
             f"scripts cannot read: {', '.join(sorted(hidden))}",
