@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 __all__ = ["main"]
@@ -18,6 +19,10 @@ def main(arguments: list[str] | None = None) -> None:
         if error.name != "click":
             raise
         sys.exit("dpop-ext: the package click is missing: pip install 'dpop-ext[cli]'")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # What cannot be written there is escaped, as on the other stream: the name of
+        # a file that is no text, and what a server says in letters a terminal lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         dpop_ext.main(arguments, prog_name="dpop-ext")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import requests
 
 from dpop_ext.cli import group, main
 from dpop_ext.errors import StoreError
+from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
 
+ROOT = Path(__file__).parents[2]
 #: Runs a command in a process where some packages are not installed.
 WITHOUT = """
 import sys
@@ -111,6 +114,23 @@ def test_help_that_cannot_be_written_ends_in_one_line() -> None:
         )
     assert shown.returncode == 1
     assert shown.stderr == "dpop-ext: it did not work: No space left on device\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1"])
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, encoding: str) -> None:
+    odd = os.fsdecode(b"\xff-\xe6\x97\xa5.json")
+    bundle = FileBundle(tmp_path / odd)
+    bundle.save({"access_token": "t", "token_type": "DPoP"})
+    shown = subprocess.run(
+        [sys.executable, "-m", "dpop_ext", "logout", "--force", "--session", odd],
+        check=False,
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert b"Traceback" not in shown.stderr
+    assert shown.stdout.startswith(b"the session is deleted: \\udcff-")
 
 
 def test_an_error_that_is_not_of_the_system_is_not_hidden(
