@@ -30,6 +30,7 @@ from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.output import json_option, print_json, printable
 from dpop_ext.cli.parameters import FILE
+from dpop_ext.client.resource_flow import require_token68
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.core.target import is_secure
 from dpop_ext.errors import ServerAnswerError
@@ -222,6 +223,8 @@ def _check_nodes(
     ) as session:
         try:
             token = session.fetch_token(grant_type="client_credentials")
+            access_token = token["access_token"]
+            require_token68(access_token)
         except requests.RequestException:
             raise
         except Exception as error:
@@ -229,7 +232,6 @@ def _check_nodes(
                 f"the issuer gives the client no token: {type(error).__name__}"
             ) from error
     probe = Probe(resource, key=key)
-    access_token = token["access_token"]
     yield from check_replay(probe, access_token, nodes)
     yield from check_nonces(probe, access_token, nodes)
     if len(nodes) == 1:

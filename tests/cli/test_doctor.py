@@ -13,7 +13,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
-from joserfc.jwk import ECKey
+import requests
+from joserfc.jwk import ECKey, import_key
 
 from dpop_ext.cli import limited_answer
 from dpop_ext.cli.checkup import place
@@ -40,6 +41,7 @@ from dpop_ext.stores.memory import MemoryReplayStore
 from dpop_ext.stores.sql import SQLReplayStore
 from dpop_ext.verifier import ProofVerifier
 from tests.cli.conftest import run
+from tests.client.reading import read
 from tests.conftest import Clock
 from tests.engines import RedisServer
 from tests.patience import PATIENCE
@@ -282,10 +284,18 @@ def nodes(world: World, stack: ExitStack, *verifiers: ProofVerifier) -> list[str
 
 @pytest.mark.parametrize(
     ("algorithms", "status"),
-    [(["ES256"], "good"), (["ML-DSA-65"], "good"), (["ES256K"], "look"), ([], "bad")],
+    [
+        (["ES256"], "good"),
+        (["ML-DSA-65"], "good"),
+        ([["x"], {}, 7, "ES256"], "good"),
+        (["ES256K"], "look"),
+        ([["ES256"], {}, None], "look"),
+        ([], "bad"),
+        ("ES256", "bad"),
+    ],
 )
 def test_the_algorithms_of_an_issuer_are_looked_at(
-    algorithms: list[str], status: str
+    algorithms: Any, status: str
 ) -> None:
     document: dict[str, Any] = {"dpop_signing_alg_values_supported": algorithms}
 
@@ -406,6 +416,67 @@ def test_the_metadata_of_another_issuer_gets_no_secret() -> None:
         result = run("doctor", *node, *client, "--issuer", url)
     assert "is that of another issuer" in result.output
     assert "/token" not in asked
+
+
+@contextmanager
+def token_server(give: Callable[[Any], Any]) -> Iterator[str]:
+    """Run an authorization server whose token endpoint answers what *give* returns."""
+    document: dict[str, Any] = {"dpop_signing_alg_values_supported": ["ES256"]}
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        is_token = environ["PATH_INFO"] == "/token"
+        return [json.dumps(give(environ) if is_token else document).encode()]
+
+    with serving(app) as url:
+        document |= {"issuer": url, "token_endpoint": f"{url}/token"}
+        yield url
+
+
+def test_nodes_are_tried_with_a_token_for_a_key_of_its_own(world: World) -> None:
+    asked: list[Any] = []
+
+    def give(environ: Any) -> Any:
+        asked.append(environ)
+        jwk = import_key(read(environ["HTTP_DPOP"]).header["jwk"])
+        token = world.token(cnf={"jkt": jwk.thumbprint()})
+        return {"access_token": token, "token_type": "DPoP"}
+
+    verifier = ProofVerifier(MemoryReplayStore(), clock=world.clock)
+    with ExitStack() as stack:
+        issuer = stack.enter_context(token_server(give))
+        (node,) = nodes(world, stack, verifier)
+        result = run(
+            *("doctor", "--json", "--issuer", issuer, "--node", f"{node}/"),
+            *("--resource", "https://api.example.com/accounts"),
+            *("--client-id", "c", "--scope", "accounts"),
+            DPOP_EXT_CLIENT_SECRET="s3cret",
+        )
+    (environ,) = asked
+    assert environ["HTTP_AUTHORIZATION"] == requests.auth._basic_auth_str("c", "s3cret")
+    found = {one["check"]: one["status"] for one in json.loads(result.stdout)}
+    assert found["shared replay store"] == "good"
+    assert found["shared nonce secrets"] == found["nodes"] == "skipped"
+    assert "s3cret" not in result.output
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        {"access_token": "\u65e5", "token_type": "DPoP"},
+        {"access_token": "a\nb", "token_type": "DPoP"},
+        {"access_token": "t", "token_type": "Bearer"},
+    ],
+)
+def test_without_a_token_no_node_is_asked(answer: Any) -> None:
+    with token_server(lambda _: answer) as issuer:
+        result = run(
+            *("doctor", "--issuer", issuer, "--resource", "http://127.0.0.1:1/"),
+            *("--node", "http://127.0.0.1:1", "--client-id", "c"),
+        )
+    assert result.exit_code == 1
+    assert "dpop-ext: the issuer gives the client no token: " in result.stderr
 
 
 def test_nodes_that_share_nothing_are_found_out(world: World) -> None:

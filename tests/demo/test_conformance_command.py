@@ -526,6 +526,17 @@ def test_an_odd_token_response_is_reported_and_no_traceback(
     assert all(trial.seen.isprintable() for trial in trials)
 
 
+@pytest.mark.parametrize("token", ["\u65e5", "a\nb", "a b", ""])
+def test_a_token_that_no_header_takes_is_not_sent(
+    token: str, pair: Pair, parties: Parties
+) -> None:
+    odd = {"access_token": token}
+    edit_body(parties.as_app, partial(replaced, odd, "access_token"))
+    trials = list(try_pair(pair))
+    assert "token response" in failures(trials)
+    assert "caching" not in {trial.name for trial in trials}
+
+
 @pytest.mark.parametrize(
     "header", [b"[" * 100_000, b'{"a":' * 5000, b'{"typ": "\\ud800"}', b"\xff"]
 )

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from joserfc.jwk import ECKey
 
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.cli.limited_answer import MAX_STRUCTURAL
+from dpop_ext.client.resource_flow import require_token68
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
@@ -53,7 +54,7 @@ def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
     claim = key_request_claim(encryption_key=encryption_key, **_ASKED)
     answer = pair.request_token({"dsk": claim})
     token, jwe = answer.body.get("access_token"), delivered_jwe(answer.body)
-    has_key = answer.status == 200 and isinstance(token, str) and jwe is not None
+    has_key = answer.status == 200 and _is_token(token) and jwe is not None
     yield judged(
         "token response",
         "as",
@@ -63,7 +64,7 @@ def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
         advice="Check the client's registration, its audiences and the policy: it must "
         "get a token with a key for the resource.",
     )
-    if not isinstance(token, str) or jwe is None:
+    if not _is_token(token) or jwe is None:
         return
     yield judged(
         "caching",
@@ -92,6 +93,14 @@ def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
     yield from _check_claims(claims, key, pair)
     found.append(Issued(access_token=token, key=key, claims=claims))
     yield _check_next(pair, claims)
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    """Tell whether it is an access token that a header field takes."""
+    with suppress(TypeError, ValueError):
+        require_token68(value)
+        return True
+    return False
 
 
 def _check_header(jwe: str, token: str, key: ECKey) -> Iterator[Trial]:
