@@ -54,8 +54,10 @@ def table() -> str:
     return f"t{secrets.token_hex(8)}"
 
 
-def open_store(url: str, table: str, **options: Any) -> SQLReplayStore:
-    store = SQLReplayStore.from_url(url, table=table, **options)
+def open_store(
+    url: str, table: str, *, timeout: float = PATIENCE, **options: Any
+) -> SQLReplayStore:
+    store = SQLReplayStore.from_url(url, table=table, timeout=timeout, **options)
     opened.close_at_last(store.close)
     store.create_schema()
     return store
@@ -181,7 +183,7 @@ class TestSweeping:
     def test_rows_replaced_while_they_are_swept_are_not_lost(
         self, url: str, table: str
     ) -> None:
-        store, sweeper = (open_store(url, table, timeout=PATIENCE) for _ in range(2))
+        store, sweeper = (open_store(url, table) for _ in range(2))
         keys = [secrets.token_bytes(16) for _ in range(40)]
         now = NOW
         for _ in range(5):
@@ -203,7 +205,7 @@ class TestTrouble:
 
     @pytest.mark.requirement("X-15")
     def test_no_schema(self, url: str, table: str) -> None:
-        store = SQLReplayStore.from_url(url, table=table)
+        store = SQLReplayStore.from_url(url, table=table, timeout=PATIENCE)
         opened.close_at_last(store.close)
 
         with pytest.raises(StoreError) as caught:
@@ -274,7 +276,7 @@ class TestTrouble:
         engine.dispose()
 
     def test_the_key_is_not_in_the_error(self, url: str, table: str) -> None:
-        store = SQLReplayStore.from_url(url, table=table)
+        store = SQLReplayStore.from_url(url, table=table, timeout=PATIENCE)
         opened.close_at_last(store.close)
         with pytest.raises(StoreError) as raised:
             add(store, b"0123456789abcdef")
@@ -303,7 +305,10 @@ def use_and_die(url: str, table: str) -> None:
 class TestSchema:
     def test_many_may_create_it_at_once(self, url: str, table: str) -> None:
         barrier = threading.Barrier(8)
-        stores = [SQLReplayStore.from_url(url, table=table) for _ in range(8)]
+        stores = [
+            SQLReplayStore.from_url(url, table=table, timeout=PATIENCE)
+            for _ in range(8)
+        ]
         added = []
 
         def start(store: SQLReplayStore) -> None:
