@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dpop_ext.cli.answered import answered
-from dpop_ext.cli.group import NoAnswer, Refusal
+from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.keys import read_key
 from dpop_ext.cli.parameters import FILE
 from dpop_ext.cli.request_options import cacert_option, session_option
@@ -47,7 +47,7 @@ def logout(
     try:
         with answered("the token is not revoked"):
             _revoke(bundle, cacert)
-    except (Refusal, NoAnswer) as refusal:
+    except Refusal as refusal:
         if not force:
             raise
         click.echo(f"dpop-ext: {refusal.message}", err=True)
@@ -67,7 +67,7 @@ def _revoke(bundle: SessionBundle, cacert: str | None) -> None:
         # The access tokens that came of a refresh token go with it.
         kind = "refresh_token" if "refresh_token" in token else "access_token"
         response = session.revoke_token(
-            endpoint, token=token[kind], token_type_hint=kind, allow_redirects=False
+            endpoint, token=token[kind], token_type_hint=kind
         )
         if response.status_code != 200:
             raise Refusal(f"the token is not revoked (status {response.status_code})")

@@ -22,7 +22,7 @@ from dpop_ext.cli.loopback import LoopbackRedirect
 from dpop_ext.client.authorization_request import AuthorizationRequest
 from dpop_ext.client.keyfile import save_key
 from dpop_ext.errors import AuthorizationRefusedError, WrongIssuerError
-from dpop_ext.integrations.bundle_stores import FileBundle
+from dpop_ext.integrations.bundle_stores import FileBundle, FileStore
 from tests.cli.conftest import run
 from tests.cli.login_world import RESOURCE, LoginServer, Person
 from tests.integrations.scripted_server import Answer
@@ -160,6 +160,72 @@ def test_a_server_without_dpop_is_refused_before_anybody_is_asked(
     assert (result.exit_code, person.asked) == (1, {})
     assert "does not offer DPoP" in result.stderr
     assert not place.exists()
+
+
+def test_a_resource_names_the_server_to_log_in_at(
+    server: LoginServer, person: Person, place: Path
+) -> None:
+    members = {"resource": server.issuer, "authorization_servers": [server.issuer]}
+    metadata = Answer(body=json.dumps(members).encode())
+    server.answers["/.well-known/oauth-protected-resource"] = metadata
+    options = ("--client-id", "app", "--resource", server.issuer)
+    result = run("login", *options, "--session", str(place))
+    assert result.exit_code == 0, result.output
+    assert dict(FileBundle(place).about)["issuer"] == server.issuer
+    assert person.asked["resource"] == server.issuer
+
+
+@pytest.mark.parametrize("options", [(), ("--no-browser",)])
+def test_without_a_browser_the_address_is_printed(
+    server: LoginServer,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    opened: list[str] = []
+    # There is none on this machine: it returns False.
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    arguments = ("--client-id", "app", "--session", str(place), "--timeout", "1")
+    result = run("login", server.issuer, *arguments, *options)
+    assert (result.exit_code, len(opened)) == (1, 0 if options else 1)
+    first, url, last = result.stderr.splitlines()
+    assert first == "Open this address in a browser:"
+    assert url.startswith(f"{server.issuer}/authorize?")
+    assert last.startswith("dpop-ext: nobody came back within 1 seconds")
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({"refresh_token": "r", "expires_in": 600}, "it is refreshed then"),
+        ({"expires_in": 600}, "log in again then"),
+    ],
+)
+def test_what_happens_when_the_token_ends_is_told(
+    server: LoginServer,
+    person: Person,
+    place: Path,
+    members: dict[str, Any],
+    text: str,
+) -> None:
+    server.members = members
+    result = login(server, place)
+    assert "A browser is opened; if not, go to\n" in result.stderr
+    assert f"jkt      {FileBundle(place).signer.jkt}\n" in result.stdout
+    assert result.stdout.endswith(f"; {text}\n")
+
+
+def test_a_session_that_another_process_is_using_is_not_replaced(
+    server: LoginServer, person: Person, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = place_content(place)
+    release = FileStore(place).try_lock()
+    assert release is not None
+    monkeypatch.setattr("dpop_ext.cli.login.lock_deadline", lambda: 0.0)
+    result = login(server, place)
+    release()
+    assert (result.exit_code, place.read_text()) == (1, before)
+    assert "Another process is using the session." in result.stderr
 
 
 @pytest.mark.parametrize(

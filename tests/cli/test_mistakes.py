@@ -10,8 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
+import requests
+from authlib.integrations.base_client import OAuthError
 from joserfc.jwk import ECKey
 
+from dpop_ext.cli.answered import answered
+from dpop_ext.cli.group import NoAnswer, Refusal
 from dpop_ext.cli.request_options import MAX_INPUT
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
@@ -19,6 +23,12 @@ from tests.cli.conftest import AUDIENCE, run
 from tests.patience import PATIENCE
 
 HUGE = "9" * 30
+
+
+def answer_of(status: int) -> requests.Response:
+    answer = requests.Response()
+    answer.status_code = status
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -156,7 +166,8 @@ def raising(error: BaseException) -> Callable[[], None]:
     [
         (KeyboardInterrupt(), "Aborted!"),
         (OSError(28, "No space left on device"), "No space left on device"),
-        (ModuleNotFoundError(name="MySQLdb"), "the package MySQLdb is missing"),
+        (OSError(), "it did not work: OSError"),
+        (ModuleNotFoundError(name="MySQLdb"), "MySQLdb is missing: install it\n"),
         (ModuleNotFoundError(name="psycopg"), "pip install 'psycopg[binary]'"),
         (ModuleNotFoundError(name="filelock.x"), "pip install 'dpop-ext[session]'"),
     ],
@@ -168,6 +179,63 @@ def test_what_stops_a_command_is_said_in_one_line(
     monkeypatch.setattr("dpop_ext.cli.nonces.nonces", command)
     result = run("nonces")
     assert (result.exit_code, text in result.stderr) == (1, True)
+
+
+def test_a_command_whose_reader_has_had_enough_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = click.Command("nonces", callback=raising(BrokenPipeError(32, "Broken")))
+    monkeypatch.setattr("dpop_ext.cli.nonces.nonces", command)
+    result = run("nonces")
+    assert (result.exit_code, result.output) == (1, "")
+
+
+CONNECTION = requests.ConnectionError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (requests.ReadTimeout(), 3, "no answer in time"),
+        (requests.ConnectTimeout(), 3, "no answer in time"),
+        (requests.exceptions.SSLError(), 3, "not a certificate to be trusted"),
+        (requests.exceptions.ProxyError(), 3, "the proxy does not let us through"),
+        (requests.TooManyRedirects(), 3, "too many redirects"),
+        (requests.exceptions.ChunkedEncodingError(), 3, "the answer broke off"),
+        (CONNECTION(), 3, "no connection"),
+        (requests.HTTPError(response=answer_of(502)), 3, "status 502"),
+        (requests.HTTPError(), 3, "no answer (HTTPError)"),
+        (requests.exceptions.InvalidHeader(), 3, "no answer (InvalidHeader)"),
+        (OAuthError("\x1b]0;x"), 1, "it failed (\\x1b]0;x)"),
+        (ValueError("\x1b]0;x"), 1, "\\x1b]0;x"),
+    ],
+)
+def test_why_there_is_no_answer_is_one_line(
+    error: Exception, code: int, text: str
+) -> None:
+    with pytest.raises(Refusal) as refused, answered("it failed"):
+        raise error
+    assert (refused.value.exit_code, text in refused.value.message) == (code, True)
+    assert refused.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("https://as.example/token?code=c", "https://as.example: "),
+        ("https://user:pw@as.example/", "the server: "),
+        ("", "the server: "),
+        (None, "the server: "),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named_and_nothing_else(
+    url: str | None, where: str
+) -> None:
+    request = requests.PreparedRequest()
+    request.url = url
+    with pytest.raises(NoAnswer) as refused, answered("it failed"):
+        raise CONNECTION(request=request)
+    assert refused.value.message.startswith(where + "no connection")
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:

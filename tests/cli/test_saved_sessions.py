@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import keyring
 import pytest
 from click.testing import Result
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 from keyring.backend import KeyringBackend
 from keyring.errors import NoKeyringError, PasswordDeleteError
 
 from dpop_ext.client.keyfile import save_key
-from dpop_ext.integrations.bundle_stores import FileBundle
+from dpop_ext.integrations.bundle_stores import FileBundle, FileStore
 from tests.cli.conftest import run
 from tests.cli.login_world import RESOURCE, LoginServer, Person
 from tests.integrations.scripted_server import Answer
@@ -30,6 +31,8 @@ class Desk(KeyringBackend):
         super().__init__()  # type: ignore[no-untyped-call]
         self.entries: dict[tuple[str, str], str] = {}
         self.locked = False
+        #: Whether an entry is still there when it is to be deleted.
+        self.keeps = True
 
     def get_password(self, service: str, username: str) -> str | None:
         if self.locked:
@@ -40,7 +43,7 @@ class Desk(KeyringBackend):
         self.entries[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
-        if self.entries.pop((service, username), None) is None:
+        if self.entries.pop((service, username), None) is None or not self.keeps:
             raise PasswordDeleteError
 
 
@@ -172,6 +175,117 @@ def test_logout_revokes_what_makes_tokens_and_deletes_the_session(
         "refresh_token",
     )
     assert "r-1" not in ended.output
+    assert ended.stdout == f"the session is deleted: {place}\n"
+
+
+def test_logout_revokes_the_access_token_if_there_is_no_other(
+    server: LoginServer, session: FileBundle, place: Path
+) -> None:
+    session.save({"access_token": "a-1", "token_type": "DPoP"})
+    offer_revocation(server, Answer())
+    assert logout(place).exit_code == 0
+    (sent,) = server.to("/revoke")
+    assert (sent.form["token"], sent.form["token_type_hint"]) == ("a-1", "access_token")
+
+
+def test_logout_of_a_session_without_a_key_needs_the_one_that_made_it(
+    server: LoginServer, place: Path, ec_key: ECKey, other_ec_key: ECKey, tmp_path: Path
+) -> None:
+    offer_revocation(server, Answer())
+    bundle = FileBundle(place, key=ec_key)
+    bundle.save({"access_token": "a-1", "token_type": "DPoP"})
+    bundle.describe({"client_id": "app", "issuer": server.issuer})
+    save_key(tmp_path / "good", ec_key)
+    save_key(tmp_path / "other", other_ec_key)
+    save_key(tmp_path / "no signer", OKPKey.generate_key("X25519"))
+    for arguments, text in (
+        ((), "no key of its own: --key names"),
+        (("--key", str(tmp_path / "other")), "is bound to another key"),
+        (("--key", str(tmp_path / "no signer")), "dpop-ext: --key: "),
+    ):
+        refused = logout(place, *arguments)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+        assert text in refused.stderr
+    assert server.to("/revoke") == []
+    assert logout(place, "--key", str(tmp_path / "good")).exit_code == 0
+
+
+def test_a_session_without_a_token_is_told_how_to_get_one(place: Path) -> None:
+    FileBundle(place)
+    shown = run("curl", "https://api.example", "--session", str(place))
+    assert (shown.exit_code, shown.stderr) == (
+        1,
+        "dpop-ext: the session has no token: dpop-ext login gets one\n",
+    )
+
+
+@pytest.mark.parametrize("member", ["issuer", "client_id"])
+def test_a_session_that_does_not_say_whose_it_is_is_sent_nowhere(
+    server: LoginServer, session: FileBundle, place: Path, member: str
+) -> None:
+    session.describe({k: v for k, v in session.about.items() if k != member})
+    shown = logout(place)
+    assert (shown.exit_code, place.exists(), server.received) == (1, True, [])
+    assert "does not say whose it is" in shown.stderr
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link", "open to others"])
+def test_a_session_in_what_is_no_file_of_ones_own_is_not_read(
+    session: FileBundle, place: Path, tmp_path: Path, kind: str
+) -> None:
+    other = tmp_path / "other"
+    if kind == "directory":
+        other.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(other)
+    elif kind == "link":
+        other.symlink_to(place)
+    else:
+        other.write_text(place.read_text())
+        other.chmod(0o644)
+    for command in (["curl", "https://api.example"], ["logout"]):
+        shown = run(*command, "--session", str(other))
+        assert (shown.exit_code, shown.stderr.count("\n")) == (1, 1)
+        assert shown.stderr.startswith("dpop-ext: --session: ")
+    assert place.exists()
+
+
+def test_an_entry_of_the_keyring_that_is_gone_is_deleted(
+    server: LoginServer, desk: Desk, tmp_path: Path, session: FileBundle, place: Path
+) -> None:
+    desk.entries["dpop-ext", "work"] = place.read_text()
+    desk.keeps = False
+    there = {"DPOP_EXT_SESSION": "keyring:work", "XDG_CONFIG_HOME": str(tmp_path)}
+    ended = run("logout", "--force", **there)
+    assert ended.exit_code == 0, ended.output
+    assert "the session is deleted: keyring:work" in ended.stdout
+
+
+def test_without_a_place_the_session_is_where_only_its_owner_looks(
+    server: LoginServer, person: Person, tmp_path: Path
+) -> None:
+    there = {"XDG_CONFIG_HOME": str(tmp_path / "new")}
+    made = run("login", server.issuer, "--client-id", "app", "--json", **there)
+    assert made.exit_code == 0, made.output
+    usual = tmp_path / "new" / "dpop-ext" / "session.json"
+    assert usual.parent.stat().st_mode & 0o777 == 0o700
+    shown = json.loads(made.stdout)
+    assert shown == {
+        "session": str(usual),
+        "issuer": server.issuer,
+        "client_id": "app",
+        "resource": None,
+        "scope": None,
+        "jkt": FileBundle(usual).signer.jkt,
+        "expires_at": (FileBundle(usual).token or {})["expires_at"],
+        "can_refresh": True,
+    }
+    assert "resource" not in FileBundle(usual).about
+    release = FileStore(usual).try_lock()
+    assert release is not None
+    release()
+    server.answers["/accounts"] = Answer(body=b"mine")
+    assert run("curl", f"{server.issuer}/accounts", **there).stdout == "mine"
 
 
 @pytest.mark.parametrize(
