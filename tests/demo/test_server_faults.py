@@ -76,7 +76,7 @@ def impatient(
 ) -> Parties:
     """Return servers that give a database up after a moment."""
     for module in ("database", "shared_stores"):
-        monkeypatch.setattr(f"demo_server.{module}.BUSY_TIMEOUT", 300)
+        monkeypatch.setattr(f"demo_server.{module}.BUSY_TIMEOUT", 1000)
     settings = Settings(
         database=postgres.url, keys=tmp_path / "as", rs_keys=tmp_path / "rs"
     )

@@ -323,17 +323,17 @@ def test_a_client_that_sends_slowly_keeps_no_thread_from_the_others(
         slow = asyncio.create_task(call(headers(claims=claims), content))
         await asyncio.sleep(0)
         quick = asyncio.create_task(call(headers(claims={"x": 1}), no_content))
-        assert await asyncio.wait_for(quick, 5) == 200
+        assert await asyncio.wait_for(quick, PATIENCE) == 200
         assert not slow.done()
         came.set()
-        assert await asyncio.wait_for(slow, 5) == 200
+        assert await asyncio.wait_for(slow, PATIENCE) == 200
         # What never comes is refused, and not used up.
         monkeypatch.setattr("dpop_ext.integrations.asgi_reading.READ_TIMEOUT", 0.05)
         came.clear()
         again = headers(claims=claims)
-        assert await asyncio.wait_for(call(again, content), 5) == 400
+        assert await asyncio.wait_for(call(again, content), PATIENCE) == 400
         came.set()
-        assert await asyncio.wait_for(call(again, content), 5) == 200
+        assert await asyncio.wait_for(call(again, content), PATIENCE) == 200
 
     asyncio.run(calls())
     executor.shutdown()

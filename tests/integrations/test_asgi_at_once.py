@@ -23,6 +23,7 @@ from tests.integrations.test_asgi import (
     echo,
     starlette_application,
 )
+from tests.patience import PATIENCE
 from tests.resource_server.world import World
 
 URL = "https://api.example/"
@@ -131,7 +132,7 @@ def test_the_loop_goes_on_while_a_client_sends_slowly(
         assert await call(headers(world, claims={"x": 1})) == 200
         assert not slow.done()
         came.set()
-        assert await asyncio.wait_for(slow, 5) == 200
+        assert await asyncio.wait_for(slow, PATIENCE) == 200
 
     asyncio.run(calls())
 

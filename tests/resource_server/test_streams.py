@@ -17,6 +17,7 @@ from dpop_ext.integrations import asgi, asgi_answers, wsgi, wsgi_answers
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.fastapi_security import DPoPSecurity
 from dpop_ext.symmetric.response import ASKS
+from tests.patience import PATIENCE
 from tests.resource_server.django_project import django_application
 from tests.resource_server.under_wsgi import scope_of
 from tests.resource_server.world import AUDIENCE, Request, World
@@ -165,7 +166,7 @@ def test_an_event_is_sent_before_the_next_one_is_there(
                 sent.append(message["body"])
                 seen.set()
 
-        await asyncio.wait_for(make(world, events)(scope, receive, send), 10)
+        await asyncio.wait_for(make(world, events)(scope, receive, send), PATIENCE)
         return sent
 
     assert asyncio.run(serve()) == EVENTS
