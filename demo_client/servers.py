@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from demo_client.browser import TIMEOUT, DemoError
+from demo_server.process_environment import LISTENER_VARIABLE
 from dpop_ext import DPoPError
 from dpop_ext.client import Servers as ServersOfClient
 from dpop_ext.client.resource_metadata import ResourceMetadata
@@ -164,20 +165,22 @@ def second_node(servers: Servers) -> Iterator[str]:
 
     :raises DemoError: it did not start.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     environment = {
         **os.environ,
         **servers.environment,
         "DPOP_DEMO_ISSUER": servers.issuer,
         "DPOP_DEMO_RESOURCE": servers.resource,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "demo_server", "rs", "--rs-port", str(port)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Handed down: a port that is free now may be taken when the process wants it.
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo_server", "rs", "--rs-port", str(port)],
+            env={**environment, LISTENER_VARIABLE: str(descriptor)},
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=[descriptor],
+        )
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line.strip():

@@ -10,7 +10,7 @@ from demo_server.derivation_secrets import KEY_FILE
 from demo_server.listener import Role
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings
 
-#: Tell a server which socket is its own and which process it must not outlive.
+#: Tell a server which socket is its own and which process, if any, it must not outlive.
 LISTENER_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}LISTENER"
 PARENT_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}PARENT"
 

@@ -23,8 +23,8 @@ def serve(role: Role, settings: Settings) -> None:
     tls.server_context(settings)
     inherited = os.environ.get(LISTENER_VARIABLE)
     if inherited is not None:
-        parent = int(os.environ[PARENT_VARIABLE])
-        _run(role, settings, int(inherited), parent=parent)
+        parent = os.environ.get(PARENT_VARIABLE)
+        _run(role, settings, int(inherited), parent=int(parent) if parent else None)
     with bind(role, settings) as listener:
         port = {f"{role}_port": listener.getsockname()[1]}
         settings = dataclasses.replace(settings, **port)
