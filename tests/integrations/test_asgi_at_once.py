@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from dpop_ext.errors import StoreError
 from dpop_ext.integrations import asgi_reading
 from dpop_ext.integrations.asgi import DPoPMiddleware
 from dpop_ext.integrations.asgi_store import InEventLoop
-from dpop_ext.integrations.asgi_threads import AtOnce
+from dpop_ext.integrations.asgi_threads import AtOnce, DecisionThreads
 from dpop_ext.verifier import ProofVerifier
 from tests.conftest import Clock
 from tests.integrations.test_asgi import (
@@ -110,6 +111,22 @@ def test_no_thread_is_asked(world: World) -> None:
 
     assert asyncio.run(send(app, headers(world))) == 200
     assert threads == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("named", ["dpop-decision", "mine"])
+def test_a_decision_is_made_in_a_thread_of_the_executor(named: str) -> None:
+    async def decide() -> str:
+        own = ThreadPoolExecutor(1, named) if named == "mine" else None
+        threads = DecisionThreads(own, max_pending=1)
+        with threads.executor:
+            # One after the other, so there is a place for each.
+            for _ in range(3):
+                name = await threads.decide(
+                    lambda: threading.current_thread().name, endpoint="/"
+                )
+        return name
+
+    assert asyncio.run(decide()).startswith(f"{named}_")
 
 
 @pytest.mark.requirement("X-15")

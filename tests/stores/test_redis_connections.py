@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from redis import exceptions
 from redis.exceptions import ResponseError
 
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.redis import RedisReplayStore
+from dpop_ext.stores.redis_connections import Connections
 from tests.engines import RedisServer, wait_until
 from tests.patience import PATIENCE, PATIENT
 
@@ -196,6 +198,55 @@ def test_the_pool_has_a_connection_for_a_store_that_was_closed_or_forked(
             else:
                 connections: Any = store._client
                 connections._process -= 1  # as a child finds it
+
+
+class Silent:
+    """A client, its pool, connection and socket: what it is asked has no answer.
+
+    :param error: what receiving raises.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.connection_pool = self._sock = self
+        self.error = error
+        self.sent: list[bytes] = []
+        self.connected = 0
+
+    def make_connection(self) -> Silent:
+        return self
+
+    def connect(self) -> None:
+        self.connected += 1
+
+    def disconnect(self) -> None:
+        """The next command connects again."""
+
+    def sendall(self, command: bytes) -> None:
+        self.sent.append(command)
+
+    def recv(self, size: int) -> bytes:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "raised"),
+    [
+        # That of the kernel, and that of Python.
+        (BlockingIOError(), 1, exceptions.TimeoutError),
+        (TimeoutError(), 1, exceptions.TimeoutError),
+        (ConnectionResetError(), 2, exceptions.ConnectionError),
+    ],
+)
+def test_a_time_out_is_not_tried_again_and_a_broken_connection_once(
+    error: Exception, attempts: int, raised: type[Exception]
+) -> None:
+    silent = Silent(error)
+    connections = Connections(silent)
+    for number in (1, 2):
+        with pytest.raises(raised):
+            connections.execute_command("SET", b"key", b"1")
+        # Nor is the answer waited for with the next command.
+        assert len(silent.sent) == silent.connected == attempts * number
 
 
 WITHOUT_HIREDIS = """

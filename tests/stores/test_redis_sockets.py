@@ -162,6 +162,17 @@ class TestTimeOut:
         assert wanted <= seconds + microseconds / 1e6 < wanted + 0.02
 
 
+def test_the_time_out_of_every_socket_of_python_is_not_added() -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(5)
+    try:
+        with pair(TIMEOUT) as (mine, _):
+            assert mine.gettimeout() is None
+            assert os.get_blocking(mine.fileno())
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 class TestUnchanged:
     def test_a_socket_that_never_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As gevent puts in the place of Python's: it would wait for ever."""
