@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from dpop_ext.resource_server.tally import Tally
 from tests.cli.conftest import run
 
@@ -64,6 +66,58 @@ def test_the_report_adds_up_what_processes_wrote(tmp_path: Path) -> None:
     assert strict.output.splitlines()[-1].endswith("fix: 1 of 5000: bearer")
     stays = run("readiness", str(first), str(second), "--bearer-stays")
     assert stays.output.count("enforce: clean") == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "[1]",
+        "7",
+        "null",
+        '"client_observed"',
+        "{}",
+        '{"event": ["client_observed"]}',
+        '{"event": "client_observed"}',
+        '{"event": "client_observed", "fields": [1]}',
+        json.dumps({**line("odd", 0, ok=5000), "event": "another"}),
+        json.dumps({**line("odd", 0, ok=5000), "first_at": 2**60}),
+        json.dumps(line("odd", 0, ok=5000) | {"x": "x" * 70_000}),
+    ],
+)
+def test_lines_of_something_else_are_skipped(tmp_path: Path, odd: str) -> None:
+    file = tmp_path / "log"
+    file.write_text(f"{odd}\n{json.dumps(line('good', 0, ok=5000))}\n")
+    shown = run("readiness", str(file), "--days", "1", "--json")
+    assert shown.exit_code == 0, shown.output
+    assert [entry["client"] for entry in json.loads(shown.stdout)] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "arguments", "verdict"),
+    [
+        (1, (), "wait: observed for 1 of 7 days"),
+        (1, ("--days", "2"), "wait: observed for 1 of 2 days"),
+        (8, (), "wait: 0 of 100 requests"),
+    ],
+)
+def test_the_options_say_for_how_long_and_how_many(
+    tmp_path: Path, days_ago: int, arguments: tuple[str, ...], verdict: str
+) -> None:
+    file = tmp_path / "log"
+    file.write_text(json.dumps(line("c", days_ago, ok=5000)))
+    shown = run("readiness", str(file), *arguments).stdout.splitlines()[-1]
+    assert shown.endswith(verdict)
+    client, total, clean = shown.split()[:3]
+    assert (client, total) == ("c", "5000" if days_ago == 1 else "0")
+    assert clean == ("100.00" if days_ago == 1 else "-")
+
+
+def test_the_number_of_requests_is_that_of_the_days_that_count(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    lines = (line("c", 8, ok=1), line("c", 0, ok=5000))
+    file.write_text("\n".join(map(json.dumps, lines)))
+    shown = run("readiness", str(file), "--requests", "5001")
+    assert shown.stdout.endswith("wait: 5000 of 5001 requests\n")
 
 
 def test_without_observations_there_is_no_client(tmp_path: Path) -> None:
