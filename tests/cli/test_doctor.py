@@ -43,7 +43,7 @@ from dpop_ext.verifier import ProofVerifier
 from tests.cli.conftest import run
 from tests.client.reading import read
 from tests.conftest import Clock
-from tests.engines import RedisServer
+from tests.engines import RedisServer, free_ports
 from tests.patience import PATIENCE
 from tests.resource_server.world import World
 
@@ -202,8 +202,7 @@ def test_a_certificate_that_is_none_is_told_from_a_server_that_is_down() -> None
 
 @pytest.fixture
 def unused_url() -> str:
-    with serving(page) as url:
-        return url
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
 def test_cors_is_checked_for_the_origin(world: World) -> None:

@@ -196,13 +196,21 @@ def test_every_worker_takes_symmetric_proofs(servers: DemoServer) -> None:
 def test_a_restart_forgets_no_proof_even_without_nonces(
     tmp_path: Path, ec_key: ECKey
 ) -> None:
-    options = settings(tmp_path, nonce="off", workers=2, symmetric="off")
+    # The same ones again, so none that somebody could get in between.
+    as_port, rs_port = engines.free_ports(2)
+    options = settings(
+        tmp_path,
+        as_port=as_port,
+        rs_port=rs_port,
+        nonce="off",
+        workers=2,
+        symmetric="off",
+    )
     with DemoServer(options) as server:
         token = token_of(server, ec_key)
         proof = prove(server, ec_key, token, None)
         assert ask(server, token, proof).status_code == 200
-        ports = server.settings
-    with DemoServer(ports) as server:
+    with DemoServer(options) as server:
         answer = ask(server, token, proof)
         assert answer.status_code == 401
         assert answer.json()["error"] == "invalid_dpop_proof"
