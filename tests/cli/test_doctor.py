@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 import requests
 from joserfc.jwk import ECKey, import_key
+from redis import Redis
 
 from dpop_ext.cli import limited_answer
 from dpop_ext.cli.checkup import place
@@ -667,6 +668,19 @@ def test_the_settings_of_redis_are_looked_at(
     code, found = report("--replay-store", redis.url)
     assert (code, set(found.values())) == (0, {"good"})
     assert len(found) == 4
+
+
+def test_a_redis_that_forgets_what_it_has_no_room_for_is_bad(
+    redis: RedisServer,
+) -> None:
+    with closing(Redis.from_url(redis.url)) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            found = {f.check: f for f in check_store(redis.url, clock=time.time)}
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    finding = found["replay store keeps all"]
+    assert (finding.status, finding.seen) == ("bad", "maxmemory-policy is allkeys-lru")
 
 
 def test_a_clock_that_the_store_refuses_is_bad(redis: RedisServer) -> None:

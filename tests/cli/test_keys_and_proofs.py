@@ -17,9 +17,11 @@ from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import RFC9449, ProofPolicy
 from dpop_ext.core.proof import parse_proof, verify_proof
 from dpop_ext.core.proof_making import make_proof
+from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.symmetric.proof import make_symmetric_proof
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.cli.conftest import run
+from tests.client.reading import read
 from tests.vectors.generate import PROOFS
 
 URL = "https://api.example.com/accounts"
@@ -280,6 +282,102 @@ def test_the_command_shows_what_to_change(key_path: Path, ec_key: ECKey) -> None
     assert printed["jkt"] == ec_key.thumbprint()
     good = run("explain", proof, "--against", URL, "--at", str(NOW))
     assert good.exit_code == 0, good.output
+
+
+GOOD = """\
+asymmetric proof, looked at as of 2026-09-21 14:13:22Z
+jkt {jkt}
+header {header}
+claims {claims}
+
+ok    typ        'dpop+jwt'
+ok    alg        'ES256'
+ok    jwk        kty 'EC', members 'kty', 'crv', 'x', 'y'
+ok    signature  64 bytes
+ok    jti        '{jti}'
+ok    htm        'GET'
+ok    htu        '{url}'
+ok    iat        1790000000 (2 s ago)
+-     ath        '{ath}'
+                 expected: the hash of the access token
+"""
+BAD = """\
+FAIL  htm        'GET'
+                 expected: POST
+                 Name the method as it is sent, in the same case.
+ok    htu        '{url}'
+FAIL  iat        1790000000 (100 s ahead)
+                 expected: from 1789999835 to 1789999930
+"""
+ALSO_BAD = """\
+FAIL  ath        '{ath}'
+                 expected: {other}
+                 Hash the ASCII text of the token with SHA-256, in base64url without
+                 padding.
+FAIL  nonce      'n1'
+                 expected: n2
+                 Use what the last DPoP-Nonce field of this server said.
+FAIL  binding    {jkt}
+                 expected: other
+                 Sign with the key that the token was requested with.
+"""
+
+
+def test_the_command_shows_each_check_and_what_was_expected(ec_key: ECKey) -> None:
+    proof = made(ec_key)
+    seen = read(proof)
+    values = {
+        "jkt": ec_key.thumbprint(),
+        "header": json.dumps(seen.header),
+        "claims": json.dumps(seen.claims),
+        "jti": seen.claims["jti"],
+        "ath": access_token_hash("token"),
+        "other": access_token_hash("another"),
+        "url": URL,
+    }
+    against = ("explain", proof, "--against", URL)
+    good = run(*against, "--at", str(NOW + 2))
+    assert (good.exit_code, good.stdout) == (0, GOOD.format(**values))
+    circumstances = ("-X", "POST", "--nonce", "n2", "--jkt", "other")
+    bad = run(
+        *against, *circumstances, "--access-token", "another", "--at", str(NOW - 100)
+    )
+    assert bad.exit_code == 1
+    assert BAD.format(**values) in bad.stdout
+    assert bad.stdout.endswith(ALSO_BAD.format(**values))
+
+
+def test_the_algorithms_of_the_server_can_be_named(ec_key: ECKey) -> None:
+    against = ("explain", made(ec_key), "--against", URL, "--at", str(NOW))
+    named = ("--alg", "PS256", "--alg", "ES256")
+    assert run(*against, *named).exit_code == 0
+    refused = run(*against, *named[:2])
+    assert refused.exit_code == 1
+    assert (
+        "FAIL  alg        'ES256'\n                 expected: PS256" in refused.stdout
+    )
+    assert "\njkt " not in refused.stdout
+
+
+def test_only_one_of_proof_and_token_is_read_from_standard_input() -> None:
+    result = run("explain", "-", "--against", URL, "--access-token", "-", answer="x")
+    assert result.exit_code == 2
+    assert "only one of PROOF and --access-token" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "claims", [b"x", b"[]", b"{}", b'{"cnf": []}', b'{"cnf": {"jkt": 7}}', b"\xff"]
+)
+def test_a_token_that_does_not_say_what_it_is_bound_to_is_not_compared(
+    claims: bytes, ec_key: ECKey
+) -> None:
+    for token in (f"x.{b64url_encode(claims)}.x", "x.x.x", "x.x"):
+        proof = made(ec_key, access_token=token)
+        against = ("explain", proof, "--against", URL, "--at", str(NOW))
+        result = run(*against, DPOP_EXT_ACCESS_TOKEN=token)
+        assert result.exit_code == 0, result.output
+        assert "ok    ath " in result.stdout
+        assert "binding" not in result.stdout
 
 
 def test_a_token_that_is_a_jwt_says_what_it_is_bound_to(

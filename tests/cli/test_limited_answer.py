@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -33,3 +35,19 @@ def test_content_is_not_unpacked_and_has_a_limit() -> None:
         with pytest.raises(ServerAnswerError):
             ask(session, "GET", server.url, limit=len(packed) - 1)
         assert ask(session, "GET", server.url, limit=0)[1] == b""
+
+
+def test_an_answer_that_breaks_off_is_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
+
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(answer)
+            port = listener.getsockname()[1]
+            with pytest.raises(ServerAnswerError, match="broke off"):
+                ask(requests.Session(), "GET", f"http://127.0.0.1:{port}/")
