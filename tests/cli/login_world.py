@@ -37,16 +37,26 @@ class Person:
         self.asked: dict[str, str] = {}
         #: The request that was pushed before.
         self.pushed: dict[str, str] = {}
-        self.pages: list[str] = []
+        self._pages: list[str] = []
+        self._way_back: list[threading.Thread] = []
         #: What is done before.
         self.before: Callable[[], None] = lambda: None
         self.changes: list[dict[str, str | None]] = [{}]
+
+    @property
+    def pages(self) -> list[str]:
+        """What the browser has shown at last: it may do so after the command ends."""
+        for thread in self._way_back:
+            thread.join(PATIENCE)
+        return self._pages
 
     def open(self, url: str) -> bool:
         self.before()
         query = parse_qs(urlsplit(url).query)
         self.asked = self.pushed | {name: value for name, (value,) in query.items()}
-        threading.Thread(target=self._come_back, args=(url,), daemon=True).start()
+        thread = threading.Thread(target=self._come_back, args=(url,), daemon=True)
+        self._way_back.append(thread)
+        thread.start()
         return True
 
     def _come_back(self, url: str) -> None:
@@ -56,4 +66,4 @@ class Person:
             given = {**good, **change}
             answer = {name: value for name, value in given.items() if value is not None}
             back = f"{self.asked['redirect_uri']}?{urlencode(answer)}"
-            self.pages.append(requests.get(back, timeout=PATIENCE).text)
+            self._pages.append(requests.get(back, timeout=PATIENCE).text)
