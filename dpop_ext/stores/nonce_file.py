@@ -169,6 +169,13 @@ def _dump(entries: list[_Entry]) -> bytes:
     return json.dumps(items, indent=1).encode()
 
 
+#: What a file of something else leads to: deep brackets and infinite times among it.
+_FAULTS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(RecursionError, OverflowError),
+)
+
+
 def _load(path: Path) -> list[_Entry]:
     """Return the secrets, oldest to newest.
 
@@ -181,7 +188,7 @@ def _load(path: Path) -> list[_Entry]:
             for item in items
         ]
         NonceIssuer([entry.secret for entry in entries])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _FAULTS as error:
         raise StoreError("The file of nonce secrets is not usable.") from error
     if sorted(entries, key=lambda entry: entry.begins_at) != entries:
         raise StoreError("The file of nonce secrets is not in order.")

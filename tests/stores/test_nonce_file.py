@@ -147,6 +147,8 @@ def test_a_rotation_at_once_can_be_had(path: Path) -> None:
         b"[1]",
         b'[{"secret": 1, "begins_at": 1}]',
         b'[{"secret": "AAAA", "begins_at": 1}]',
+        b"[" * 60_000,
+        b'[{"secret": "%s", "begins_at": 1e999}]' % (b"A" * 43),
         json.dumps(
             [
                 {"secret": b64url_encode(bytes(range(n, n + 32))), "begins_at": -n}
