@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
 import click
@@ -86,10 +86,8 @@ def readiness(
     print_table(header, [_row(line) for line in report])
 
 
-def _read(lines: Iterable[str]) -> Iterator[Tally]:
-    for line in lines:
-        if len(line) > MAX_LINE:
-            continue
+def _read(file: TextIO) -> Iterator[Tally]:
+    for line in _lines(file):
         try:
             value = json.loads(line)
             if isinstance(value, dict) and value.get("event") == "client_observed":
@@ -97,6 +95,15 @@ def _read(lines: Iterable[str]) -> Iterator[Tally]:
                 yield Tally.from_json(fields if isinstance(fields, dict) else value)
         except (ValueError, RecursionError):
             continue
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines that are no longer; of others no more is kept than that."""
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) <= MAX_LINE:
+            yield line
+        while len(line) > MAX_LINE and not line.endswith("\n"):
+            line = file.readline(MAX_LINE + 1)
 
 
 def _row(line: Readiness) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from dpop_ext.cli.readiness import MAX_LINE
 from dpop_ext.resource_server.tally import Tally
 from tests.cli.conftest import run
 
@@ -90,6 +92,23 @@ def test_lines_of_something_else_are_skipped(tmp_path: Path, odd: str) -> None:
     shown = run("readiness", str(file), "--days", "1", "--json")
     assert shown.exit_code == 0, shown.output
     assert [entry["client"] for entry in json.loads(shown.stdout)] == ["good"]
+
+
+@pytest.mark.parametrize("rest", [0, 1, MAX_LINE, MAX_LINE + 1, 30_000_000])
+def test_no_more_of_a_line_is_kept_than_one_can_have(tmp_path: Path, rest: int) -> None:
+    good = json.dumps(line("good", 0, ok=5000))
+    odd = json.dumps(line("odd", 0, ok=5000))
+    file = tmp_path / "log"
+    # What follows is a part of the long line, and no line.
+    file.write_text(f"{' ' * (MAX_LINE + 1 + rest)}{odd}\n{good}\n")
+    tracemalloc.start()
+    try:
+        shown = run("readiness", str(file), "--json")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [entry["client"] for entry in json.loads(shown.stdout)] == ["good"]
+    assert peak < 10_000_000
 
 
 @pytest.mark.parametrize(
