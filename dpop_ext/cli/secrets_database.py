@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from dpop_ext.cli.group import Refusal
+from dpop_ext.cli.output import printable
 from dpop_ext.cli.parameters import lacks_file
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.stores.private_file import read_private
@@ -39,8 +40,9 @@ def find_issuer(engine: sqlalchemy.Engine, named: str | None) -> str:
     try:
         issuers = find_issuers(engine)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or type(error).__name__)
-        reason = reason.splitlines()[0]
+        lines = str(getattr(error, "orig", None) or "").splitlines()
+        # What the server of the database says.
+        reason = printable(lines[0]) if lines else type(error).__name__
         if PREFIX in reason:  # as in "no such table: dpop_audience"
             reason += "; is it that of an authorization server with symmetric keys?"
         raise Refusal(f"--database: {reason}") from error

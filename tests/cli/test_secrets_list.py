@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 from click import unstyle
 from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
 from dpop_ext.cli.group import dpop_ext
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
@@ -159,6 +160,30 @@ def test_what_cannot_be_found_is_named(
         assert reason in shown.stderr
         assert len(shown.stderr.splitlines()) == 1
     assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (Exception("\x1b]0;x\x07 went away\nmore"), "\\x1b]0;x\\x07 went away"),
+        (Exception(""), "OperationalError"),
+    ],
+)
+def test_what_the_server_of_the_database_says_is_one_line(
+    database: str,
+    secrets: SQLAudienceSecrets,
+    monkeypatch: pytest.MonkeyPatch,
+    key_file: Path,
+    reason: Exception,
+    shown: str,
+) -> None:
+    def fail(_: object) -> None:
+        raise OperationalError("SELECT", None, reason)
+
+    monkeypatch.setattr("dpop_ext.cli.secrets_database.find_issuers", fail)
+    options = ("--database", database, "--key-file", str(key_file))
+    result = run("secrets", "list", *options)
+    assert (result.exit_code, result.stderr) == (1, f"dpop-ext: --database: {shown}\n")
 
 
 def test_of_several_issuers_one_must_be_named(
