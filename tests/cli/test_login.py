@@ -142,13 +142,20 @@ def test_a_key_of_ones_own_is_used_and_not_copied(
 
 
 def test_a_secret_is_for_an_issuer_that_the_person_names(
-    server: AuthorizationServer, person: Person, monkeypatch: pytest.MonkeyPatch
+    server: AuthorizationServer,
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    key_path: Path,
 ) -> None:
     """A resource server could name one of its own."""
     monkeypatch.setenv("DPOP_EXT_CLIENT_SECRET", "s3cret")
     result = run("login", "--client-id", "app", "--resource", server.issuer)
     assert (result.exit_code, person.asked) == (2, {})
     assert "name ISSUER" in result.stderr
+    # Who has a key sends no secret.
+    with_key = ("--client-id", "app", "--client-key", str(key_path))
+    result = run("login", *with_key, "--resource", "http://127.0.0.1:1")
+    assert "no connection" in result.stderr
 
 
 def test_a_server_without_dpop_is_refused_before_anybody_is_asked(
