@@ -68,6 +68,25 @@ def test_a_session_is_saved_for_the_next_command(
         assert secret not in result.output
 
 
+def test_no_symmetric_key_is_asked_for_that_ends_with_the_command(
+    server: LoginServer, person: Person, place: Path
+) -> None:
+    assert server.metadata is not None
+    server.metadata |= {
+        "dpop_symmetric_alg_values_supported": ["HS256"],
+        "dpop_symmetric_key_encryption_alg_values_supported": ["ECDH-ES"],
+        "dpop_symmetric_key_encryption_enc_values_supported": ["A256GCM"],
+    }
+    result = login(server, place, "--resource", RESOURCE, "--scope", "a", "--json")
+    assert result.exit_code == 0, result.output
+    assert "dsk" not in server.received[0].proof.claims
+    shown = json.loads(result.stdout)
+    assert (shown["resource"], shown["scope"]) == (RESOURCE, None)
+    server.members = {"scope": "a b"}
+    shown = json.loads(login(server, place, "--json").stdout)
+    assert (shown["resource"], shown["scope"]) == (None, "a b")
+
+
 def test_what_is_not_the_answer_is_refused_and_the_wait_goes_on(
     server: AuthorizationServer, person: Person, place: Path
 ) -> None:
