@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import secrets
 import time
@@ -15,6 +13,8 @@ from sqlalchemy import Engine
 from demo_server import private_file
 from demo_server.private_file import PrivateFileError
 from demo_server.settings import ENVIRONMENT_PREFIX, Settings
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
+from dpop_ext.errors import MalformedJOSEError
 from dpop_ext.integrations.sqla_denials import SQLDenials
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation_plan import RotationPlan
@@ -70,8 +70,8 @@ def load_key(keys_directory: Path) -> SecretBytes:
         source = str(path)
         text = private_file.read_or_create(path, _new_key).decode("ascii", "replace")
     try:
-        key = base64.b64decode(text.strip() + "=", altchars=b"-_", validate=True)
-    except binascii.Error as error:
+        key = b64url_decode(text.strip())
+    except MalformedJOSEError as error:
         raise PrivateFileError(f"{source}: not base64url") from error
     if len(key) != ROW_KEY_LENGTH:
         raise PrivateFileError(f"{source}: the key must be {ROW_KEY_LENGTH} bytes")
@@ -79,4 +79,4 @@ def load_key(keys_directory: Path) -> SecretBytes:
 
 
 def _new_key() -> bytes:
-    return base64.urlsafe_b64encode(secrets.token_bytes(ROW_KEY_LENGTH)).rstrip(b"=")
+    return b64url_encode(secrets.token_bytes(ROW_KEY_LENGTH)).encode("ascii")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
 from typing import Final
@@ -14,6 +12,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.output import printable
 from dpop_ext.cli.parameters import lacks_file
+from dpop_ext.core.base64url import b64url_decode
+from dpop_ext.errors import MalformedJOSEError
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.stores.private_file import read_private
 from dpop_ext.stores.secret_tables import PREFIX
@@ -96,12 +96,12 @@ def read_key(path: Path | None) -> SecretBytes:
         else:
             content = read_private(path, max_size=_MAX_KEY_FILE)
             text = content.decode("ascii", "replace")
-        key = base64.b64decode(text.strip() + "=", altchars=b"-_", validate=True)
+        key = b64url_decode(text.strip())
     except KeyError as error:
         raise Refusal(f"the key is missing: --key-file, or {source}") from error
     except OSError as error:
         raise Refusal(f"{source}: {error.strerror or error}") from error
-    except binascii.Error as error:
+    except MalformedJOSEError as error:
         raise Refusal(f"{source}: {_NO_KEY}") from error
     if len(key) != ROW_KEY_LENGTH:
         raise Refusal(f"{source}: {_NO_KEY}")

@@ -120,6 +120,8 @@ def test_the_key_can_come_from_the_environment(
         ("A" * 42, 0o600, "32 random bytes in base64url"),
         ("A" * 39, 0o600, "32 random bytes in base64url"),
         ("not base64url!", 0o600, "32 random bytes in base64url"),
+        ("+" + "A" * 42, 0o600, "32 random bytes in base64url"),
+        ("A" * 42 + "B", 0o600, "32 random bytes in base64url"),
         ("A" * 43, 0o640, "The file must have mode 0600 or less."),
     ],
 )

@@ -81,7 +81,7 @@ def test_the_row_key_can_come_from_the_environment(
     monkeypatch.setenv(KEY_VARIABLE, "A" * 43)
     load_key(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    for bad in "", "A" * 42, "A" * 44, "not base64url!":
+    for bad in "", "A" * 42, "A" * 44, "+" + "A" * 42, "not base64url!":
         monkeypatch.setenv(KEY_VARIABLE, bad)
         with pytest.raises(PrivateFileError) as caught:
             load_key(tmp_path)
