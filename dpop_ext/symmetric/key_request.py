@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +30,8 @@ DEFAULT_ENCODINGS: Final = ("A256GCM",)
 DEFAULT_KEY_ALGORITHMS: Final = ("ECDH-ES", "RSA-OAEP-256")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9+._-]{1,32}")
+#: Longest form parameter: so many names of 32 characters, and a space after each.
+_MAX_PARAMETER: Final = 33 * MAX_NAMES
 
 
 class KeyRequest(NamedTuple):
@@ -70,9 +73,7 @@ def parse_key_request(dsk: object | None, dpop_sym: str | None) -> KeyRequest | 
     claimed = None if dsk is None else _parse_claim(dsk)
     if not dpop_sym:
         return claimed
-    names = tuple(dpop_sym.split(" "))
-    if not _are_names(names):
-        raise MalformedRequestError("The dpop_sym parameter is malformed.")
+    names = _parameter_names(dpop_sym)
     if claimed is None:
         return KeyRequest(algorithms=names)
     if claimed.algorithms != names:
@@ -163,26 +164,36 @@ def _parse_claim(dsk: object) -> KeyRequest:
     return tuple.__new__(KeyRequest, values)
 
 
+def _parameter_names(text: str) -> tuple[str, ...]:
+    # A form may be of any length, and this is before anybody authenticated.
+    if len(text) <= _MAX_PARAMETER:
+        with suppress(ValueError):
+            return _checked_names(tuple(text.split(" ")))
+    raise MalformedRequestError("The dpop_sym parameter is malformed.")
+
+
 def _names(value: object) -> tuple[str, ...]:
     values = tuple(value) if isinstance(value, list) else ()
     try:
-        if _are_names(values):
-            return values
-    except TypeError:  # one of them is a list or an object
+        return _checked_names(values)
+    except (TypeError, ValueError):  # one of them is a list or an object
         pass
     raise MalformedProofError("The dsk claim is malformed.")
 
 
-# All clients send the same few lists.
+# All clients send the same few lists. An error is not remembered, nor what led to it.
 @lru_cache(MAX_LISTS)
-def _are_names(values: tuple[object, ...]) -> bool:
-    """Tell whether *values* are algorithm names, known here or not."""
+def _checked_names(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return *values*, which are algorithm names, known here or not.
+
+    :raises ValueError: they are something else, or too many.
+    """
     if not 0 < len(values) <= MAX_NAMES:
-        return False
+        raise ValueError("no list of names")
     for value in values:
         if not isinstance(value, str) or not _NAME.fullmatch(value):
-            return False
-    return True
+            raise ValueError("no name of an algorithm")
+    return values
 
 
 def _n(dsk: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -111,6 +112,28 @@ def test_claim_and_parameter_with_another_list_disagree(dpop_sym: str) -> None:
 def test_a_malformed_parameter_is_refused(dpop_sym: str) -> None:
     with pytest.raises(MalformedRequestError):
         parse_key_request(None, dpop_sym)
+
+
+def test_the_longest_parameter_is_read() -> None:
+    names = [f"{number:032}" for number in range(MAX_NAMES)]
+    request = parse_key_request(None, " ".join(names))
+    assert request is not None
+    assert request.algorithms == tuple(names)
+
+
+def test_nothing_is_kept_of_a_malformed_list() -> None:
+    """Whoever makes a key for himself can send one, and a form has room for much."""
+    tracemalloc.start()
+    try:
+        for number in range(16):
+            with pytest.raises(MalformedRequestError):
+                parse_key_request(None, " " * (100_000 + number))
+            with pytest.raises(MalformedProofError):
+                parse_key_request({"algs": [str(number) * 100_000]}, None)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
 
 
 @pytest.mark.parametrize("dsk", [True, 1, "HS256", [], ["HS256"], {}], ids=repr)
