@@ -56,13 +56,15 @@ class NonceIssuer:
         # Text and bytes are sequences, too, of what is no secret.
         if not set(map(type, secrets)) <= {bytes, bytearray, memoryview}:
             raise TypeError("nonce secrets are a list of bytes")
+        # Those that can change have no hash.
+        secrets = tuple(map(bytes, secrets))
         if any(len(secret) < MIN_SECRET_LENGTH for secret in secrets):
             raise ValueError("a nonce secret must be at least 32 bytes")
         if any(len(set(secret)) == 1 for secret in secrets):
             raise ValueError("a nonce secret must be random")
         if len(set(secrets)) != len(secrets):
             raise ValueError("a nonce secret is in the list twice")
-        self._secrets = tuple(bytes(secret) for secret in secrets)
+        self._secrets = secrets
         #: The nonces of a step by purpose, newest secret first.
         self._made: dict[tuple[str, int], tuple[str, ...]] = {}
 

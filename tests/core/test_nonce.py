@@ -173,6 +173,14 @@ class TestSecrets:
         with pytest.raises(TypeError):
             NonceIssuer(secrets)
 
+    @pytest.mark.parametrize("kind", [bytearray, memoryview])
+    def test_bytes_of_any_kind_are_one(self, kind: Any) -> None:
+        nonce = NonceIssuer([kind(bytearray(SECRET))]).issue(purpose="rs", now=NOW)
+
+        assert NonceIssuer([SECRET]).verify(nonce, purpose="rs", now=NOW) == 0
+        with pytest.raises(ValueError, match="twice"):
+            NonceIssuer([SECRET, kind(bytearray(SECRET))])
+
     def test_they_do_not_show(self) -> None:
         secret = b"this is a secret of thirty-two b"
         text = repr(NonceIssuer([secret]))
