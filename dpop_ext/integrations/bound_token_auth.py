@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from authlib.integrations.base_client import UnsupportedTokenTypeError
@@ -48,8 +49,11 @@ def _with_end(token: dict[str, Any]) -> OAuth2Token:
     """
     try:
         made = OAuth2Token.from_dict(token)
+        end = made.get("expires_at")
+        # NaN gets by as it is, and Authlib would never find the token expired.
+        good = end is None or (isinstance(end, int | float) and math.isfinite(end))
     except (TypeError, ValueError, OverflowError):
-        made = None
-    if made is None or not isinstance(made.get("expires_at"), int | float | None):
+        good = False
+    if not good:
         raise ServerAnswerError("The times of the token response are no times.")
     return made

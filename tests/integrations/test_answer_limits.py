@@ -165,6 +165,8 @@ def test_a_token_response_in_deep_brackets_is_given_up(site: Site, ask: Ask) -> 
         b'"expires_in": 1e400',
         b'"expires_at": {}',
         b'"expires_at": "x"',
+        b'"expires_at": NaN',
+        b'"expires_in": NaN',
     ],
 )
 def test_a_token_response_with_times_that_are_none_is_given_up(
