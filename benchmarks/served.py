@@ -45,6 +45,9 @@ COPIES = 3
 FEW_ROUNDS, MANY_ROUNDS, MANY_SECONDS = 4, 3, 0.6
 #: Connections that wrk keeps open, and seconds after which it ends by itself.
 CONNECTIONS, MOST_SECONDS = 8, 20
+#: Proofs that a server needs, as a part of those of the quickest: to make them takes as
+#: long as the load itself.
+_SHARES = {"gunicorn": 0.4}
 #: Threads of one worker.
 THREADS = 4
 _HERE = Path(__file__).parent
@@ -72,6 +75,8 @@ class _Running:
     """A server that answers."""
 
     url: str
+    #: Proofs that one second needs, as a part of those of the quickest server.
+    share: float
     #: Of the session that all of its processes belong to.
     session: int
 
@@ -126,21 +131,23 @@ def scaling() -> list[Rate]:
         if redis is not None:
             stores["Redis"] = redis
         for name, store in stores.items():
-            for workers in (1, 2, 4):
-                route = Route(
+            ways = [
+                Route(
                     name=f"{workers} worker{'s'[: workers - 1]}, {name}",
                     kind="dpop",
                     proof="symmetric",
                     store=store,
                     workers=workers,
                 )
-                found += _in_turns(
-                    "gunicorn",
-                    [route],
-                    Path(folder),
-                    rounds=MANY_ROUNDS,
-                    seconds=MANY_SECONDS,
-                )
+                for workers in (1, 2, 4)
+            ]
+            found += _in_turns(
+                "gunicorn",
+                ways,
+                Path(folder),
+                rounds=MANY_ROUNDS,
+                seconds=MANY_SECONDS,
+            )
     return found
 
 
@@ -217,7 +224,9 @@ def _serving(
             )
             processes.append(process)
             url = f"http://127.0.0.1:{port}{PATH}"
-            running[route.name].append(_Running(url=url, session=process.pid))
+            running[route.name].append(
+                _Running(url=url, share=_SHARES.get(server, 1), session=process.pid)
+            )
         for route in ways:
             for one in running[route.name]:
                 _wait_for(one.url, workers=route.workers)
@@ -250,7 +259,7 @@ def _command(server: str, port: int, workers: int) -> list[str]:
 def _load(server: _Running, route: Route, folder: Path, *, seconds: float) -> _Sample:
     """Put load on a server for a while."""
     requests = folder / "requests"
-    lines = request_lines(route, seconds=seconds)
+    lines = request_lines(route, seconds=seconds * server.share)
     requests.write_text("\n".join(lines) + "\n", encoding="ascii")
     wrk = str(_find_wrk())
     arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{MOST_SECONDS}s", "--latency"]
