@@ -1,7 +1,13 @@
-"""What others take to check the same requests, as far as they are installed."""
+"""What others take to check the same requests, as far as they are installed.
+
+Each does the whole of it: what a verifier leaves to who calls it (to hash the token, to
+compare its key with that of the proof, to remember used proofs) is done as shortly as
+it can be. auth0-api-python does not tell the ``jti``, so there is no memory with it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import secrets
 import warnings
@@ -15,7 +21,7 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 
-from benchmarks.operations import Row
+from benchmarks.operations import ASYMMETRIC_REQUESTS, Row
 from benchmarks.world import (
     AUDIENCE,
     EC_KEY,
@@ -25,8 +31,10 @@ from benchmarks.world import (
     URL,
     access_token,
     asymmetric_proof,
+    received,
 )
 from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.stores.memory import MemoryReplayStore
 
 _ES256 = ("ES256 verify",)
 _PROOF = "ES256 proof: "
@@ -42,21 +50,17 @@ def others() -> list[Row]:
     pyjwt, pydpop = _installed("jwt"), _installed("pydpop")
     if pyjwt is not None:
         name = f"PyJWT {version('PyJWT')}"
-        calls[f"Bearer RS256, {name}"] = bearer = _pyjwt(pyjwt, text)
+        bearer = _pyjwt(pyjwt)
+        calls[f"Bearer RS256, {name}"] = lambda: bearer(text)
         calls[f"Bearer HS256, {name}"] = _pyjwt_hs256(pyjwt, text)
         if pydpop is not None:
-            proof = _pydpop(pydpop, text)
-
-            def both() -> None:
-                bearer()
-                proof()
-
-            calls[f"{_PROOF}pydpop {version('pydpop')} + {name}"] = both
+            proof_name = f"{_PROOF}pydpop {version('pydpop')} + {name}"
+            calls[proof_name] = _serving(bearer, _pydpop(pydpop))
         client = _installed("requests_oauth2client")
         if client is not None:
             other = f"requests_oauth2client {version('requests_oauth2client')}"
-            calls[f"{_PROOF}{other} + {name}"] = _requests_oauth2client(
-                client, text, bearer
+            calls[f"{_PROOF}{other} + {name}"] = _serving(
+                bearer, _requests_oauth2client(client)
             )
     auth0 = _installed("auth0_api_python")
     if auth0 is not None:
@@ -129,9 +133,9 @@ def _authlib(text: str) -> Callable[[], object]:
     return call
 
 
-def _pyjwt(jwt: Any, text: str) -> Callable[[], object]:
+def _pyjwt(jwt: Any) -> Callable[[str], Any]:
     key = ISSUER_KEY.public_key
-    return lambda: jwt.decode(
+    return lambda text: jwt.decode(
         text, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER
     )
 
@@ -145,19 +149,53 @@ def _pyjwt_hs256(jwt: Any, text: str) -> Callable[[], object]:
     )
 
 
-def _requests_oauth2client(
-    client: Any, text: str, bearer: Callable[[], object]
+def _serving(
+    decode: Callable[[str], Any], verify: Callable[[str, str], tuple[str, str]]
 ) -> Callable[[], object]:
-    proof = asymmetric_proof(EC_KEY, "ES256", text)
-    ath = access_token_hash(text)
+    """Return a call that serves the next request, each with a proof of its own.
 
-    def both() -> None:
-        bearer()
-        client.dpop.validate_dpop_proof(
-            proof, htm="GET", htu=URL, ath=ath, algs=["ES256"], leeway=3600
+    :param decode: verifies an access token, and returns its claims.
+    :param verify: verifies a proof with an access token, and returns the thumbprint of
+        its key and its ``jti``.
+    """
+    text = access_token(EC_KEY)
+    requests = [
+        (received(text), asymmetric_proof(EC_KEY, "ES256", text))
+        for _ in range(ASYMMETRIC_REQUESTS)
+    ]
+    upcoming, store = iter(requests), MemoryReplayStore(10_000_000)
+
+    def call() -> None:
+        nonlocal upcoming, store
+        request = next(upcoming, None)
+        if request is None:
+            upcoming, store = iter(requests), MemoryReplayStore(10_000_000)
+            request = next(upcoming)
+        claims = decode(request[0])
+        jkt, jti = verify(*request)
+        name = hashlib.sha256(jti.encode()).digest()
+        if claims["cnf"]["jkt"] != jkt or not store.add(
+            name, expires_at=NOW + 66, now=NOW
+        ):
+            raise AssertionError(jti)
+
+    return call
+
+
+def _requests_oauth2client(client: Any) -> Callable[[str, str], tuple[str, str]]:
+    def verify(text: str, proof: str) -> tuple[str, str]:
+        verified = client.dpop.validate_dpop_proof(
+            proof,
+            htm="GET",
+            htu=URL,
+            ath=access_token_hash(text),
+            algs=["ES256"],
+            leeway=3600,
         )
+        key = client.dpop.jwskate.Jwk(verified.headers["jwk"])
+        return key.thumbprint(), verified.jwt_token_id
 
-    return both
+    return verify
 
 
 def _auth0(auth0: Any) -> Callable[[], object]:
@@ -193,8 +231,11 @@ def _auth0(auth0: Any) -> Callable[[], object]:
     return call
 
 
-def _pydpop(pydpop: Any, text: str) -> Callable[[], object]:
-    proof = asymmetric_proof(EC_KEY, "ES256", text)
-    return lambda: pydpop.verify_proof(
-        proof=proof, htm="GET", htu=URL, access_token=text, now=NOW
-    )
+def _pydpop(pydpop: Any) -> Callable[[str, str], tuple[str, str]]:
+    def verify(text: str, proof: str) -> tuple[str, str]:
+        verified = pydpop.verify_proof(
+            proof=proof, htm="GET", htu=URL, access_token=text, now=NOW
+        )
+        return verified["jwk_thumbprint"], verified["claims"]["jti"]
+
+    return verify
