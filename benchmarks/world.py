@@ -13,7 +13,7 @@ from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.jws_signature import sign_compact
 from dpop_ext.core.proof_making import make_proof
 from dpop_ext.core.recent import Recent
-from dpop_ext.core.token_text import token_digest
+from dpop_ext.core.token_text import digest_token
 from dpop_ext.resource_server import AccessTokenValidator
 from dpop_ext.stores.logouts import MemoryLogoutStore
 from dpop_ext.stores.memory import MemoryKeyring, MemoryReplayStore
@@ -154,7 +154,7 @@ class ResourceServer:
 
         As a :class:`.Gate` does it, without what is around it: fields, scope, log.
         """
-        name, verifier = token_digest(text), self.verifier
+        name, verifier = digest_token(text), self.verifier
         token, usual = self._recall(name), verifier.usual_proofs
         verified = None
         if token is not None and usual is not None:
