@@ -17,6 +17,7 @@ _DAY: Final = 24 * 3600
 class ProofPolicy:
     """The rules for proofs, of one server or of one client.
 
+    :raises TypeError: a number is not an integer.
     :raises ValueError: an algorithm is not an asymmetric one that this package has, or
         one that the cryptography package of this process lacks; or a number is out of
         range.
@@ -54,10 +55,15 @@ class ProofPolicy:
         if has_ml_dsa:
             require_support()
         object.__setattr__(self, "has_ml_dsa", has_ml_dsa)
+        numbers = (self.max_age, self.leeway, self.future)
+        lengths = (self.max_length, self.max_ml_dsa_length, self.max_jti_length)
+        # An infinite one would accept every proof, and have a store forget none.
+        if not all(type(number) is int for number in (*numbers, *lengths)):
+            raise TypeError("times and lengths are integers")
         object.__setattr__(self, "window", self.max_age + self.leeway)
         if self.max_age <= 0 or self.leeway < 0 or self.future < 0:
             raise ValueError("max_age must be positive, leeway and future not negative")
-        if min(self.max_length, self.max_ml_dsa_length, self.max_jti_length) <= 0:
+        if min(lengths) <= 0:
             raise ValueError("lengths must be positive")
 
     def check_time(

@@ -150,6 +150,14 @@ def test_a_limit_out_of_range_is_refused(numbers: dict[str, int]) -> None:
         ProofPolicy(**numbers)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["max_age", "leeway", "future", "max_length"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 60.0, "60", True, None])
+def test_a_limit_that_is_no_integer_is_refused(name: str, value: Any) -> None:
+    """An infinite age would accept every proof, and a store forget none of them."""
+    with pytest.raises(TypeError, match="are integers"):
+        ProofPolicy(**{name: value})
+
+
 @pytest.mark.requirement("F-12", "J-16", "S-2")
 def test_the_profiles_allow_no_rs256_and_no_deprecated_curve() -> None:
     assert RFC9449.algorithms == ("ES256", "Ed25519", "EdDSA", "PS256")
