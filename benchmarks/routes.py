@@ -17,7 +17,11 @@ from benchmarks.world import (
     access_token,
     delivered_key,
 )
-from dpop_ext.core.proof_making import make_proof, proof_header
+from dpop_ext.core.proof_making import (
+    proof_header,
+    proof_signing_input,
+    sign_proof,
+)
 from dpop_ext.symmetric.proof import make_symmetric_proof
 
 #: Proofs for a second; at more requests than that the rest would be refused.
@@ -100,12 +104,7 @@ def request_lines(route: Route, *, seconds: float = 1) -> Iterator[str]:
     elif route.proof is not None:
         header = proof_header(EC_KEY, algorithm="ES256")
         for _ in range(int(PROOFS["ES256"] * seconds)):
-            yield make_proof(
-                EC_KEY,
-                algorithm="ES256",
-                method="GET",
-                url=url,
-                now=now,
-                access_token=text,
-                header=header,
+            signing_input = proof_signing_input(
+                header, method="GET", url=url, now=now, access_token=text
             )
+            yield sign_proof(signing_input, EC_KEY, algorithm="ES256")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -12,7 +13,7 @@ from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS, import_proof_key
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.core.proof_making import make_proof, proof_header, proof_signing_input
+from dpop_ext.core.proof_making import proof_header, proof_signing_input, sign_proof
 from dpop_ext.errors import DPoPError, ProofTooLongError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.proof import make_symmetric_proof
@@ -21,8 +22,6 @@ from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 #: Characters of a proof that common servers take in a header field: nginx, Apache and
 #: gunicorn have room for 8 KiB with the name of the field.
 MAX_FIELD: Final = 8000
-
-
 #: Characters of the claims of the shortest proof with an access token.
 SHORT_CLAIMS: Final = 180
 
@@ -44,18 +43,19 @@ class ProofMaker:
         algorithm: str | None,
         clock: Callable[[], float],
     ) -> None:
-        self._external: ExternalSignature | None = None
         if not isinstance(key, AnyKey):
-            self._external = ExternalSignature(key)
-            key = self._external.public_key
-            if algorithm not in {None, self._external.algorithm}:
+            external = ExternalSignature(key)
+            key = external.public_key
+            if algorithm not in {None, external.algorithm}:
                 raise ValueError("The key is for another algorithm.")
-            algorithm = self._external.algorithm
-        elif isinstance(key, AKPKey):
-            algorithm = _only_algorithm(key, algorithm)
+            algorithm = external.algorithm
+            self._sign = external.sign
         else:
-            algorithm = usual_algorithm(key, algorithm)
-        self._key = key
+            if isinstance(key, AKPKey):
+                algorithm = _only_algorithm(key, algorithm)
+            else:
+                algorithm = usual_algorithm(key, algorithm)
+            self._sign = partial(sign_proof, key=key, algorithm=algorithm)
         self._clock = clock
         self.algorithm = algorithm
         self.jkt = any_thumbprint(key)
@@ -85,30 +85,17 @@ class ProofMaker:
 
         :param offset: seconds that the server's clock is ahead of this one.
         """
-        if self._external is not None:
-            return self._external.sign(
-                proof_signing_input(
-                    self._header,
-                    method=method,
-                    url=url,
-                    now=self.now() + offset,
-                    access_token=access_token,
-                    nonce=nonce,
-                    jti=jti,
-                    claims=claims,
-                )
+        return self._sign(
+            proof_signing_input(
+                self._header,
+                method=method,
+                url=url,
+                now=self.now() + offset,
+                access_token=access_token,
+                nonce=nonce,
+                jti=jti,
+                claims=claims,
             )
-        return make_proof(
-            self._key,
-            algorithm=self.algorithm,
-            method=method,
-            url=url,
-            now=self.now() + offset,
-            access_token=access_token,
-            nonce=nonce,
-            jti=jti,
-            claims=claims,
-            header=self._header,
         )
 
     @property

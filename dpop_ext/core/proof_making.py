@@ -31,7 +31,6 @@ def make_proof(
     nonce: str | None = None,
     jti: str | None = None,
     claims: Mapping[str, Any] | None = None,
-    header: str | None = None,
 ) -> str:
     """Make the proof for one request.
 
@@ -46,14 +45,12 @@ def make_proof(
     :param nonce: what this server last supplied.
     :param jti: unique identifier, 96 random bits by default.
     :param claims: further claims, none of those above.
-    :param header: what :func:`proof_header` made of *key* and *algorithm*, where many
-        proofs are made with them.
     :returns: value of the ``DPoP`` header field.
     :raises ValueError: *claims* holds a claim of :rfc:`9449`, *url* is not an absolute
         http(s) URL, or *key* does not fit *algorithm*.
     """
     signing_input = proof_signing_input(
-        header or proof_header(key, algorithm=algorithm),
+        proof_header(key, algorithm=algorithm),
         method=method,
         url=url,
         now=now,
@@ -62,12 +59,7 @@ def make_proof(
         jti=jti,
         claims=claims,
     )
-    if isinstance(key, AKPKey):
-        if key.alg != algorithm:
-            raise ValueError("the key does not fit the algorithm")
-        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
-        return f"{signing_input}.{b64url_encode(signature)}"
-    return sign_segments(signing_input, key, algorithm=algorithm)
+    return sign_proof(signing_input, key, algorithm=algorithm)
 
 
 def proof_signing_input(
@@ -97,6 +89,19 @@ def proof_signing_input(
     )
     segment = join_claims(payload, claims) if claims else b64url_encode(payload)
     return f"{header}.{segment}"
+
+
+def sign_proof(signing_input: str, key: AnyKey, *, algorithm: str) -> str:
+    """Sign what :func:`proof_signing_input` returned; the result is the proof.
+
+    :raises ValueError: *key* does not fit *algorithm*.
+    """
+    if isinstance(key, AKPKey):
+        if key.alg != algorithm:
+            raise ValueError("the key does not fit the algorithm")
+        signature = ml_dsa.signer(key)(signing_input.encode("ascii"))
+        return f"{signing_input}.{b64url_encode(signature)}"
+    return sign_segments(signing_input, key, algorithm=algorithm)
 
 
 def join_claims(usual: bytes, claims: Mapping[str, Any]) -> str:
