@@ -100,7 +100,7 @@ def explain(
     except ValueError as error:
         raise Refusal(f"--alg: {error}") from error
     explained = explain_proof(
-        read_value(proof) or "",
+        read_value(proof),
         Circumstances(
             method=method,
             url=url,

@@ -71,7 +71,7 @@ def _limited(text: str) -> str:
     return text.strip()
 
 
-def read_value(value: str | None) -> str | None:
+def read_value(value: str) -> str:
     """Return *value*, or the first line of standard input for ``-``.
 
     :raises Refusal: that is no token and no proof, by its length.
@@ -94,7 +94,7 @@ def read_token(value: str | None) -> str | None:
             with Path(value[1:]).open(encoding="ascii") as file:
                 token = _limited(file.read(MAX_INPUT + 1))
         else:
-            token = read_value(value) or ""
+            token = read_value(value)
     except OSError as error:
         raise Refusal(f"--access-token: {value[1:]}: {error.strerror}") from error
     except ValueError:

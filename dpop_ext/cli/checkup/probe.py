@@ -82,7 +82,6 @@ class Probe:
         *,
         target: str | None = None,
         nonce: str | None = None,
-        now: float | None = None,
     ) -> str:
         """Make a proof for a GET.
 
@@ -93,7 +92,7 @@ class Probe:
             algorithm="ES256",
             method="GET",
             url=target or self.resource,
-            now=int(self.clock() if now is None else now),
+            now=int(self.clock()),
             access_token=access_token,
             nonce=nonce,
         )
