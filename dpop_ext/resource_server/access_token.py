@@ -14,9 +14,9 @@ from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.resource_server.claims import (
     MAX_TEXT,
     check_times,
-    one_of,
     optional_text,
     require_identifier,
+    required_audience,
 )
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
@@ -133,7 +133,7 @@ class AccessTokenValidator(TokenFinder):
             raise AccessTokenError(check="iss")
         audience = self._audience
         if claims.get("aud") != self.audience:
-            audience = one_of(claims, "aud", self.audience)
+            audience = required_audience(claims, self.audience)
             if audience == self._audience:
                 audience = self._audience
         expires_at = check_times(claims, now=int(self._clock()), required=_TIMES)

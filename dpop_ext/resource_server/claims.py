@@ -50,17 +50,17 @@ def optional_text(claims: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def one_of(claims: Mapping[str, Any], name: str, expected: str) -> tuple[str, ...]:
-    """Return a claim that is a string or an array of them, with *expected* among them.
+def required_audience(claims: Mapping[str, Any], expected: str) -> tuple[str, ...]:
+    """Return ``aud``, a string or an array of them, with *expected* among them.
 
     :raises AccessTokenError: it is not.
     """
-    value = claims.get(name)
+    value = claims.get("aud")
     if value == expected:
         return (expected,)
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, str) for entry in entries) or expected not in entries:
-        raise AccessTokenError(check=name)
+        raise AccessTokenError(check="aud")
     return tuple(entries)
 
 

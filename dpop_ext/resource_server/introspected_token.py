@@ -10,8 +10,8 @@ from dpop_ext.errors import AccessTokenError
 from dpop_ext.resource_server.bound_token import read_confirmation
 from dpop_ext.resource_server.claims import (
     check_times,
-    one_of,
     optional_text,
+    required_audience,
     required_text,
 )
 
@@ -34,7 +34,7 @@ def read_introspected_token(
         raise AccessTokenError(check="active")
     if optional_text(claims, "iss") not in (None, issuer):
         raise AccessTokenError(check="iss")
-    audiences = one_of(claims, "aud", audience)
+    audiences = required_audience(claims, audience)
     confirmation = read_confirmation(claims)
     symmetric = confirmation is not None and (
         confirmation.dsk is not None or confirmation.jwe is not None

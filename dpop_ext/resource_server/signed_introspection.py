@@ -6,7 +6,11 @@ from typing import Any
 
 from dpop_ext.core.jose import parse_compact_jws
 from dpop_ext.errors import AccessTokenError
-from dpop_ext.resource_server.claims import check_times, one_of, required_text
+from dpop_ext.resource_server.claims import (
+    check_times,
+    required_audience,
+    required_text,
+)
 from dpop_ext.resource_server.issuer_signature import IssuerSignature
 from dpop_ext.resource_server.transport import MAX_ANSWER
 
@@ -42,7 +46,7 @@ def read_signed_answer(
     claims = jws.payload
     if required_text(claims, "iss") != issuer:
         raise AccessTokenError
-    one_of(claims, "aud", audience)
+    required_audience(claims, audience)
     check_times(claims, now=now, required=("iat",))
     if claims["iat"] < now - MAX_AGE:
         raise AccessTokenError

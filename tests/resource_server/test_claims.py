@@ -11,9 +11,9 @@ from dpop_ext.resource_server.claims import (
     FUTURE,
     MAX_TEXT,
     check_times,
-    one_of,
     optional_text,
     require_identifier,
+    required_audience,
     required_text,
 )
 
@@ -72,11 +72,11 @@ def test_times_have_limits() -> None:
 
 @pytest.mark.requirement("J-8")
 def test_an_audience_is_a_text_or_a_list_of_texts() -> None:
-    assert one_of({"aud": "a"}, "aud", "a") == ("a",)
-    assert one_of({"aud": ["b", "a"]}, "aud", "a") == ("b", "a")
+    assert required_audience({"aud": "a"}, "a") == ("a",)
+    assert required_audience({"aud": ["b", "a"]}, "a") == ("b", "a")
     for value in (None, "b", [], ["b"], ["a", 1], {"a": 1}, "ab"):
         with pytest.raises(AccessTokenError):
-            one_of({"aud": value}, "aud", "a")
+            required_audience({"aud": value}, "a")
 
 
 @pytest.mark.parametrize("value", [None, "", b"a", ["https://as.example"], 1])
