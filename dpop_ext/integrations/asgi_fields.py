@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from functools import partial
 
+from dpop_ext.integrations.answer_fields import Headers, with_nonce, with_ticket
 from dpop_ext.integrations.asgi_threads import in_thread
 from dpop_ext.integrations.asgi_types import (
-    Headers,
     Message,
     Scope,
     Send,
@@ -15,7 +15,6 @@ from dpop_ext.integrations.asgi_types import (
     as_text,
 )
 from dpop_ext.integrations.cors import with_exposed
-from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.resource_server.challenges import Challenges
 from dpop_ext.resource_server.gate import VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest

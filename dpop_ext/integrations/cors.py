@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from dpop_ext.core.target import origin as origin_of
+from dpop_ext.integrations.answer_fields import Headers, listed, varying
 
 #: What a script has to read of an answer.
 EXPOSED: Final = ("DPoP-Nonce", "WWW-Authenticate", "DPoP-Response", "DPoP-Ticket")
@@ -14,8 +15,6 @@ REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "DPoP")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _EXPOSE = "Access-Control-Expose-Headers"
-
-Headers = list[tuple[str, str]]
 
 
 class CrossOrigin:
@@ -89,21 +88,13 @@ def with_exposed(headers: Headers) -> Headers:
 
     The names that the application lists there stay.
     """
-    listed = _listed(headers, _EXPOSE)
-    known = {name.lower() for name in listed}
+    names = listed(headers, _EXPOSE)
+    known = {name.lower() for name in names}
     missing = [name for name in EXPOSED if name.lower() not in known]
     others = [field for field in headers if field[0].lower() != _EXPOSE.lower()]
-    return [*others, (_EXPOSE, ", ".join([*listed, *missing]))]
+    return [*others, (_EXPOSE, ", ".join([*names, *missing]))]
 
 
 def with_vary(headers: Headers) -> Headers:
     """Return *headers* that say that the answer depends on the origin."""
-    if {name.lower() for name in _listed(headers, "Vary")} & {"origin", "*"}:
-        return headers
-    return [*headers, ("Vary", "Origin")]
-
-
-def _listed(headers: Headers, field: str) -> list[str]:
-    values = [value for name, value in headers if name.lower() == field.lower()]
-    names = [name.strip() for value in values for name in value.split(",")]
-    return [name for name in names if name]
+    return varying(headers, "Origin")

@@ -20,10 +20,10 @@ with needs("django"):
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
+from dpop_ext.integrations.answer_fields import Headers, with_nonce, with_ticket
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.django_request import resource_request
-from dpop_ext.integrations.wsgi_fields import Headers, with_nonce, with_ticket
 from dpop_ext.resource_server.gate import FindToken, VerifiedRequest
 from dpop_ext.resource_server.observation import ObservedRequest
 from dpop_ext.resource_server.observer import Observer

@@ -6,8 +6,8 @@ from flask import Response, after_this_request
 from flask import request as flask_request
 from werkzeug.datastructures import Headers
 
+from dpop_ext.integrations.answer_fields import with_nonce, with_ticket
 from dpop_ext.integrations.cors import with_exposed
-from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.integrations.wsgi_request import raw_target
 from dpop_ext.resource_server.refusal import Refusal
 from dpop_ext.resource_server.refusal_log import log_refusal

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from dpop_ext.integrations.answer_fields import Headers, with_nonce, with_ticket
 from dpop_ext.integrations.client_certificate import ClientCertificate
 from dpop_ext.integrations.cors import with_exposed
 from dpop_ext.integrations.wsgi_answers import (
     ANSWER,
     Application,
     Environ,
-    Headers,
     send_signed,
 )
-from dpop_ext.integrations.wsgi_fields import with_nonce, with_ticket
 from dpop_ext.integrations.wsgi_request import has_token_in_form, resource_request
 from dpop_ext.resource_server.answer import AnswerSlot
 from dpop_ext.resource_server.gate import FindToken

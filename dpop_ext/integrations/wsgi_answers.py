@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Final
 
+from dpop_ext.integrations.answer_fields import Headers
 from dpop_ext.resource_server.answer import AnswerSigner, AnswerSlot
 from dpop_ext.symmetric.response import EMPTY_STATUS, MAX_ANSWER, RESPONSE_FIELD
 
 Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 #: Name of the :class:`AnswerSlot` in the environ.

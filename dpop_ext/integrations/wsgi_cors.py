@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from dpop_ext.integrations.cors import METHODS, CrossOrigin, Headers
+from dpop_ext.integrations.answer_fields import Headers
+from dpop_ext.integrations.cors import METHODS, CrossOrigin
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -5,8 +5,12 @@ The application's own fields stay as they are, as far as that is possible.
 
 from __future__ import annotations
 
-from dpop_ext.resource_server.ticket_issuer import TicketOffer
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from dpop_ext.resource_server.ticket_issuer import TicketOffer
+
+#: Fields with their names as they are written.
 Headers = list[tuple[str, str]]
 
 
@@ -32,13 +36,21 @@ def with_ticket(headers: Headers, offer: TicketOffer, *, status: int) -> Headers
     ticket = offer.accept()
     if ticket is None:
         return headers
-    varies = {
-        name.strip().lower()
-        for value in _values(headers, "Vary")
-        for name in value.split(",")
-    }
-    vary = [] if varies & {"dpop", "*"} else [("Vary", "DPoP")]
-    return [*_with_no_store(headers), *vary, ("DPoP-Ticket", ticket)]
+    varied = varying(_with_no_store(headers), "DPoP")
+    return [*varied, ("DPoP-Ticket", ticket)]
+
+
+def varying(headers: Headers, name: str) -> Headers:
+    """Return *headers* that say that the answer depends on a field of the request."""
+    if {each.lower() for each in listed(headers, "Vary")} & {name.lower(), "*"}:
+        return headers
+    return [*headers, ("Vary", name)]
+
+
+def listed(headers: Headers, field: str) -> list[str]:
+    """Return what a field lists, whose values are separated by commas."""
+    names = [name.strip() for v in _values(headers, field) for name in v.split(",")]
+    return [name for name in names if name]
 
 
 def _with_no_store(headers: Headers) -> Headers:
