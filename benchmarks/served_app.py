@@ -110,7 +110,9 @@ def _bearer(settings: dict[str, Any]) -> Callable[[View], View]:
 
 
 def _by_hand(settings: dict[str, Any]) -> Callable[[View], View]:
-    check = by_hand.checking(settings, store=_store(settings["store"]))
+    url = settings["store"]
+    store = by_hand.BareRedis(url) if url.startswith("unix:") else _store(url)
+    check = by_hand.checking(settings, store=store)
 
     def protect(view: View) -> View:
         @wraps(view)
