@@ -52,11 +52,8 @@ class SymmetricProof(NamedTuple):
     #: The ticket that the key is from, as it was sent; None for the key of a token.
     ticket: str | None
     jti: str
-    htm: str
-    htu: str
     #: In seconds since the epoch.
     iat: float
-    ath: str
     #: The raw claim, of any type; None if there is none.
     nonce: object
     nbf: float | None
@@ -66,7 +63,7 @@ class SymmetricProof(NamedTuple):
     tag: bytes
 
     def __repr__(self) -> str:
-        return f"<SymmetricProof {self.algorithm} {self.htm} {self.htu!a}>"
+        return f"<SymmetricProof {self.algorithm} {self.jti!a}>"
 
 
 def make_symmetric_proof(
@@ -145,10 +142,7 @@ def parse_usual_proof(text: str) -> SymmetricProof | None:
         None,  # kid
         ticket,
         claims["jti"],
-        claims["htm"],
-        claims["htu"],
         claims["iat"],
-        claims["ath"],
         claims.get("nonce"),
         None,  # nbf
         None,  # exp
@@ -185,15 +179,14 @@ def parse_symmetric_proof(jws: CompactJWS) -> SymmetricProof:
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in MAC_ALGORITHMS:
         raise UnsupportedKeyError
+    for name in ("htm", "htu", "ath"):
+        text_claim(claims, name)
     return SymmetricProof(
         algorithm=algorithm,
         kid=_kid(header),
         ticket=_ticket(header),
         jti=text_claim(claims, "jti", limit=MAX_JTI_LENGTH),
-        htm=text_claim(claims, "htm"),
-        htu=text_claim(claims, "htu"),
         iat=time_claim(claims, "iat"),
-        ath=text_claim(claims, "ath"),
         nonce=claims.get("nonce"),
         nbf=time_claim(claims, "nbf") if "nbf" in claims else None,
         exp=time_claim(claims, "exp") if "exp" in claims else None,

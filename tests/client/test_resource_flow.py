@@ -218,9 +218,12 @@ def test_a_delivered_key_makes_symmetric_proofs(
     proof = parse_symmetric_proof(parse_proof(headers["DPoP"], max_length=2048))
     check_mac(proof, MacKey("HS256", SYMMETRIC_KEY.reveal()))
     assert proof.algorithm == "HS256"
-    assert (proof.htm, proof.htu) == ("GET", "https://api.example/accounts")
+    assert (proof.claims["htm"], proof.claims["htu"]) == (
+        "GET",
+        "https://api.example/accounts",
+    )
     assert proof.iat == clock.now
-    assert proof.ath == b64url_encode(hashlib.sha256(b"access").digest())
+    assert proof.claims["ath"] == b64url_encode(hashlib.sha256(b"access").digest())
 
 
 def test_a_symmetric_proof_gets_its_nonce(signer: ProofSigner, fetch: Fetch) -> None:

@@ -276,5 +276,5 @@ def test_we_accept_its_proof(peer: Peer, algorithm: str) -> None:
     )
     proof = parse_symmetric_proof(parse_compact_jws(text, max_length=8192))
     check_mac(proof, MacKey(algorithm, key))
-    assert (proof.htm, proof.htu, proof.iat) == ("POST", URL, NOW)
+    assert (proof.claims["htm"], proof.claims["htu"], proof.iat) == ("POST", URL, NOW)
     assert proof.kid == "7"

@@ -37,7 +37,7 @@ def test_the_hs512_proof_is_verified() -> None:
     check_mac(proof, MacKey("HS512", key))
     assert (proof.algorithm, proof.kid) == ("HS512", "7")
     assert proof.nonce == PUBLISHED["nonce_rs"]
-    assert proof.ath == access_token_hash(vector["access_token"])
+    assert proof.claims["ath"] == access_token_hash(vector["access_token"])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_token_gives_the_key_of_the_proof() -> None:
     assert key.hex() == vector["SK_HS256"]
     proof = parse_symmetric_proof(parse_proof(vector["proof"], max_length=8192))
     check_mac(proof, MacKey("HS256", key))
-    assert proof.ath == access_token_hash(vector["access_token"])
+    assert proof.claims["ath"] == access_token_hash(vector["access_token"])
 
 
 @pytest.mark.requirement("R1201", "R1204", "R1205")
