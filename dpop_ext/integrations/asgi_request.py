@@ -22,7 +22,7 @@ def resource_request(
     scope: Scope,
     *,
     token_in_form: bool,
-    certificate: str | None = None,
+    certificate: str | None,
     read_content: Callable[[int], bytes] | None = None,
 ) -> ResourceRequest:
     """Return what the decision needs of a request.

@@ -37,7 +37,7 @@ from dpop_ext.resource_server.refusal import (
     insufficient_scope,
     no_credentials,
 )
-from dpop_ext.resource_server.route_policy import ANY_PROOF, RoutePolicy
+from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.verified_proof import OpenedProof, VerifiedProof
 from dpop_ext.verifier import ProofVerifier
 
@@ -108,7 +108,7 @@ def verify_request(
     *,
     verifier: ProofVerifier,
     sync: KeyringSync,
-    route: RoutePolicy = ANY_PROOF,
+    route: RoutePolicy,
 ) -> VerifiedProof | None:
     """Check that *token*, which is valid, was sent by whom it is bound to.
 

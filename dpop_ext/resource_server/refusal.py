@@ -101,7 +101,7 @@ def bound_token_as_bearer() -> Refusal:
 
 
 def insufficient_scope(
-    scope: str | None, *, scheme: Scheme, nonce: str | None = None
+    scope: str | None, *, scheme: Scheme, nonce: str | None
 ) -> Refusal:
     """Return the answer to a good token that may not do this (:rfc:`6750#section-3.1`).
 

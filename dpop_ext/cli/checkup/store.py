@@ -38,7 +38,7 @@ LIFETIME = 30
 SLOW = 0.02
 
 
-def open_store(url: str, prefix: str = "") -> RedisReplayStore | SQLReplayStore:
+def open_store(url: str, prefix: str) -> RedisReplayStore | SQLReplayStore:
     """Return the store at *url*: of Redis by its scheme, else of SQLAlchemy."""
     if _is_redis(url):
         # Its clock is compared with ours in a check of its own.
