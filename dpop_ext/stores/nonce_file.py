@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -123,7 +124,7 @@ def rotate_nonce_file(path: Path, *, now: int, delay: int = DELAY) -> int:
         again that come to a process which has not looked at the file.
     :returns: when the new secret begins to make nonces, in seconds since the epoch.
     :raises StoreError: the file cannot be read.
-    :raises OSError: it cannot be written.
+    :raises OSError: it cannot be written, or would be longer than what is read of it.
     """
     if delay < 0:
         raise ValueError("delay must not be negative")
@@ -136,7 +137,11 @@ def rotate_nonce_file(path: Path, *, now: int, delay: int = DELAY) -> int:
             for entry, until in zip(entries, following, strict=True)
             if now < until + GRACE
         ]
-        write_private(path, _dump([*kept, _Entry(_new_secret(), begins_at)]))
+        content = _dump([*kept, _Entry(_new_secret(), begins_at)])
+        # Else no server could start any more, and no rotation make it shorter.
+        if len(content) > MAX_SIZE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        write_private(path, content)
     return begins_at
 
 

@@ -129,6 +129,27 @@ def test_rotations_that_come_together_lose_no_secret(path: Path) -> None:
     assert len(json.loads(path.read_bytes())) == 9
 
 
+@pytest.mark.parametrize(("number", "has_room"), [(699, True), (720, False)])
+def test_a_file_is_never_longer_than_what_is_read_of_it(
+    path: Path, number: int, *, has_room: bool
+) -> None:
+    secrets = [b64url_encode(os.urandom(32)) for _ in range(number)]
+    entries = [{"secret": secret, "begins_at": NOW} for secret in secrets]
+    if has_room:
+        path.write_text(json.dumps(entries, indent=1))
+        rotate_nonce_file(path, now=NOW)
+        assert repr(FileNonces(path)) == "<FileNonces with 700 secret(s)>"
+    else:
+        # Of another hand, and shorter than what is written here.
+        before = json.dumps(entries, separators=(",", ":"))
+        path.write_text(before)
+        with pytest.raises(OSError, match="too large"):
+            rotate_nonce_file(path, now=NOW)
+        assert path.read_text() == before
+        rotate_nonce_file(path, now=NOW + GRACE)
+        assert repr(FileNonces(path)) == "<FileNonces with 2 secret(s)>"
+
+
 def test_a_rotation_at_once_can_be_had(path: Path) -> None:
     nonces = FileNonces(path)
     before = issue(nonces, NOW)
