@@ -23,11 +23,11 @@ from joserfc.jwk import Key, KeySet
 
 from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.client_assertion import ClientAssertion
-from dpop_ext.authorization_server.errors import Header, to_response
+from dpop_ext.authorization_server.errors import Header
 from dpop_ext.authorization_server.http_request import form_value
 from dpop_ext.authorization_server.refusal import (
     log_error,
-    log_refusal,
+    refused,
     run_grant_validation,
 )
 from dpop_ext.authorization_server.signing_key import sign
@@ -147,8 +147,7 @@ class SymmetricKeyringEndpoint(Endpoint):
                 request
             )
         except DPoPError as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.code, cause=error.__cause__)
-            raise to_response(error, request) from error
+            raise refused(error, request, self.ENDPOINT_NAME) from error
         except OAuth2Error as error:
             log_error(request, self.ENDPOINT_NAME, error)
             raise

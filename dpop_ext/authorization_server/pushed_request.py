@@ -13,14 +13,14 @@ from authlib.oauth2.rfc6749 import (
     OAuth2Error,
 )
 
-from dpop_ext.authorization_server.errors import Header, nonce_fields, to_response
+from dpop_ext.authorization_server.errors import Header, nonce_fields
 from dpop_ext.authorization_server.pushed_parameters import (
     PushedPayload,
     read_pushed_parameters,
 )
 from dpop_ext.authorization_server.refusal import (
     log_error,
-    log_refusal,
+    refused,
     run_grant_validation,
 )
 from dpop_ext.errors import DPoPError
@@ -63,8 +63,7 @@ class PushedAuthorizationEndpoint(Endpoint):
                 super().create_endpoint_response(request)
             )
         except DPoPError as error:
-            log_refusal(request, self.ENDPOINT_NAME, error.code, cause=error.__cause__)
-            raise to_response(error, request) from error
+            raise refused(error, request, self.ENDPOINT_NAME) from error
         except OAuth2Error as error:
             log_error(request, self.ENDPOINT_NAME, error)
             # Trap: with these, Authlib would make a redirection of it.

@@ -10,7 +10,9 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 
 from dpop_ext import telemetry
+from dpop_ext.authorization_server.errors import to_response
 from dpop_ext.authorization_server.http_request import claimed_client_id
+from dpop_ext.errors import DPoPError
 from dpop_ext.log_events import log_event
 
 log = logging.getLogger("dpop_ext.authorization_server")
@@ -52,6 +54,12 @@ def log_refusal(
         client=client,
         endpoint=endpoint,
     )
+
+
+def refused(error: DPoPError, request: Any, endpoint: str) -> OAuth2Error:
+    """Log that a request was refused with *error*, and return the answer to it."""
+    log_refusal(request, endpoint, error.code, cause=error.__cause__)
+    return to_response(error, request)
 
 
 def log_error(request: Any, endpoint: str, error: OAuth2Error) -> None:

@@ -9,14 +9,13 @@ from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error, OAuth2Reque
 from authlib.oauth2.rfc9101.errors import InvalidRequestUriError
 
 from dpop_ext.authorization_server.audience import metadata_of
-from dpop_ext.authorization_server.errors import to_response
 from dpop_ext.authorization_server.extension import DPoP
 from dpop_ext.authorization_server.pushed_parameters import PushedPayload
 from dpop_ext.authorization_server.pushed_request import (
     REQUEST_URI_PREFIX,
     PushedAuthorizationEndpoint,
 )
-from dpop_ext.authorization_server.refusal import log_refusal
+from dpop_ext.authorization_server.refusal import refused
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.pushed_requests import PushedRequestStore
 
@@ -105,8 +104,7 @@ class PushedAuthorizationRequests:
                     self._resolve(server, request)
                 grant = get_authorization_grant(request)
             except StoreError as error:
-                log_refusal(request, "authorization", error.code, cause=error.__cause__)
-                raise to_response(error, request) from error
+                raise refused(error, request, "authorization") from error
             if request.pushed_reference is not None:
                 self._finish(grant, request)
             return grant
@@ -154,8 +152,7 @@ class PushedAuthorizationRequests:
             try:
                 consumed = self.store.consume(request.pushed_reference)
             except StoreError as error:
-                log_refusal(request, "authorization", error.code, cause=error.__cause__)
-                raise to_response(error, request) from error
+                raise refused(error, request, "authorization") from error
             if not consumed:
                 raise InvalidRequestUriError
             return create_response(*args, **kwargs)

@@ -16,7 +16,6 @@ from dpop_ext.authorization_server.errors import (
     Header,
     InvalidTargetError,
     nonce_fields,
-    to_response,
 )
 from dpop_ext.authorization_server.http_request import (
     only_value,
@@ -32,7 +31,7 @@ from dpop_ext.authorization_server.key_offer import KeyOffer, read_offer
 from dpop_ext.authorization_server.key_plan import KeyPlan
 from dpop_ext.authorization_server.refusal import (
     log_error,
-    log_refusal,
+    refused,
     run_grant_validation,
 )
 from dpop_ext.errors import DPoPError
@@ -75,8 +74,7 @@ class TokenRequest:
         try:
             self._check()
         except DPoPError as error:
-            log_refusal(request, ENDPOINT, error.code, cause=error.__cause__)
-            raise to_response(error, request) from error
+            raise refused(error, request, ENDPOINT) from error
         except OAuth2Error as error:
             log_error(request, ENDPOINT, error)
             raise
@@ -129,8 +127,7 @@ class TokenRequest:
         try:
             status, body, headers = self._respond()
         except DPoPError as error:
-            log_refusal(request, ENDPOINT, error.code, cause=error.__cause__)
-            raise to_response(error, request) from error
+            raise refused(error, request, ENDPOINT) from error
         except OAuth2Error as error:
             log_error(request, ENDPOINT, error)
             raise
