@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dpop_ext.authorization_server.client_metadata import metadata_of
 from dpop_ext.authorization_server.errors import InvalidTargetError
 
 
@@ -95,9 +96,3 @@ class AudienceSelection:
         if len(allowed) != 1:
             raise InvalidTargetError("The resource parameter is required.")
         return allowed[0]
-
-
-def metadata_of(client: Any) -> dict[str, Any]:
-    """Return the registered metadata of a client, as Authlib's model keeps it."""
-    metadata: dict[str, Any] = getattr(client, "client_metadata", None) or {}
-    return metadata

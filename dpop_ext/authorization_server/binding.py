@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import metadata_of
 from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.errors import KeyMismatchError, MissingProofError
 

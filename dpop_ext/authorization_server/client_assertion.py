@@ -10,7 +10,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidClientError
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import jwks_of, metadata_of
 from dpop_ext.authorization_server.errors import TemporarilyUnavailableError
 from dpop_ext.authorization_server.http_request import form_value
 from dpop_ext.authorization_server.refusal import log, log_refusal
@@ -115,8 +115,7 @@ class ClientAssertion:
         Developers MAY re-implement this method; it reads ``jwks`` of the client
         metadata.
         """
-        jwks: dict[str, Any] = metadata_of(client).get("jwks") or {}
-        return jwks
+        return jwks_of(client)
 
     def _find_client(self, query_client: Callable[[str], Any], name: object) -> Any:
         client = query_client(name) if isinstance(name, str) else None

@@ -10,7 +10,7 @@ from typing import Any
 from authlib.common.errors import AuthlibBaseError, ContinueIteration
 from authlib.consts import default_json_headers
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import metadata_of
 from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log_fault
 from dpop_ext.mixin_order import require_first
 from dpop_ext.symmetric.key_jwe import parse_header

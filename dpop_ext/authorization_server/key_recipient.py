@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import (
+    encryption_keys_of,
+    metadata_of,
+)
 from dpop_ext.errors import DPoPError
 from dpop_ext.symmetric.encapsulation import KeyRecipient
 from dpop_ext.symmetric.encryption_key import import_recipient
@@ -33,12 +36,11 @@ def registered_recipient(client: Any) -> KeyRecipient | None:
     algorithm = metadata.get(ENCAPSULATION_ALG)
     if algorithm is None:
         return None
-    keys = (metadata.get("jwks") or {}).get("keys", [])
-    jwk = next((key for key in reversed(keys) if key.get("use") == "enc"), None)
-    if jwk is None:
+    keys = encryption_keys_of(client)
+    if not keys:
         raise ValueError("no encryption key is registered")
     try:
-        key = import_recipient(jwk)
+        key = import_recipient(keys[-1])
     except DPoPError as error:
         raise ValueError("the registered encryption key cannot be used") from error
     return KeyRecipient(

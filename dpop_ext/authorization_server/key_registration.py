@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import (
+    encryption_keys_of,
+    metadata_of,
+)
 
 ClientChoice = Literal["never", "on_request", "always"]
 
@@ -57,7 +60,4 @@ class KeyRegistration:
 
         Developers MAY re-implement this method.
         """
-        jwks = metadata_of(client).get("jwks") or {}
-        for jwk in jwks.get("keys", []):
-            if jwk.get("use") == "enc":
-                yield jwk
+        yield from encryption_keys_of(client)

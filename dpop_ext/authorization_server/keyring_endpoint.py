@@ -21,8 +21,11 @@ from authlib.oauth2.rfc6749 import (
 )
 from joserfc.jwk import Key, KeySet
 
-from dpop_ext.authorization_server.audience import metadata_of
 from dpop_ext.authorization_server.client_assertion import ClientAssertion
+from dpop_ext.authorization_server.client_metadata import (
+    encryption_keys_of,
+    metadata_of,
+)
 from dpop_ext.authorization_server.errors import Header
 from dpop_ext.authorization_server.http_request import form_value
 from dpop_ext.authorization_server.refusal import (
@@ -137,8 +140,8 @@ class SymmetricKeyringEndpoint(Endpoint):
         Developers MAY re-implement this method; it takes the newest key with ``use``
         ``enc`` in ``jwks`` of the client metadata.
         """
-        keys = (metadata_of(client).get("jwks") or {}).get("keys", [])
-        return next((k for k in reversed(keys) if k.get("use") == "enc"), None)
+        keys = encryption_keys_of(client)
+        return keys[-1] if keys else None
 
     def create_endpoint_response(self, request: Any) -> tuple[int, Any, list[Header]]:
         """Answer a request."""

@@ -8,7 +8,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc9101.errors import InvalidRequestUriError
 
-from dpop_ext.authorization_server.audience import metadata_of
+from dpop_ext.authorization_server.client_metadata import metadata_of
 from dpop_ext.authorization_server.extension import DPoP
 from dpop_ext.authorization_server.pushed_parameters import PushedPayload
 from dpop_ext.authorization_server.pushed_request import (
