@@ -234,9 +234,7 @@ def unwrap_key(
     except Exception as error:
         raise KeyDeliveryError from error
     version = dsk.get("v")
-    key = read_key(
-        plaintext.reveal(), algorithms=algorithms, operation="sign", version=version
-    )
+    key = read_key(plaintext, algorithms=algorithms, operation="sign", version=version)
     if key is None:
         # No cause: the exception of a parser holds what it parsed.
         raise KeyDeliveryError

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from joserfc import jwe
 from joserfc.jwk import Key
 
 from dpop_ext.core.confirmation import AccessToken
@@ -23,8 +22,8 @@ from dpop_ext.symmetric.derivation import MAC_ALGORITHMS
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
 from dpop_ext.symmetric.key_jwe import (
     ENCODINGS,
-    KeyRegistry,
     check_header,
+    decrypt,
     encrypt_key,
     fits,
     parse_header,
@@ -182,8 +181,7 @@ class KeyDecryptor:
             key = self.find(header["kid"])
             if not fits(header["alg"], key):
                 raise ValueError("the key is not for this algorithm")
-            registry = KeyRegistry(header["alg"], header["enc"])
-            plaintext = jwe.decrypt_compact(text, key, registry=registry).plaintext
+            plaintext = decrypt(text, header=header, private_key=key)
         except (UnknownKeyError, StoreError):
             raise
         except Exception as error:

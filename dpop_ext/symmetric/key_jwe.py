@@ -138,7 +138,7 @@ def _check_composition(dsk: Mapping[str, Any], n: bytes) -> None:
 
 
 def read_key(
-    plaintext: bytes | None,
+    plaintext: SecretBytes,
     *,
     algorithms: Collection[str],
     operation: str,
@@ -151,7 +151,7 @@ def read_key(
     :param version: of the secret that the key is derived from; None: of none.
     """
     try:
-        jwk = parse_json_object(plaintext or b"")
+        jwk = parse_json_object(plaintext.reveal())
         algorithm = jwk["alg"]
         if (
             jwk["kty"] != "oct"

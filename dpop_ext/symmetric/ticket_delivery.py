@@ -140,9 +140,7 @@ def unwrap_ticket(
         plaintext = decrypt(encrypted, header=header, private_key=private_key)
     except Exception as error:
         raise KeyDeliveryError from error
-    key = read_key(
-        plaintext.reveal(), algorithms=algorithms, operation="sign", version=None
-    )
+    key = read_key(plaintext, algorithms=algorithms, operation="sign", version=None)
     # No cause: the exception of a parser holds what it parsed.
     if key is None or field.get("alg") != key[0]:
         raise KeyDeliveryError
