@@ -24,19 +24,11 @@ from dpop_ext.cli.conformance_checks.prover import Prover
 from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
 from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.output import json_option, print_json
-from dpop_ext.core.target import is_secure
+from dpop_ext.cli.parameters import secure_url
 from dpop_ext.errors import ServerAnswerError
 from dpop_ext.symmetric.conformance import AUTHORIZATION_SERVER, RESOURCE_SERVER, claims
 
 _STYLES = {"passed": "green", "failed": "red", "skipped": "bright_black"}
-
-
-def _secure(
-    _context: click.Context, _option: click.Parameter, value: str | None
-) -> str | None:
-    if value is not None and not is_secure(value):
-        raise click.BadParameter("https is needed (http for loopback only)")
-    return value
 
 
 @click.command(
@@ -51,7 +43,7 @@ def _secure(
     "issuer",
     metavar="URL",
     required=True,
-    callback=_secure,
+    callback=secure_url,
     help="Issuer identifier of the authorization server.",
 )
 @click.option(
@@ -59,13 +51,13 @@ def _secure(
     "resource",
     metavar="URL",
     required=True,
-    callback=_secure,
+    callback=secure_url,
     help="Identifier of the resource server: the audience of its tokens.",
 )
 @click.option(
     "--url",
     metavar="URL",
-    callback=_secure,
+    callback=secure_url,
     help="What a GET with a token is served at; by default the identifier.",
 )
 @click.option(

@@ -29,10 +29,9 @@ from dpop_ext.cli.checkup.store import check_store
 from dpop_ext.cli.closing import closing
 from dpop_ext.cli.group import SECRET_VARIABLE, Refusal
 from dpop_ext.cli.output import json_option, print_json, printable
-from dpop_ext.cli.parameters import FILE
+from dpop_ext.cli.parameters import FILE, secure_url
 from dpop_ext.client.resource_flow import require_token68
 from dpop_ext.client.signer import ProofSigner
-from dpop_ext.core.target import is_secure
 from dpop_ext.errors import ServerAnswerError
 from dpop_ext.integrations.requests_client import OAuth2Session
 from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL
@@ -40,14 +39,13 @@ from dpop_ext.symmetric.keyring_claims import MAX_POLL, MIN_POLL
 _STYLES = {"good": "green", "look": "yellow", "bad": "red", "skipped": "bright_black"}
 
 
-def _secure(context: click.Context, option: click.Parameter, value: object) -> object:
-    """Refuse a URL that would be sent a token in the clear."""
-    if option.name == "nodes" and context.params.get("plain_nodes"):
-        return value
-    for url in value if isinstance(value, tuple) else (value,):
-        if url is not None and not is_secure(str(url)):
-            raise click.BadParameter("https is needed (http for loopback only)")
-    return value
+def _secure_nodes(
+    context: click.Context, option: click.Parameter, urls: tuple[str, ...]
+) -> tuple[str, ...]:
+    if not context.params.get("plain_nodes"):
+        for url in urls:
+            secure_url(context, option, url)
+    return urls
 
 
 @click.command(
@@ -60,7 +58,7 @@ def _secure(context: click.Context, option: click.Parameter, value: object) -> o
 @click.option(
     "--resource",
     metavar="URL",
-    callback=_secure,
+    callback=secure_url,
     help="A URL of the API that needs an access token, as clients call it.",
 )
 @click.option(
@@ -68,7 +66,7 @@ def _secure(context: click.Context, option: click.Parameter, value: object) -> o
     "nodes",
     metavar="URL",
     multiple=True,
-    callback=_secure,
+    callback=_secure_nodes,
     help="Base URL of one server behind the proxy; repeat it for each. Needs a client.",
 )
 @click.option(
@@ -78,7 +76,7 @@ def _secure(context: click.Context, option: click.Parameter, value: object) -> o
     help="Allow http to nodes on other machines. Who reads along there gets an access "
     "token, which is good for nothing without its key, and proofs that were used.",
 )
-@click.option("--issuer", metavar="URL", callback=_secure, help="Issuer identifier.")
+@click.option("--issuer", metavar="URL", callback=secure_url, help="Issuer identifier.")
 @click.option(
     "--client-id",
     metavar="ID",

@@ -1,4 +1,4 @@
-"""Kinds of values that commands take: files, and URLs of databases and of Redis."""
+"""Kinds of values that commands take: files, and URLs of servers and stores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from dpop_ext.core.target import is_secure
 
 
 class FilePath(click.Path):
@@ -32,6 +34,18 @@ def complete_file(
 ) -> list[CompletionItem]:
     """Complete what can be a file: ``shell_complete`` of an option."""
     return [CompletionItem(incomplete, type="file")]
+
+
+def secure_url(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str | None:
+    """Return a URL that a token may be sent to: the callback of an option.
+
+    :raises BadParameter: whoever reads along would see it.
+    """
+    if value is not None and not is_secure(value):
+        raise click.BadParameter("https is needed (http for loopback only)")
+    return value
 
 
 def lacks_file(database_url: str) -> bool:
