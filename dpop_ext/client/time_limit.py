@@ -48,7 +48,8 @@ def within(
     try:
         return called.result(seconds)
     except TimeoutError as error:
-        if called.done():
+        # Its own, and not that of the limit, just after which it may end.
+        if called.done() and called.exception() is error:
             raise
         if url is not None:
             _left.append(place)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,30 @@ def test_what_a_call_returns_or_raises_is_handed_on() -> None:
 
 def fail() -> None:
     raise TimeoutError("its own")
+
+
+@pytest.mark.parametrize("end", [int, fail])
+def test_a_call_that_ends_when_its_time_is_up_is_late(
+    ended: threading.Event, end: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndsLate(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            try:
+                return super().result(timeout)
+            finally:
+                ended.set()
+                self.exception()
+
+    def call() -> object:
+        ended.wait(PATIENCE)
+        return end()
+
+    monkeypatch.setattr(time_limit, "Future", EndsLate)
+    monkeypatch.setattr(time_limit, "MAX_LEFT", 1)
+    for _ in range(2):
+        ended.clear()
+        with pytest.raises(LateError):
+            within(SOON, call, late=LateError, url=HERE)
 
 
 def test_a_server_lets_so_many_threads_wait_and_no_more(
