@@ -25,6 +25,7 @@ from demo_server import demo_data
 from demo_server.supervisor import DemoServer
 from dpop_ext import usual_proof
 from dpop_ext.authorization_server.random_values import RandomValues
+from dpop_ext.cli import limited_answer
 from dpop_ext.cli.conformance import conforming_targets, try_pair
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import TARGETS, Trial
@@ -43,6 +44,7 @@ from tests.conftest import Clock
 from tests.demo.parties import Parties
 from tests.documents.regions import DOCS
 from tests.integrations.scripted_server import Answer, running_server
+from tests.patience import PATIENCE
 from tests.plugins.requirement import RequirementList
 
 CLIENT = "demo-confidential"
@@ -82,7 +84,9 @@ def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
 
 @contextmanager
 def pair_of(parties: Parties, clock: Clock) -> Iterator[Pair]:
-    with requests.Session() as http:
+    with pytest.MonkeyPatch.context() as patch, requests.Session() as http:
+        # No server is late: the apps run where the test does, and are stopped with it.
+        patch.setattr(limited_answer, "TIMEOUT", PATIENCE)
         settings = parties.settings
         http.mount(settings.issuer_url, AppAdapter(parties.as_app))
         http.mount(settings.resource_url, AppAdapter(parties.rs_app))
