@@ -75,6 +75,12 @@ class AppAdapter(HTTPAdapter):
         return self.build_response(request, raw)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is late: each is on this machine, and may be stopped with the test."""
+    monkeypatch.setattr(limited_answer, "TIMEOUT", PATIENCE)
+
+
 @pytest.fixture
 def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
     """The apps, a little later: the first secrets are made by the system's clock."""
@@ -84,9 +90,7 @@ def parties(tmp_path: Path, clock: Clock, ec_key: ECKey) -> Parties:
 
 @contextmanager
 def pair_of(parties: Parties, clock: Clock) -> Iterator[Pair]:
-    with pytest.MonkeyPatch.context() as patch, requests.Session() as http:
-        # No server is late: the apps run where the test does, and are stopped with it.
-        patch.setattr(limited_answer, "TIMEOUT", PATIENCE)
+    with requests.Session() as http:
         settings = parties.settings
         http.mount(settings.issuer_url, AppAdapter(parties.as_app))
         http.mount(settings.resource_url, AppAdapter(parties.rs_app))
