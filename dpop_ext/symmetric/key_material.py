@@ -16,7 +16,13 @@ from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import MalformedProofError
 from dpop_ext.symmetric.derivation import SECRET_LENGTH
 from dpop_ext.symmetric.encryption_key import KEY_ALGORITHMS_BY_TYPE
-from dpop_ext.symmetric.key_jwe import ENCODINGS, KeyRegistry, fits, parse_header
+from dpop_ext.symmetric.key_jwe import (
+    ENCODINGS,
+    KeyRegistry,
+    decrypt,
+    fits,
+    parse_header,
+)
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 KEY_MATERIAL_TYPE: Final = "dpop-sym-entropy+jwe"
@@ -78,13 +84,12 @@ def decrypt_key_material(
     try:
         header = parse_header(text)
         key = _check(header, private_keys, client_id=client_id, jkt=jkt, jti=jti)
-        registry = KeyRegistry(header["alg"], header["enc"])
-        plaintext = jwe.decrypt_compact(text, key, registry=registry).plaintext
+        value = decrypt(text, header=header, private_key=key)
     except Exception as error:
         raise MalformedProofError("The key material cannot be used.") from error
-    if plaintext is None or len(plaintext) != SECRET_LENGTH:
+    if len(value) != SECRET_LENGTH:
         raise MalformedProofError("The key material cannot be used.")
-    return SecretBytes(plaintext)
+    return value
 
 
 def _check(
