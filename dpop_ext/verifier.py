@@ -48,8 +48,6 @@ from dpop_ext.verified_proof import (
     verified_proof,
 )
 
-Purpose = Literal["as", "rs"]
-
 #: Headers of asymmetric proofs that are remembered at most. Each takes 3 kB or so.
 MAX_HEADERS = 4096
 
@@ -299,9 +297,10 @@ class ProofVerifier:
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         else:
             jkt = proof.jkt
-            purpose: Purpose = "as" if token is None else "rs"
             if self.nonces is not None:
-                next_nonce = check_nonce(self.nonces, proof.nonce, purpose, now)
+                next_nonce = check_nonce(
+                    self.nonces, proof.nonce, "as" if token is None else "rs", now
+                )
             policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
             if token is not None:
                 check_binding(token, jkt)
