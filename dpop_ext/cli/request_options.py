@@ -10,9 +10,9 @@ import click
 
 from dpop_ext.cli.group import Refusal
 from dpop_ext.cli.parameters import complete_file
+from dpop_ext.core.token68 import is_token68
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 TOKEN_VARIABLE = "DPOP_EXT_ACCESS_TOKEN"
 #: Characters that are read of a file, or of standard input. No server takes more.
 MAX_INPUT = 64 * 1024
@@ -99,6 +99,6 @@ def read_token(value: str | None) -> str | None:
         raise Refusal(f"--access-token: {value[1:]}: {error.strerror}") from error
     except ValueError:
         token = ""
-    if not _TOKEN.fullmatch(token):
+    if not is_token68(token):
         raise Refusal("--access-token: not an access token, which is one word in ASCII")
     return token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
@@ -19,6 +18,7 @@ from dpop_ext.client.refusal import read_refusal
 from dpop_ext.client.request_message import RequestMessage
 from dpop_ext.client.ticket_exchange import TicketExchange
 from dpop_ext.client.ticket_ring import TicketRing
+from dpop_ext.core.token68 import is_token68
 from dpop_ext.errors import ResponseProofError
 from dpop_ext.symmetric.delivery import DeliveredKey
 from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
@@ -26,8 +26,6 @@ from dpop_ext.symmetric.ticket_delivery import DeliveredTicket
 #: Methods that may be repeated when it is not known what the first request did
 #: (:rfc:`9110#section-9.2.2`).
 IDEMPOTENT = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"))
-
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class ResourceRequest:
@@ -220,5 +218,5 @@ def require_token68(access_token: str) -> None:
 
     :raises ValueError: it has other characters than those of a token68.
     """
-    if not _TOKEN68.fullmatch(access_token):
+    if not is_token68(access_token):
         raise ValueError("The access token has characters that no header takes.")

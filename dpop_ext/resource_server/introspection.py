@@ -15,12 +15,12 @@ from joserfc.jwk import Key
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.recent import Recent
 from dpop_ext.core.strict_json import parse_json_object
+from dpop_ext.core.token68 import is_token68
 from dpop_ext.core.token_text import MAX_TOKEN_LENGTH, token_digest
 from dpop_ext.errors import AccessTokenError, StoreError
 from dpop_ext.log_events import log_event
 from dpop_ext.resource_server.claims import require_identifier
 from dpop_ext.resource_server.client_assertion import ClientAssertions
-from dpop_ext.resource_server.credentials import is_token
 from dpop_ext.resource_server.introspected_token import read_introspected_token
 from dpop_ext.resource_server.issuer_signature import (
     DEFAULT_ALGORITHMS,
@@ -175,7 +175,7 @@ class IntrospectionTokenValidator(TokenFinder):
 
     def _ask(self, text: str) -> AccessToken:
         # What no request can bring would be remembered for nobody.
-        if not is_token(text):
+        if not is_token68(text):
             raise AccessTokenError
         name = token_digest(text)
         was_active = bool(self._active.get(name))

@@ -13,12 +13,12 @@ from joserfc.jwk import ECKey
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.cli.conformance_checks.trial import Trial, judged, skipped
 from dpop_ext.cli.limited_answer import MAX_STRUCTURAL
-from dpop_ext.client.resource_flow import require_token68
 from dpop_ext.client.token_response import delivered_jwe
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.key import is_b64url_of
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.core.strict_json import parse_json_object
+from dpop_ext.core.token68 import is_token68
 from dpop_ext.errors import KeyDeliveryError, MalformedJOSEError
 from dpop_ext.symmetric.delivery import DeliveredKey, unwrap_key
 from dpop_ext.symmetric.key_request import key_request_claim
@@ -97,10 +97,7 @@ def check_issuance(pair: Pair, found: list[Issued]) -> Iterator[Trial]:
 
 def _is_token(value: Any) -> TypeGuard[str]:
     """Tell whether it is an access token that a header field takes."""
-    with suppress(TypeError, ValueError):
-        require_token68(value)
-        return True
-    return False
+    return isinstance(value, str) and is_token68(value)
 
 
 def _check_header(jwe: str, token: str, key: ECKey) -> Iterator[Trial]:
