@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import threading
 from time import perf_counter
 from types import TracebackType
@@ -63,6 +64,8 @@ LOOK_AGAIN: float = 1
 #: So many times as long after a failure, which OpenTelemetry writes a traceback about,
 #: after it has looked through all installed packages.
 _AFTER_FAILURE: Final = 60
+#: There is nothing to look for.
+_NEVER: Final = math.inf
 
 
 class _Source:
@@ -78,12 +81,12 @@ class _Source:
         #: would do nothing either, but takes a tenth of the time of a symmetric request
         #: for it.
         self.instruments: _Instruments | None = None
-        #: By the clock of perf_counter; None if there is nothing to look for.
-        self.look_at: float | None = 0
+        #: By the clock of perf_counter.
+        self.look_at: float = 0
         self.looking = threading.Lock()
         if provider is not None:
             self.instruments = _Instruments(provider.get_meter("dpop_ext"))
-            self.look_at = None
+            self.look_at = _NEVER
 
     def look(self) -> None:
         """Take the instruments from the global provider, if it has been set."""
@@ -93,7 +96,7 @@ class _Source:
         if not self.looking.acquire(blocking=False):
             return
         try:
-            if self.look_at is None or perf_counter() < self.look_at:
+            if perf_counter() < self.look_at:
                 return
             self.look_at = perf_counter() + LOOK_AGAIN
             api = importlib.import_module("opentelemetry.metrics")
@@ -102,9 +105,9 @@ class _Source:
             if type(provider).__module__.startswith(api.__name__):
                 return
             self.instruments = _Instruments(provider.get_meter("dpop_ext"))
-            self.look_at = None
+            self.look_at = _NEVER
         except ImportError:
-            self.look_at = None
+            self.look_at = _NEVER
         except Exception as error:  # noqa: BLE001 - requests do not fail for it
             # Such as for a provider that the environment names, and that is not
             # installed.
@@ -158,6 +161,9 @@ def count_accepted(role: Role, *, kind: Kind, age: float) -> None:
 
     :param age: seconds.
     """
+    if _source.instruments is None and perf_counter() < _source.look_at:
+        # Each request comes by here: one call less where nobody counts.
+        return
     if (instruments := _get()) is not None:
         # New each time: an exporter may keep labels, and change or copy them.
         instruments.requests.add(
@@ -189,13 +195,25 @@ def record_keyring_poll(*, outcome: str, age: float | None) -> None:
             instruments.keyring_age.record(age)
 
 
-class timing_store:  # noqa: N801 - reads like contextlib.suppress
-    """Record how long the store takes to answer inside, and whether it does.
+def record_store(backend: str, begun: float, *, answered: bool) -> None:
+    """Record how long a store took to answer, or to fail.
 
     :param backend: ``redis`` or ``sql``.
+    :param begun: what :func:`time.perf_counter` returned then.
     """
+    if _source.instruments is None and perf_counter() < _source.look_at:
+        return
+    if (instruments := _get()) is not None:
+        outcome = "answered" if answered else "failed"
+        instruments.store.record(
+            perf_counter() - begun, {"backend": backend, "outcome": outcome}
+        )
 
-    # No generator: each request with a shared store comes by here.
+
+class timing_store:  # noqa: N801 - reads like contextlib.suppress
+    """:func:`record_store` of what is done inside."""
+
+    # No generator: each request with an SQL store comes by here.
     __slots__ = ("_backend", "_begun")
 
     def __init__(self, backend: str) -> None:
@@ -210,16 +228,11 @@ class timing_store:  # noqa: N801 - reads like contextlib.suppress
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if (instruments := _get()) is not None:
-            outcome = "answered" if kind is None else "failed"
-            instruments.store.record(
-                perf_counter() - self._begun,
-                {"backend": self._backend, "outcome": outcome},
-            )
+        record_store(self._backend, self._begun, answered=kind is None)
 
 
 def _get() -> _Instruments | None:
     source = _source
-    if source.look_at is not None and perf_counter() >= source.look_at:
+    if perf_counter() >= source.look_at:
         source.look()
     return source.instruments

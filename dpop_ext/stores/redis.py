@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from time import perf_counter
 from typing import Any, Generic, Self, TypeVar
 
 from dpop_ext.errors import StoreError
@@ -15,7 +16,7 @@ from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
 from dpop_ext.stores.redis_connections import Connections
 from dpop_ext.stores.redis_flights import MAX_FLIGHTS, Flights
 from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
-from dpop_ext.telemetry import timing_store
+from dpop_ext.telemetry import record_store, timing_store
 
 Client = TypeVar("Client")
 
@@ -62,32 +63,28 @@ class _Store(Generic[Client]):
         self._clock = ServerClock(tolerance=clock_tolerance, every=clock_check)
         self._circuit = circuit or CircuitBreaker()
 
-    def _command(self, key: bytes, token: int, *, lifetime: int) -> tuple[Any, ...]:
-        """Return ``SET`` with its arguments.
+    def _command(self, key: bytes, *, lifetime: int) -> tuple[int, tuple[Any, ...]]:
+        """Return the number of a new call, and ``SET`` with its arguments.
+
+        Redis answers with the value that was there before, or with nothing. The number
+        is that of the call itself if the command was sent twice, because the answer to
+        the first was lost: it set the key, too.
 
         :param lifetime: seconds for which the proof is good, and those by which this
             server is ahead: Redis expires by its own clock, which need not agree.
         """
+        token = _number()
         lifetime += self._extra
         # No int: hiredis ends the process if a signal handler raises while it makes a
         # text of one, as handlers do that end a worker or a request.
         value, seconds = b"%d" % token, b"%d" % lifetime
-        return ("SET", self._prefix + key, value, "NX", "GET", "EX", seconds)
+        return token, ("SET", self._prefix + key, value, "NX", "GET", "EX", seconds)
 
     def _learn(self, answer: Any, *, asked: float, now: int) -> int:
         """Take the answer to ``TIME``: seconds, and microseconds of the next one."""
         seconds, microseconds = answer
         server_time = int(seconds) + int(microseconds) / 1e6
         return self._clock.learn(server_time, asked=asked, now=now)
-
-    @staticmethod
-    def _is_added(held: Any, token: int) -> bool:
-        """Tell whether the command that carried *token* set the key.
-
-        :param held: the value that was there before: our own if the command was sent
-            twice, because the answer to the first was lost.
-        """
-        return held is None or int(held) == token
 
 
 class RedisReplayStore(_Store[RedisClient]):
@@ -156,7 +153,6 @@ class RedisReplayStore(_Store[RedisClient]):
         """
         if expires_at < now:
             return False
-        token = _number()
         try:
             ahead = self._clock.ahead(now)
             if ahead is None:
@@ -164,10 +160,17 @@ class RedisReplayStore(_Store[RedisClient]):
                     asked = self._clock.read()
                     answer = self._client.execute_command("TIME")
                 ahead = self._learn(answer, asked=asked, now=now)
-            command = self._command(key, token, lifetime=expires_at - now + ahead)
-            with self._circuit, timing_store("redis"):
-                held = self._client.execute_command(*command, get=True)
-            return self._is_added(held, token)
+            token, command = self._command(key, lifetime=expires_at - now + ahead)
+            answered = False
+            with self._circuit:
+                # What timing_store does, by three calls less in each request.
+                begun = perf_counter()
+                try:
+                    held = self._client.execute_command(*command, get=True)
+                    answered = True
+                finally:
+                    record_store("redis", begun, answered=answered)
+            return held is None or int(held) == token
         except StoreError:
             raise
         except Exception as error:
@@ -235,7 +238,6 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
         """Insert *key* if it is absent; as :meth:`RedisReplayStore.add`."""
         if expires_at < now:
             return False
-        token = _number()
         try:
             ahead = self._clock.ahead(now)
             if ahead is None:
@@ -243,10 +245,10 @@ class AsyncRedisReplayStore(_Store[AsyncRedisClient]):
                     asked = self._clock.read()
                     answer = await self._send("TIME")
                 ahead = self._learn(answer, asked=asked, now=now)
-            command = self._command(key, token, lifetime=expires_at - now + ahead)
+            token, command = self._command(key, lifetime=expires_at - now + ahead)
             with self._circuit, timing_store("redis"):
                 held = await self._send(*command, get=True)
-            return self._is_added(held, token)
+            return held is None or int(held) == token
         except StoreError:
             raise
         except Exception as error:

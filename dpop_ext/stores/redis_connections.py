@@ -52,7 +52,12 @@ class Connections:
         :raises Exception: what redis-py raises.
         """
         packed = self._pack(args)
-        connection = self._take()
+        if os.getpid() != self._process:
+            self._begin_anew()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _Connection(self._pool.make_connection())
         is_answered = False
         try:
             try:
@@ -80,14 +85,6 @@ class Connections:
                 closed.append(self._idle.pop())
                 closed[-1].disconnect()
         self._idle.extend(closed)
-
-    def _take(self) -> _Connection:
-        if os.getpid() != self._process:
-            self._begin_anew()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return _Connection(self._pool.make_connection())
 
     def _begin_anew(self) -> None:
         # What is there is of the process that this one was forked from, which goes on

@@ -81,8 +81,8 @@ class TestEntry:
             before = client.info("memory")["used_memory"]
             pipeline = client.pipeline(transaction=False)
             for _ in range(count):
-                key, number = secrets.token_bytes(REPLAY_KEY_LENGTH), 1 << 62
-                entry = store._command(key, number, lifetime=66)
+                key = secrets.token_bytes(REPLAY_KEY_LENGTH)
+                _, entry = store._command(key, lifetime=66)
                 pipeline.execute_command(*entry)
             pipeline.execute()
             # Redis ends the buffers of the connection some time after it.
@@ -143,7 +143,7 @@ class TestEntry:
         self, store: RedisReplayStore
     ) -> None:
         """A signal handler that raises meanwhile would end the process there."""
-        command = store._command(b"key", 1 << 62, lifetime=66)
+        _, command = store._command(b"key", lifetime=66)
         assert {type(part) for part in command} == {str, bytes}
 
     def test_a_client_that_decodes_answers_is_as_good(
