@@ -56,6 +56,8 @@ class SymmetricVerifier:
         clock: Callable[[], float],
     ) -> None:
         self._keys = TokenKeys(keyring, decryptor, issuer=issuer, audience=audience)
+        #: See :meth:`.TokenKeys.recall`.
+        self.recall = self._keys.recall
         self._issuer = issuer
         self._audience = audience
         self._audiences = (audience,)
@@ -182,34 +184,6 @@ class SymmetricVerifier:
         if not derived.verified or derived.token is not token:
             self._keys.keep(access_token, derived, token)
         return confirmation.jkt
-
-    def recall(
-        self, name: bytes, token: AccessToken, *, algorithm: str, now: int
-    ) -> DerivedKey | None:
-        """Return the key that :meth:`verify` derived for a token, if that is good now.
-
-        :param name: the SHA-256 of the exact text of the token.
-        :param token: verified; this very object, as it was then.
-        :param algorithm: of the proof.
-        :param now: seconds since the epoch.
-        :returns: None if it has to be derived, decrypted, or found out why not.
-        :raises DPoPError: as :meth:`verify`, of secret and token.
-        """
-        known = self._keys.recent.get(name)
-        if (
-            known is None
-            or known.token is not token
-            or now >= known.ends_at
-            or known.mac_key.algorithm != algorithm
-        ):
-            return None
-        ring = self._keys.load_ring()
-        # What is revoked is not in the next one.
-        if known.ring is not ring:
-            return None
-        if not ring.denied.is_empty:
-            ring.denied.check(token, now=now)
-        return known
 
     def response_key(
         self,

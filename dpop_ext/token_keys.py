@@ -78,6 +78,32 @@ class TokenKeys:
         # It can say something else today than it did before.
         return known if known is not None and is_same_key(known.token, token) else None
 
+    def recall(
+        self, name: bytes, token: AccessToken, *, algorithm: str, now: int
+    ) -> DerivedKey | None:
+        """Return the key that was derived for a token, if token and key are good now.
+
+        :param name: the SHA-256 of the exact text of the token.
+        :param token: verified; this very object, as it was then.
+        :param algorithm: of the proof.
+        :param now: seconds since the epoch.
+        :returns: None if it has to be derived, decrypted, or found out why not.
+        :raises Exception: *token* is denied; or the keyring has none to load.
+        """
+        found = self.recent.young.get(name) or self.recent.get(name)
+        if found is None or self._keyring is None:
+            return None
+        mac_key, known, derived_from, _, _, _, ends_at = found
+        if known is not token or now >= ends_at or mac_key.algorithm != algorithm:
+            return None
+        ring = self._keyring.load()
+        # What is revoked is not in the next one, and this one is for this server.
+        if ring is not derived_from:
+            return None
+        if not ring.denied.is_empty:
+            ring.denied.check(token, now=now)
+        return found
+
     def keep(self, text: str, derived: DerivedKey, token: AccessToken) -> None:
         """Remember a key, now that the token that it was derived from is verified."""
         # Else what open() read of the token is not what was found out about it.

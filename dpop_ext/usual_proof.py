@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
@@ -20,7 +20,11 @@ from dpop_ext.core.policy import ProofPolicy
 from dpop_ext.core.proof_header import KnownHeaders, ProofHeader
 from dpop_ext.core.request_binding import check_request
 from dpop_ext.core.target import normalize_target
-from dpop_ext.core.usual_claims import read_asking_claims, read_usual_claims
+from dpop_ext.core.usual_claims import (
+    match_usual_claims,
+    read_asking_claims,
+    read_usual_claims,
+)
 from dpop_ext.errors import BadSignatureError
 from dpop_ext.symmetric.key_request import KeyRequest, usual_key_request
 from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH
@@ -34,8 +38,6 @@ from dpop_ext.verified_proof import (
     VerifiedProof,
     verified_proof,
 )
-
-_KINDS: Final[Mapping[type, KeyKind]] = {DerivedKey: "derived", TicketUse: "ticket"}
 
 
 class UsualProofs:
@@ -95,7 +97,7 @@ class UsualProofs:
         request: KeyRequest | None = None
         try:
             raw = b64url_decode(payload)
-            asking = read_asking_claims(raw.decode("ascii"))
+            asking = read_asking_claims(raw)
             if asking is None:
                 claims = read_usual_claims(raw)
             else:
@@ -118,13 +120,13 @@ class UsualProofs:
         next_nonce: str | None = None
         if nonces is not None:
             next_nonce = check_nonce(nonces, claims.get("nonce"), "as", now)
-        times.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
+        times.check_time(iat=claims["iat"], now=now)
         verified = verified_proof(
             jkt=header.jkt,
             jti=claims["jti"],
             kind="asymmetric",
             claims=claims,
-            iat=claims["iat"],
+            issued_at=claims["iat"],
             next_nonce=next_nonce,
             window=times.window,
             now=now,
@@ -178,52 +180,55 @@ class UsualProofs:
         signing_input, _, last = proof.rpartition(".")
         segment, _, payload = signing_input.partition(".")
         try:
-            key = self._find_key(segment, token, token_name, now)
-            header = None if key else self._find_header(segment, token, policy)
-            if not last or (key is None and header is None):
+            found = self._find_key(
+                segment, token, token_name, now
+            ) or self._find_header(segment, token, policy)
+            usual = match_usual_claims(b64url_decode(payload))
+            if found is None or usual is None or not last:
                 return None
-            claims = read_usual_claims(b64url_decode(payload))
+            jti, htm, htu, digits, claimed_ath, nonce = usual
             if (
-                claims is None
-                or "ath" not in claims
-                or len(claims["jti"]) > policy.max_jti_length
+                claimed_ath is None
+                or len(jti) > policy.max_jti_length
                 # Nothing is wrong with the URL itself.
-                or (claims["htu"] != url and normalize_target(url) != url)
+                or (htu != url and normalize_target(url) != url)
             ):
                 return None
             message, signature = signing_input.encode("ascii"), b64url_decode(last)
         except Exception:  # noqa: BLE001 - who decides next meets it again, and says so
             return None
-        if header is not None:
-            check_signature(header.check, message, signature)
+        key_kind: KeyKind | None = None
+        if isinstance(found, ProofHeader):
+            check_signature(found.check, message, signature)
             ath = b64url_encode(token_name)
-        elif key is not None:
-            if not hmac.compare_digest(key.mac_key.tag(message), signature):
+        else:
+            if not hmac.compare_digest(found.mac_key.tag(message), signature):
                 # With an opaque token it is not what is looked at first.
                 if not self._opens_tokens:
                     return None
                 raise BadSignatureError
-            ath = key.ath
-            if isinstance(key, TicketUse) and self._tickets is not None:
-                self._tickets.check_ended(key, confirmation.jkt, now=now)
-        if (
-            claims["htm"] != method
-            or claims["htu"] != url
-            or not hmac.compare_digest(claims["ath"], ath)
-        ):
+            ath, key_kind = found.ath, "derived"
+            if isinstance(found, TicketUse) and self._tickets is not None:
+                key_kind = "ticket"
+                self._tickets.check_ended(found, confirmation.jkt, now=now)
+        iat = int(digits)
+        claims = {"jti": jti, "htm": htm, "htu": htu, "iat": iat, "ath": claimed_ath}
+        if nonce is not None:
+            claims["nonce"] = nonce
+        if htm != method or htu != url or not hmac.compare_digest(claimed_ath, ath):
             # It may be for the same URL, written otherwise.
             check_request(claims, method=method, url=url, ath=ath)
         next_nonce: str | None = None
         if nonces is not None:
-            next_nonce = check_nonce(nonces, claims.get("nonce"), "rs", now)
-        policy.check_time(iat=claims["iat"], nbf=None, exp=None, now=now)
+            next_nonce = check_nonce(nonces, nonce, "rs", now)
+        policy.check_time(iat=iat, now=now)
         return verified_proof(
             jkt=confirmation.jkt,
-            jti=claims["jti"],
-            kind="asymmetric" if key is None else "symmetric",
-            key_kind=None if key is None else _KINDS[type(key)],
+            jti=jti,
+            kind="asymmetric" if key_kind is None else "symmetric",
+            key_kind=key_kind,
             claims=claims,
-            iat=claims["iat"],
+            issued_at=iat,
             next_nonce=next_nonce,
             window=policy.window,
             now=now,

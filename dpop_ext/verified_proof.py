@@ -7,7 +7,6 @@ take twice as long to make: 1 of the 13 microseconds of a symmetric request.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Self
 
@@ -155,7 +154,7 @@ def verified_proof(
     kind: Literal["asymmetric", "symmetric"],
     key_kind: KeyKind | None = None,
     claims: Mapping[str, Any],
-    iat: float,
+    issued_at: int,
     next_nonce: str | None = None,
     window: int,
     now: int,
@@ -163,13 +162,12 @@ def verified_proof(
     """Say that a proof passed every check but the last.
 
     :param jkt: thumbprint of the client's key.
+    :param issued_at: its ``iat``, in whole seconds, rounded up.
     :param window: how old a proof may be, in seconds.
     :param now: seconds since the epoch.
     """
     state = _SHA256.copy()
     state.update(f"{jkt}\0{jti}".encode())
-    # Whole seconds in all but a few.
-    issued_at = iat if type(iat) is int else math.ceil(iat)
     # In every request: max() would take as long as all of these values.
     latest = issued_at if issued_at > now else now  # noqa: FURB136
     values = (

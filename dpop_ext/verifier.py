@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Literal
@@ -316,7 +317,7 @@ class ProofVerifier:
             kind=opened.kind,
             key_kind=key_kind,
             claims=proof.claims,
-            iat=proof.iat,
+            issued_at=math.ceil(proof.iat),
             next_nonce=next_nonce,
             window=policy.window,
             now=now,
@@ -369,7 +370,7 @@ class ProofVerifier:
                 jti=proof.jti,
                 kind=opened.kind,
                 claims=proof.claims,
-                iat=proof.iat,
+                issued_at=math.ceil(proof.iat),
                 window=policy.window,
                 now=now,
             )

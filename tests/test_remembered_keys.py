@@ -257,7 +257,7 @@ def test_an_expiry_that_only_the_application_knows_is_not_remembered(
 
 def test_a_remembered_key_is_not_shown(session: Session, sym: Symmetric) -> None:
     session.request()
-    known = next(iter(remembered(sym)._young.values()))
+    known = next(iter(remembered(sym).young.values()))
     shown = repr(known)
     assert session.text not in shown
     assert sym.derive().reveal().hex() not in shown

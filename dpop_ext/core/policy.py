@@ -67,16 +67,21 @@ class ProofPolicy:
             raise ValueError("lengths must be positive")
 
     def check_time(
-        self, *, iat: float, nbf: float | None, exp: float | None, now: int
+        self,
+        *,
+        iat: float,
+        now: int,
+        nbf: float | None = None,
+        exp: float | None = None,
     ) -> None:
         """Check that a proof was made about now.
 
         The limits of ``iat`` are inclusive. ``nbf`` and ``exp`` can only tighten them.
 
         :param iat: when the client says it was made, in seconds since the epoch.
+        :param now: seconds since the epoch.
         :param nbf: not good before, in seconds since the epoch; None if it has none.
         :param exp: not good from, in seconds since the epoch; None if it has none.
-        :param now: seconds since the epoch.
         :raises StaleProofError: too old, too far ahead, or outside ``nbf`` and ``exp``.
         """
         # Positive conditions, so that a value that compares as nothing fails.

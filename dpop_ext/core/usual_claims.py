@@ -25,6 +25,9 @@ _ASKING: Final = re.compile(
     rf'(?:,"kalgs":{_NAME})?(?:,"encs":{_NAME})?\}},' + _CLAIMS
 )
 
+#: ``jti``, ``htm``, ``htu`` and the digits of ``iat``; ``ath`` and ``nonce``, or None.
+UsualValues = tuple[str, str, str, str, str | None, str | None]
+
 _quote = json.JSONEncoder().encode
 
 
@@ -42,41 +45,46 @@ def write_usual_claims(
     return (text + "}").encode("ascii")
 
 
+def match_usual_claims(raw: bytes) -> UsualValues | None:
+    """Return the values of the claims, for whoever looks at them before anything else.
+
+    :param raw: the claims of a proof.
+    :returns: None for claims that are written otherwise, whatever they are.
+    """
+    try:
+        found: Any = _USUAL.fullmatch(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        return None
+    return None if found is None else found.groups()
+
+
 def read_usual_claims(raw: bytes) -> dict[str, Any] | None:
     """Return what a strict JSON parser would.
 
     :param raw: the claims of a proof.
     :returns: None for claims that are written otherwise, whatever they are.
     """
-    try:
-        text = raw.decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    usual = _USUAL.fullmatch(text)
+    usual = match_usual_claims(raw)
     if usual is not None:
-        jti, htm, htu, digits, ath, nonce = usual.groups()
-        claims = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
-    else:
-        asking = read_asking_claims(text)
-        return None if asking is None else asking[0]
-    if ath is not None:
-        claims["ath"] = ath
-    if nonce is not None:
-        claims["nonce"] = nonce
-    return claims
+        return _claims(usual)
+    asking = read_asking_claims(raw)
+    return None if asking is None else asking[0]
 
 
 def read_asking_claims(
-    text: str,
+    raw: bytes,
 ) -> tuple[dict[str, Any], tuple[str, str | None, str | None]] | None:
     """Return what a strict JSON parser would, of a request for a symmetric key.
 
-    :param text: the claims of a proof.
+    :param raw: the claims of a proof.
     :returns: beside them the names that ``algs``, ``kalgs`` and ``encs`` of ``dsk``
         consist of, each well-formed, or None where there is no such list. None for
         claims that are written otherwise, whatever they are.
     """
-    asking = _ASKING.fullmatch(text)
+    try:
+        asking = _ASKING.fullmatch(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        return None
     if asking is None:
         return None
     algorithm, x, kalg, enc, jti, htm, htu, digits, ath, nonce = asking.groups()
@@ -86,9 +94,15 @@ def read_asking_claims(
         request["kalgs"] = [kalg]
     if enc is not None:
         request["encs"] = [enc]
-    claims = {"dsk": request, "jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
+    claims = _claims((jti, htm, htu, digits, ath, nonce))
+    return {"dsk": request, **claims}, (algorithm, kalg, enc)
+
+
+def _claims(usual: UsualValues) -> dict[str, Any]:
+    jti, htm, htu, digits, ath, nonce = usual
+    claims: dict[str, Any] = {"jti": jti, "htm": htm, "htu": htu, "iat": int(digits)}
     if ath is not None:
         claims["ath"] = ath
     if nonce is not None:
         claims["nonce"] = nonce
-    return claims, (algorithm, kalg, enc)
+    return claims

@@ -68,7 +68,7 @@ class TokenCache:
 
         :param name: the SHA-256 of its whole text.
         """
-        entry = self._tokens.get(name)
+        entry = self._tokens.young.get(name) or self._tokens.get(name)
         if entry is not None and entry[1] <= self._clock() < entry[2]:
             return entry[0]
         return None

@@ -57,7 +57,7 @@ def test_a_token_request_of_this_package_is_in_the_usual_form(
     assert usual is not None
     assert usual["dsk"] == claim
     assert list(usual.items()) == list(parse_json_object(raw).items())
-    asking = read_asking_claims(raw.decode())
+    asking = read_asking_claims(raw)
     assert asking is not None
     assert asking[0] == usual
     request = usual_key_request(claim["jwk"], asking[1])
