@@ -128,7 +128,8 @@ def _refusing_odd_queries(create_request: Callable[[Any], Any]) -> Callable[[Any
 def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., Any]:
     """Answer requests with an odd query, over plain http, or to a host that is none.
 
-    Authlib makes the object for a request outside its own error handling.
+    Authlib makes the object for a request outside its own error handling. So are Basic
+    credentials read that are no text, for an endpoint such as that of :rfc:`7009`.
     """
 
     def respond_with_error(*args: Any, **kwargs: Any) -> Any:
@@ -136,5 +137,9 @@ def _answering_early(server: Any, respond: Callable[..., Any]) -> Callable[..., 
             return respond(*args, **kwargs)
         except OAuth2Error as error:
             return server.handle_error_response(None, error)
+        except UnicodeDecodeError as error:
+            log_fault(error)
+            malformed = InvalidRequestError("The request is malformed.")
+            return server.handle_error_response(None, malformed)
 
     return respond_with_error

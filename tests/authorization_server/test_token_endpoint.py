@@ -540,6 +540,19 @@ def test_hostile_credentials_are_a_documented_error(sim: Any, field: str) -> Non
     assert response.get_json()["error"] in ("invalid_request", "invalid_client")
 
 
+@pytest.mark.parametrize("field", ["Basic /w==", "Basic gICAgA=="])
+def test_hostile_credentials_are_one_at_an_endpoint_of_authlib(
+    sim: Any, field: str
+) -> None:
+    response = sim.http.post(
+        "https://as.example/revoke",
+        data={"token": "x"},
+        headers=[("Authorization", field)],
+    )
+    assert response.status_code == 400
+    assert response.get_json()["error"] == "invalid_request"
+
+
 @pytest.mark.parametrize(
     "assertion", ["x", "a.b.c", "e30.e30.", "eyJhbGciOlsxXX0.e30.YQ", "\xe9" * 9]
 )
