@@ -82,7 +82,7 @@ class _Source:
         #: for it.
         self.instruments: _Instruments | None = None
         #: By the clock of perf_counter.
-        self.look_at: float = 0
+        self.look_at: float = 0.0
         self.looking = threading.Lock()
         if provider is not None:
             self.instruments = _Instruments(provider.get_meter("dpop_ext"))
