@@ -15,8 +15,9 @@ from dpop_ext.core import ml_dsa
 from dpop_ext.core.akp import AKPKey, AnyKey, any_thumbprint
 from dpop_ext.errors import BundleError, LostKeyError, OtherKeyError
 
-#: Characters of a bundle.
-MAX_LENGTH: Final = 256 * 1024
+#: Characters of a bundle. It holds the longest token answer, which is three times as
+#: long once all of its characters are escaped, and the nonces of a hundred servers.
+MAX_LENGTH: Final = 1024 * 1024
 #: Of the form; another one is not guessed at.
 VERSION: Final = 1
 

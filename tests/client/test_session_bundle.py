@@ -12,8 +12,11 @@ import pytest
 from joserfc.jwk import ECKey
 
 from dpop_ext.client import ProofSigner, SessionBundle
+from dpop_ext.client.answer_limit import MAX_TOKEN_ANSWER
 from dpop_ext.client.bundle_lock import lock_deadline
+from dpop_ext.client.bundle_state import BundleState
 from dpop_ext.client.exchange import Reply
+from dpop_ext.client.nonces import MAX_NONCE_LENGTH, Role
 from dpop_ext.core.key import thumbprint
 from dpop_ext.errors import BundleError, LostKeyError, OtherIssuerError, OtherKeyError
 from tests.client.driving import INVALID_PROOF, OK, drive
@@ -68,6 +71,17 @@ def test_a_bundle_brings_back_token_key_nonces_and_skew(
     flow = later.signer.resource_request(method="GET", url=URL, access_token="access")
     (proof,) = drive(flow, OK).proofs
     assert (proof.claims["nonce"], proof.claims["iat"]) == ("n", clock.now + 3600)
+
+
+def test_the_longest_token_answer_is_found_again_with_all_nonces() -> None:
+    text = "\N{GRINNING FACE}"
+    token = {**TOKEN, "x": text * (MAX_TOKEN_ANSWER // len(text.encode()))}
+    nonces: dict[tuple[str, Role], str] = {
+        (f"https://api-{number}.example", "rs"): "n" * MAX_NONCE_LENGTH
+        for number in range(100)
+    }
+    state = BundleState(jkt="jkt", token=token, nonces=nonces)
+    assert BundleState.load(state.dump()) == state
 
 
 def test_the_key_is_saved_before_there_is_a_token(store: MemoryStore) -> None:
