@@ -183,8 +183,9 @@ class UsualProofs:
             found = self._find_key(
                 segment, token, token_name, now
             ) or self._find_header(segment, token, policy)
-            usual = match_usual_claims(b64url_decode(payload))
-            if found is None or usual is None or not last:
+            # What is left to the steps is not read here, too.
+            usual = found and last and match_usual_claims(b64url_decode(payload))
+            if not found or not usual:
                 return None
             jti, htm, htu, digits, claimed_ath, nonce = usual
             if (
