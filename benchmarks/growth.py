@@ -18,12 +18,13 @@ from benchmarks.world import (
     EC_KEY,
     NOW,
     ResourceServer,
+    Serve,
     access_token,
     delivered_key,
     received,
     serving,
     symmetric_proof,
-    warm,
+    warm_server,
 )
 from dpop_ext.core.base64url import b64url_decode
 from dpop_ext.core.token_text import token_digest
@@ -125,8 +126,7 @@ def _requests(padding: int = 0) -> list[tuple[str, str]]:
 
 def _versions(number: int) -> Callable[[], None]:
     requests = _requests()
-    first = requests.pop()
-    return serving(requests, lambda: warm(ResourceServer(versions=number), first))
+    return serving(requests, warm_server(requests, versions=number))
 
 
 def _tokens(number: int) -> Callable[[], None]:
@@ -142,7 +142,7 @@ def _tokens(number: int) -> Callable[[], None]:
     requests = [(text, symmetric_proof(key, text)) for text in texts]
     firsts = [(text, symmetric_proof(key, text)) for text in in_use]
 
-    def full() -> ResourceServer:
+    def full() -> Serve:
         server = ResourceServer()
         # Twice as much room, since half of it is a generation that is not complete.
         server.resize_caches(max(4 * number, 4))
@@ -152,7 +152,7 @@ def _tokens(number: int) -> Callable[[], None]:
             entry = cache.get(token_digest(in_use[0]))
             for _ in range(number - len(cache)):
                 cache.put(os.urandom(32), entry)
-        return server
+        return server.serve
 
     return serving(requests, full)
 
@@ -188,5 +188,4 @@ def _hash(length: int) -> Callable[[], None]:
 
 def _padded(padding: int, form: Literal["jwt", "opaque"]) -> Callable[[], None]:
     requests = _requests(padding)
-    first = requests.pop()
-    return serving(requests, lambda: warm(ResourceServer(token_form=form), first))
+    return serving(requests, warm_server(requests, token_form=form))

@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,15 +22,15 @@ from benchmarks.world import (
     URL,
     Request,
     ResourceServer,
+    Serve,
     access_token,
     asymmetric_proof,
     clock,
     delivered_key,
-    received,
     serving,
     symmetric_proof,
     ticket_proofs,
-    warm,
+    warm_server,
 )
 from dpop_ext.client.proof_maker import ProofMaker
 from dpop_ext.resource_server.credentials import ResourceRequest
@@ -95,10 +96,6 @@ def verifying() -> list[Row]:
     es256 = _asymmetric(EC_KEY, "ES256")
     eddsa = _asymmetric(ED_KEY, "Ed25519")
 
-    def warm_server(requests: list[Request]) -> Callable[[], ResourceServer]:
-        proof = requests.pop()
-        return lambda: warm(ResourceServer(), proof)
-
     return [
         Row(
             name="symmetric",
@@ -124,7 +121,7 @@ def verifying() -> list[Row]:
         ),
         Row(
             name="symmetric, token not seen before",
-            call=serving(first, ResourceServer),
+            call=serving(first, lambda: ResourceServer().serve),
             base=("ES256 verify",),
             budget=1.4,
         ),
@@ -142,18 +139,18 @@ def verifying() -> list[Row]:
         ),
         Row(
             name="ES256, nothing seen before",
-            call=serving(unseen, ResourceServer),
+            call=serving(unseen, lambda: ResourceServer().serve),
             base=("ES256 verify", "RS256 verify"),
             budget=2.1,
         ),
         Row(
             name="symmetric, in three steps",
-            call=serving(symmetric, warm_server(symmetric), in_steps=True),
+            call=serving(symmetric, lambda: ResourceServer().serve_in_steps),
             base=("ES256 verify",),
         ),
         Row(
             name="whole decision, symmetric",
-            call=_deciding(symmetric),
+            call=serving(symmetric, _deciding),
             base=("ES256 verify",),
         ),
     ]
@@ -208,35 +205,17 @@ def _asymmetric(key: Key, algorithm: str) -> list[Request]:
 
 def _by_hand(requests: list[Request]) -> Callable[[], object]:
     settings = settings_for(Route(name="", kind="by hand"))
-    fields = [(received(f"DPoP {text}"), proof) for text, proof in requests]
-    upcoming = iter(fields)
-    check = checking(settings, clock=clock)
-
-    def call() -> None:
-        nonlocal upcoming, check
-        request = next(upcoming, None)
-        if request is None:
-            check = checking(settings, clock=clock)
-            upcoming = iter(fields)
-            request = next(upcoming)
-        check("GET", "/accounts/42", *request)
-
-    return call
+    fields = [(f"DPoP {text}", proof) for text, proof in requests]
+    return serving(
+        fields, lambda: partial(checking(settings, clock=clock), "GET", "/accounts/42")
+    )
 
 
-def _deciding(requests: list[Request]) -> Callable[[], object]:
-    upcoming = iter(requests)
-    gate: Gate | None = None
+def _deciding() -> Serve:
+    server = ResourceServer()
+    gate = Gate(server.verifier, server.find_token, public_url=AUDIENCE)
 
-    def call() -> None:
-        nonlocal upcoming, gate
-        request = next(upcoming, None)
-        if request is None or gate is None:
-            server = ResourceServer()
-            gate = Gate(server.verifier, server.find_token, public_url=AUDIENCE)
-            upcoming = iter(requests)
-            request = next(upcoming)
-        text, proof = request
+    def serve(text: str, proof: str) -> None:
         gate.check(
             ResourceRequest(
                 method="GET",
@@ -249,4 +228,4 @@ def _deciding(requests: list[Request]) -> Callable[[], object]:
             scopes=["accounts"],
         )
 
-    return call
+    return serve

@@ -29,9 +29,10 @@ from benchmarks.world import (
     ISSUER_KEY,
     NOW,
     URL,
+    Serve,
     access_token,
     asymmetric_proof,
-    received,
+    serving,
 )
 from dpop_ext.core.request_binding import access_token_hash
 from dpop_ext.stores.memory import MemoryReplayStore
@@ -160,26 +161,25 @@ def _serving(
     """
     text = access_token(EC_KEY)
     requests = [
-        (received(text), asymmetric_proof(EC_KEY, "ES256", text))
+        (text, asymmetric_proof(EC_KEY, "ES256", text))
         for _ in range(ASYMMETRIC_REQUESTS)
     ]
-    upcoming, store = iter(requests), MemoryReplayStore(10_000_000)
 
-    def call() -> None:
-        nonlocal upcoming, store
-        request = next(upcoming, None)
-        if request is None:
-            upcoming, store = iter(requests), MemoryReplayStore(10_000_000)
-            request = next(upcoming)
-        claims = decode(request[0])
-        jkt, jti = verify(*request)
-        name = hashlib.sha256(jti.encode()).digest()
-        if claims["cnf"]["jkt"] != jkt or not store.add(
-            name, expires_at=NOW + 66, now=NOW
-        ):
-            raise AssertionError(jti)
+    def start() -> Serve:
+        store = MemoryReplayStore(10_000_000)
 
-    return call
+        def serve(text: str, proof: str) -> None:
+            claims = decode(text)
+            jkt, jti = verify(text, proof)
+            name = hashlib.sha256(jti.encode()).digest()
+            if claims["cnf"]["jkt"] != jkt or not store.add(
+                name, expires_at=NOW + 66, now=NOW
+            ):
+                raise AssertionError(jti)
+
+        return serve
+
+    return serving(requests, start)
 
 
 def _requests_oauth2client(client: Any) -> Callable[[str, str], tuple[str, str]]:

@@ -161,10 +161,12 @@ def _refused(
 
     def call() -> None:
         try:
-            server.serve(next(texts), proof)
+            # One of them: next() would take longer.
+            for one in texts:
+                server.serve(one, proof)
+                raise AssertionError("it was accepted")
         except error:
             return
-        raise AssertionError("it was accepted")
 
     return call
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -223,36 +223,34 @@ def ticket_proofs(key: Key, text: str, number: int) -> list[str]:
     ]
 
 
+#: Its access token and its proof.
 Request = tuple[str, str]
+Serve = Callable[[str, str], object]
 
 
 def serving(
-    requests: Sequence[Request],
-    make_server: Callable[[], ResourceServer],
-    *,
-    in_steps: bool = False,
+    requests: Sequence[Request], start: Callable[[], Serve]
 ) -> Callable[[], None]:
     """Return a call that serves the next of *requests*, each with a proof of its own.
 
-    After the last one it begins again with a new server, where none was spent. Each has
-    a token of its own, too, as one that came over the network: the verifier knows the
-    very same object again.
+    Each has a token of its own, too, as one that came over the network: the verifier
+    knows the very same object again.
+
+    :param start: returns the function that serves requests, as that of a new server,
+        with which no proof was spent. It is called again after the last request.
     """
     requests = [(received(text), proof) for text, proof in requests]
-    upcoming: Iterator[Request] = iter(())
-    server = make_server()
+    upcoming, serve = iter(requests), start()
 
     def call() -> None:
-        nonlocal upcoming, server
-        request = next(upcoming, None)
-        if request is None:
-            server = make_server()
-            upcoming = iter(requests)
-            request = next(upcoming)
-        if in_steps:
-            server.serve_in_steps(*request)
-        else:
-            server.serve(*request)
+        nonlocal upcoming, serve
+        # By a loop that ends with the first, because next() takes four times as long,
+        # and that would be 2 percent of a symmetric request.
+        for text, proof in upcoming:
+            serve(text, proof)
+            return
+        upcoming, serve = iter(requests), start()
+        call()
 
     return call
 
@@ -266,3 +264,12 @@ def warm(server: ResourceServer, request: Request) -> ResourceServer:
     """Return *server* after it has served *request*."""
     server.serve(*request)
     return server
+
+
+def warm_server(requests: list[Request], **options: Any) -> Callable[[], Serve]:
+    """Return what starts a server that has served one request, taken from *requests*.
+
+    :param options: of :class:`ResourceServer`.
+    """
+    first = requests.pop()
+    return lambda: warm(ResourceServer(**options), first).serve
