@@ -29,7 +29,6 @@ from dpop_ext.errors import BadSignatureError
 from dpop_ext.symmetric.key_request import KeyRequest, usual_key_request
 from dpop_ext.symmetric.proof import MAX_PROOF_LENGTH
 from dpop_ext.symmetric.proof_header import USUAL_HEADERS, read_ticket_header
-from dpop_ext.symmetric.verification import DerivedKey
 from dpop_ext.symmetric_verifier import SymmetricVerifier
 from dpop_ext.ticket_uses import TicketUses
 from dpop_ext.verified_proof import (
@@ -171,7 +170,7 @@ class UsualProofs:
         confirmation = token.confirmation
         if (
             confirmation is None
-            or confirmation.jkt is None
+            or (jkt := confirmation.jkt) is None
             or confirmation.certificate is not None
             or len(proof) > policy.max_length
             or len(proof) > MAX_PROOF_LENGTH
@@ -180,9 +179,13 @@ class UsualProofs:
         signing_input, _, last = proof.rpartition(".")
         segment, _, payload = signing_input.partition(".")
         try:
-            found = self._find_key(
-                segment, token, token_name, now
-            ) or self._find_header(segment, token, policy)
+            algorithm = USUAL_HEADERS.get(segment)
+            found = (
+                self._symmetric.recall(token_name, token, algorithm=algorithm, now=now)
+                if algorithm is not None and self._symmetric is not None
+                else self._find_ticket(segment, token, token_name, now)
+                or self._find_header(segment, token, policy)
+            )
             # What is left to the steps is not read here, too.
             usual = found and last and match_usual_claims(b64url_decode(payload))
             if not found or not usual:
@@ -211,7 +214,7 @@ class UsualProofs:
             ath, key_kind = found.ath, "derived"
             if isinstance(found, TicketUse) and self._tickets is not None:
                 key_kind = "ticket"
-                self._tickets.check_ended(found, confirmation.jkt, now=now)
+                self._tickets.check_ended(found, jkt, now=now)
         iat = int(digits)
         claims = {"jti": jti, "htm": htm, "htu": htu, "iat": iat, "ath": claimed_ath}
         if nonce is not None:
@@ -224,7 +227,7 @@ class UsualProofs:
             next_nonce = check_nonce(nonces, nonce, "rs", now)
         policy.check_time(iat=iat, now=now)
         return verified_proof(
-            jkt=confirmation.jkt,
+            jkt=jkt,
             jti=jti,
             kind="asymmetric" if key_kind is None else "symmetric",
             key_kind=key_kind,
@@ -235,18 +238,13 @@ class UsualProofs:
             now=now,
         )
 
-    def _find_key(
+    def _find_ticket(
         self, segment: str, token: AccessToken, token_name: bytes, now: int
-    ) -> DerivedKey | TicketUse | None:
-        """Return the key of a symmetric proof.
+    ) -> TicketUse | None:
+        """Return the key of a symmetric proof with a ticket.
 
-        :raises DPoPError: key, ticket or *token* is not good any more.
+        :raises DPoPError: ticket or *token* is not good any more.
         """
-        algorithm = USUAL_HEADERS.get(segment)
-        if algorithm is not None and self._symmetric is not None:
-            return self._symmetric.recall(
-                token_name, token, algorithm=algorithm, now=now
-            )
         if self._tickets is None:
             return None
         found = read_ticket_header(segment)

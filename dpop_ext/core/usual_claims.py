@@ -8,13 +8,14 @@ from typing import Any, Final
 
 #: Without white space and escapes, in the order of this package's client. It has few
 #: enough of the characters that the strict parser counts, and numbers that it takes.
+#: What may be absent is written as an alternative, which takes less than a ``?``.
 _CLAIMS: Final = (
     r'"jti":"([A-Za-z0-9_-]{1,256})"'
     r',"htm":"([A-Z]+)"'
-    r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+)?)"'
+    r',"htu":"(https?:[!#-+.-9;-Z^-z|~-]+(?::[!#-+.-9;-Z^-z|~-]+|))"'
     r',"iat":([1-9][0-9]{0,14})'
-    r'(?:,"ath":"([A-Za-z0-9_-]{43})")?'
-    r'(?:,"nonce":"([A-Za-z0-9_.~+/=-]+)")?\}'
+    r'(?:,"ath":"([A-Za-z0-9_-]{43})"|)'
+    r'(?:,"nonce":"([A-Za-z0-9_.~+/=-]+)"|)\}'
 )
 _USUAL: Final = re.compile(r"\{" + _CLAIMS)
 _NAME: Final = r'\["([A-Za-z0-9+._-]{1,32})"\]'
