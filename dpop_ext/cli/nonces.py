@@ -54,13 +54,13 @@ def rotate(file: Path, *, delay: int, as_json: bool) -> None:
     """Add a secret to FILE. Nonces of the earlier ones stay good for their time."""
     try:
         begins_at = rotate_nonce_file(file, now=int(time.time()), delay=delay)
-    except FileNotFoundError as error:
-        advice = "dpop-ext nonces create makes one"
-        raise Refusal(f"{file}: there is no such file; {advice}") from error
-    except OSError as error:
-        raise Refusal(f"the file cannot be written: {error.strerror}") from error
-    except StoreError as error:
-        cause = error.__cause__
+    except (OSError, StoreError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, FileNotFoundError):
+            advice = "dpop-ext nonces create makes one"
+            raise Refusal(f"{file}: there is no such file; {advice}") from error
+        if isinstance(error, OSError):
+            raise Refusal(f"the file cannot be written: {error.strerror}") from error
         if isinstance(cause, OSError):
             raise Refusal(f"{file}: {cause.strerror or cause}") from error
         advice = "dpop-ext nonces create makes one under another name"

@@ -87,8 +87,10 @@ class FileNonces:
                 _log,
                 logging.ERROR,
                 "nonce_secrets_unavailable",
-                "the nonce secrets could not be read: %s",
+                "the nonce secrets in %s could not be read: %s",
+                ascii(str(self._path)),
                 error.description,
+                file=str(self._path),
                 reason=error.description,
             )
             return
@@ -181,6 +183,20 @@ _FAULTS = (
 )
 
 
+def _advice(error: Exception) -> str:
+    """Return what is to be done about a file that :func:`_load` could not use."""
+    if isinstance(error, FileNotFoundError):
+        return "There is no file of nonce secrets: dpop-ext nonces create makes one."
+    if isinstance(error, PermissionError):
+        return (
+            "The file of nonce secrets must be a regular file with mode 0600 that "
+            "belongs to the user of the process."
+        )
+    if isinstance(error, OSError):
+        return "The file of nonce secrets cannot be read."
+    return "The file of nonce secrets is none that dpop-ext nonces create makes."
+
+
 def _load(path: Path) -> list[_Entry]:
     """Return the secrets, oldest to newest.
 
@@ -194,7 +210,7 @@ def _load(path: Path) -> list[_Entry]:
         ]
         NonceIssuer([entry.secret for entry in entries])
     except _FAULTS as error:
-        raise StoreError("The file of nonce secrets is not usable.") from error
+        raise StoreError(_advice(error)) from error
     if sorted(entries, key=lambda entry: entry.begins_at) != entries:
         raise StoreError("The file of nonce secrets is not in order.")
     return entries

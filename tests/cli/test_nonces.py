@@ -62,6 +62,10 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
         shown = run("nonces", command, str(missing))
         assert shown.exit_code == 1
         assert shown.output.count(os.linesep) == 1
+    absent = tmp_path / "absent.json"
+    shown = run("nonces", "rotate", str(absent))
+    assert shown.exit_code == 1
+    assert f"{absent}: there is no such file; dpop-ext nonces create" in shown.output
     faulty = tmp_path / "faulty"
     faulty.write_text("[]")
     faulty.chmod(0o600)

@@ -190,7 +190,7 @@ def test_what_is_no_such_file_is_refused_at_the_start_and_logged_later(
         rotate_nonce_file(path, now=NOW)
     with caplog.at_level(logging.ERROR):
         assert age(nonces, before, NOW + 1) == 0
-    assert "nonce secrets" in caplog.text
+    assert f"the nonce secrets in '{path}' could not be read" in caplog.text
 
 
 def test_a_file_that_is_gone_leaves_the_secrets_in_use(path: Path) -> None:
@@ -198,13 +198,13 @@ def test_a_file_that_is_gone_leaves_the_secrets_in_use(path: Path) -> None:
     before = issue(nonces, NOW)
     path.unlink()
     assert age(nonces, before, NOW + 1) == 0
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="dpop-ext nonces create makes one"):
         FileNonces(path)
 
 
 def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
     path.chmod(0o640)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="mode 0600"):
         FileNonces(path)
 
 
