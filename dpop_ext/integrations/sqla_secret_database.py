@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from dpop_ext.errors import StoreError
 from dpop_ext.integrations.sqla_secret_rows import ChangedMeanwhileError, SecretRows
 from dpop_ext.stores.secret_tables import define_secret_tables
-from dpop_ext.stores.sql_engine import check_dialect, require_engine
+from dpop_ext.stores.sql_engine import check_dialect, named, require_engine
 from dpop_ext.symmetric.sealed_row import ROW_KEY_LENGTH
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
@@ -126,6 +126,6 @@ def _store_errors() -> Iterator[None]:
         code = code or getattr(error.orig, "pgcode", None)  # of psycopg2
         if locked or code in _CONFLICTS:
             raise ChangedMeanwhileError from error
-        raise StoreError from error
+        raise StoreError from named(error)
     except SQLAlchemyError as error:
         raise StoreError from error

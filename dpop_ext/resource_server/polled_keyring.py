@@ -104,8 +104,11 @@ class PolledKeyring(ABC):
             except OSError as error:
                 _log(type(error).__name__)
             except DPoPError as error:
-                # "cannot be decrypted" is another thing to mend than "not available".
-                _log(error.description)
+                # "cannot be decrypted" is another thing to mend than "not available",
+                # and a table that is not there than a database that is gone.
+                cause = error.__cause__
+                name = f" ({type(cause).__name__})" if cause is not None else ""
+                _log(f"{error.description}{name}")
             except KeyringError as error:
                 _log(str(error))
             except Exception:  # noqa: BLE001 - whatever a malformed one makes Python raise

@@ -15,7 +15,7 @@ from dpop_ext.stores.secret_tables import (
     read_rows,
     sealed_row,
 )
-from dpop_ext.stores.sql_engine import connect
+from dpop_ext.stores.sql_engine import connect, named
 from dpop_ext.symmetric.sealed_row import SealedRow
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class SQLSecretRows:
                     audience=self._audience,
                 )
         except SQLAlchemyError as error:
-            raise StoreError from error
+            raise StoreError from named(error)
         return [sealed_row(row) for row in rows]
 
     def close(self) -> None:

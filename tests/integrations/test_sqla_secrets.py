@@ -18,6 +18,7 @@ from dpop_ext.integrations import sqla_secret_database, sqla_secret_rows
 from dpop_ext.integrations.sqla_secret_database import find_issuers
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.stores.secret_tables import MAX_VERSIONS, define_secret_tables
+from dpop_ext.stores.sql_engine import MissingTableError
 from dpop_ext.symmetric.derivation import audience_secret
 from dpop_ext.symmetric.rotation import RotationError
 from dpop_ext.symmetric.rotation_plan import RotationPlan
@@ -501,8 +502,10 @@ def test_without_tables_or_for_an_unknown_audience_there_is_a_store_error(
     node: Callable[..., SQLAudienceSecrets],
 ) -> None:
     empty = node()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as caught:
         empty.load(AUDIENCE)
+    # The name of its cause is what the log has.
+    assert type(caught.value.__cause__) is MissingTableError
     with pytest.raises(StoreError):
         empty.audiences()
     empty.create_schema()

@@ -240,6 +240,15 @@ def place(request: Any, tmp_path: Path, clock: Clock) -> Iterator[Place]:
         found.engine.dispose()
 
 
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_a_table_that_is_not_there_has_a_name_in_the_log(
+    place: SQL, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.fail()
+    place.source().load()
+    assert "not available. (MissingTableError)" in caplog.text
+
+
 def test_the_secrets_are_those_that_were_published(place: Place, clock: Clock) -> None:
     place.publish(
         secret(VERSION - 1, "verify_only"),
