@@ -102,6 +102,9 @@ def locked(path: Path, *, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         _lock(descriptor, until=time.monotonic() + timeout)
         yield
     finally:
+        # To close it is not enough: a process that was forked meanwhile has it, too.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

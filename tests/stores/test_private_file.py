@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dpop_ext.stores.private_file import read_private, write_private
+from dpop_ext.stores.private_file import locked, read_private, write_private
 
 
 @pytest.fixture
@@ -81,3 +81,21 @@ def test_a_file_that_cannot_be_put_in_place_leaves_nothing(path: Path) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - of any kind
         write_private(path, b"one")
     assert [file.name for file in path.parent.iterdir()] == ["secret"]
+
+
+def test_a_process_that_was_forked_under_the_lock_does_not_keep_it(path: Path) -> None:
+    """It may be a worker that lives for days, forked while another thread had it."""
+    read_end, write_end = os.pipe()
+    with locked(path):
+        child = os.fork()
+        if child == 0:
+            os.close(write_end)
+            os.read(read_end, 1)
+            os._exit(0)
+    os.close(read_end)
+    try:
+        with locked(path, timeout=0):
+            pass
+    finally:
+        os.close(write_end)
+        os.waitpid(child, 0)
