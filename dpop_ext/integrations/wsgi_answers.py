@@ -91,6 +91,14 @@ class _Answer:
 
     def send(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return what to send for *body*, once it is started."""
+        try:
+            return self._begun(body)
+        except BaseException:
+            # The server closes what it is given, and is given nothing.
+            _close(body)
+            raise
+
+    def _begun(self, body: Iterable[bytes]) -> Iterable[bytes]:
         pieces = iter(body)
         first: list[bytes] = []
         if self._held is None:
@@ -145,9 +153,13 @@ class _Rest:
 
     def close(self) -> None:
         """Let the application clean up."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        _close(self._body)
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 def _length(headers: Headers, body: Iterable[bytes]) -> int | None:

@@ -509,6 +509,28 @@ def test_the_application_is_closed(world: World, claims: dict[str, Any]) -> None
     assert Closing.closed == 1
 
 
+@pytest.mark.parametrize("claims", [{}, ASKING])
+def test_the_application_is_closed_when_its_answer_breaks_off(
+    world: World, claims: dict[str, Any]
+) -> None:
+    class Failing:
+        closed = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"a"
+            raise OSError
+
+        def close(self) -> None:
+            Failing.closed += 1
+
+    answer = behind(
+        world, "200 OK", [("Content-Length", "2")], lambda _write: Failing()
+    )
+    with pytest.raises(OSError):  # noqa: PT011 - of any kind
+        send(answer, asking(world, claims=claims).environ())
+    assert Failing.closed == 1
+
+
 def test_an_error_after_the_start_replaces_it(world: World) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
