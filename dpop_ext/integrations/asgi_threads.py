@@ -96,8 +96,14 @@ class DecisionThreads:
             finally:
                 self._places.release()
 
+        try:
+            decided = _begin(decide, self.executor)
+        except BaseException:
+            # Nobody will decide, and nobody would give the place back.
+            self._places.release()
+            raise
         # Shielded: a request that is given up stays in the queue until its turn.
-        return await asyncio.shield(_begin(decide, self.executor))
+        return await asyncio.shield(decided)
 
 
 async def in_thread(decide: Callable[[], T], executor: Executor) -> T:

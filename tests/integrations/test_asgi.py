@@ -707,3 +707,18 @@ def test_a_request_that_is_given_up_keeps_its_place_until_its_turn() -> None:
     asyncio.run(come_and_go())
     threads.executor = ThreadPoolExecutor(1)
     assert asyncio.run(decide())
+
+
+def test_a_decision_that_nobody_takes_has_no_place() -> None:
+    """Else an executor that was full for a moment would mean 503 for ever."""
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    threads = DecisionThreads(executor, max_pending=1)
+
+    async def decide() -> bool:
+        return await threads.decide(lambda: True, endpoint="/")
+
+    with pytest.raises(RuntimeError):
+        asyncio.run(decide())
+    threads.executor = ThreadPoolExecutor(1)
+    assert asyncio.run(decide())
