@@ -121,14 +121,7 @@ class UsualProofs:
             next_nonce = check_nonce(nonces, claims.get("nonce"), "as", now)
         times.check_time(iat=claims["iat"], now=now)
         verified = verified_proof(
-            jkt=header.jkt,
-            jti=claims["jti"],
-            kind="asymmetric",
-            claims=claims,
-            issued_at=claims["iat"],
-            next_nonce=next_nonce,
-            window=times.window,
-            now=now,
+            header.jkt, claims, claims["iat"], None, next_nonce, times.window, now
         )
         # Read-only, as later proofs with the same header share it.
         return verified, MappingProxyType(header.members["jwk"]), request
@@ -227,15 +220,7 @@ class UsualProofs:
             next_nonce = check_nonce(nonces, nonce, "rs", now)
         policy.check_time(iat=iat, now=now)
         return verified_proof(
-            jkt=jkt,
-            jti=jti,
-            kind="asymmetric" if key_kind is None else "symmetric",
-            key_kind=key_kind,
-            claims=claims,
-            issued_at=iat,
-            next_nonce=next_nonce,
-            window=policy.window,
-            now=now,
+            jkt, claims, iat, key_kind, next_nonce, policy.window, now
         )
 
     def _find_ticket(

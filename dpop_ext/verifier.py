@@ -311,16 +311,9 @@ class ProofVerifier:
             confirmation = token.confirmation
             if confirmation is not None and confirmation.certificate is not None:
                 check_certificate(confirmation, certificate)
+        issued_at = math.ceil(proof.iat)
         return verified_proof(
-            jkt=jkt,
-            jti=proof.jti,
-            kind=opened.kind,
-            key_kind=key_kind,
-            claims=proof.claims,
-            issued_at=math.ceil(proof.iat),
-            next_nonce=next_nonce,
-            window=policy.window,
-            now=now,
+            jkt, proof.claims, issued_at, key_kind, next_nonce, policy.window, now
         )
 
     def response_key(
@@ -362,17 +355,14 @@ class ProofVerifier:
             memory of the store.
         """
         policy, now, proof = self.get_policy(token), self._now(), opened.proof
-        jkt = bound_jkt(token)
+        jkt, issued_at = bound_jkt(token), math.ceil(proof.iat)
+        key_kind: KeyKind | None = None
+        if isinstance(proof, SymmetricProof):
+            key_kind = _key_kind(proof, token)
         policy.check_time(iat=proof.iat, nbf=proof.nbf, exp=proof.exp, now=now)
         self.spend(
             verified_proof(
-                jkt=jkt,
-                jti=proof.jti,
-                kind=opened.kind,
-                claims=proof.claims,
-                issued_at=math.ceil(proof.iat),
-                window=policy.window,
-                now=now,
+                jkt, proof.claims, issued_at, key_kind, None, policy.window, now
             )
         )
 
