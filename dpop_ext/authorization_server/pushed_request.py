@@ -45,14 +45,16 @@ class PushedAuthorizationEndpoint(Endpoint):
         def pushed_authorization_request():
             return server.create_endpoint_response("pushed_authorization_request")
 
-    :param extension: with the store, the lifetime and the :class:`DPoP`.
     """
 
     ENDPOINT_NAME = "pushed_authorization_request"
 
-    def __init__(self, extension: PushedAuthorizationRequests) -> None:
-        super().__init__()
-        self._extension = extension
+    @property
+    def _extension(self) -> PushedAuthorizationRequests:
+        """What has the store, the lifetime and the :class:`DPoP`."""
+        extension: PushedAuthorizationRequests
+        extension = self.server.pushed_authorization_requests
+        return extension
 
     def create_endpoint_response(
         self, request: Any

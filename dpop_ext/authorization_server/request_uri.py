@@ -39,6 +39,9 @@ class PushedAuthorizationRequests:
     ``create_authorization_response``. A signed request object (:rfc:`9101`) is kept as
     it was pushed and verified each time, so its ``exp`` must leave time for a log-in.
 
+    An application that is made anew registers one more at the same server: the last
+    one decides.
+
     :param store: keeps the requests.
     :param dpop: verifies proofs; register it too.
     :param required: accept authorization requests only if they were pushed, from every
@@ -69,10 +72,14 @@ class PushedAuthorizationRequests:
 
     def __call__(self, server: Any) -> None:
         """Extend a server; called by Authlib."""
-        server.register_endpoint(PushedAuthorizationEndpoint(self))
+        replaced = getattr(server, "pushed_authorization_requests", None)
+        server.pushed_authorization_requests = self
+        if replaced is not None:
+            return
+        server.register_endpoint(PushedAuthorizationEndpoint)
         # On the instance, and not by a hook: hooks run in no order, and the one of
         # signed requests must see what was pushed.
-        server.get_authorization_grant = self._resolving(server)
+        server.get_authorization_grant = _resolving(server)
         server.create_authorization_response = _keeping_request(server)
 
     def is_required(self, client: Any) -> bool:
@@ -92,24 +99,6 @@ class PushedAuthorizationRequests:
         for grant, _ in server._authorization_grants:  # noqa: SLF001
             methods |= dict.fromkeys(getattr(grant, "TOKEN_ENDPOINT_AUTH_METHODS", ()))
         return list(methods)
-
-    def _resolving(self, server: Any) -> Callable[[Any], Any]:
-        get_authorization_grant = server.get_authorization_grant
-
-        def get_resolved_grant(request: Any) -> Any:
-            if getattr(request, "is_being_pushed", False):
-                return get_authorization_grant(request)
-            try:
-                if not hasattr(request, "pushed_reference"):
-                    self._resolve(server, request)
-                grant = get_authorization_grant(request)
-            except StoreError as error:
-                raise refused(error, request, "authorization") from error
-            if request.pushed_reference is not None:
-                self._finish(grant, request)
-            return grant
-
-        return get_resolved_grant
 
     def _resolve(self, server: Any, request: Any) -> None:
         """Put what was pushed in the place of the query."""
@@ -158,6 +147,26 @@ class PushedAuthorizationRequests:
             return create_response(*args, **kwargs)
 
         grant.create_authorization_response = consume_and_create_response
+
+
+def _resolving(server: Any) -> Callable[[Any], Any]:
+    get_authorization_grant = server.get_authorization_grant
+
+    def get_resolved_grant(request: Any) -> Any:
+        if getattr(request, "is_being_pushed", False):
+            return get_authorization_grant(request)
+        extension: PushedAuthorizationRequests = server.pushed_authorization_requests
+        try:
+            if not hasattr(request, "pushed_reference"):
+                extension._resolve(server, request)  # noqa: SLF001
+            grant = get_authorization_grant(request)
+        except StoreError as error:
+            raise refused(error, request, "authorization") from error
+        if request.pushed_reference is not None:
+            extension._finish(grant, request)  # noqa: SLF001
+        return grant
+
+    return get_resolved_grant
 
 
 def _keeping_request(server: Any) -> Callable[..., Any]:

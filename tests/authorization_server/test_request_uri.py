@@ -11,8 +11,10 @@ from authlib.oauth2 import rfc9101, rfc9207
 from joserfc import jwt
 from joserfc.jwk import Key
 
+from dpop_ext.authorization_server import PushedAuthorizationRequests
 from dpop_ext.core.nonce import NonceIssuer
 from dpop_ext.errors import StoreError
+from dpop_ext.stores.pushed_requests import MemoryPushedRequestStore
 from tests.authorization_server.pushing import (
     REQUEST,
     Pushing,
@@ -331,3 +333,19 @@ def test_a_nonce_challenge_at_par_stores_nothing(
     assert pushing.push(par_proof(prove)).status_code == 400
     assert len(pushing.store) == 0
     assert pushing.code(pushing.request_uri(par_proof(prove, nonces)))
+
+
+def test_the_last_of_several_registrations_decides(
+    pushing: Pushing, prove: Prover
+) -> None:
+    """Trap: an application that is made anew, at a server that stays: two stores."""
+    sim = pushing.sim
+    earlier = pushing.request_uri()
+    store = MemoryPushedRequestStore()
+    again = PushedAuthorizationRequests(store, dpop=sim.dpop, lifetime=60)
+    sim.server.register_extension(again)
+    assert is_refused(sim.http.get(pushing.address(earlier)))
+    answer = pushing.push(par_proof(prove)).get_json()
+    assert (answer["expires_in"], len(store)) == (60, 1)
+    assert sim.codes[pushing.code(answer["request_uri"])].dpop_jkt == prove.jkt
+    assert len(store) == 0
