@@ -282,6 +282,39 @@ def test_a_transport_that_repeats_a_request_sends_a_new_proof(
 
 
 @pytest.mark.requirement("G-4")
+def test_a_transport_that_writes_other_fields_still_signs(
+    server: ScriptedServer, library: Library, auth: Any
+) -> None:
+    """OpenTelemetry's sets the fields of a request to a copy with one of its own."""
+    base: Any = (
+        library.module.AsyncHTTPTransport
+        if library.use_async
+        else library.module.HTTPTransport
+    )
+
+    def measured(request: Any) -> Any:
+        fields = library.module.Headers(request.headers)
+        fields["Traceparent"] = "00-1-2-03"
+        request.headers = fields
+        return request
+
+    class Measuring(base):
+        def handle_request(self, request: Any) -> Any:
+            return super().handle_request(measured(request))
+
+        async def handle_async_request(self, request: Any) -> Any:
+            return await super().handle_async_request(measured(request))
+
+    library.options["transport"] = Measuring()
+    server.play(demand("n1"), OK)
+    response = library.get(server.url, auth=auth)
+    assert server.nonces == [None, "n1"]
+    for request in server.received:
+        check(request, server, "access")
+        assert request.all("Traceparent") == ["00-1-2-03"]
+    assert response.request.headers["DPoP"] == server.received[-1].dpop
+
+
 def test_tasks_share_a_signer(server: ScriptedServer, signer: ProofSigner) -> None:
     server.script = lambda request: Answer(
         200 if request.proof.claims.get("nonce") else 401,
@@ -519,6 +552,20 @@ def test_cookies_of_a_refusal_are_sent(
     server.play(refusal, OK)
     library.get(server.url, auth=auth)
     assert server.received[1].all("Cookie") == ["node=7"]
+
+
+def test_cookies_of_a_refusal_are_sent_beside_those_of_the_client(
+    server: ScriptedServer, library: Library, auth: Any
+) -> None:
+    """Else the next attempt goes to the node of the one before, with another nonce."""
+    refusal = demand("n1")
+    refusal.fields.append(("Set-Cookie", "node=7"))
+    refusal.fields.append(("Set-Cookie", "elsewhere=1; Path=/x"))
+    server.play(refusal, OK)
+    library.options["cookies"] = {"user": "1", "node": "6"}
+    library.get(server.url, auth=auth)
+    assert server.received[0].all("Cookie") == ["user=1; node=6"]
+    assert server.received[1].all("Cookie") == ["user=1; node=7"]
 
 
 def test_headers_of_the_caller_go_along_except_credentials(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeGuard
 
 from dpop_ext.client.destination import Destination
@@ -120,9 +120,27 @@ def is_future(step: Any) -> TypeGuard[Future[None]]:
 
 
 def send_cookies(response: Any, request: Any) -> None:
-    """Let the next attempt have the cookies that this one got."""
-    if response.cookies:
-        type(response.cookies)(response.cookies).set_cookie_header(request)
+    """Let the next attempt have the cookies that this one got, beside its own."""
+    if not response.cookies:
+        return
+    # Of a request that has some, the library leaves the field as it is.
+    bare = _plain_type(request)(request.method, request.url)
+    type(response.cookies)(response.cookies).set_cookie_header(bare)
+    got = bare.headers.get("Cookie")
+    if got is None:
+        return
+    names = {_cookie_name(cookie) for cookie in got.split("; ")}
+    own = request.headers.get("Cookie")
+    kept = [
+        cookie
+        for cookie in (own.split("; ") if own else ())
+        if _cookie_name(cookie) not in names
+    ]
+    request.headers["Cookie"] = "; ".join([*kept, got])
+
+
+def _cookie_name(cookie: str) -> str:
+    return cookie.partition("=")[0]
 
 
 def is_replayable(request: Any) -> bool:
@@ -177,11 +195,53 @@ def sign(request: Any, attempt: Attempt) -> Any:
     # A plain one, also of fields that were signed.
     fields = request.headers.copy()
     authorization = fields.get("Authorization")
+    base: Any = type(fields)
+    request.__class__ = _signed_request_type(_plain_type(request))
+    request.make_fields = partial(_signed, base, attempt, authorization)
+    request.headers = fields
+    return request
+
+
+def _signed(base: Any, attempt: Attempt, authorization: Any, given: Any) -> Any:
+    """Return header fields that are signed when a transport reads them.
+
+    :param base: ``Headers`` of the library.
+    :param given: any that it makes header fields of.
+    """
+    fields = base(given)
     for name in _CREDENTIALS:
         fields.pop(name, None)
-    base: Any = type(fields)
-    request.headers = signed_headers_type(base)(fields, attempt, authorization)
-    return request
+    return signed_headers_type(base)(fields, attempt, authorization)
+
+
+@cache
+def _signed_request_type(base: Any) -> Any:
+    """Return a class of requests that are signed, whatever their fields are set to.
+
+    What measures a transport sets them to a copy, with fields of its own. That has no
+    credentials in it, as the one for a redirect; but a redirect is another request.
+
+    :param base: ``Request`` of the library.
+    """
+
+    class SignedRequest(base):
+        # By it the library is known.
+        __module__ = base.__module__
+        plain_type = base
+
+        @property
+        def headers(self) -> Any:
+            return self.__dict__["headers"]
+
+        @headers.setter
+        def headers(self, fields: Any) -> None:
+            self.__dict__["headers"] = self.make_fields(fields)
+
+    return SignedRequest
+
+
+def _plain_type(request: Any) -> Any:
+    return getattr(request, "plain_type", type(request))
 
 
 def _is_replayable_field(field: Any) -> bool:
