@@ -259,10 +259,19 @@ class AsymmetricRequiredError(SymmetricKeyError):
 
 
 class SymmetricUnavailableError(DPoPError):
-    """A symmetric key was demanded and cannot be issued: ``dpop_sym_unavailable``."""
+    """A symmetric key was demanded and cannot be issued: ``dpop_sym_unavailable``.
+
+    :param lacks: for the log: what there would have to be for a key, in one word.
+    """
 
     code = "dpop_sym_unavailable"
     description = "No symmetric key can be issued for this request."
+
+    def __init__(
+        self, description: str | None = None, *, lacks: str | None = None
+    ) -> None:
+        super().__init__(description)
+        self.lacks = lacks
 
 
 class MalformedRequestError(DPoPError):

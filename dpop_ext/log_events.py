@@ -27,6 +27,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "nonce_secrets_unavailable": "The file of nonce secrets could not be read.",
         "clock_refused": "Our clock and that of Redis differ: requests are refused.",
         "sweep_failed": "Expired rows of a store were not deleted; the next one tries.",
+        "symmetric_key_not_issued": "A client that wants a key got none; and why.",
         "symmetric_key_refused": "A client did not accept the key that was delivered.",
         "symmetric_key_stale": "A client got a key of a version that is stale already.",
         "bundle_not_saved": "A client closed its session and could not save nonces.",

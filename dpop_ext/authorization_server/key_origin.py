@@ -68,13 +68,11 @@ class DerivedKeys:
         active = ring.active(now=now)
         latest = active.expires_at - SECRET_MARGIN
         prepared = ring.prepare(active)
-        if (
-            prepared is None
-            or latest <= now
+        if prepared is None or latest <= now:
+            raise SymmetricUnavailableError(lacks="secret")
+        if request.key_material is not None:
             # Only a key that is not derived can be made of it.
-            or request.key_material is not None
-        ):
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="k_jwe")
         composite = None
         if request.n is None:
             r = self._values.draw()
@@ -86,7 +84,7 @@ class DerivedKeys:
                 algorithm=algorithm, client_id=client_id, jkt=jkt, r=r
             )
         except ValueError as error:  # an identifier that is too long for the derivation
-            raise SymmetricUnavailableError from error
+            raise SymmetricUnavailableError(lacks="identifier") from error
         # Half as long as by the constructor, which passes all of them on once more.
         values = (active.version, r, composite, latest)
         return SecretBytes(key), tuple.__new__(Derivation, values)
@@ -99,7 +97,7 @@ class DerivedKeys:
         except Exception as error:
             raise StoreError from error
         if ring is None:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="secret")
         if ring.issuer != self._issuer or ring.audience != audience:
             raise StoreError("The derivation secrets are for another audience.")
         return ring
@@ -142,11 +140,11 @@ class EncapsulatedKeys:
         :raises StoreError: our keys are not available.
         """
         if request.n is not None:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="n")
         try:
             check_names(self._issuer, owner.audience, owner.client_id)
         except ValueError as error:
-            raise SymmetricUnavailableError from error
+            raise SymmetricUnavailableError(lacks="identifier") from error
         length = MAC_ALGORITHMS[owner.algorithm]
         material = self._decrypt(owner, request.key_material)
         key = self._values.draw_secret(
@@ -171,7 +169,7 @@ class EncapsulatedKeys:
         except Exception as error:
             raise StoreError from error
         if not private_keys:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="k_jwe")
         return decrypt_key_material(
             text,
             private_keys=private_keys,

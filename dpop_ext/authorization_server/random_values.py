@@ -62,4 +62,4 @@ class RandomValues:
     def _check(self, name: bytes) -> None:
         if not self._recent.add(name, name):
             log.error("The random number generator repeats itself: no key is issued.")
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="random")

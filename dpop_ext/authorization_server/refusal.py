@@ -1,4 +1,4 @@
-"""One log line for each refusal: who, where and why, and nothing that is secret."""
+"""One log line for what a client does not get: who, where and why, nothing secret."""
 
 from __future__ import annotations
 
@@ -66,6 +66,26 @@ def log_error(request: Any, endpoint: str, error: OAuth2Error) -> None:
     """Log that a request was refused with *error*, unless whoever raised it has."""
     if not getattr(error, "is_logged", False):
         log_refusal(request, endpoint, error.error)
+
+
+def log_no_key(client: Any, audience: str | None, lacks: str | None) -> None:
+    """Log that a client which wants a symmetric key gets none, and what it lacks.
+
+    :param audience: of the token, or None if it is not known.
+    """
+    name = ascii(client.get_client_id())
+    log_event(
+        log,
+        logging.INFO,
+        "symmetric_key_not_issued",
+        "no symmetric key: %s, client %s, audience %s",
+        lacks,
+        name,
+        ascii(audience) if audience is not None else "-",
+        reason=lacks,
+        client=name,
+        audience=audience,
+    )
 
 
 def log_fault(error: Exception) -> None:

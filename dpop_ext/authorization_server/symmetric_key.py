@@ -15,6 +15,7 @@ from dpop_ext.authorization_server.key_origin import (
 )
 from dpop_ext.authorization_server.key_plan import Derivation, Encapsulation, KeyPlan
 from dpop_ext.authorization_server.key_registration import KeyRegistration
+from dpop_ext.authorization_server.refusal import log_no_key
 from dpop_ext.errors import (
     DPoPError,
     StoreError,
@@ -150,8 +151,12 @@ class SymmetricKeys(KeyRegistration):
         if request is None:
             return None
         try:
-            if audience is None or decision == "deny" or choice == "never":
-                raise SymmetricUnavailableError
+            if audience is None:
+                raise SymmetricUnavailableError(lacks="audience")
+            if decision == "deny":
+                raise SymmetricUnavailableError(lacks="policy")
+            if choice == "never":
+                raise SymmetricUnavailableError(lacks="registration")
             return self._plan(
                 request,
                 offer,
@@ -161,7 +166,8 @@ class SymmetricKeys(KeyRegistration):
                 public=public,
                 now=now,
             )
-        except SymmetricUnavailableError:
+        except SymmetricUnavailableError as error:
+            log_no_key(client, audience, error.lacks)
             if request.must or decision == "force":
                 raise
             return None
@@ -181,13 +187,13 @@ class SymmetricKeys(KeyRegistration):
             if algorithm in MAC_ALGORITHMS:
                 break
         else:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="algs")
         recipient = offer.recipient or self._other_recipient(offer, client)
         if recipient is None or (
             recipient.is_proof_key
             and not self.is_same_key_allowed(client, public=public)
         ):
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="jwk")
         pair = choose(
             recipient.key,
             key_algorithms=request.key_algorithms,
@@ -195,7 +201,7 @@ class SymmetricKeys(KeyRegistration):
             accepted=self.key_algorithms,
         )
         if pair is None:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="kalgs")
         max_age = min(self.max_age, PUBLIC_MAX_AGE) if public else self.max_age
         # Half as long as by the constructor, which passes all of them on once more.
         owner = tuple.__new__(
@@ -213,7 +219,7 @@ class SymmetricKeys(KeyRegistration):
         elif self._derived is not None:
             key, origin = self._derived.make(owner, request, now=now)
         else:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="secret")
         values = (
             self.issuer,
             audience,

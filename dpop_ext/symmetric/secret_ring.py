@@ -174,7 +174,7 @@ class SecretRing:
         """
         active = self._active
         if active is None or not active.not_before <= now < active.expires_at:
-            raise SymmetricUnavailableError
+            raise SymmetricUnavailableError(lacks="secret")
         return active
 
     def find(self, version: int, *, now: int) -> AudienceSecret:

@@ -699,6 +699,51 @@ def test_client_and_policy_decide_together(
         assert "cnf" not in response.get_json()
 
 
+@pytest.mark.parametrize(
+    ("lacks", "keys", "metadata", "dsk"),
+    [
+        ("audience", {}, {"audiences": None}, {}),
+        ("policy", {"policy": lambda *_: "deny"}, {}, {}),
+        ("registration", {}, {"dpop_symmetric_key": "never"}, {}),
+        ("algs", {}, {}, {"algs": ["HS999"]}),
+        ("jwk", {"same_key": False}, {}, {}),
+        ("kalgs", {}, {}, {"kalgs": ["RSA-OAEP-256"]}),
+        ("secret", {}, {"audiences": ["https://unknown"]}, {}),
+    ],
+)
+@pytest.mark.parametrize("must", [False, True])
+def test_the_log_says_what_there_would_have_to_be_for_a_key(
+    make_symmetric: Any,
+    prove: Any,
+    caplog: pytest.LogCaptureFixture,
+    lacks: str,
+    keys: dict[str, Any],
+    metadata: dict[str, Any],
+    dsk: dict[str, Any],
+    must: bool,
+) -> None:
+    sim = make_symmetric(keys=keys)
+    sim.clients["confidential"].client_metadata.update(metadata)
+    with caplog.at_level(logging.INFO, "dpop_ext"):
+        claim = ask(must=must)["claims"]["dsk"] | dsk
+        sim.token(CLIENT_CREDENTIALS, prove(claims={"dsk": claim}))
+    record = caplog.records[0]
+    assert vars(record)["event"] == "symmetric_key_not_issued"
+    assert vars(record)["fields"]["reason"] == lacks
+    assert f"no symmetric key: {lacks}, client 'confidential'" in caplog.text
+
+
+def test_a_key_and_no_wish_for_one_are_not_in_the_log(
+    make_symmetric: Any, prove: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "dpop_ext"):
+        sim = make_symmetric()
+        assert "cnf" in sim.token(CLIENT_CREDENTIALS, prove(**ask())).get_json()
+        sim = make_symmetric(keys={"policy": lambda *_: "deny"})
+        assert sim.token(CLIENT_CREDENTIALS, prove()).status_code == 200
+    assert "no symmetric key" not in caplog.text
+
+
 def test_the_policy_sees_client_and_audience(make_symmetric: Any, prove: Any) -> None:
     seen: list[Any] = []
 

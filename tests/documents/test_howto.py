@@ -269,6 +269,17 @@ def test_symmetric_keys_are_turned_on_as_the_page_has_it(
         names["engine"].dispose()
 
 
+def test_the_page_on_symmetric_keys_has_all_that_can_be_missing() -> None:
+    """Each word that the log has for it, and what to change."""
+    found = set()
+    for path in (DOCS.parent / "dpop_ext").rglob("*.py"):
+        found |= set(re.findall(r'\blacks="(\w+)"', path.read_text("utf-8")))
+    text = (DOCS / "howto" / "symmetric-keys.md").read_text("utf-8")
+    table = text.split("`no symmetric key:`")[1].split("## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert found == set(re.findall(r"`(\w+)`", " ".join(cells)))
+
+
 def test_every_page_with_code_of_this_folder_is_run() -> None:
     text = Path(__file__).read_text("utf-8")
     for page in (DOCS / "howto").iterdir():
