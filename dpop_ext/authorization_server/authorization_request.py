@@ -11,7 +11,7 @@ from authlib.oauth2.rfc6749 import (
     UnauthorizedClientError,
 )
 
-from dpop_ext.authorization_server.refusal import log_refusal, run_grant_validation
+from dpop_ext.authorization_server.refusal import log_error, run_grant_validation
 from dpop_ext.core.key import is_thumbprint
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
                 error.redirect_fragment = grant.ERROR_RESPONSE_FRAGMENT
                 raise
         except OAuth2Error as error:
-            log_refusal(grant.request, "authorization", error.error)
+            log_error(grant.request, "authorization", error)
             raise
         return redirect_uri
 

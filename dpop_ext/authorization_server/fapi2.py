@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import (
     InvalidRequestError,
+    OAuth2Error,
     UnsupportedGrantTypeError,
     UnsupportedResponseTypeError,
 )
@@ -14,6 +15,7 @@ from dpop_ext.authorization_server.client_assertion import METHOD, ClientAsserti
 from dpop_ext.authorization_server.code_challenge import S256CodeChallenge
 from dpop_ext.authorization_server.extension import DPoP
 from dpop_ext.authorization_server.issuer_parameter import IssuerIdentification
+from dpop_ext.authorization_server.refusal import log_error
 from dpop_ext.authorization_server.request_uri import PushedAuthorizationRequests
 from dpop_ext.core.policy import FAPI2
 from dpop_ext.stores.base import ReplayStore
@@ -95,7 +97,7 @@ class FAPI2SecurityProfile:
         def get_restricted_token_grant(request: Any) -> Any:
             grant = get_token_grant(request)
             if grant.GRANT_TYPE in _FORBIDDEN_GRANTS:
-                raise UnsupportedGrantTypeError(None)
+                raise _logged(UnsupportedGrantTypeError(None), request, "token")
             _restrict(grant)
             if grant.GRANT_TYPE == "authorization_code":
                 self._forget_old_codes(grant)
@@ -106,9 +108,11 @@ class FAPI2SecurityProfile:
             # Here and not in a hook, which not every grant has. The parameters are
             # final: what was pushed or signed is in their place.
             if request.payload.response_type != "code":
-                raise UnsupportedResponseTypeError(None)
+                unsupported = UnsupportedResponseTypeError(None)
+                raise _logged(unsupported, request, "authorization")
             if not request.payload.redirect_uri:
-                raise InvalidRequestError("The redirect_uri parameter is required.")
+                missing = InvalidRequestError("The redirect_uri parameter is required.")
+                raise _logged(missing, request, "authorization")
             _restrict(grant)
             return grant
 
@@ -156,6 +160,11 @@ class FAPI2SecurityProfile:
             "authorization_response_iss_parameter_supported": True,
             **self.dpop.get_metadata(),
         }
+
+
+def _logged(error: OAuth2Error, request: Any, endpoint: str) -> OAuth2Error:
+    log_error(request, endpoint, error)
+    return error
 
 
 def _restrict(grant: Any) -> None:

@@ -27,15 +27,16 @@ _ALARMING = {"key_mismatch": logging.WARNING, "store_unavailable": logging.ERROR
 
 def log_refusal(
     request: Any, endpoint: str, reason: str, *, cause: BaseException | None = None
-) -> None:
+) -> bool:
     """Log that a request was refused.
 
     :param cause: the exception behind it, of which the class is logged.
+    :returns: whether there is a line; False leaves it to somebody else.
     """
     # A pushed request is validated as one of the authorization endpoint would be. Its
     # own endpoint has the line.
     if endpoint == "authorization" and getattr(request, "is_being_pushed", False):
-        return
+        return False
     client = claimed_client_id(request)
     caused_by = type(cause).__name__ if cause is not None else None
     telemetry.count_request("as", outcome="refused", reason=reason, kind="none")
@@ -54,18 +55,23 @@ def log_refusal(
         client=client,
         endpoint=endpoint,
     )
+    return True
 
 
 def refused(error: DPoPError, request: Any, endpoint: str) -> OAuth2Error:
     """Log that a request was refused with *error*, and return the answer to it."""
-    log_refusal(request, endpoint, error.code, cause=error.__cause__)
-    return to_response(error, request)
+    answer = to_response(error, request)
+    answer.is_logged = log_refusal(request, endpoint, error.code, cause=error.__cause__)
+    return answer
 
 
 def log_error(request: Any, endpoint: str, error: OAuth2Error) -> None:
-    """Log that a request was refused with *error*, unless whoever raised it has."""
+    """Log that a request was refused with *error*, unless somebody has already.
+
+    Extensions wrap each other in the order in which they were registered.
+    """
     if not getattr(error, "is_logged", False):
-        log_refusal(request, endpoint, error.error)
+        error.is_logged = log_refusal(request, endpoint, error.error)
 
 
 def log_no_key(client: Any, audience: str | None, lacks: str | None) -> None:

@@ -15,7 +15,7 @@ from dpop_ext.authorization_server.pushed_request import (
     REQUEST_URI_PREFIX,
     PushedAuthorizationEndpoint,
 )
-from dpop_ext.authorization_server.refusal import refused
+from dpop_ext.authorization_server.refusal import log_error, refused
 from dpop_ext.errors import StoreError
 from dpop_ext.stores.pushed_requests import PushedRequestStore
 
@@ -143,7 +143,9 @@ class PushedAuthorizationRequests:
             except StoreError as error:
                 raise refused(error, request, "authorization") from error
             if not consumed:
-                raise InvalidRequestUriError
+                used = InvalidRequestUriError()
+                log_error(request, "authorization", used)
+                raise used
             return create_response(*args, **kwargs)
 
         grant.create_authorization_response = consume_and_create_response
@@ -162,6 +164,9 @@ def _resolving(server: Any) -> Callable[[Any], Any]:
             grant = get_authorization_grant(request)
         except StoreError as error:
             raise refused(error, request, "authorization") from error
+        except OAuth2Error as error:
+            log_error(request, "authorization", error)
+            raise
         if request.pushed_reference is not None:
             extension._finish(grant, request)  # noqa: SLF001
         return grant

@@ -15,8 +15,8 @@ from dpop_ext.authorization_server.oauth2_request import making_requests
 from dpop_ext.authorization_server.refusal import (
     PARSER_ERRORS,
     log,
+    log_error,
     log_fault,
-    log_refusal,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _extending_token_grants(
         try:
             grant = get_grant(request)
         except OAuth2Error as error:
-            log_refusal(request, "token", error.error)
+            log_error(request, "token", error)
             raise
         server.dpop_extension.extend_grant(grant)
         return grant
@@ -73,7 +73,7 @@ def _extending_authorization_grants(
         try:
             grant = get_grant(request)
         except OAuth2Error as error:
-            log_refusal(request, "authorization", error.error)
+            log_error(request, "authorization", error)
             raise
         except PARSER_ERRORS as error:
             # Authlib puts an unknown response type into its error, which refuses
@@ -95,7 +95,7 @@ def _logging_refusals(check: Callable[[Any], None]) -> Callable[[Any], None]:
         try:
             check(request)
         except OAuth2Error as error:
-            log_refusal(request, "authorization", error.error)
+            log_error(request, "authorization", error)
             raise
 
     return check_and_log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -214,10 +215,13 @@ def test_a_secret_is_no_authentication(fapi: Fapi, prove: Prover) -> None:
     "grant_type", ["password", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
 )
 def test_some_grants_are_not_offered(
-    fapi: Fapi, prove: Prover, grant_type: str
+    fapi: Fapi, prove: Prover, grant_type: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
     answer = fapi.sim.token(fapi.sim.grant(grant_type), prove())
     assert answer.get_json()["error"] == "unsupported_grant_type"
+    (record,) = caplog.records
+    assert record.getMessage().startswith("refused: unsupported_grant_type, client")
 
 
 @pytest.mark.requirement("F-8")
@@ -243,11 +247,14 @@ def test_a_request_must_be_pushed(fapi: Fapi) -> None:
     ],
 )
 def test_a_faulty_request_cannot_be_pushed(
-    fapi: Fapi, changes: dict[str, Any], error: str
+    fapi: Fapi, changes: dict[str, Any], error: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dpop_ext")
     answer = fapi.push(**changes)
     assert answer.status_code == 400
     assert answer.get_json()["error"] == error
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"refused: {error}, client 'signer', pushed")
 
 
 @pytest.mark.requirement("F-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -349,3 +350,40 @@ def test_the_last_of_several_registrations_decides(
     assert (answer["expires_in"], len(store)) == (60, 1)
     assert sim.codes[pushing.code(answer["request_uri"])].dpop_jkt == prove.jkt
     assert len(store) == 0
+
+
+@pytest.mark.parametrize("way", ["extension", "profile"])
+@pytest.mark.requirement("U-7")
+def test_a_refusal_is_one_line_in_the_log(
+    make_pushing: Callable[..., Pushing], way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever of the two extensions is registered first, and so stands inside."""
+    pushing = make_pushing(way=way)
+    sim = pushing.sim
+    sim.server.register_extension(sim.dpop)
+    used, other = (pushing.address(pushing.request_uri()) for _ in range(2))
+    with sim.app.test_request_context(used):
+        late = sim.server.get_consent_grant()
+    sim.http.post(used, data=ALLOW)
+    caplog.set_level(logging.INFO, "dpop_ext")
+
+    def reason_of(response: Any) -> Any:
+        assert response.status_code in (400, 503)
+        (record,) = caplog.records
+        caplog.clear()
+        assert vars(record)["fields"]["client"] == "'confidential'"
+        return vars(record)["fields"]["reason"]
+
+    assert reason_of(sim.http.get(used)) == "invalid_request_uri"
+    with sim.app.test_request_context(used):
+        response = sim.server.create_authorization_response(grant=late)
+    assert reason_of(response) == "invalid_request_uri"
+    pushing.extension.required = True
+    plain = sim.http.get(f"{ISSUER}/authorize", query_string=REQUEST)
+    assert reason_of(plain) == "invalid_request"
+
+    def fail(*args: Any) -> Any:
+        raise StoreError
+
+    setattr(pushing.store, "load", fail)  # noqa: B010
+    assert reason_of(sim.http.get(other)) == "store_unavailable"
