@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import (
@@ -11,6 +12,7 @@ from authlib.oauth2.rfc6749 import (
     UnauthorizedClientError,
 )
 
+from dpop_ext.authorization_server.issuance import generate_unbound
 from dpop_ext.authorization_server.refusal import log_error, run_grant_validation
 from dpop_ext.core.key import is_thumbprint
 
@@ -33,8 +35,12 @@ def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
 
     :param grant: the grant; its methods are replaced on the instance.
     """
-    if hasattr(grant, "query_authorization_code"):
+    if hasattr(grant, "save_authorization_code"):
         _check_what_is_saved(extension, grant)
+    if not hasattr(grant, "check_token_endpoint"):
+        # Of other grants, the methods for the token endpoint see to it.
+        generate = grant.generate_token
+        grant.generate_token = partial(generate_unbound, grant.request, generate)
     validate = grant.validate_authorization_request
 
     def validate_authorization_request() -> Any:
@@ -57,16 +63,17 @@ def extend_authorization_grant(extension: DPoP, grant: Any) -> None:
 def _check_what_is_saved(extension: DPoP, grant: Any) -> None:
     """Read the first code that is bound again: an application may not have stored it.
 
-    Nothing else would tell that it is not. Only the first one, since the others come
-    from the same method. One that cannot be found yet, because it is written later or
-    read from a copy, says nothing.
+    Nothing else would tell that it is not. Only the first one of each type of grant,
+    since the others come from the same method. One that cannot be found yet, because it
+    is written later or read from a copy, says nothing.
     """
-    save = grant.save_authorization_code
+    save, kind = grant.save_authorization_code, grant.GRANT_TYPE
 
     def save_authorization_code(code: str, request: Any) -> Any:
         saved = save(code, request)
-        if request.dpop_jkt is not None and not extension.saves_bound_codes:
-            found = grant.query_authorization_code(code, request.client)
+        if request.dpop_jkt is not None and kind not in extension.saves_bound_codes:
+            query = _query_of(grant)
+            found = query(code, request.client) if query is not None else None
             if found is None:
                 return saved
             if extension.get_authorization_code_dpop_jkt(found) != request.dpop_jkt:
@@ -74,10 +81,25 @@ def _check_what_is_saved(extension: DPoP, grant: Any) -> None:
                     "save_authorization_code has to store dpop_jkt=request.dpop_jkt: "
                     "the code would be good with any key."
                 )
-            extension.saves_bound_codes = True
+            extension.saves_bound_codes.add(kind)
         return saved
 
     grant.save_authorization_code = save_authorization_code
+
+
+def _query_of(grant: Any) -> Callable[[str, Any], Any] | None:
+    """Return what finds the codes of *grant*, if anything does.
+
+    Those of the hybrid flow of OpenID Connect are redeemed by another grant.
+    """
+    query: Callable[[str, Any], Any] | None
+    query = getattr(grant, "query_authorization_code", None)
+    if query is None:
+        for redeeming, _ in grant.server._token_grants:  # noqa: SLF001
+            if hasattr(redeeming, "query_authorization_code"):
+                query = redeeming(grant.request, grant.server).query_authorization_code
+                break
+    return query
 
 
 def _check(extension: DPoP, request: Any) -> None:

@@ -96,8 +96,8 @@ class DPoP(KeyBinding, AudienceSelection):
         self.symmetric = symmetric
         self.public_url = public_url
         self._warned: set[str] = set()
-        #: Whether a code was found to be stored with the key that it is bound to.
-        self.saves_bound_codes = False
+        #: Types of grants of which a code was stored with the key that it is bound to.
+        self.saves_bound_codes: set[str] = set()
 
     def __call__(self, target: Any) -> None:
         """Extend a server or a grant; called by Authlib."""

@@ -8,6 +8,7 @@ for the one call that makes the token and reset after it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -105,8 +106,28 @@ class Issuance:
         self.dsk_column = json.dumps({**column, "aud": plan.audience})
 
 
+def generate_unbound(
+    request: Any, generate: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any
+) -> dict[str, Any]:
+    """Make a token at the authorization endpoint, for the resource that was asked for.
+
+    There is no proof, so it is not bound.
+
+    :param request: the OAuth2Request, which was validated.
+    :param generate: the method of the grant.
+    """
+    audience: str | None = getattr(request, "audience", None)
+    reset = making.set(
+        Issuance(jkt=None, audience=audience, refresh_jkt=None, plan=None)
+    )
+    try:
+        return generate(*args, **kwargs)
+    finally:
+        making.reset(reset)
+
+
 def current_issuance() -> Issuance | None:
-    """Return what the token being made is for; None outside a token request."""
+    """Return what the token being made is for; None outside a request for one."""
     return making.get()
 
 

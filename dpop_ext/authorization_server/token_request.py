@@ -21,7 +21,7 @@ from dpop_ext.authorization_server.http_request import (
     only_value,
     values_of,
 )
-from dpop_ext.authorization_server.issuance import Issuance, making
+from dpop_ext.authorization_server.issuance import Issuance, generate_unbound, making
 from dpop_ext.authorization_server.issued_jwt import (
     check_claims,
     issued_claims,
@@ -87,11 +87,11 @@ class TokenRequest:
         issuance = self._issuance
         if issuance is None:
             # A token from the authorization endpoint: there is no proof there.
-            token: dict[str, Any] = self._generate(*args, **kwargs)
-            return token
+            request = self._grant.request
+            return generate_unbound(request, self._generate, *args, **kwargs)
         reset = making.set(issuance)
         try:
-            token = self._generate(*args, **kwargs)
+            token: dict[str, Any] = self._generate(*args, **kwargs)
         finally:
             # In any case: after an error the thread serves somebody else's request.
             making.reset(reset)
