@@ -172,13 +172,18 @@ class BlockingSession(BoundSession, ABC):
         super().__exit__(*exc_info)  # type: ignore[misc]
 
     def _save_news(self) -> None:
-        if self._bundle is None or not self._bundle.has_news:
+        if self._bundle is None:
             return
-        try:
-            with self._bundle.locked():
-                self._bundle.save(self._bundle.read_token())
-        except Exception as error:  # noqa: BLE001  the token itself is saved
-            log_unsaved(error)
+        # A refresh that is under way ends first: its thread would end with the process,
+        # and the refresh token that was spent would be the one that is saved.
+        with self._renewal:
+            if not self._bundle.has_news:
+                return
+            try:
+                with self._bundle.locked():
+                    self._bundle.save(self._bundle.read_token())
+            except Exception as error:  # noqa: BLE001  the token itself is saved
+                log_unsaved(error)
 
     def finish(self, access_token: str, outcome: Outcome) -> None:
         """Schedule the refresh that the outcome of a request calls for."""
@@ -225,8 +230,11 @@ class BlockingSession(BoundSession, ABC):
             auth or self.client_auth(self.token_endpoint_auth_method),
             self._resource.audience(kwargs.get("resource")),
         )
-        token: OAuth2Token = self.accept(request(url, auth=auth, **kwargs))
-        if self._bundle is not None:
-            with self._bundle.locked():
-                self._bundle.save(token)
+        before = self.token
+        try:
+            token: OAuth2Token = self.accept(request(url, auth=auth, **kwargs))
+        finally:
+            if self.is_to_be_saved(before):
+                with self._bundle.locked():
+                    self.save_token()
         return token

@@ -75,6 +75,8 @@ class BoundSession(DiscoveredSession):
         self._resource = resource
         self._renewal = threading.RLock()
         self._renewed: str | None = None
+        #: The access token that the bundle had when it was looked at last.
+        self._saved: str | None = (self.token or {}).get("access_token")
         if self.token_auth.token_placement != "header":
             raise ValueError("A bound token goes into the header.")
         if resource.issuer is not None and resource.name is not None:
@@ -195,9 +197,26 @@ class BoundSession(DiscoveredSession):
         :raises BundleError: the bundle is gone, or that of another key.
         """
         saved = self._bundle.read_token()
-        present = (self.token or {}).get("access_token")
-        if saved is not None and saved.get("access_token") != present:
+        # Not if nobody has replaced it: it may be that the newest could not be saved.
+        if saved is not None and saved.get("access_token") != self._saved:
             self.token = OAuth2Token(dict(saved))
+            self._saved = saved.get("access_token")
+
+    def is_to_be_saved(self: Any, before: OAuth2Token | None) -> bool:
+        """Tell whether a token request has brought a token that is kept in a bundle.
+
+        It may have, and fail all the same: in the ``update_token`` of the application.
+        The refresh token in the bundle is spent then.
+
+        :param before: the token that the session had.
+        """
+        token = self.token
+        return self._bundle is not None and bool(token) and token is not before
+
+    def save_token(self: Any) -> None:
+        """Save the token of the session; under the lock of the bundle."""
+        self._bundle.save(self.token)
+        self._saved = self.token["access_token"]
 
     def react(
         self: Any, access_token: str, outcome: Outcome, renew: Callable[[], object]

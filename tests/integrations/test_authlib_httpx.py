@@ -359,7 +359,7 @@ def test_an_asyncio_client_streams_and_refreshes_in_a_task(
             resource.play(STALE, Answer(body=b"streamed"))
             async with client.stream("GET", resource.url) as response:
                 assert await response.aread() == b"streamed"
-            return len(client._renewals._tasks)
+            return len(client._renewals._waiting)
 
     # One refresh was waiting, and closing the client gave it up.
     assert asyncio.run(call()) == 1

@@ -18,13 +18,19 @@ from typing import Any
 import pytest
 from authlib.integrations.base_client import OAuthError
 from authlib.oauth2.rfc6749 import OAuth2Token
+from httpx2 import HTTPStatusError
 from joserfc.jwk import ECKey
 from keyring.backend import KeyringBackend
 from keyring.errors import NoKeyringError
 
 from dpop_ext.client import ProofSigner, SessionBundle
+from dpop_ext.client.exchange import Outcome
 from dpop_ext.errors import BundleError, OtherKeyError, UnboundTokenError
-from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client, OAuth2Client
+from dpop_ext.integrations.authlib_httpx import (
+    AsyncOAuth2Client,
+    OAuth2Client,
+    asyncio_renewal,
+)
 from dpop_ext.integrations.bundle_stores import FileBundle, FileStore, KeyringBundle
 from dpop_ext.integrations.requests_client import OAuth2Session
 from tests.integrations.scripted_server import Answer, ScriptedServer
@@ -194,6 +200,153 @@ def test_processes_with_one_bundle_refresh_once_and_both_get_the_token(
     assert [request.authorization for request in resource.received] == [
         "DPoP access-1"
     ] * 2
+
+
+class Held:
+    """A server that has spent a refresh token, and has not answered yet."""
+
+    def __init__(self, server: AuthorizationServer) -> None:
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+        server.before_answer = self
+
+    def __call__(self) -> None:
+        self.asked.set()
+        assert self.may_answer.wait(PATIENCE)
+
+
+def test_a_refresh_goes_on_when_the_request_that_needs_it_is_cancelled(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    """Else the spent refresh token is sent once more, and all of them are revoked."""
+    FileBundle(path).save(EXPIRED)
+    held = Held(server)
+
+    async def call() -> None:
+        async with open_session(AsyncOAuth2Client, path, server) as client:
+            given_up = asyncio.create_task(client.get(resource.url))
+            assert await asyncio.to_thread(held.asked.wait, PATIENCE)
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            another = asyncio.create_task(client.get(resource.url))
+            held.may_answer.set()
+            await another
+
+    asyncio.run(call())
+    assert [form["refresh_token"] for form in server.forms] == ["first"]
+    assert FileBundle(path).token["refresh_token"] == "second"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("refresh", ["background", "foreground"])
+def test_an_asyncio_client_that_is_closed_ends_a_refresh_that_is_under_way(
+    path: Path,
+    server: AuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    refresh: Any,
+) -> None:
+    monkeypatch.setattr(asyncio_renewal, "uniform_jitter", lambda: 0.0)
+    FileBundle(path).save({**EXPIRED, "expires_at": 9_999_999_999})
+    held = Held(server)
+
+    async def call() -> None:
+        async with open_session(AsyncOAuth2Client, path, server) as client:
+            client.set_schedule(refresh)
+            client.finish("old", Outcome(refresh_due=True))
+            due = asyncio.create_task(client.renew_if_due())
+            assert await asyncio.to_thread(held.asked.wait, PATIENCE)
+            due.cancel()
+            held.may_answer.set()
+
+    asyncio.run(call())
+    assert FileBundle(path).token["refresh_token"] == "second"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client])
+def test_a_session_that_is_closed_waits_for_a_refresh_that_is_under_way(
+    kind: Any, path: Path, server: AuthorizationServer
+) -> None:
+    """Its thread would end with the process."""
+    FileBundle(path).save({**EXPIRED, "expires_at": 9_999_999_999})
+    held = Held(server)
+    with open_session(kind, path, server) as session:
+        refresh = threading.Thread(target=session._renew, args=("old",), daemon=True)
+        refresh.start()
+        assert held.asked.wait(PATIENCE)
+        closing = threading.Thread(target=session.close, daemon=True)
+        closing.start()
+        closing.join(0.1)
+        assert closing.is_alive()
+        held.may_answer.set()
+        closing.join(PATIENCE)
+        assert FileBundle(path).token["refresh_token"] == "second"  # type: ignore[index]
+
+
+def test_a_refresh_that_fails_fails_for_all_tasks_and_is_tried_again_by_the_next(
+    path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+    server.answer = Answer(503, [], b'{"error": "temporarily_unavailable"}')
+
+    async def call() -> None:
+        async with open_session(AsyncOAuth2Client, path, server) as client:
+            ends = await asyncio.gather(
+                *(client.get(resource.url) for _ in range(3)), return_exceptions=True
+            )
+            assert {type(end) for end in ends} == {HTTPStatusError}
+            server.answer = None
+            await client.get(resource.url)
+
+    asyncio.run(call())
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("kind", [OAuth2Session, OAuth2Client, AsyncOAuth2Client])
+def test_a_token_is_saved_also_if_the_application_fails_to_take_it(
+    kind: Any, path: Path, server: AuthorizationServer, resource: ScriptedServer
+) -> None:
+    FileBundle(path).save(EXPIRED)
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise LookupError
+
+    async def call_async() -> None:
+        async with open_session(kind, path, server) as client:
+            client.update_token = fail
+            with pytest.raises(LookupError):
+                await client.get(resource.url)
+
+    if kind is AsyncOAuth2Client:
+        asyncio.run(call_async())
+    else:
+        with open_session(kind, path, server) as session:
+            session.update_token = fail
+            with pytest.raises(LookupError):
+                session.get(resource.url)
+    assert FileBundle(path).token["refresh_token"] == "second"  # type: ignore[index]
+
+
+def test_a_token_that_could_not_be_saved_is_not_replaced_by_the_one_before(
+    path: Path,
+    server: AuthorizationServer,
+    resource: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk is full for a moment: the refresh token that is saved is spent."""
+    FileBundle(path).save(EXPIRED)
+
+    def full(descriptor: int) -> None:
+        raise OSError(descriptor)
+
+    with open_session(OAuth2Session, path, server) as session:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match=r"\d"):
+                session.get(resource.url)
+        session.token["expires_at"] = 1
+        session.get(resource.url)
+    assert [form["refresh_token"] for form in server.forms] == ["first", "second"]
+    assert FileBundle(path).token["access_token"] == "access-2"  # type: ignore[index]
 
 
 def test_a_stale_key_of_a_token_that_was_replaced_meanwhile_is_no_refresh(

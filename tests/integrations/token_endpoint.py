@@ -31,6 +31,8 @@ class AuthorizationServer:
         self.answer: Answer | None = None
         self.nonce: str | None = None
         self.issuer = ISSUER
+        #: Called when it has been asked for a token, and before it answers.
+        self.before_answer: Callable[[], object] = bool
         #: What it says about itself; None says nothing.
         self.metadata: dict[str, Any] | None = None
 
@@ -38,6 +40,7 @@ class AuthorizationServer:
         if self.metadata is not None and request.method == "GET":
             self.received.remove(request)
             return Answer(body=json.dumps(self.metadata).encode())
+        self.before_answer()
         if self.answer is not None:
             return self.answer
         if self.nonce not in (None, request.proof.claims.get("nonce")):

@@ -27,27 +27,60 @@ class Renewals:
 
     def __init__(self, refresh: AsyncRefresh) -> None:
         self._refresh = refresh
-        #: The loop itself holds a task only weakly.
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: Jobs whose time has not come. The loop itself holds a task only weakly.
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._shared: asyncio.Task[None] | None = None
 
     async def run(self, job: Job) -> None:
         """Run *job*, or see to it that it is run."""
         if self._refresh == "foreground":
-            await job()
+            await asyncio.shield(self._begin(job))
         elif callable(self._refresh):
             self._refresh(job)
         else:
-            task = asyncio.create_task(_later(job, uniform_jitter()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._later(job, uniform_jitter()))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
 
-    async def cancel(self) -> None:
-        """Give up the jobs that nobody waits for."""
-        for task in self._tasks:
+    async def share(self, job: Job) -> None:
+        """Run *job*, or wait for the end of the one that another task has begun.
+
+        It goes on if whoever waits is given up: the server may have spent the refresh
+        token already, and the new one is in an answer that is still to come.
+
+        :raises Exception: what the job raises, to all that wait for it.
+        """
+        task = self._shared
+        if task is not None and task is asyncio.current_task():
+            await job()
+            return
+        loop = asyncio.get_running_loop()
+        if task is None or task.done() or task.get_loop() is not loop:
+            task = self._shared = self._begin(job)
+        await asyncio.shield(task)
+
+    async def end(self) -> None:
+        """Give up the jobs whose time has not come, and wait for those under way."""
+        for task in self._waiting:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+        if self._under_way:
+            # Unlike gather, it cancels nothing if it is cancelled.
+            await asyncio.wait(self._under_way)
 
+    async def _later(self, job: Job, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await asyncio.shield(self._begin(job))
 
-async def _later(job: Job, delay: float) -> None:
-    await asyncio.sleep(delay)
-    await job()
+    def _begin(self, job: Job) -> asyncio.Task[None]:
+        task = asyncio.create_task(job())
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # It may be that nobody waits any more: the next request tries it again.
+            task.exception()

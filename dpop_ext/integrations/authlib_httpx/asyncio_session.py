@@ -96,8 +96,11 @@ class AsyncioSession(BoundSession):
         return await self._request_token(request, url, auth, kwargs)
 
     async def aclose(self) -> None:
-        """Close the connections, and give up a refresh that nobody waits for."""
-        await self._renewals.cancel()
+        """Close the connections.
+
+        A refresh that is under way ends first; one that is still to come is given up.
+        """
+        await self._renewals.end()
         await self._save_news()
         await super().aclose()  # type: ignore[misc]
 
@@ -130,9 +133,14 @@ class AsyncioSession(BoundSession):
         await self._renewals.run(partial(self._renew, access_token))
 
     async def ensure_active_token(self: Any, token: OAuth2Token) -> None:
-        """Refresh a token that has expired, once for all tasks and processes."""
-        if not self.token.is_expired(leeway=self.leeway):
-            return
+        """Refresh a token that has expired, once for all tasks and processes.
+
+        That goes on if this request is cancelled.
+        """
+        if self.token.is_expired(leeway=self.leeway):
+            await self._renewals.share(self._refresh_expired)
+
+    async def _refresh_expired(self: Any) -> None:
         async with self._alone():
             await super().ensure_active_token(self.token)  # type: ignore[misc]
 
@@ -181,10 +189,13 @@ class AsyncioSession(BoundSession):
             auth or self.client_auth(self.token_endpoint_auth_method),
             audience=self._resource.audience(kwargs.get("resource")),
         )
-        token: OAuth2Token = self.accept(await request(url, auth=auth, **kwargs))
-        if self._bundle is not None:
-            async with _locked(self._bundle):
-                self._bundle.save(token)
+        before = self.token
+        try:
+            token: OAuth2Token = self.accept(await request(url, auth=auth, **kwargs))
+        finally:
+            if self.is_to_be_saved(before):
+                async with _locked(self._bundle):
+                    self.save_token()
         return token
 
 
