@@ -30,10 +30,9 @@ def check_target(path: Path) -> None:
 
     :raises Refusal: there is no such directory, or the file is not ours to write.
     """
-    exists = path.exists()
-    if not exists and not path.parent.is_dir():
+    if not path.parent.is_dir():
         raise Refusal(f"{path}: there is no such directory")
-    if not os.access(path if exists else path.parent, os.W_OK):
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise Refusal(f"{path}: Permission denied")
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 
+from dpop_ext.client.keyfile import save_key
 from dpop_ext.integrations.bundle_stores import FileBundle
 from tests.cli.conftest import run
 from tests.conftest import Clock
@@ -142,6 +145,16 @@ def test_what_is_sent_is_what_was_given(
         assert sent.all("Content-Type") == ["application/json"]
 
 
+def test_content_is_a_form_unless_a_field_says_otherwise(
+    key_path: Path, resource: ScriptedServer
+) -> None:
+    for arguments in (["-d", "a=b"], ["-d", ""], []):
+        assert curl(key_path, resource.url, *arguments).exit_code == 0
+    form = ["application/x-www-form-urlencoded"]
+    assert [sent.all("Content-Type") for sent in resource.received] == [form, form, []]
+    assert [sent.method for sent in resource.received] == ["POST", "POST", "GET"]
+
+
 def test_an_empty_file_is_sent_as_no_content_and_a_pipe_as_what_is_in_it(
     key_path: Path, resource: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -207,6 +220,75 @@ def test_a_refusal_is_an_error_if_it_is_to_be_one(
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "stderr"),
+    [
+        (302, 0, ""),
+        (399, 0, ""),
+        (400, 22, "dpop-ext: the server answered 400\n"),
+        (503, 22, "dpop-ext: the server answered 503\n"),
+    ],
+)
+def test_a_status_below_400_is_no_refusal(
+    key_path: Path, resource: ScriptedServer, status: int, code: int, stderr: str
+) -> None:
+    resource.play(Answer(status))
+    result = curl(key_path, "--fail", resource.url)
+    assert (result.exit_code, result.stderr) == (code, stderr)
+
+
+def test_a_refused_proof_is_for_a_look_at_the_exchange(
+    key_path: Path, resource: ScriptedServer
+) -> None:
+    challenge = [("WWW-Authenticate", 'DPoP error="invalid_dpop_proof"')]
+    resource.play(Answer(401, challenge))
+    result = curl(key_path, resource.url)
+    said = "the server answered 401 invalid_dpop_proof; -v shows the exchange"
+    assert (result.exit_code, result.stderr) == (0, f"dpop-ext: {said}\n")
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_an_answer_that_breaks_off_is_written_as_far_as_it_came(
+    key_path: Path, resource: ScriptedServer, tmp_path: Path, *, to_file: bool
+) -> None:
+    # A chunk, and then no other: what follows is none.
+    broken = [("Transfer-Encoding", "chunked")]
+    resource.play(Answer(fields=broken, body=b"5\r\nfirst\r\nnone\r\n"))
+    path = tmp_path / "answer"
+    target = ["-o", str(path)] if to_file else []
+    result = curl(key_path, resource.url, *target)
+    assert result.exit_code == 3
+    assert result.stderr.count("\n") == 1
+    assert (path.read_text() if to_file else result.stdout) == "first"
+
+
+def test_a_file_that_takes_no_answer_is_an_error(
+    key_path: Path, resource: ScriptedServer
+) -> None:
+    result = curl(key_path, resource.url, "-o", "/dev/full")
+    expected = "dpop-ext: /dev/full: No space left on device\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
+def test_nothing_is_sent_whose_answer_cannot_be_written(
+    key_path: Path, resource: ScriptedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "none" / "answer"
+    result = curl(key_path, resource.url, "-o", str(path))
+    expected = f"dpop-ext: {path}: there is no such directory\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    assert resource.received == []
+
+
+def test_a_server_that_takes_too_long_is_given_up(key_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = curl(key_path, url, "--max-time", "0.05")
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"dpop-ext: {url}: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_redirect_to_another_origin_has_no_token(
     key_path: Path, resource: ScriptedServer, server: AuthorizationServer
 ) -> None:
@@ -249,7 +331,10 @@ def test_a_session_is_refreshed_and_a_symmetric_key_is_used_at_once(
     assert (form["refresh_token"], form["client_id"]) == ("first", "app")
     assert resource.kinds == "s"
     assert "DPoP: symmetric proof" in result.stderr
-    assert "first" not in result.stderr
+    # What was sent to get the token is shown as well, and first.
+    shown = result.stderr
+    assert 0 <= shown.find(f"> POST {server.url}\n") < shown.find("> GET ")
+    assert "first" not in shown
     assert FileBundle(place).token["access_token"] == "access-1"  # type: ignore[index]
 
 
@@ -265,6 +350,37 @@ def test_the_token_of_a_session_goes_to_its_own_server(
     assert server.received[0].authorization == "DPoP old"
 
 
+@pytest.mark.parametrize(
+    ("token", "arguments"),
+    [
+        ({"access_token": "old", "token_type": "DPoP", "expires_at": 1}, []),
+        ({"access_token": "old", "token_type": "DPoP"}, ["--refresh"]),
+    ],
+)
+def test_a_session_that_cannot_be_refreshed_says_what_to_do(
+    resource: ScriptedServer,
+    server: AuthorizationServer,
+    place: str,
+    bundle: FileBundle,
+    token: dict[str, Any],
+    arguments: list[str],
+) -> None:
+    bundle.save(token)
+    result = run("curl", resource.url, "--session", place, *arguments)
+    expected = "dpop-ext: the session has no refresh token: dpop-ext login\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    assert (resource.received, server.received) == ([], [])
+
+
+def test_a_session_for_a_name_goes_where_it_is_sent(
+    resource: ScriptedServer, place: str, bundle: FileBundle
+) -> None:
+    bundle.describe({**bundle.about, "resource": "urn:example:accounts"})
+    result = run("curl", resource.url, "--session", place)
+    assert result.exit_code == 0, result.output
+    assert resource.received[0].authorization == "DPoP old"
+
+
 def test_a_refresh_that_is_refused_says_what_to_do(
     resource: ScriptedServer, server: AuthorizationServer, place: str
 ) -> None:
@@ -276,6 +392,19 @@ def test_a_refresh_that_is_refused_says_what_to_do(
         "dpop-ext: the token cannot be refreshed, dpop-ext login gets another "
         "(invalid_grant)\n"
     )
+
+
+def test_a_token_needs_the_key_that_it_is_bound_to(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:1/"
+    result = run("curl", url, "--access-token", TOKEN)
+    assert result.exit_code == 2
+    assert "--access-token needs --key" in result.stderr
+    # A key for something else.
+    path = tmp_path / "other.jwk"
+    save_key(path, OKPKey.generate_key("X25519"))
+    result = run("curl", url, "--access-token", TOKEN, "--key", str(path))
+    expected = "dpop-ext: --key: No server accepts this key with this use.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
 
 
 def test_a_server_that_is_not_there_is_another_exit_code(key_path: Path) -> None:

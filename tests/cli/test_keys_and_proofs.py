@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from dpop_ext.cli.explanation import explain
 from dpop_ext.cli.explanation_checks import Circumstances
-from dpop_ext.client.keyfile import load_key
+from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.core.akp import any_thumbprint
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.policy import RFC9449, ProofPolicy
@@ -64,7 +64,27 @@ def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "key"
     path.touch(0o600)
     path.write_bytes(content)
-    assert run("thumbprint", str(path)).exit_code == 1
+    result = run("thumbprint", str(path))
+    expected = f"dpop-ext: {path}: The key file does not hold a private JWK.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
+def test_a_key_for_something_else_makes_no_proof(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    save_key(path, OKPKey.generate_key("X25519"))
+    result = run("proof", "--key", str(path), URL)
+    expected = "dpop-ext: No server accepts this key with this use.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    result = run("proof", "--key", str(path), "--algorithm", "ES256", URL)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("dpop-ext: --algorithm: not one for this key;")
+
+
+def test_a_key_that_cannot_be_written_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "key"
+    result = run("keygen", str(path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"dpop-ext: {path}: No such file or directory\n"
 
 
 def test_a_key_that_is_not_there_names_the_command_that_makes_it(
@@ -78,7 +98,9 @@ def test_a_key_that_is_not_there_names_the_command_that_makes_it(
 
 def test_a_key_that_others_can_read_is_refused(key_path: Path) -> None:
     key_path.chmod(0o644)
-    assert run("thumbprint", str(key_path)).exit_code == 1
+    result = run("thumbprint", str(key_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"dpop-ext: {key_path}: ")
 
 
 def test_a_proof_is_for_the_request(key_path: Path, ec_key: ECKey) -> None:

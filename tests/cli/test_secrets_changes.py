@@ -88,17 +88,25 @@ def test_rotate_without_an_audience_is_for_all(
     secrets.revoke(OTHER, 1)
     shown = operator("rotate", "--json")
     (made,) = json.loads(shown.stdout)
-    assert (made["audience"], made["version"]) == (AUDIENCE, 2)
-    assert made["not_before"] > time.time()
+    assert made.pop("not_before") > time.time()
+    assert made == {"audience": AUDIENCE, "version": 2, "state": "pending"}
     assert seen(secrets) == ["active", "pending"]
     assert shown.exit_code == 1
     assert f"{OTHER}: version 2 is pending already" in shown.stderr
+    # Each refusal has a line of its own.
+    shown = operator("rotate", "--json")
+    assert (shown.exit_code, json.loads(shown.stdout)) == (1, [])
+    first, second = shown.stderr.splitlines()
+    assert first.startswith(f"dpop-ext: {AUDIENCE}: version 2 is pending already")
+    assert second.startswith(f"{OTHER}: version 2 is pending already")
 
 
 def test_revoke_asks_first(operator: Run, secrets: SQLAudienceSecrets) -> None:
     shown = operator("revoke", "1", *ONE, answer="n\n")
     assert shown.exit_code == 1
-    assert f"Revoke version 1 of {AUDIENCE}? [y/N]" in shown.output
+    # A program that reads what was done does not read a question.
+    assert f"Revoke version 1 of {AUDIENCE}? [y/N]" in shown.stderr
+    assert shown.stdout == ""
     assert seen(secrets) == ["active"]
     shown = operator("revoke", "1", *ONE, answer="y\n")
     assert shown.exit_code == 0, shown.output
@@ -180,6 +188,7 @@ def test_a_resource_server_reads_what_was_published(
     file = tmp_path / "row.key"
     shown = operator("export-key", str(file), *ONE)
     assert shown.exit_code == 0, shown.output
+    assert shown.output == f"{AUDIENCE}: the key of its rows is in {file}\n"
     assert file.stat().st_mode & 0o777 == 0o600
     key = SecretBytes(b64url_decode(file.read_text().strip()))
     assert key != KEY
@@ -215,9 +224,10 @@ def test_what_is_published_is_what_is_due(
 def test_a_key_or_a_copy_that_goes_nowhere_is_refused(
     operator: Run, tmp_path: Path
 ) -> None:
-    shown = operator("export-key", str(tmp_path / "no" / "where"), *ONE)
+    file = tmp_path / "no" / "where"
+    shown = operator("export-key", str(file), *ONE)
     assert shown.exit_code == 1
-    assert "No such file or directory" in shown.stderr
+    assert shown.stderr == f"dpop-ext: {file}: No such file or directory\n"
     shown = operator("publish", "--redis", "unix:///nowhere/redis.sock")
     assert shown.exit_code == 1
     assert "--redis: no answer" in shown.stderr

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy.exc import OperationalError
 
 from dpop_ext.cli.group import dpop_ext
+from dpop_ext.cli.secrets_database import open_database
 from dpop_ext.integrations.sqla_secrets import SQLAudienceSecrets
 from dpop_ext.symmetric.rotation_plan import RotationPlan
 from tests.cli.conftest import AUDIENCE, ISSUER, KEY, OTHER, run
@@ -28,7 +29,8 @@ def test_the_table_says_what_there_is_and_what_happens(
     assert shown.exit_code == 0, shown.output
     lines = shown.output.splitlines()
     assert lines[0] == f"{AUDIENCE}  of {ISSUER}"
-    assert lines[1].split("  ")[0] == "VERSION"
+    columns = ["VERSION", "STATE", "ISSUED FROM", "GOOD UNTIL", "NEXT"]
+    assert re.split("  +", lines[1]) == columns
     date = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert re.fullmatch(
         rf"1 +active +{date}  {date}  verify_only in 12m( \d+s)?", lines[2]
@@ -121,6 +123,7 @@ def test_the_key_can_come_from_the_environment(
         ("A" * 39, 0o600, "32 random bytes in base64url"),
         ("not base64url!", 0o600, "32 random bytes in base64url"),
         ("+" + "A" * 42, 0o600, "32 random bytes in base64url"),
+        ("\xe9" * 43, 0o600, "32 random bytes in base64url"),
         ("A" * 42 + "B", 0o600, "32 random bytes in base64url"),
         ("A" * 43, 0o640, "The file must have mode 0600 or less."),
     ],
@@ -142,6 +145,47 @@ def test_a_key_that_is_none_is_refused(
     assert content not in shown.output
 
 
+def test_a_version_that_has_ended_has_no_times(
+    secrets: SQLAudienceSecrets, database: str, key_file: Path
+) -> None:
+    secrets.revoke(AUDIENCE, 1)
+    shown = run("secrets", "list", "--database", database, "--key-file", str(key_file))
+    assert shown.output.splitlines()[2].split() == ["1", "revoked", "-", "-"]
+
+
+def test_a_refusal_says_where_the_key_was(
+    secrets: SQLAudienceSecrets, database: str, key_file: Path
+) -> None:
+    key_file.write_text("none")
+    shown = run("secrets", "list", "--database", database, "--key-file", str(key_file))
+    assert shown.stderr.startswith(f"dpop-ext: {key_file}: ")
+    given = {"DPOP_EXT_DATABASE": database, "DPOP_EXT_DATABASE_KEY": "none"}
+    shown = run("secrets", "list", **given)
+    assert shown.stderr.startswith("dpop-ext: DPOP_EXT_DATABASE_KEY: ")
+
+
+def test_a_database_without_secrets_is_named(database: str, key_file: Path) -> None:
+    engine = sqlalchemy.create_engine(database)
+    SQLAudienceSecrets(engine, KEY, issuer=ISSUER).create_schema()
+    engine.dispose()
+    for issuer in (), ("--issuer", ISSUER):
+        options = ("--database", database, "--key-file", str(key_file), *issuer)
+        shown = run("secrets", "list", *options)
+        expected = "dpop-ext: --database: there are no derivation secrets in it\n"
+        assert (shown.exit_code, shown.stderr) == (1, expected)
+
+
+def test_an_error_of_the_database_does_not_hold_what_a_statement_was_given(
+    secrets: SQLAudienceSecrets, database: str
+) -> None:
+    engine = open_database(database)
+    statement = sqlalchemy.text("SELECT none FROM dpop_audience WHERE x = :value")
+    with engine.connect() as connection, pytest.raises(OperationalError) as caught:
+        connection.execute(statement, {"value": "a-secret"})
+    engine.dispose()
+    assert "a-secret" not in str(caught.value)
+
+
 def test_what_cannot_be_found_is_named(
     secrets: SQLAudienceSecrets, database: str, key_file: Path, tmp_path: Path
 ) -> None:
@@ -153,7 +197,10 @@ def test_what_cannot_be_found_is_named(
         (["--database", "nonsense", *key], "not a URL of a database"),
         (["--database", empty, *key], "no such table: dpop_audience; is it that of"),
         (["--database", database], "the key is missing"),
-        (["--database", database, "--key-file", "nowhere"], "No such file"),
+        (
+            ["--database", database, "--key-file", "nowhere"],
+            "dpop-ext: nowhere: No such file or directory\n",
+        ),
         (["--database", database, *key, "--issuer", "https://x.example"], "--issuer"),
         (["--database", database, *key, "--audience", "https://x"], "--audience"),
     ):
