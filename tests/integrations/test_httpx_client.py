@@ -3,11 +3,14 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
+import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import httpx2
 import pytest
@@ -28,6 +31,7 @@ from tests.integrations.scripted_server import (
     ScriptedServer,
     running_server,
 )
+from tests.patience import PATIENCE
 
 OK = Answer(body=b'{"ok": true}')
 NONCE_DEMAND = ("WWW-Authenticate", 'DPoP error="use_dpop_nonce", algs="ES256"')
@@ -328,6 +332,36 @@ def test_tasks_share_a_signer(server: ScriptedServer, signer: ProofSigner) -> No
 
     assert [response.status_code for response in asyncio.run(call())] == [200] * 8
     assert_all_proofs_differ(server)
+
+
+def test_calls_that_wait_for_the_first_answer_take_no_thread(
+    server: ScriptedServer, signer: ProofSigner
+) -> None:
+    """The application would wait for them: in all it has forty."""
+    leave, asked = threading.Event(), threading.Event()
+
+    def script(_request: Received) -> Answer:
+        asked.set()
+        assert leave.wait(PATIENCE)
+        return OK
+
+    server.script = script
+
+    async def call() -> None:
+        async with httpx2.AsyncClient(
+            auth=httpx2_client.DPoPAuth(signer, "access"), timeout=PATIENCE
+        ) as client:
+            first = asyncio.create_task(client.get(server.url))
+            assert await asyncio.to_thread(asked.wait, PATIENCE)
+            others = [asyncio.create_task(client.get(server.url)) for _ in range(3)]
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            limiter = anyio.to_thread.current_default_thread_limiter()
+            assert limiter.borrowed_tokens == 0
+            leave.set()
+            await asyncio.gather(first, *others)
+
+    asyncio.run(call())
 
 
 @pytest.mark.requirement("Q-10", "U-11")

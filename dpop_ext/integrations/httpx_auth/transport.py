@@ -5,9 +5,10 @@ DPoP Symmetric Profile 1.0.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from functools import partial
 from types import ModuleType
@@ -132,7 +133,7 @@ class AsyncTransport:
                     return authenticated_answer(self.library, *end.value)
                 received = None
                 if is_future(step):
-                    await wait_in_thread(step)
+                    await wait_for_first(step)
                     continue
                 response = await self._inner.handle_async_request(step)
                 seconds = protected.protection.answer_deadline
@@ -191,9 +192,20 @@ def _end(response: Any) -> None:
             socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
-async def wait_in_thread(first: Any) -> None:
-    """Wait for the first of many requests, in a thread: trio knows no futures."""
-    import anyio.to_thread  # noqa: PLC0415
+async def wait_for_first(first: Future[None]) -> None:
+    """Wait for the first of many requests, while other tasks go on."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # trio knows no futures: in a thread.
+        import anyio.to_thread  # noqa: PLC0415
 
-    waiting = partial(wait, [first], timeout=FIRST_ANSWER_WAIT)
-    await anyio.to_thread.run_sync(waiting, abandon_on_cancel=True)
+        waiting = partial(wait, [first], timeout=FIRST_ANSWER_WAIT)
+        await anyio.to_thread.run_sync(waiting, abandon_on_cancel=True)
+        return
+    # In no thread here: there are few, and the application has work for them.
+    answered = asyncio.wrap_future(first)
+    try:
+        await asyncio.wait([answered], timeout=FIRST_ANSWER_WAIT)
+    finally:
+        answered.cancel()

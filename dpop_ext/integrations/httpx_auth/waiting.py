@@ -10,7 +10,7 @@ from typing import Any
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.integrations.httpx_auth.limited import limit
 from dpop_ext.integrations.httpx_auth.signed_request import Sending, is_future
-from dpop_ext.integrations.httpx_auth.transport import wait_in_thread
+from dpop_ext.integrations.httpx_auth.transport import wait_for_first
 
 
 class WaitingAuth:
@@ -52,7 +52,7 @@ class WaitingAuth:
                     step = flow.send(response)
                     response = None
                     if is_future(step):
-                        await wait_in_thread(step)
+                        await wait_for_first(step)
                         continue
                     response = yield step
                     if self.requires_response_body:
