@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dpop_ext.authorization_server import (
     SymmetricKeyringEndpoint,
     SymmetricKeys,
 )
-from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client
+from dpop_ext.integrations.authlib_httpx import AsyncOAuth2Client, OAuth2Client
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.integrations.flask_oauth2 import ResourceProtector
 from dpop_ext.integrations.httpx_client import DPoPAuth as HttpxAuth
@@ -33,11 +34,15 @@ from dpop_ext.resource_server import (
     KeyringRequest,
 )
 from dpop_ext.resource_server.observer import Observer
+from dpop_ext.stores.logouts_redis import RedisLogoutStore
 from dpop_ext.stores.logouts_sql import SQLLogoutStore
 from dpop_ext.stores.memory import MemoryReplayStore
+from dpop_ext.stores.pushed_requests_redis import RedisPushedRequestStore
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from dpop_ext.stores.redis import AsyncRedisReplayStore, RedisReplayStore
+from dpop_ext.stores.secret_rows_redis import RedisSecretRows
 from dpop_ext.stores.sql import SQLReplayStore
+from dpop_ext.stores.ticket_keys_redis import RedisTicketKeyTable
 from dpop_ext.symmetric.secret_bytes import SecretBytes
 
 ANY: Any = None
@@ -174,9 +179,33 @@ def test_an_engine_is_not_its_url(url: Any) -> None:
 
 def test_a_client_of_redis_is_not_its_url() -> None:
     url: Any = "redis://127.0.0.1"
-    for store in (RedisReplayStore, AsyncRedisReplayStore):
+    for store in (RedisReplayStore, AsyncRedisReplayStore, RedisLogoutStore):
         with pytest.raises(TypeError, match="from_url takes a URL"):
             store(url)
+
+
+def test_what_keys_of_redis_begin_with_is_bytes() -> None:
+    prefix: Any = "api:"
+    url = "redis://127.0.0.1"
+    for store in (
+        RedisReplayStore,
+        AsyncRedisReplayStore,
+        RedisLogoutStore,
+        RedisPushedRequestStore,
+        partial(RedisSecretRows.from_url, issuer=ISSUER, audience=API),
+        partial(
+            RedisTicketKeyTable.from_url, audience=API, row_key=SecretBytes(SECRET)
+        ),
+    ):
+        make: Any = getattr(store, "from_url", store)
+        with pytest.raises(TypeError, match=r'^prefix is bytes, such as b"api:"'):
+            make(url, prefix=prefix)
+
+
+@pytest.mark.parametrize("client", [OAuth2Session, OAuth2Client, AsyncOAuth2Client])
+def test_a_bundle_is_not_its_path(client: Any) -> None:
+    with pytest.raises(TypeError, match=r"^bundle .*FileBundle\(path\)"):
+        client("client", bundle="session.json", token_endpoint=f"{ISSUER}/token")
 
 
 def test_symmetric_keys_and_their_secrets_have_one_issuer(

@@ -53,13 +53,15 @@ class BoundSession(DiscoveredSession):
     ) -> None:
         """Set what the base class does not know; call it after its ``__init__``.
 
-        :raises TypeError: the signer is something else.
+        :raises TypeError: the signer or the bundle is something else.
         :raises ValueError: no signer, or two signers or tokens where the bundle has
             them; a token placement other than the header; or a signer that must have
             symmetric keys and is not told issuer and resource.
         :raises UnboundTokenError: the token in the bundle is of another type.
         """
         if bundle is not None:
+            if not isinstance(bundle, SessionBundle):
+                raise TypeError("bundle is a SessionBundle, such as FileBundle(path)")
             if dpop is not None or self.token:
                 raise ValueError("Signer and token are in the bundle.")
             dpop = bundle.signer

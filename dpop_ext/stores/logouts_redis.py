@@ -37,8 +37,7 @@ class RedisLogoutStore(RedisStore):
         prefix: bytes = b"logout:",
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        super().__init__(client, circuit=circuit)
-        self._prefix = prefix
+        super().__init__(client, prefix=prefix, circuit=circuit)
 
     @classmethod
     def from_url(

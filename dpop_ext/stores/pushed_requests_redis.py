@@ -41,8 +41,7 @@ class RedisPushedRequestStore(RedisStore):
     ) -> None:
         if max_per_client < 1:
             raise ValueError("max_per_client must be positive")
-        super().__init__(client, circuit=circuit)
-        self._prefix = prefix
+        super().__init__(client, prefix=prefix, circuit=circuit)
         self._max_per_client = max_per_client
 
     @classmethod

@@ -12,7 +12,12 @@ from dpop_ext.errors import StoreError
 from dpop_ext.extras import needs
 from dpop_ext.stores.base import CLOCK_TOLERANCE
 from dpop_ext.stores.circuit import CircuitBreaker
-from dpop_ext.stores.redis_client import AsyncRedisClient, RedisClient, connect
+from dpop_ext.stores.redis_client import (
+    AsyncRedisClient,
+    RedisClient,
+    check_settings,
+    connect,
+)
 from dpop_ext.stores.redis_connections import Connections
 from dpop_ext.stores.redis_flights import MAX_FLIGHTS, Flights
 from dpop_ext.stores.server_clock import CLOCK_CHECK, ServerClock
@@ -39,7 +44,7 @@ class _Store(Generic[Client]):
     """The commands, and what their answers mean; nothing is sent from here.
 
     :param client: sends them.
-    :raises TypeError: it is a URL.
+    :raises TypeError: it is a URL, or *prefix* is no bytes.
     """
 
     def __init__(
@@ -51,8 +56,7 @@ class _Store(Generic[Client]):
         clock_check: float | None = CLOCK_CHECK,
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        if isinstance(client, str):
-            raise TypeError("client is one of redis-py; from_url takes a URL")
+        check_settings(client, prefix)
         if clock_tolerance < 0:
             raise ValueError("clock_tolerance must not be negative")
         self._client = client

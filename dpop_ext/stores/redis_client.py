@@ -45,6 +45,17 @@ class PipeliningClient(AsyncRedisClient, Protocol):
         ...
 
 
+def check_settings(client: object, prefix: object) -> None:
+    """Refuse what every command would fail with.
+
+    :raises TypeError: *client* is a URL, or *prefix* is no bytes.
+    """
+    if isinstance(client, str):
+        raise TypeError("client is one of redis-py; from_url takes a URL")
+    if not isinstance(prefix, bytes):
+        raise TypeError('prefix is bytes, such as b"api:"')
+
+
 def connect(url: str, *, connect_timeout: float, timeout: float) -> RedisClient:
     """Return a client that replaces a broken connection once, and then gives up.
 
@@ -71,11 +82,17 @@ class RedisStore:
     """What the stores that send several commands have in common.
 
     :param client: a ``redis.Redis`` or ``redis.RedisCluster``, with time-outs.
+    :param prefix: what all keys begin with.
     :param circuit: when to stop asking a Redis that is down; None is the default one.
+    :raises TypeError: *client* is a URL, or *prefix* is no bytes.
     """
 
-    def __init__(self, client: RedisClient, *, circuit: CircuitBreaker | None) -> None:
+    def __init__(
+        self, client: RedisClient, *, prefix: bytes, circuit: CircuitBreaker | None
+    ) -> None:
+        check_settings(client, prefix)
         self._client = client
+        self._prefix = prefix
         self._circuit = circuit or CircuitBreaker()
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.strict_json import parse_json_object
 from dpop_ext.errors import StoreError
-from dpop_ext.stores.redis_client import RedisClient, connect
+from dpop_ext.stores.redis_client import RedisClient, check_settings, connect
 from dpop_ext.stores.secret_tables import MAX_VERSIONS
 from dpop_ext.symmetric.derivation import lp
 from dpop_ext.symmetric.keyring_claims import MAX_STALE
@@ -58,6 +58,7 @@ class RedisSecretRows:
         audience: str,
         prefix: bytes = b"dpop-secrets:",
     ) -> None:
+        check_settings(client, prefix)
         self._client = client
         self._issuer = issuer
         self._audience = audience

@@ -47,7 +47,7 @@ class RedisTicketKeyTable(RedisStore):
         prefix: bytes = b"ticket_key:",
         circuit: CircuitBreaker | None = None,
     ) -> None:
-        super().__init__(client, circuit=circuit)
+        super().__init__(client, prefix=prefix, circuit=circuit)
         self._audience = audience
         self._row_key = ticket_row_key(row_key, audience=audience)
         name = hashlib.sha256(audience.encode()).hexdigest()
