@@ -120,8 +120,9 @@ class DPoPSecurity(SecurityBase):
     def install(self, app: Starlette) -> None:
         """Let *app* answer refusals, and put nonces and proofs on its answers.
 
-        Call it after the middleware that changes answers was added. Without it a
-        refusal is an error of the server.
+        That goes for the applications that are mounted in it, too. Call it after the
+        middleware that changes answers was added. Without it a refusal is an error of
+        the server.
         """
         app.add_middleware(_Answers, executor=self._threads.executor)
         app.add_exception_handler(RouteRefusedError, _refuse)
@@ -158,7 +159,7 @@ class DPoPSecurity(SecurityBase):
             in_form = await has_token_in_form(request)
         except ClientDisconnect as error:
             refusal = refuse(MalformedRequestError("The content cannot be read."))
-            raise RouteRefusedError(refusal, self._gate.challenges) from error
+            raise self._refused(refusal, scope) from error
         asked = resource_request(
             scope,
             token_in_form=in_form,
@@ -170,9 +171,17 @@ class DPoPSecurity(SecurityBase):
         try:
             verified = await self._threads.decide(check, endpoint=asked.raw_target)
         except AccessRefusedError as error:
-            raise RouteRefusedError(error.refusal, self._gate.challenges) from error
+            raise self._refused(error.refusal, scope) from error
         scope[_ADMITTED].verified = verified
         return verified
+
+    def _refused(self, refusal: Refusal, scope: Scope) -> RouteRefusedError:
+        # Those of the innermost application. One that is mounted in the one that was
+        # installed has its own, and would answer 500 to what they do not know.
+        handlers, _ = scope.get("starlette.exception_handlers", ({}, {}))
+        if not any(kind in handlers for kind in RouteRefusedError.__mro__):
+            handlers[RouteRefusedError] = _refuse
+        return RouteRefusedError(refusal, self._gate.challenges)
 
 
 class _Answers:

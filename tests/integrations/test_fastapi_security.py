@@ -13,12 +13,13 @@ from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from dpop_ext.core.request_digest import content_digest
 from dpop_ext.integrations.fastapi_security import DPoPSecurity
 from dpop_ext.resource_server.gate import VerifiedRequest
+from dpop_ext.resource_server.refusal import AccessRefusedError
 from dpop_ext.resource_server.route_policy import RoutePolicy
 from dpop_ext.testing import assert_rejects_dpop_attacks
 from tests.resource_server.world import AUDIENCE, World
@@ -258,6 +259,54 @@ def test_an_application_without_install_is_told_so(dpop: DPoPSecurity) -> None:
     client = TestClient(Starlette(routes=[Route("/", accounts)]))
     with pytest.raises(RuntimeError, match="install"):
         client.get("/")
+
+
+def test_an_application_that_is_mounted_refuses_as_the_installed_one(
+    dpop: DPoPSecurity, world: World
+) -> None:
+    app, mounted = FastAPI(), FastAPI()
+    caller_of = Security(dpop)
+
+    @mounted.get("/accounts")
+    async def accounts(caller: VerifiedRequest = caller_of) -> str | None:
+        return caller.token.client_id
+
+    @mounted.websocket("/chat")
+    async def chat(websocket: WebSocket, caller: VerifiedRequest = caller_of) -> None:
+        await websocket.accept()
+
+    app.mount("/v1", mounted)
+    dpop.install(app)
+    client = TestClient(app, base_url=AUDIENCE)
+    for _ in range(2):
+        answer = client.get("/v1/accounts")
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("DPoP ")
+    fields = credentials(world, "/v1/accounts")
+    answers = [client.get("/v1/accounts", headers=fields) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+    with (
+        pytest.raises(WebSocketDenialResponse) as denied,
+        client.websocket_connect("/v1/chat"),
+    ):
+        pass
+    assert denied.value.status_code == 401
+
+
+def test_a_mounted_application_may_answer_refusals_itself(dpop: DPoPSecurity) -> None:
+    async def answer(_request: Any, error: Any) -> PlainTextResponse:
+        return PlainTextResponse(error.refusal.reason, 418)
+
+    async def view(request: Request) -> PlainTextResponse:
+        await dpop.verify(request)
+        return PlainTextResponse("")
+
+    mounted = Starlette(
+        routes=[Route("/", view)], exception_handlers={AccessRefusedError: answer}
+    )
+    app = Starlette(routes=[Mount("/v1", mounted)])
+    dpop.install(app)
+    assert TestClient(app, base_url=AUDIENCE).get("/v1/").status_code == 418
 
 
 def test_lifespan_events_pass(dpop: DPoPSecurity) -> None:
