@@ -9,8 +9,12 @@ from typing import Any
 
 from authlib.common.errors import AuthlibBaseError, ContinueIteration
 from authlib.consts import default_json_headers
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6750 import InvalidTokenError
+from joserfc.errors import JoseError
 
 from dpop_ext.authorization_server.client_metadata import metadata_of
+from dpop_ext.authorization_server.introspected_jwt import read_jwt
 from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log_fault
 from dpop_ext.mixin_order import require_first
 from dpop_ext.symmetric.key_jwe import parse_header
@@ -48,7 +52,11 @@ class IntrospectionConfirmation:
         require_first(cls, IntrospectionConfirmation, "create_introspection_payload")
 
     def create_endpoint_response(self, request: Any) -> Any:
-        """Answer; hostile input is an inactive token and never a server error."""
+        """Answer; a hostile token is an inactive one and never a server error.
+
+        :raises InvalidRequestError: a parser fell over the credentials of the caller,
+            who is not authenticated and so is told nothing.
+        """
         endpoint: Any = super()
         reset = _caller.set(request)
         try:
@@ -59,13 +67,31 @@ class IntrospectionConfirmation:
             if self._has_successor():
                 raise
             return 200, {"active": False}, [*default_json_headers]
+        except (InvalidTokenError, JoseError):
+            # Another JWT that we have signed, such as an ID token: Authlib refuses its
+            # claims, as if the caller had come with it, or lets the error through.
+            return 200, {"active": False}, [*default_json_headers]
         except AuthlibBaseError:
             raise
         except PARSER_ERRORS as error:
             log_fault(error)
+            if request.client is None:
+                raise InvalidRequestError("The request is malformed.") from error
             return 200, {"active": False}, [*default_json_headers]
         finally:
             _caller.reset(reset)
+
+    def authenticate_token(self, request: Any, client: Any) -> Any:
+        """Find the token; a JWT by any asymmetric algorithm that this package has."""
+        endpoint: Any = super()
+        this: Any = self
+        try:
+            return endpoint.authenticate_token(request, client)
+        except ContinueIteration:
+            token = self._read_jwt(request)
+            if token is None:
+                raise
+        return token if this.check_permission(token, client, request) else None
 
     def create_introspection_payload(self, token: Any) -> dict[str, Any]:
         """Add ``cnf`` and ``token_type`` to the answer for a bound token.
@@ -73,7 +99,15 @@ class IntrospectionConfirmation:
         And to that about a JWT, who acts for its subject (:rfc:`8693#section-4`).
         """
         endpoint: Any = super()
+        unscoped = isinstance(token, dict) and "scope" not in token
+        if unscoped:
+            # The endpoint of Authlib takes the claim, which a JWT need not have,
+            # without a look; and an empty one is none.
+            token["scope"] = "-"
         payload: dict[str, Any] = endpoint.create_introspection_payload(token)
+        if unscoped:
+            del token["scope"]
+            payload = {name: payload[name] for name in payload if name != "scope"}
         if payload.get("active") is not True:
             return payload
         if isinstance(token, dict):
@@ -127,6 +161,12 @@ class IntrospectionConfirmation:
             "resource_server_audiences", ()
         )
         return audiences
+
+    def _read_jwt(self, request: Any) -> Any:
+        this: Any = self
+        if request.form.get("token_type_hint") not in ("access_token", None):
+            return None
+        return read_jwt(request.form["token"], this.get_jwks(), issuer=this.issuer)
 
     def _has_successor(self) -> bool:
         this: Any = self

@@ -43,7 +43,7 @@ def _newest(found: Key | KeySet, algorithm: str) -> Key:
     keys = found.keys if isinstance(found, KeySet) else [found]
     try:
         for key in reversed(keys):
-            if key.is_private and _fits(key, algorithm):
+            if key.is_private and fits(key, algorithm):
                 return key
     except AttributeError as error:
         raise TypeError(
@@ -54,7 +54,8 @@ def _newest(found: Key | KeySet, algorithm: str) -> Key:
     )
 
 
-def _fits(key: Key, algorithm: str) -> bool:
+def fits(key: Key, algorithm: str) -> bool:
+    """Tell whether *key* is for signatures with *algorithm*."""
     if key.get("use", "sig") != "sig" or key.get("alg", algorithm) != algorithm:
         return False
     kty, curve = ALGORITHMS[algorithm]

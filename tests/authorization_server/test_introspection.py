@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import pytest
 from authlib.oauth2.rfc9068 import JWTIntrospectionEndpoint
 from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from dpop_ext.authorization_server import (
+    AccessTokenGenerator,
     IntrospectionConfirmation,
     SignedIntrospection,
     SymmetricKeys,
 )
+from dpop_ext.core.jws_signature import sign_compact
 from tests.authorization_server.simulator import (
     AUDIENCE,
     ISSUER,
@@ -159,6 +163,93 @@ def test_a_bound_jwt_is_not_reported_as_bearer(jwt_sim: Any, prove: Any) -> None
     unbound = jwt_sim.introspect(scoped(jwt_sim))
     assert unbound["token_type"] == "Bearer"
     assert "cnf" not in unbound
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "make_key"),
+    [
+        ("ES256", lambda kid: ECKey.generate_key("P-256", kid)),
+        ("ES384", lambda kid: ECKey.generate_key("P-384", kid)),
+        ("PS256", lambda kid: RSAKey.generate_key(2048, kid)),
+        ("Ed25519", lambda kid: OKPKey.generate_key("Ed25519", kid)),
+    ],
+)
+@pytest.mark.parametrize("kid", [{}, {"kid": "k2"}])
+@pytest.mark.parametrize("form", ["key", "key set", "public JWK Set"])
+def test_a_jwt_is_known_by_every_algorithm_of_our_generator(
+    jwt_sim: Any, prove: Any, algorithm: str, make_key: Any, kid: Any, form: str
+) -> None:
+    """Trap: Authlib's endpoint takes those that it does not know for no JWTs."""
+    key, sim = make_key(kid), jwt_sim
+    sim.server._token_generators["default"] = AccessTokenGenerator(
+        ISSUER, lambda: key, alg=algorithm, clock=sim.clock, expires_generator=2**31
+    )
+    keys = KeySet([make_key({"kid": "other"}), key, sim.signing_key])
+    jwt_endpoint = endpoint(sim)
+    jwt_endpoint.key = keys if form == "key set" else key
+    if form == "public JWK Set":
+        jwt_endpoint.key = {"keys": [key.as_dict(private=False)]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        text = scoped(sim, prove())
+        answer = sim.introspect(text)
+        assert (answer["token_type"], answer["scope"]) == ("DPoP", "accounts")
+        assert answer["cnf"] == {"jkt": prove.jkt}
+        jwt_endpoint.key = make_key(kid)
+        assert sim.introspect(text) == {"active": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "header"),
+    [
+        ({"exp": 1}, {}),
+        ({"exp": None}, {}),
+        ({"iss": "https://other.example"}, {}),
+        ({"iss": None}, {}),
+        ({"client_id": None}, {}),
+        ({}, {"typ": "JWT"}),
+        ({}, {"kid": "other"}),
+        ({}, {"crit": ["x"], "x": 1}),
+    ],
+)
+def test_it_has_to_be_as_good_as_those_that_authlib_verifies(
+    jwt_sim: Any, changes: Any, header: Any
+) -> None:
+    key = RSAKey.generate_key(2048, {"kid": "k2"})
+    endpoint(jwt_sim).key = key
+    claims: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice"}
+    claims |= {"client_id": "public", "exp": 2**33, "iat": 1, "jti": "j"}
+
+    def made(changes: Any, header: Any) -> str:
+        values = {k: v for k, v in (claims | changes).items() if v is not None}
+        return sign_compact({"typ": "at+jwt", "alg": "PS256"} | header, values, key)
+
+    assert jwt_sim.introspect(made({}, {}))["active"]
+    assert jwt_sim.introspect(made(changes, header)) == {"active": False}
+
+
+@pytest.mark.parametrize("typ", ["JWT", "at+jwt", None])
+def test_another_jwt_of_the_server_is_inactive(jwt_sim: Any, typ: str | None) -> None:
+    """Such as an ID token, which Authlib answers with 401 or 500."""
+    now = jwt_sim.clock.now
+    claims = {"iss": ISSUER, "aud": "public", "sub": "alice"}
+    text = sign_compact(
+        {"alg": "ES256", "kid": "k1"} | ({"typ": typ} if typ else {}),
+        claims | {"exp": 2**33, "iat": now, "nonce": "n"},
+        jwt_sim.signing_key,
+    )
+    assert jwt_sim.introspect(text) == {"active": False}
+
+
+def test_a_jwt_need_not_have_a_scope(jwt_sim: Any, prove: Any) -> None:
+    """Trap: Authlib's endpoint for JWTs takes the claim without a look."""
+    answer = jwt_sim.introspect(issue(jwt_sim, prove()))
+    assert answer["active"] is True
+    assert answer["cnf"] == {"jkt": prove.jkt}
+    assert "scope" not in answer
+    generator = jwt_sim.server._token_generators["default"]
+    generator.issuer = "https://other.example"
+    assert jwt_sim.introspect(issue(jwt_sim, prove())) == {"active": False}
 
 
 @pytest.mark.requirement("R2233")
@@ -322,6 +413,18 @@ def test_an_answer_is_signed_for_whom_asks(
     response = ask_about(signed_sim, "unknown", accept)
     assert (response.content_type == SIGNED) == is_signed
     assert (response.content_type == "application/json") != is_signed
+
+
+def test_hostile_credentials_are_an_error_as_well(signed_sim: Any) -> None:
+    """Nobody is authenticated then, whom an answer could be for."""
+    for accept in (SIGNED, None):
+        fields = [("Authorization", "Basic gICAgA==")]
+        fields += [("Accept", accept)] if accept else []
+        response = signed_sim.http.post(
+            f"{ISSUER}/introspect", data={"token": "x"}, headers=fields
+        )
+        assert response.status_code == 400
+        assert response.get_json()["error"] == "invalid_request"
 
 
 def test_an_error_is_json_as_ever(signed_sim: Any) -> None:
