@@ -206,6 +206,8 @@ def test_what_keys_of_redis_begin_with_is_bytes() -> None:
 def test_a_bundle_is_not_its_path(client: Any) -> None:
     with pytest.raises(TypeError, match=r"^bundle .*FileBundle\(path\)"):
         client("client", bundle="session.json", token_endpoint=f"{ISSUER}/token")
+    with pytest.raises(TypeError, match=r"^bundle .*FileBundle\(path\)"):
+        client.for_servers(ANY, "client", bundle="session.json")
 
 
 def test_symmetric_keys_and_their_secrets_have_one_issuer(

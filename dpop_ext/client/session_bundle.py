@@ -207,3 +207,12 @@ def _own_algorithm(
     if algorithm in ML_DSA or usual_algorithm(key, None) == algorithm:
         return None
     return algorithm
+
+
+def require_bundle(bundle: object) -> None:
+    """Refuse what is no bundle, such as its path.
+
+    :raises TypeError: it is something else.
+    """
+    if not isinstance(bundle, SessionBundle):
+        raise TypeError("bundle is a SessionBundle, such as FileBundle(path)")

@@ -17,7 +17,7 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from dpop_ext.client.answer_limit import TOKEN_DEADLINE
 from dpop_ext.client.audience import Audience
 from dpop_ext.client.exchange import Outcome
-from dpop_ext.client.session_bundle import SessionBundle
+from dpop_ext.client.session_bundle import SessionBundle, require_bundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.errors import DPoPError, ServerAnswerError, UnboundTokenError
 from dpop_ext.integrations.discovered_session import DiscoveredSession
@@ -60,8 +60,7 @@ class BoundSession(DiscoveredSession):
         :raises UnboundTokenError: the token in the bundle is of another type.
         """
         if bundle is not None:
-            if not isinstance(bundle, SessionBundle):
-                raise TypeError("bundle is a SessionBundle, such as FileBundle(path)")
+            require_bundle(bundle)
             if dpop is not None or self.token:
                 raise ValueError("Signer and token are in the bundle.")
             dpop = bundle.signer

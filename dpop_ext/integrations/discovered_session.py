@@ -17,7 +17,7 @@ from dpop_ext.client.client_assertion import AssertionSigner
 from dpop_ext.client.exchange import extend_form
 from dpop_ext.client.external_key import ExternalKey
 from dpop_ext.client.servers import Profile, Servers
-from dpop_ext.client.session_bundle import SessionBundle
+from dpop_ext.client.session_bundle import SessionBundle, require_bundle
 from dpop_ext.client.signer import ProofSigner
 from dpop_ext.client.ticket_server import TicketServer
 from dpop_ext.errors import (
@@ -71,12 +71,15 @@ class DiscoveredSession:
             have, DPoP above all.
         :raises OtherIssuerError: the token in the bundle is of another server, or of
             another client: nothing was sent.
+        :raises TypeError: the signer or the bundle is something else.
         :raises ValueError: both a secret and a key; and as of the class.
         """
         if client_secret is not None and client_key is not None:
             raise ValueError("A client authenticates with a secret or with a key.")
         if dpop is None and bundle is None:
             dpop = servers.make_signer(profile)
+        if bundle is not None:
+            require_bundle(bundle)
         signer = bundle.signer if bundle is not None else dpop
         if signer is None or (bundle is not None and dpop is not None):
             raise ValueError("Signer and token are in the bundle.")
