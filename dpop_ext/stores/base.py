@@ -146,7 +146,10 @@ def require_replay_store(store: ReplayStore) -> ReplayStore:
             "NoReplayProtection(), by name"
         )
     if iscoroutinefunction(add):
-        raise TypeError("a store for asyncio is given as asgi_store.InEventLoop(store)")
+        raise TypeError(
+            "a store for asyncio is given as InEventLoop(store), of "
+            "dpop_ext.integrations.asgi_store"
+        )
     return store
 
 
