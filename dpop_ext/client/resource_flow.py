@@ -176,19 +176,26 @@ class ResourceRequest:
         """
         if self._choice.key is not None or not self._proofs.is_long:
             return True
-        proof = self._proofs.asymmetric(
-            method=self._method, url=self._destination.htu, access_token=self._token
-        )
-        return self._proofs.fits_field(proof)
+        nonce = self._nonces.get(self._destination.origin, "rs")
+        return self._proofs.fits_field(self._maker(None, nonce)())
 
     def _headers(
         self, key: DeliveredKey | DeliveredTicket | None, nonce: str | None
     ) -> dict[str, str]:
+        self._sent = self._proofs.now()
+        make = self._maker(key, nonce)
+        proof = self._ask(make) if key is None else None
+        field = self._proofs.field(proof or make())
+        return {"Authorization": f"DPoP {self._token}", "DPoP": field}
+
+    def _maker(
+        self, key: DeliveredKey | DeliveredTicket | None, nonce: str | None
+    ) -> Callable[..., str]:
+        """Return what makes the proof of an attempt; None makes an asymmetric one."""
         make: Callable[..., str] = self._proofs.asymmetric
         if key is not None:
             make = partial(self._proofs.symmetric, key)
-        self._sent = self._proofs.now()
-        make = partial(
+        return partial(
             make,
             method=self._method,
             url=self._destination.htu,
@@ -197,9 +204,6 @@ class ResourceRequest:
             claims=self._message.claims(),
             offset=self._skew.offset(self._destination.origin),
         )
-        proof = self._ask(make) if key is None else None
-        field = self._proofs.field(proof or make())
-        return {"Authorization": f"DPoP {self._token}", "DPoP": field}
 
     def _ask(self, make: Callable[..., str]) -> str | None:
         """Return a proof that asks for a ticket too, if there is reason to."""

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from dpop_ext.client import TicketServer
+from dpop_ext.client import SessionBundle, TicketServer
 from dpop_ext.client.audience import Audience
-from dpop_ext.client.exchange import Reply, extend_form
+from dpop_ext.client.exchange import Outcome, Reply, extend_form
 from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.client.proof_maker import MAX_FIELD
 from dpop_ext.client.signer import ProofSigner
@@ -32,8 +32,10 @@ from tests.client.driving import (
     UNKNOWN_KEY,
     as_nonce,
     drive,
+    rs_nonce,
 )
 from tests.client.reading import read
+from tests.client.test_session_bundle import MemoryStore
 from tests.client.ticket_server import ticket_reply
 from tests.client.token_server import token_response
 from tests.conftest import Clock
@@ -159,6 +161,20 @@ def test_the_length_of_the_request_counts_for_a_short_one(clock: Clock) -> None:
         next(flow).headers()
 
 
+def test_a_short_one_is_sent_again_with_a_nonce_if_it_still_fits(clock: Clock) -> None:
+    signer = ProofSigner.generate("ML-DSA-44", clock=clock)
+    flow = signer.resource_request(method="GET", url=API, access_token="access")
+    assert drive(flow, rs_nonce("n-1"), OK).nonces == [None, "n-1"]
+    # Now there is room for this nonce, and for no longer one.
+    flow = signer.resource_request(method="GET", url=API, access_token="access")
+    room = MAX_FIELD - len(drive(flow).headers[0]["DPoP"])
+    url = f"{API}/{'a' * (room * 3 // 4 - 3)}"
+    flow = signer.resource_request(method="GET", url=url, access_token="access")
+    driven = drive(flow, rs_nonce("n" * 20))
+    assert driven.nonces == ["n-1"]
+    assert driven.outcome == Outcome()
+
+
 @pytest.fixture
 def keyed_signer(long_signer: ProofSigner, clock: Clock) -> ProofSigner:
     """Has a symmetric key for the token ``access``."""
@@ -199,6 +215,20 @@ def test_where_no_asymmetric_proof_fits_the_refusal_is_the_answer(
     assert driven.kinds == "s"
     assert driven.outcome is not None
     assert driven.outcome.refresh_due is refresh_due
+
+
+def test_a_bundle_keeps_a_post_quantum_key() -> None:
+    store = MemoryStore()
+    first = SessionBundle(store, algorithm="ML-DSA-44").signer
+    again = SessionBundle(store).signer
+    assert (again.algorithm, again.jkt) == ("ML-DSA-44", first.jkt)
+
+
+def test_a_key_that_needs_symmetric_keys_has_no_bundle() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="no symmetric keys"):
+        SessionBundle(store, algorithm="ML-DSA-65")
+    assert store.text is None
 
 
 def test_a_second_symmetric_proof_is_no_matter_of_length(

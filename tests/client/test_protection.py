@@ -199,6 +199,20 @@ def test_a_ticket_is_as_good_as_the_answer_that_brought_it(
     assert found.authenticates_server is proved_delivery
 
 
+@pytest.mark.parametrize("refusal", [STALE_KEY, EXPIRED_KEY])
+def test_an_unproved_refusal_of_an_asymmetric_proof_says_nothing_of_the_key(
+    signer: ProofSigner, fetch: Fetch, refusal: Reply
+) -> None:
+    fetch()
+    drive(start(signer, None), POLICY)  # asymmetric from here on
+    flow = start(signer, ANSWERS)
+    assert not read(next(flow).headers()["DPoP"]).is_symmetric
+    with pytest.raises(ResponseProofError) as caught:
+        flow.send(refusal)
+    assert not caught.value.refresh_due
+    assert signer.has_symmetric_key("access")
+
+
 def test_an_answer_that_nobody_asked_to_prove_is_not_looked_at(
     signer: ProofSigner, fetch: Fetch
 ) -> None:

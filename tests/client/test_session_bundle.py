@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 from dpop_ext.client import ProofSigner, SessionBundle
 from dpop_ext.client.answer_limit import MAX_TOKEN_ANSWER
 from dpop_ext.client.bundle_lock import lock_deadline
-from dpop_ext.client.bundle_state import BundleState
+from dpop_ext.client.bundle_state import MAX_LENGTH, BundleState
 from dpop_ext.client.exchange import Reply
 from dpop_ext.client.nonces import MAX_NONCE_LENGTH, Role
 from dpop_ext.core.key import thumbprint
@@ -142,6 +142,40 @@ def test_a_key_that_is_damaged_is_a_lost_key(
     change(store, key=ec_key.as_dict(private=False) if key == "public" else key)
     with pytest.raises((LostKeyError, OtherKeyError)):
         SessionBundle(store)
+
+
+def test_the_key_of_a_state_is_the_private_one_of_its_token(ec_key: ECKey) -> None:
+    state = BundleState(jkt=thumbprint(ec_key), key=ec_key)
+    assert BundleState.load(state.dump()).jkt == state.jkt
+
+    def edited(**members: Any) -> str:
+        return json.dumps({**json.loads(state.dump()), **members})
+
+    # Also where the caller has a key of its own.
+    for text, error in (
+        (edited(key=ec_key.as_dict(private=False)), LostKeyError),
+        (edited(jkt="x"), OtherKeyError),
+        (edited(key=None, algorithm="ES256"), BundleError),
+        (edited(algorithm="RS256"), BundleError),
+    ):
+        with pytest.raises(error) as caught:
+            BundleState.load(text)
+        assert type(caught.value) is error
+
+
+def test_a_bundle_may_have_a_million_characters(ec_key: ECKey) -> None:
+    text = BundleState(jkt=thumbprint(ec_key)).dump()
+    assert BundleState.load(text.ljust(MAX_LENGTH)).key is None
+    with pytest.raises(BundleError):
+        BundleState.load(text.ljust(MAX_LENGTH + 1))
+
+
+@pytest.mark.parametrize("odd", [None, 7, [], "x"], ids=repr)
+def test_a_memory_that_is_none_is_empty(store: MemoryStore, odd: object) -> None:
+    SessionBundle(store).save(TOKEN)
+    change(store, nonces=odd, skew=odd)
+    bundle = SessionBundle(store)
+    assert (bundle.token, bundle.signer.memory()) == (TOKEN, ({}, {}))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +314,15 @@ def test_a_token_of_another_server_or_client_is_not_used(store: MemoryStore) -> 
     # Without a token, nothing is lost with the name.
     bundle.save(None)
     SessionBundle(store).belong_to(**(OWNER | {"client_id": "other"}))
+
+
+def test_a_token_that_has_no_owner_yet_gets_one(store: MemoryStore) -> None:
+    SessionBundle(store).save(TOKEN)
+    bundle = SessionBundle(store)
+    bundle.belong_to(**OWNER)
+    assert bundle.read_token() == TOKEN
+    bundle.save(TOKEN)
+    assert SessionBundle(store).about == OWNER
 
 
 def test_a_name_that_is_not_saved_yet_is_not_lost(store: MemoryStore) -> None:

@@ -189,6 +189,8 @@ def test_a_ticket_that_is_about_to_end_is_not_used(
 
     assert driven.kinds == "a"
     assert dsk(driven) is not None
+    # Nor is its key kept.
+    assert not vars(asking)["_tickets"]._tickets
 
 
 def test_after_stale_ticket_the_same_request_asks_for_another(
@@ -306,6 +308,7 @@ def test_a_server_that_gives_no_ticket_is_asked_again_in_a_minute(
     asking: ProofSigner, clock: Clock, status: int
 ) -> None:
     drive(start(asking), Reply(status=status))
+    assert dsk(drive(start(asking))) is None
     clock.advance(59)
     assert dsk(drive(start(asking))) is None
     clock.advance(1)
@@ -420,10 +423,17 @@ def test_what_is_remembered_is_bounded(signer: ProofSigner, clock: Clock) -> Non
         url = f"{resource}/x"
         answer_with_ticket(signer, clock, url, resource=resource)
     ring = vars(signer)["_tickets"]
+    first = "https://api0.example"
 
     assert len(ring._tickets) == MAX_PLACES
     assert drive(start(signer, "https://api0.example/x")).kinds == "a"
     assert drive(start(signer, "https://api100.example/x")).kinds == "s"
+    # Forgotten first is the one that was used longest ago.
+    assert drive(start(signer, "https://api5.example/x")).kinds == "s"
+    clock.advance(5)
+    answer_with_ticket(signer, clock, "https://api0.example/x", resource=first)
+    assert drive(start(signer, "https://api5.example/x")).kinds == "s"
+    assert drive(start(signer, "https://api6.example/x")).kinds == "a"
 
 
 def test_another_client_at_the_same_place_has_no_ticket(
@@ -433,6 +443,14 @@ def test_another_client_at_the_same_place_has_no_ticket(
     asking.use_tickets(TicketServer.of(RESOURCE, issuer=ISSUER, client_id="client-2"))
 
     assert drive(start(asking)).kinds == "a"
+
+
+def test_a_server_that_is_named_anew_replaces_itself(asking: ProofSigner) -> None:
+    other = TicketServer.of(RESOURCE, issuer=ISSUER, client_id="client-2")
+    elsewhere = TicketServer.of("https://b.example", issuer=ISSUER, client_id="c")
+    for server in (other, elsewhere, SERVER):
+        asking.use_tickets(server)
+    assert vars(asking)["_tickets"]._servers == (elsewhere, SERVER)
 
 
 # --- metadata

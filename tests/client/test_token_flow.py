@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,21 @@ def test_a_server_that_asks_for_ever_gets_two_requests(signer: ProofSigner) -> N
     assert driven.outcome == Outcome()
 
 
+def test_what_is_sent_once_is_not_sent_again_for_a_nonce(signer: ProofSigner) -> None:
+    flow = signer.token_request(method="POST", url=TOKEN_ENDPOINT, once=True)
+    assert drive(flow, as_nonce("n1")).outcome == Outcome()
+    # The next one has it.
+    assert drive(start(signer)).nonces == ["n1"]
+
+
+def test_the_nonce_of_the_second_answer_is_for_the_next_request(
+    signer: ProofSigner,
+) -> None:
+    drive(start(signer), as_nonce("n1"), Reply(status=200, nonces=("n2",)))
+    assert drive(start(signer)).nonces == ["n2"]
+    assert signer.memory()[0] == {(ISSUER, "as"): "n2"}
+
+
 @pytest.mark.requirement("Q-15")
 def test_the_nonce_that_was_just_refused_is_not_tried_again(
     signer: ProofSigner,
@@ -213,6 +229,9 @@ def test_a_key_that_is_not_what_was_asked_for_is_not_used(
     assert caplog.messages == [
         f"symmetric key not used: {KeyDeliveryError.description}"
     ]
+    (record,) = caplog.records
+    assert vars(record)["event"] == "symmetric_key_refused"
+    assert vars(record)["fields"] == {"reason": KeyDeliveryError.description}
 
 
 @pytest.mark.requirement("R1103")
@@ -229,14 +248,30 @@ def test_a_key_that_is_not_what_was_asked_for_is_not_used(
     ],
 )
 def test_a_response_that_is_no_bound_token_with_a_key_brings_none(
-    signer: ProofSigner, clock: Clock, changes: dict[str, Any]
+    signer: ProofSigner,
+    clock: Clock,
+    changes: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     flow = start(signer, audience=AUDIENCE)
     proof = next(flow).headers()["DPoP"]
     response = token_response(proof, access_token="access", now=clock.now)
     body = json.dumps({**response, **changes}).encode()
-    with pytest.raises(StopIteration):
+    with caplog.at_level(logging.WARNING), pytest.raises(StopIteration):
         flow.send(Reply(status=200, body=body))
+    assert not signer.has_symmetric_key("access")
+    # None was refused.
+    assert caplog.messages == []
+
+
+def test_a_key_in_an_answer_that_is_no_success_is_not_used(
+    signer: ProofSigner, clock: Clock
+) -> None:
+    flow = start(signer, audience=AUDIENCE)
+    proof = next(flow).headers()["DPoP"]
+    reply = token_reply(proof, access_token="access", now=clock.now)
+    with pytest.raises(StopIteration):
+        flow.send(replace(reply, status=400))
     assert not signer.has_symmetric_key("access")
 
 

@@ -202,11 +202,17 @@ def test_n_is_32_bytes_in_canonical_base64url(n: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "k_jwe", [None, 1, {}, "", "a.b", "a.b.c.d.e.f", "a" * MAX_KEY_MATERIAL + "...."]
+    "k_jwe",
+    [None, 1, {}, "", "a.b", "a.b.c.d.e.f", "a" * (MAX_KEY_MATERIAL - 3) + "...."],
 )
 def test_k_jwe_looks_like_a_compact_jwe(k_jwe: object) -> None:
     with pytest.raises(MalformedProofError):
         parse(k_jwe=k_jwe)
+
+
+def test_the_longest_k_jwe_is_read() -> None:
+    longest = "a" * (MAX_KEY_MATERIAL - 4) + "...."
+    assert parse(k_jwe=longest).key_material == longest
 
 
 @pytest.mark.parametrize("n", [N, "malformed"])
