@@ -16,9 +16,9 @@ LOCK_TIMEOUT: Final = 60.0
 #: Seconds between two looks at the lock.
 LOCK_INTERVAL: Final = 0.05
 
-#: The lock that this thread or task has. A task that was begun under it inherits this,
+#: The locks that this thread or task has. A task that was begun under one inherits it,
 #: and may go on when the lock has been given back.
-_held: ContextVar[object] = ContextVar("_held", default=None)
+_held: ContextVar[frozenset[object]] = ContextVar("_held", default=frozenset())
 
 
 class BundleLock:
@@ -48,7 +48,7 @@ class BundleLock:
         :returns: to be entered at once; None if another one has the lock.
         :raises BundleError: another one had it for a minute.
         """
-        if self._holder is not None and _held.get() is self._holder:
+        if self._holder in _held.get():
             return nullcontext()
         release = self._store.try_lock()
         if release is not None:
@@ -62,7 +62,8 @@ class BundleLock:
     @contextmanager
     def _hold(self, release: Callable[[], object]) -> Iterator[None]:
         holder = self._holder = object()
-        before = _held.set(holder)
+        # Of another bundle it may have one already.
+        before = _held.set(_held.get() | {holder})
         try:
             yield
         finally:

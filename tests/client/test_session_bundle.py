@@ -252,6 +252,20 @@ def test_who_holds_the_lock_gets_it_once_more(store: MemoryStore) -> None:
     assert not store.lock.locked()
 
 
+def test_who_holds_the_lock_gets_it_once_more_under_that_of_another_bundle(
+    store: MemoryStore,
+) -> None:
+    """The token of one session is exchanged for that of the other, for example."""
+    bundle, other = SessionBundle(store), SessionBundle(MemoryStore())
+    with bundle.locked(), other.locked():
+        again = bundle.try_lock(lock_deadline())
+        assert again is not None
+        with again, other.locked():
+            pass
+        assert store.lock.locked()
+    assert not store.lock.locked()
+
+
 def test_what_was_begun_under_the_lock_does_not_have_it_for_ever(
     store: MemoryStore,
 ) -> None:
