@@ -186,6 +186,12 @@ class TokenRequest:
                     allow_hpke=symmetric.allow_hpke,
                 )
         run_grant_validation(self._validate_grant)
+        if request.client is None:
+            raise RuntimeError(
+                "validate_token_request has to authenticate the client and to set "
+                "request.client: what it must use, and what of it is bound, is decided "
+                "after that."
+            )
         required = extension.get_policy(request).required
         extension.check_binding(grant, jkt, required=required)
         exchange: TokenExchange | None = getattr(request, "token_exchange", None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from authlib.consts import version
-from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin, grants
 from authlib.oidc.core import UserInfo
 from authlib.oidc.core.grants import OpenIDCode
 
@@ -14,7 +14,7 @@ from dpop_ext.authorization_server import DPoP
 from dpop_ext.authorization_server.extension import _check_authlib_version
 from dpop_ext.stores.base import NoReplayProtection
 from dpop_ext.verifier import ProofVerifier
-from tests.authorization_server.simulator import ISSUER
+from tests.authorization_server.simulator import ISSUER, METHODS, User
 from tests.authorization_server.test_every_grant import error_of
 
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
@@ -145,3 +145,35 @@ def test_openid_connect_works_beside_it(make_sim: Any, prove: Any, way: str) -> 
     assert body["id_token"].count(".") == 2
     # Its nonce is not the one of DPoP, and no header field of it is either.
     assert sim.tokens[-1].dpop_jkt == prove.jkt
+
+
+class LateGrant(BaseGrant, TokenEndpointMixin):
+    """Authenticates the client when the request was checked."""
+
+    GRANT_TYPE = "late"
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def validate_token_request(self) -> None:
+        pass
+
+    def create_token_response(self) -> Any:
+        self.request.client = self.authenticate_token_endpoint_client()
+        token = self.generate_token(user=User(), scope="")
+        self.save_token(token)
+        return 200, token, self.TOKEN_RESPONSE_HEADER
+
+
+def test_a_grant_that_has_no_client_yet_gives_out_nothing(
+    make_sim: Any, prove: Any
+) -> None:
+    """Trap: nothing would count that is known of the client.
+
+    Such as that it must use DPoP; or that it does not authenticate, so that its refresh
+    tokens are bound.
+    """
+    sim = make_sim(extra_grants=[LateGrant])
+    sim.app.testing = True
+    for proof in (prove(), None):
+        with pytest.raises(RuntimeError, match=r"set request\.client"):
+            sim.token({"grant_type": "late"}, proof, client="public")
+    assert sim.tokens == []
