@@ -70,4 +70,7 @@ def _revoke(bundle: SessionBundle, cacert: str | None) -> None:
             endpoint, token=token[kind], token_type_hint=kind
         )
         if response.status_code != 200:
-            raise Refusal(f"the token is not revoked (status {response.status_code})")
+            raise Refusal(
+                f"the token is not revoked (status {response.status_code}); --force "
+                "deletes the session all the same"
+            )

@@ -350,6 +350,15 @@ def test_the_token_of_a_session_goes_to_its_own_server(
     assert server.received[0].authorization == "DPoP old"
 
 
+def test_the_token_of_a_session_without_a_resource_goes_where_it_is_sent(
+    server: AuthorizationServer, bundle: FileBundle, place: str
+) -> None:
+    server.answer, server.metadata = Answer(), None
+    bundle.describe({k: v for k, v in bundle.about.items() if k != "resource"})
+    assert run("curl", server.url, "--session", place).exit_code == 0
+    assert server.received[0].authorization == "DPoP old"
+
+
 @pytest.mark.parametrize(
     ("token", "arguments"),
     [

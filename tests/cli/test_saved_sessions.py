@@ -309,6 +309,7 @@ def test_without_a_revocation_the_session_stays_unless_it_is_forced(
     kept = logout(place)
     assert (kept.exit_code, place.exists()) == (code, True)
     assert text in kept.stderr
+    assert "--force" in kept.stderr
     assert kept.stderr.count("\n") == 1
     forced = logout(place, "--force")
     assert (forced.exit_code, place.exists()) == (0, False)

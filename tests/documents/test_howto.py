@@ -179,7 +179,8 @@ def test_the_authorization_server_of_the_page_runs() -> None:
         exec(compile(models, "README.md", "exec", dont_inherit=True), names)
         register_clients(names)
         keep_the_rest(names)
-        names["load_signing_keys"] = lambda: None
+        key = ECKey.generate_key("P-256", {"kid": "1"})
+        names["load_signing_keys"] = lambda: key
         names["find_token"] = lambda token: None
         for block in blocks("howto/authorization-server.md"):
             exec(block, names)
@@ -192,6 +193,11 @@ def test_the_authorization_server_of_the_page_runs() -> None:
         )
         answer = names["Introspection"].introspect_token(None, token)
         assert (answer["aud"], answer["exp"]) == ("https://api.example", 301)
+        # The README has Authlib's setting, which is for Authlib's generator alone.
+        assert names["app"].config["OAUTH2_REFRESH_TOKEN_GENERATOR"]
+        registered = names["query_client"]("client")
+        token = names["server"].generate_token("authorization_code", registered)
+        assert "refresh_token" not in token
 
 
 def test_symmetric_keys_are_turned_on_as_the_page_has_it(
