@@ -85,7 +85,7 @@ class _TokenSession(DirectSession):
 @click.option(
     "--elsewhere",
     is_flag=True,
-    help="Send the token of a session to another server than the --resource of its login.",
+    help="Send the token of a session to another server than --resource of its login.",
 )
 @click.option("-i", "--include", is_flag=True, help="Print status and header fields.")
 @click.option(
