@@ -508,6 +508,32 @@ def test_cookies_of_a_refusal_are_kept_and_sent(
     assert session.cookies["node"] == "7"
 
 
+def test_cookies_of_a_refusal_are_sent_beside_a_field_of_the_caller(
+    server: ScriptedServer, session: requests.Session, auth: DPoPAuth
+) -> None:
+    session.cookies.set("before", "1")
+    refusal, again = demand("n1"), Answer(401, [("WWW-Authenticate", "DPoP")])
+    refusal.fields.append(("Set-Cookie", "node=7"))
+    server.play(refusal, again)
+    own = "user=1; node=6"
+    session.get(server.url, auth=auth, headers={"Cookie": own})
+    assert server.received[0].all("Cookie") == [own]
+    assert server.received[1].all("Cookie") == ["user=1; node=7"]
+
+
+def test_a_cookie_that_a_refusal_deletes_is_not_sent_again(
+    server: ScriptedServer, session: requests.Session, auth: DPoPAuth
+) -> None:
+    host = server.url.removeprefix("http://").partition(":")[0]
+    session.cookies.set("before", "1", domain=host, path="/")
+    refusal = demand("n1")
+    refusal.fields.append(("Set-Cookie", "before=; Max-Age=0; Path=/"))
+    refusal.fields.append(("Set-Cookie", "node=7; Path=/"))
+    server.play(refusal, OK)
+    session.get(server.url, auth=auth)
+    assert server.received[1].all("Cookie") == ["node=7"]
+
+
 class OtherAdapter(HTTPAdapter):
     """An adapter that is not built on urllib3, and perhaps writes no header."""
 

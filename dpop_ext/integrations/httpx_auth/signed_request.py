@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from functools import cache, partial
 from typing import Any, TypeGuard
 
+from dpop_ext.client.cookie_field import with_cookies
 from dpop_ext.client.destination import Destination
 from dpop_ext.client.exchange import Attempt, Flow, Outcome, Reply
 from dpop_ext.integrations.httpx_auth.limited import drain
@@ -126,21 +127,9 @@ def send_cookies(response: Any, request: Any) -> None:
     # Of a request that has some, the library leaves the field as it is.
     bare = _plain_type(request)(request.method, request.url)
     type(response.cookies)(response.cookies).set_cookie_header(bare)
-    got = bare.headers.get("Cookie")
-    if got is None:
-        return
-    names = {_cookie_name(cookie) for cookie in got.split("; ")}
-    own = request.headers.get("Cookie")
-    kept = [
-        cookie
-        for cookie in (own.split("; ") if own else ())
-        if _cookie_name(cookie) not in names
-    ]
-    request.headers["Cookie"] = "; ".join([*kept, got])
-
-
-def _cookie_name(cookie: str) -> str:
-    return cookie.partition("=")[0]
+    field = with_cookies(request.headers.get("Cookie"), bare.headers.get("Cookie"))
+    if field is not None:
+        request.headers["Cookie"] = field
 
 
 def is_replayable(request: Any) -> bool:

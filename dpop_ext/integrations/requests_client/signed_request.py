@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from typing import Any, TypeAlias
 
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.models import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 
 from dpop_ext.client.answer_limit import PLAIN_FIELDS
+from dpop_ext.client.cookie_field import with_cookies
 from dpop_ext.client.exchange import Attempt, Flow, Outcome
 from dpop_ext.client.nonces import FIRST_ANSWER_WAIT
 from dpop_ext.client.protection import NO_PROTECTION, Protection
@@ -193,11 +194,7 @@ class Exchange:
         if self._rewind is not None:
             self._rewind()
         if response.cookies:
-            # Private, but the only way to the jar: HTTPDigestAuth does the same.
-            jar = getattr(request, "_cookies", None)
-            extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
-            request.headers.pop("Cookie", None)
-            request.prepare_cookies(jar)
+            _take_cookies(request, response)
         self.prepare(request)
         again: Response = response.connection.send(request, **kwargs)
         # The session takes the cookies of the history, too.
@@ -244,6 +241,23 @@ class Exchange:
             # The key is not for that path. It may be that nobody follows.
             return UnsendableHeaders(fields)
         return SignedHeaders(fields, successor)
+
+
+def _take_cookies(request: PreparedRequest, response: Response) -> None:
+    """Let *request* have the cookies that the attempt before got, beside its own."""
+    # Private, but the only way to the jar: HTTPDigestAuth does the same.
+    jar: Any = getattr(request, "_cookies", None)
+    own = request.headers.pop("Cookie", None)
+    was_from_jar = own == get_cookie_header(jar, request)  # type: ignore[no-untyped-call]
+    extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+    if was_from_jar:
+        request.prepare_cookies(jar)
+        return
+    # The caller's field, beside which requests sends none of the jar.
+    got = get_cookie_header(response.cookies, request)  # type: ignore[no-untyped-call]
+    field = with_cookies(own, got)
+    if field is not None:
+        request.headers["Cookie"] = field
 
 
 def is_token_request(request: PreparedRequest) -> bool:
