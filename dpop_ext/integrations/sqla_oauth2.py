@@ -140,8 +140,10 @@ class RedeemOnce:
 
     Works with the grants ``authorization_code`` and ``device_code``, whose model has
     :class:`OAuth2RedeemableMixin`, and with ``refresh_token`` if refresh tokens are
-    rotated (``INCLUDE_NEW_REFRESH_TOKEN``). It is the last check: a request that is
-    refused for another reason uses nothing up.
+    rotated (``INCLUDE_NEW_REFRESH_TOKEN``). It is the last check, when the new token is
+    made and not yet saved: a request that is refused, or that fails, for another reason
+    uses nothing up. A second use looks like a theft, and a client that tries again
+    after an error must not be taken for a thief.
     """
 
     #: Where a grant keeps what it redeems, and the column that says it is used.
@@ -153,6 +155,7 @@ class RedeemOnce:
 
     #: Seconds since the epoch.
     clock: Callable[[], float] = staticmethod(time.time)
+    _is_redeemed = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a grant that would not ask this mixin.
@@ -191,16 +194,33 @@ class RedeemOnce:
         """
 
     def create_token_response(self) -> Any:
-        """Redeem the credential, then do what the grant does.
+        """Do what the grant does, and redeem the credential on the way.
 
         :raises InvalidGrantError: it was used before.
         """
+        self._is_redeemed = False
+        grant: Any = super()
+        response = grant.create_token_response()
+        # Of a grant that saves no token, or has a method of its own for it.
+        self._redeem_once()
+        return response
+
+    def save_token(self, token: dict[str, Any]) -> Any:
+        """Redeem the credential, then save the token.
+
+        :raises InvalidGrantError: it was used before.
+        """
+        self._redeem_once()
+        grant: Any = super()
+        return grant.save_token(token)
+
+    def _redeem_once(self) -> None:
         grant: Any = self
-        if getattr(grant, "INCLUDE_NEW_REFRESH_TOKEN", True):
-            attribute, _ = self.REDEEMED[grant.GRANT_TYPE]
-            credential = getattr(grant.request, attribute)
-            if not self.redeem(credential):
-                self.on_second_use(credential)
-                raise InvalidGrantError("The code or refresh token was used before.")
-        response: Any = super()
-        return response.create_token_response()
+        if self._is_redeemed or not getattr(grant, "INCLUDE_NEW_REFRESH_TOKEN", True):
+            return
+        attribute, _ = self.REDEEMED[grant.GRANT_TYPE]
+        credential = getattr(grant.request, attribute)
+        if not self.redeem(credential):
+            self.on_second_use(credential)
+            raise InvalidGrantError("The code or refresh token was used before.")
+        self._is_redeemed = True

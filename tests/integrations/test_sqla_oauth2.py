@@ -13,7 +13,12 @@ from authlib.integrations.sqla_oauth2 import (
     OAuth2AuthorizationCodeMixin,
     OAuth2TokenMixin,
 )
-from authlib.oauth2.rfc6749 import InvalidGrantError, grants
+from authlib.oauth2.rfc6749 import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    grants,
+)
 from authlib.oauth2.rfc8628 import DeviceCodeGrant
 from sqlalchemy import ForeignKey, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -271,3 +276,92 @@ def test_save_token_stores_a_bearer_token_without_keys(session: Session) -> None
     row = session.scalars(select(Token)).one()
     assert row.user_id == 7
     assert (row.dpop_jkt, row.refresh_dpop_jkt, row.dpop_dsk) == (None, None, None)
+
+
+class RefreshGrant(RedeemOnce, grants.RefreshTokenGrant):
+    """One of Authlib, with a user."""
+
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    user: Any = SimpleNamespace(get_user_id=lambda: 7)
+    second_uses = 0
+
+    def get_session(self) -> Session:
+        session: Session = self.server.session
+        return session
+
+    def authenticate_user(self, refresh_token: Any) -> Any:
+        return self.user
+
+    def revoke_old_credential(self, refresh_token: Any) -> None:
+        pass
+
+    def on_second_use(self, credential: Any) -> None:
+        self.second_uses += 1
+
+
+@pytest.fixture
+def server(session: Session) -> Any:
+    saved: list[Any] = []
+    return SimpleNamespace(
+        session=session,
+        saved=saved,
+        generate_token=lambda **_: {"access_token": "b"},
+        save_token=lambda token, request: saved.append(token),
+    )
+
+
+@pytest.fixture
+def request_for_refresh(session: Session) -> Any:
+    row = add(session, Token(access_token="a", refresh_token="r"))
+    payload = SimpleNamespace(scope="x")
+    return token_request(refresh_token=row, payload=payload)
+
+
+def test_what_fails_or_is_refused_uses_nothing_up(
+    server: Any, request_for_refresh: Any
+) -> None:
+    """Trap: who tries again after an error would be taken for a thief."""
+    row = request_for_refresh.refresh_token
+    grant = RefreshGrant(request_for_refresh, server)
+    grant.user = None
+    with pytest.raises(InvalidRequestError):
+        grant.create_token_response()
+    make = server.generate_token
+    for error in (InvalidScopeError(), RuntimeError("no signing key")):
+
+        def fail(error: Exception = error, **_: Any) -> None:
+            raise error
+
+        server.generate_token = fail
+        with pytest.raises(type(error)):
+            RefreshGrant(request_for_refresh, server).create_token_response()
+    assert (row.refresh_token_revoked_at, server.saved) == (0, [])
+    server.generate_token = make
+    again = RefreshGrant(request_for_refresh, server)
+    assert again.create_token_response()[0] == 200
+    assert (again.second_uses, len(server.saved)) == (0, 1)
+    assert row.refresh_token_revoked_at > 0
+
+
+def test_a_token_is_not_saved_before_the_credential_is_redeemed(
+    server: Any, request_for_refresh: Any
+) -> None:
+    first, second = (RefreshGrant(request_for_refresh, server) for _ in range(2))
+    first.create_token_response()
+    with pytest.raises(InvalidGrantError):
+        second.create_token_response()
+    assert (second.second_uses, len(server.saved)) == (1, 1)
+
+
+def test_a_grant_that_saves_tokens_in_its_own_way_redeems_as_well(
+    server: Any, request_for_refresh: Any
+) -> None:
+    class SavesNothing(RefreshGrant):
+        def save_token(self, token: Any) -> None:
+            pass
+
+    first, second = (SavesNothing(request_for_refresh, server) for _ in range(2))
+    assert first.create_token_response()[0] == 200
+    with pytest.raises(InvalidGrantError):
+        second.create_token_response()
+    assert second.second_uses == 1
