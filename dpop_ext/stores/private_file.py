@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -31,21 +32,26 @@ def read_private(path: Path, *, max_size: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if path.is_symlink():
-            raise PermissionError("The file must not be a symbolic link.") from error
+            raise _refused(path, "The file must not be a symbolic link") from error
         raise
     with os.fdopen(descriptor, "rb") as file:
         # Of the open file, not of its name, which can be moved in between.
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise PermissionError("The file must be a regular file.")
+            raise _refused(path, "The file must be a regular file")
         if status.st_uid != os.geteuid():
-            raise PermissionError("The file must belong to the user who reads it.")
+            raise _refused(path, "The file must belong to the user who reads it")
         if status.st_mode & _OTHERS:
-            raise PermissionError("The file must have mode 0600 or less.")
+            raise _refused(path, "The file must have mode 0600 or less")
         content = file.read(max_size + 1)
     if len(content) > max_size:
-        raise OSError("the file is too long")
+        raise OSError(errno.EFBIG, "The file is too long", str(path))
     return content
+
+
+def _refused(path: Path, reason: str) -> PermissionError:
+    """Return an error that names the file, as those of the system do."""
+    return PermissionError(errno.EACCES, reason, str(path))
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -83,7 +89,7 @@ def _check_replaceable(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-            raise PermissionError("The file must be a regular file.")
+            raise _refused(path, "The file must be a regular file")
 
 
 @contextlib.contextmanager

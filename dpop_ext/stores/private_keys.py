@@ -82,7 +82,9 @@ class PrivateKeyFile:
             self._read_at = self._clock()
             self._keys = self._read()
         except (OSError, ValueError) as error:
-            _logger.error("no new keys to decrypt with: %s", type(error).__name__)
+            # What an OSError says is of the file; a parser may say what it parsed.
+            reason = error if isinstance(error, OSError) else type(error).__name__
+            _logger.error("no new keys to decrypt with: %s", reason)
         finally:
             self._reading.release()
 

@@ -125,7 +125,7 @@ def test_the_key_can_come_from_the_environment(
         ("+" + "A" * 42, 0o600, "32 random bytes in base64url"),
         ("\xe9" * 43, 0o600, "32 random bytes in base64url"),
         ("A" * 42 + "B", 0o600, "32 random bytes in base64url"),
-        ("A" * 43, 0o640, "The file must have mode 0600 or less."),
+        ("A" * 43, 0o640, ": The file must have mode 0600 or less\n"),
     ],
 )
 def test_a_key_that_is_none_is_refused(

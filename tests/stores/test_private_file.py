@@ -26,7 +26,7 @@ def test_a_file_is_read_as_it_was_written(path: Path) -> None:
 
 def test_a_file_that_is_too_long_is_not_read(path: Path) -> None:
     write_private(path, b"four")
-    with pytest.raises(OSError, match="too long"):
+    with pytest.raises(OSError, match=f"too long: '{path}'"):
         read_private(path, max_size=3)
 
 
@@ -39,7 +39,7 @@ def test_there_may_be_none(path: Path) -> None:
 def test_a_file_that_others_have_access_to_is_not_read(path: Path, mode: int) -> None:
     write_private(path, b"one")
     path.chmod(mode)
-    with pytest.raises(PermissionError, match="0600"):
+    with pytest.raises(PermissionError, match=f"mode 0600 or less: '{path}'"):
         read_private(path, max_size=3)
 
 

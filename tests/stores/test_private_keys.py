@@ -88,6 +88,8 @@ def test_a_file_that_goes_bad_leaves_the_keys_as_they_were(
     clock.advance(30)
     assert thumbprints(file) == [ec_key.thumbprint()]
     assert len(caplog.records) == 3
+    # Which file it is.
+    assert f"{path}" in caplog.records[2].getMessage()
     assert secret not in caplog.text
 
 
