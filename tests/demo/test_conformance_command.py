@@ -126,6 +126,7 @@ def test_the_demo_conforms(pair: Pair) -> None:
     trials = list(try_pair(pair))
     assert not failures(trials)
     assert {trial.status for trial in trials} == {"passed"}
+    assert {trial.party for trial in trials} == {"as", "rs"}
     names = [trial.name for trial in trials]
     assert len(set(names)) == len(names)
     tried = {name for trial in trials for name in trial.requirements}
@@ -302,6 +303,7 @@ def test_a_fault_of_the_resource_metadata_is_reported(
     trials = list(try_pair(pair))
     (failed,) = [trial for trial in trials if trial.status == "failed"]
     assert failed.party == "rs"
+    assert "RS" not in conforming_targets(trials)
     assert set(failed.requirements) <= {"R1705", "R1707"}
 
 
@@ -462,15 +464,33 @@ def test_the_command_says_what_breaks_the_claim(demo_server: DemoServer) -> None
     url = f"{demo_server.settings.resource_url}/.well-known/oauth-protected-resource"
     shown = run(demo_server, **{"--url": url})
     assert shown.exit_code == 1
-    assert "What breaks it, and what to change:" in shown.output
-    assert f"{PROFILE}#rs\n" not in shown.output
-    assert f"{PROFILE}#as\n" in shown.output
+    assert (f"{PROFILE}#rs\n" in shown.output, shown.stderr) == (False, "")
+    trials, counts, claim, advice = shown.stdout.split("\n\n")
+    lines = trials.splitlines()
+    assert f"failed   {'R1503':24}  a proof for the second time: 200, then 200" in lines
+    states = [line.split()[0] for line in lines]
+    passed, failed = states.count("passed"), states.count("failed")
+    assert counts == f"{passed} passed, {failed} failed, 0 skipped"
+    heading, first, *_ = claim.splitlines()
+    assert heading == "This allows the claim (dpop_sym_conformance):"
+    assert first == f"  {PROFILE}#as"
+    heading, *changes = advice.splitlines()
+    assert heading == "What breaks it, and what to change:"
+    assert changes[0].startswith("  R1503, a proof for the second time: Give all nodes")
+    assert len([line for line in changes if line[:4].strip()]) == failed
+    assert max(map(len, changes)) <= 88
+    report = run(demo_server, "--json", **{"--url": url})
+    assert report.exit_code == 1
+    assert json.loads(report.stdout)["conforms"] is False
 
 
 def test_a_server_that_is_not_there_is_one_line(demo_server: DemoServer) -> None:
     shown = run(demo_server, **{"--as": "http://127.0.0.1:9"})
     assert shown.exit_code == 1
-    assert shown.stderr.startswith("dpop-ext: a server does not answer: ")
+    assert shown.stderr == (
+        "dpop-ext: a server does not answer: ConnectionError; are the URLs right, and "
+        "the servers up?\n"
+    )
 
 
 def test_an_answer_without_end_is_one_line(demo_server: DemoServer) -> None:
