@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+from authlib.oauth2.rfc7523 import JWTBearerGrant
+
 from dpop_ext.authorization_server.client_metadata import metadata_of
 from dpop_ext.authorization_server.delegation import TokenExchange
 from dpop_ext.errors import KeyMismatchError, MissingProofError
@@ -80,6 +82,20 @@ class KeyBinding:
         """
         key = "dpop_bound_access_tokens"
         return bool(getattr(client, key, None) or metadata_of(client).get(key))
+
+    def is_public(self, grant: Any) -> bool:
+        """Tell whether the client of a validated request did not authenticate.
+
+        What it gets is bound to the key of its proof, refresh tokens included. It reads
+        ``auth_method`` of the request, which is ``none`` for such a client, and None
+        where a grant found the client without Authlib's methods. An assertion of
+        :rfc:`7523#section-2.1` is signed by it. Developers MAY re-implement this
+        method.
+        """
+        method: str | None = grant.request.auth_method
+        if method is None:
+            return bool(grant.GRANT_TYPE != JWTBearerGrant.GRANT_TYPE)
+        return method == "none"
 
     def get_authorization_code_dpop_jkt(self, authorization_code: Any) -> str | None:
         """Return the ``dpop_jkt`` that was stored with the code.

@@ -201,7 +201,7 @@ class TokenRequest:
         audience = extension.get_audience(request, request.client)
         if audience is None and exchange is not None and exchange.targets:
             raise InvalidTargetError("The client may not access this resource.")
-        public = request.auth_method == "none"
+        public = extension.is_public(grant)
         plan: KeyPlan | None = None
         if offer is not None and symmetric is not None and jkt is not None:
             plan = symmetric.decide(

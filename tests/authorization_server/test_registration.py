@@ -177,3 +177,42 @@ def test_a_grant_that_has_no_client_yet_gives_out_nothing(
         with pytest.raises(RuntimeError, match=r"set request\.client"):
             sim.token({"grant_type": "late"}, proof, client="public")
     assert sim.tokens == []
+
+
+class GrantByName(BaseGrant, TokenEndpointMixin):
+    """Finds its client by the name, without a method of Authlib's."""
+
+    GRANT_TYPE = "by-name"
+
+    def validate_token_request(self) -> None:
+        self.request.client = self.server.query_client(self.request.form["client_id"])
+
+    def create_token_response(self) -> Any:
+        token = self.generate_token(user=User(), scope="")
+        self.save_token(token)
+        return 200, token, self.TOKEN_RESPONSE_HEADER
+
+
+def test_a_client_that_nothing_is_known_of_has_not_authenticated(
+    make_sim: Any, prove: Any, prove_other: Any
+) -> None:
+    """So its refresh token is bound, like that of any public client."""
+    sim = make_sim(extra_grants=[GrantByName])
+    issued = sim.token({"grant_type": "by-name"}, prove(), client="public").get_json()
+    assert sim.tokens[-1].refresh_dpop_jkt == prove.jkt
+    form = {"grant_type": "refresh_token", "refresh_token": issued["refresh_token"]}
+    stolen = sim.token(form, prove_other(), client="public")
+    assert error_of(stolen) == (400, "invalid_grant")
+    assert sim.token(form, prove(), client="public").status_code == 200
+
+
+def test_an_application_may_know_better(make_sim: Any, prove: Any) -> None:
+    class Knowing(DPoP):
+        def is_public(self, grant: Any) -> bool:
+            return grant.GRANT_TYPE != "by-name" and super().is_public(grant)
+
+    sim = make_sim(extra_grants=[GrantByName], dpop_class=Knowing)
+    sim.token({"grant_type": "by-name"}, prove(), client="public")
+    assert sim.tokens[-1].refresh_dpop_jkt is None
+    sim.token(sim.grant("password", "public"), prove(), client="public")
+    assert sim.tokens[-1].refresh_dpop_jkt == prove.jkt
