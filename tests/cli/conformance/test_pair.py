@@ -127,6 +127,10 @@ def test_an_error_is_that_of_the_challenge_for_dpop(
     assert str(answer) == "401 use_dpop_asymmetric policy"
     server.play(Answer(401, fields[:1], b'{"error": "x"}'))
     assert str(pair.document(server.url, "x")) == "401 x"
+    # Nothing of it speaks to the terminal.
+    for odd in ('{"error": "\\u001b[31m"}', '{"error": ["x"]}'):
+        server.play(Answer(400, body=odd.encode()))
+        assert str(pair.document(server.url, "x")) == "400"
     server.play(Answer(401, fields[:1], b"no object"))
     assert str(pair.document(server.url, "x")) == "401"
 
