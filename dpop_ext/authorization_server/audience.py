@@ -30,8 +30,8 @@ class AudienceSelection:
             asks for.
         :returns: None for a client whose registration names no audiences: then
             ``resource`` is ignored, and there are no symmetric keys.
-        :raises RuntimeError: the client may choose, and the application does not store
-            what it chose.
+        :raises RuntimeError: the audiences of the client are no list; or it may choose,
+            and the application does not store what it chose.
         :raises InvalidTargetError: more than one resource server was asked for; one
             that the client did not register; another one than the grant is for; or
             none, where the client must choose.
@@ -39,6 +39,12 @@ class AudienceSelection:
         allowed = self.get_client_audiences(client)
         if allowed is None:
             return None
+        if isinstance(allowed, str):
+            # Every part of the text would be in it. A TypeError would pass for one that
+            # a parser raises for hostile input.
+            raise RuntimeError(  # noqa: TRY004
+                "The audiences of a client are a list of strings."
+            )
         requested: Sequence[str] = request.resource
         granted = self.get_granted_audience(request, several=len(allowed) > 1)
         if len(requested) > 1:

@@ -177,7 +177,11 @@ class IntrospectionConfirmation:
         """Tell whether the caller is a resource server of the token's audience."""
         request = _caller.get()
         client = getattr(request, "client", None)
-        return client is not None and audience in self.get_served_audiences(client)
+        if client is None:
+            return False
+        served = self.get_served_audiences(client)
+        # Every part of a text would be in it.
+        return not isinstance(served, str) and audience in served
 
     def _with_key(
         self,

@@ -147,3 +147,15 @@ def test_a_subclass_chooses_otherwise(make_sim: Any, prove: Any) -> None:
     sim = make_sim(dpop_class=Scoped)
     response = sim.token(CLIENT_CREDENTIALS | {"scope": "b"}, prove())
     assert sim.claims(response)["aud"] == OTHER
+
+
+@pytest.mark.parametrize("resource", ["https://api", AUDIENCE, None])
+def test_audiences_that_are_one_text_are_a_fault(
+    sim: Any, prove: Any, resource: str | None
+) -> None:
+    """Trap: a part of a text is "in" it, and would be an audience, too."""
+    sim.app.testing = True
+    sim.clients["confidential"].client_metadata["audiences"] = AUDIENCE
+    form = CLIENT_CREDENTIALS | ({"resource": resource} if resource else {})
+    with pytest.raises(RuntimeError, match="list of strings"):
+        sim.token(form, prove())
