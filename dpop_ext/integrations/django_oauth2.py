@@ -198,8 +198,16 @@ def _set(response: Any, headers: Headers) -> None:
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     for name, value in joined.items():
         response[name] = value
+    if getattr(response, "is_rendered", True):
+        _set_length(response)
+    else:
+        # Of a template, or of Django REST framework: there is no content yet.
+        response.add_post_render_callback(_set_length)
+
+
+def _set_length(response: Any) -> None:
+    """Say how long an answer is: whoever signs it has to know when it is complete."""
     if not response.streaming and "Content-Length" not in response:
-        # Whoever signs the answer has to know when it is complete.
         response["Content-Length"] = str(len(response.content))
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.request_digest import content_digest
+from dpop_ext.integrations import wsgi_answers
 from dpop_ext.integrations.asgi_answers import SignedAnswers
 from dpop_ext.integrations.django_oauth2 import DPoPProtector
 from dpop_ext.resource_server.route_policy import RoutePolicy
@@ -158,6 +160,49 @@ def test_the_length_that_a_view_says_itself_stays(
     headers = credentials(world, method="HEAD")
     response = protector()(head)(RequestFactory().head("/accounts", headers=headers))
     assert response["Content-Length"] == "1000"
+
+
+class Later(SimpleTemplateResponse):
+    """What Django renders after the view, as Django REST framework answers, too."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    @property
+    def rendered_content(self) -> str:
+        return "content"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_answer_that_is_rendered_after_the_view_is_signed(
+    world: World, *, asynchronous: bool
+) -> None:
+    world = dataclasses.replace(world, symmetric=True)
+    protect = DPoPProtector(
+        verifier=world.verifier, find_token=world.validator, public_url=AUDIENCE
+    )("accounts")
+
+    def answer(request: Any) -> Later:
+        return Later()
+
+    async def answer_async(request: Any) -> Later:
+        return Later()
+
+    inner = django_application(
+        protect(answer_async if asynchronous else answer), asynchronous=asynchronous
+    )
+    app = (
+        under_wsgi(SignedAnswers(inner))
+        if asynchronous
+        else wsgi_answers.SignedAnswers(inner)
+    )
+    token = world.symmetric_token()
+    proof = world.symmetric_proof(token, claims={ASKS: True})
+    fields = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+    response = send(app, Request(headers=fields).environ())
+    assert (response.status, response.body) == (200, b"content")
+    assert response.values("Content-Length") == ["7"]
+    assert len(response.values("DPoP-Response")) == 1
 
 
 @pytest.mark.requirement("R1901")
