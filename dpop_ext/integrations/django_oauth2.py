@@ -137,7 +137,7 @@ class DPoPProtector:
     def _around(
         self, view: Callable[..., Any], scopes: tuple[str, ...], route: RoutePolicy
     ) -> Callable[..., Any]:
-        if iscoroutinefunction(view):
+        if _is_awaited(view):
 
             async def protected_async(request: Any, *args: Any, **kwargs: Any) -> Any:
                 # A decision may wait for a store or an issuer.
@@ -189,6 +189,16 @@ class DPoPProtector:
             headers = with_ticket(headers, verified.ticket, status=response.status_code)
         _set(response, headers)
         return _exposed(request, response)
+
+
+def _is_awaited(view: Any) -> bool:
+    """Tell whether what a view returns is awaited.
+
+    The ``dispatch`` of a class whose methods are coroutines is none itself, and comes
+    from ``method_decorator`` as a partial.
+    """
+    instance = getattr(getattr(view, "func", view), "__self__", None)
+    return iscoroutinefunction(view) or getattr(instance, "view_is_async", False)
 
 
 def _set(response: Any, headers: Headers) -> None:

@@ -11,6 +11,8 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
+from django.utils.decorators import method_decorator
+from django.views import View
 from joserfc.jwk import ECKey
 
 from dpop_ext.core.request_digest import content_digest
@@ -73,6 +75,26 @@ def test_a_coroutine_is_protected_as_one(
         request = factory.get("/accounts", headers=credentials(world))
         assert asyncio.run(protected(request)).status_code == 200
         assert asyncio.run(protected(factory.get("/accounts"))).status_code == 401
+
+
+def test_a_class_of_coroutines_is_protected_as_one(
+    world: World, protector: DPoPProtector
+) -> None:
+    @method_decorator(protector("accounts"), name="dispatch")
+    class Accounts(View):
+        async def get(self, request: Any) -> HttpResponse:
+            return view(request)
+
+    async def call() -> list[int]:
+        make, fields = AsyncRequestFactory(), credentials(world)
+        requests = [
+            make.get("/accounts", headers=fields),
+            make.post("/accounts", headers=credentials(world, method="POST")),
+            make.get("/accounts", headers=fields),
+        ]
+        return [(await Accounts.as_view()(request)).status_code for request in requests]
+
+    assert asyncio.run(call()) == [200, 405, 401]
 
 
 def test_an_asgi_application_has_the_same_tables(
