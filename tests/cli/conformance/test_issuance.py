@@ -1,17 +1,26 @@
-"""The claims of a token with a symmetric key."""
+"""A token with a symmetric key: its response, its JWE and its claims."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
 
 from dpop_ext.cli.conformance_checks import issuance
 from dpop_ext.cli.conformance_checks.issuance import Issued
 from dpop_ext.cli.conformance_checks.pair import Pair
 from dpop_ext.core.base64url import b64url_encode
+from dpop_ext.core.request_binding import access_token_hash
+from dpop_ext.symmetric.delivery import wrap_key
+from dpop_ext.symmetric.secret_bytes import SecretBytes
 from tests.cli.conformance.reading import (
     KEY,
     by_status,
 )
+from tests.integrations.scripted_server import Answer, Received, ScriptedServer
 
 
 def claims_of(pair: Pair, **changes: Any) -> dict[str, Any]:
@@ -59,3 +68,149 @@ def test_what_a_token_does_not_show_is_not_judged(pair: Pair, issued: Issued) ->
     plain = claims_of(pair, cnf={"jkt": pair.key.thumbprint()})
     trials = list(issuance._check_claims(plain, issued.key, pair))
     assert by_status(trials)["skipped"] == {"reference to the key"}
+
+
+# --- the response
+
+HEADER_TRIALS = {
+    "typ": "type of the JWE",
+    "cty": "type of the JWE",
+    "alg": "algorithm of the JWE",
+    "enc": "algorithm of the JWE",
+    "zip": "compression of the JWE",
+    "dsk": "token hash in the JWE",
+    "kid": "kid of the JWE",
+}
+
+
+@pytest.mark.parametrize("name", [None, *HEADER_TRIALS])
+@pytest.mark.parametrize("odd", ["DEF", 7, None, {"ath": "x"}])
+def test_each_member_of_the_header_is_judged(name: str | None, odd: object) -> None:
+    key = ECKey.generate_key("P-256")
+    header: dict[str, Any] = {
+        "typ": "dpop-sym+jwe",
+        "cty": "jwk+json",
+        "alg": "ECDH-ES",
+        "enc": "A256GCM",
+        "dsk": {"ath": access_token_hash("token")},
+        "kid": key.thumbprint(),
+    }
+    if name is not None:
+        header[name] = odd
+    jwe = f"{b64url_encode(json.dumps(header).encode())}.a.b.c.d"
+    trials = list(issuance._check_header(jwe, "token", key))
+    assert {trial.party for trial in trials} == {"as"}
+    failed = {HEADER_TRIALS[name]} if name is not None else set()
+    assert by_status(trials).get("failed", set()) == failed
+    assert len(trials) == 5
+
+
+@dataclass
+class Issuer:
+    """Gives a token with a key to everybody; a test says what is wrong with it."""
+
+    pair: Pair
+    status: int = 200
+    cache: str = "no-store"
+    #: Of the random values in the tokens.
+    values: tuple[bytes, bytes] = (bytes(32), bytes([1] * 32))
+    opaque: bool = False
+    audience: str | None = None
+    members: dict[str, Any] = field(default_factory=dict)
+    given: int = 0
+
+    def answer(self, request: Received) -> Answer:
+        asked = request.proof.claims["dsk"]
+        jkt = self.pair.key.thumbprint()
+        dsk = {"r": b64url_encode(self.values[self.given]), "v": 7}
+        self.given += 1
+        claims = {"aud": self.pair.resource, "cnf": {"jkt": jkt, "dsk": dsk}}
+        payload = b64url_encode(json.dumps(claims).encode())
+        token = "opaque" if self.opaque else f"e30.{payload}.c2ln"
+        encrypted = wrap_key(
+            SecretBytes(KEY),
+            recipient=ECKey.import_key(asked["jwk"]),
+            algorithm=asked["kalgs"][0],
+            encoding=asked["encs"][0],
+            mac_algorithm=asked["algs"][0],
+            issuer=self.pair.issuer,
+            audience=self.audience or self.pair.resource,
+            version=7,
+            expires_at=self.pair.now + 600,
+            access_token=token,
+        )
+        response = {"access_token": token, "token_type": "dpop"}
+        body = {**response, "cnf": {"jwe": encrypted}, **self.members}
+        fields = [("Cache-Control", self.cache)]
+        return Answer(self.status, fields, json.dumps(body).encode())
+
+
+def issue(
+    server: ScriptedServer, issuer: Issuer
+) -> tuple[dict[str, set[str]], list[Issued]]:
+    server.script = issuer.answer
+    found: list[Issued] = []
+    trials = list(issuance.check_issuance(issuer.pair, found))
+    assert {trial.party for trial in trials} == {"as"}
+    return by_status(trials), found
+
+
+def test_a_token_with_a_good_key_is_found(server: ScriptedServer, pair: Pair) -> None:
+    seen, (issued,) = issue(server, Issuer(pair))
+    assert set(seen) == {"passed"}
+    assert {"token response", "caching", "key in the JWE", "second token"} < seen[
+        "passed"
+    ]
+    assert (issued.key.key.reveal(), issued.key.version) == (KEY, 7)
+    assert issued.reference == {"r": b64url_encode(bytes(32)), "v": 7}
+    assert issued.access_token not in repr(issued)
+    assert [sent.target for sent in server.received] == ["/token"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({"status": 201}, "token response"),
+        ({"members": {"token_type": "Bearer"}}, "token response"),
+        ({"members": {"token_type": None}}, "token response"),
+        ({"cache": "private"}, "caching"),
+        ({"values": (bytes(32), bytes(32))}, "second token"),
+    ],
+)
+def test_a_fault_of_the_response_does_not_hide_the_key(
+    server: ScriptedServer, pair: Pair, changes: dict[str, Any], failed: str
+) -> None:
+    seen, found = issue(server, Issuer(pair, **changes))
+    assert seen["failed"] == {failed}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cnf": None}, {"access_token": "a b"}, {"access_token": None}]
+)
+def test_without_a_token_and_a_key_nothing_more_is_said(
+    server: ScriptedServer, pair: Pair, changes: dict[str, Any]
+) -> None:
+    server.script = Issuer(pair, members=changes).answer
+    found: list[Issued] = []
+    (trial,) = issuance.check_issuance(pair, found)
+    assert (trial.name, trial.status, found) == ("token response", "failed", [])
+    has_key = "without" if changes == {"cnf": None} else "with"
+    assert trial.seen == f"200, {has_key} cnf.jwe"
+
+
+def test_a_key_for_somebody_else_is_not_used(
+    server: ScriptedServer, pair: Pair
+) -> None:
+    seen, found = issue(server, Issuer(pair, audience="https://b.example"))
+    assert (seen["failed"], found) == ({"key in the JWE"}, [])
+    assert len(server.received) == 1
+
+
+def test_a_token_that_is_opaque_is_used_all_the_same(
+    server: ScriptedServer, pair: Pair
+) -> None:
+    seen, (issued,) = issue(server, Issuer(pair, opaque=True))
+    assert seen["skipped"] == {"claims of the token", "second token"}
+    assert "failed" not in seen
+    assert (issued.claims, issued.reference) == ({}, {})
