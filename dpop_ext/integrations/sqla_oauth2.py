@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6749 import InvalidGrantError
 from dpop_ext.extras import needs
 
 with needs("sql"):
-    from sqlalchemy import Integer, String, Text, inspect, update
+    from sqlalchemy import Integer, String, Text, inspect, text, update
     from sqlalchemy.engine import CursorResult
     from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session
 
@@ -46,8 +46,11 @@ class OAuth2DPoPTokenMixin:
 class OAuth2RedeemableMixin:
     """Column for the one use of a code or device code, see :class:`RedeemOnce`."""
 
-    #: Seconds since the epoch; 0 as long as nothing was issued for it.
-    redeemed_at: Mapped[int] = mapped_column(Integer, default=0)
+    #: Seconds since the epoch; 0 as long as nothing was issued for it. The database
+    #: knows that, too: an application that has no such column yet may write rows.
+    redeemed_at: Mapped[int] = mapped_column(
+        Integer, default=0, server_default=text("0")
+    )
 
 
 class OAuth2DPoPCodeMixin(OAuth2RedeemableMixin):

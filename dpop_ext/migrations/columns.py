@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alembic.operations import Operations
-from sqlalchemy import Column, Integer, String, Text
+from sqlalchemy import Column, Integer, String, Text, text
 
 #: Length of a thumbprint.
 _JKT = String(43)
@@ -39,21 +39,19 @@ def drop_token_columns(op: Operations | Any, table: str) -> None:
 def add_code_columns(op: Operations | Any, table: str, *, bound: bool = True) -> None:
     """Add the columns of ``OAuth2DPoPCodeMixin``, or of ``OAuth2RedeemableMixin``.
 
-    Codes that are there count as not redeemed, and may be redeemed with any key.
+    Codes that are there count as not redeemed, and may be redeemed with any key. So do
+    those of an application that does not know the columns yet.
 
     :param op: ``alembic.op``.
     :param table: name of the table of authorization codes or device codes.
     :param bound: also the column for the key of a code; device codes have none.
     """
     with op.batch_alter_table(table) as batch:
-        # The rows that are there need a value, the new ones get it from the model.
         batch.add_column(
-            Column("redeemed_at", Integer, nullable=False, server_default="0")
+            Column("redeemed_at", Integer, nullable=False, server_default=text("0"))
         )
         if bound:
             batch.add_column(Column("dpop_jkt", _JKT, nullable=True))
-    with op.batch_alter_table(table) as batch:
-        batch.alter_column("redeemed_at", server_default=None)
 
 
 def drop_code_columns(op: Operations | Any, table: str, *, bound: bool = True) -> None:

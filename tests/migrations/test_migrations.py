@@ -15,7 +15,15 @@ from dpop_ext.migrations import define_tables
 from dpop_ext.stores.pushed_requests_contract import make_request
 from dpop_ext.stores.pushed_requests_sql import SQLPushedRequestStore
 from dpop_ext.stores.sql import SQLReplayStore
-from tests.migrations.project import Code, Project
+from tests.migrations.project import (
+    Code,
+    Device,
+    OldCode,
+    OldDevice,
+    OldToken,
+    Project,
+    Token,
+)
 
 NOW = 1_790_000_000
 
@@ -84,6 +92,24 @@ def test_codes_that_were_there_before_are_redeemed_once(project: Project) -> Non
     project.run("downgrade", "app_1")
     with project.engine.connect() as connection:
         assert connection.execute(text("SELECT id, code FROM code")).all() == [(1, "c")]
+
+
+def test_an_application_without_the_columns_goes_on_after_the_migration(
+    project: Project,
+) -> None:
+    """The database changes first, and then the servers, one by one."""
+    project.run("upgrade", "heads")
+    with Session(project.engine) as session:
+        old = OldCode(id=1, code="c"), OldDevice(id=1), OldToken(id=1, access_token="a")
+        session.add_all(old)
+        session.commit()
+    with Session(project.engine) as session:
+        for model in (Code, Device):
+            row = session.get_one(model, 1)
+            assert claim(session, row, "redeemed_at", now=NOW) is True
+            assert claim(session, row, "redeemed_at", now=NOW) is False
+        token = session.get_one(Token, 1)
+        assert (token.dpop_jkt, token.refresh_dpop_jkt) == (None, None)
 
 
 def test_the_stores_work_in_tables_that_were_migrated(project: Project) -> None:
