@@ -43,6 +43,8 @@ class CORS:
     ) -> Iterable[bytes]:
         """Serve the request."""
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        # WSGI has bytes there, each as one character.
+        path = path.encode("latin-1").decode("utf-8", "replace")
         if not self._cross_origin.concerns(path):
             return self._app(environ, start_response)
         origin: str | None = environ.get("HTTP_ORIGIN")

@@ -272,3 +272,27 @@ def test_an_asgi_application_is_marked_where_it_is_for_scripts() -> None:
         assert answer.status == 200
         assert len(answer.values("Access-Control-Allow-Origin")) == allowed
     assert seen == ["websocket", "http", "http", "http"]
+
+
+def test_a_path_that_is_named_is_found_as_it_comes_in_an_environ() -> None:
+    """PEP 3333 has each byte of it as one character."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    allowed: list[list[str]] = []
+
+    def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+        allowed.append([v for n, v in headers if n == "Access-Control-Allow-Origin"])
+
+    cors = CORS(app, origins=[ORIGIN], paths=["/konten/größe"])
+    for path in ("/größe", "/größer"):
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "/konten",
+            "PATH_INFO": path.encode().decode("latin-1"),
+            "HTTP_ORIGIN": ORIGIN,
+        }
+        cors(environ, start)
+    assert allowed == [[ORIGIN], []]
