@@ -83,7 +83,10 @@ def peek_access_token(
     try:
         claims = parse_token(text).payload
     except MalformedJOSEError as error:
-        raise AccessTokenError("The access token is malformed.") from error
+        # Most are opaque ones, for a verifier that was not told of these.
+        raise AccessTokenError(
+            "The access token is malformed.", check="token_form"
+        ) from error
     expires_at = claims.get("exp")
     client_id = claims.get("client_id")
     if claims.get("iss") != issuer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import threading
 import traceback
 from collections.abc import Mapping
@@ -399,6 +400,32 @@ def test_an_opaque_token_works_with_both_kinds_of_proof(
     assert call(forged).challenges["DPoP"].get("error") == "invalid_dpop_proof"
     server.failure = OSError()
     assert call(world.proof("opaque")).status == 503
+
+
+def test_an_opaque_token_for_a_verifier_that_expects_jwts_is_named_in_the_log(
+    world: World,
+    introspect: IntrospectionTokenValidator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its setting is what there is to change, and not the token."""
+    verifier = ProofVerifier(
+        world.store,
+        keyring=world.keyring,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        clock=world.clock,
+    )
+    protected = DPoPMiddleware(
+        lambda environ, start: [],
+        verifier=verifier,
+        find_token=introspect,
+        public_url=AUDIENCE,
+    )
+    proof = world.symmetric_proof("opaque")
+    headers = [("Authorization", "DPoP opaque"), ("DPoP", proof)]
+    with caplog.at_level(logging.INFO, "dpop_ext"):
+        assert send(protected, Request(headers=headers).environ()).status == 401
+    assert "reason=invalid_token cause=token_form" in caplog.text
 
 
 @pytest.mark.requirement("J-4")
