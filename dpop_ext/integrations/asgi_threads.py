@@ -96,14 +96,17 @@ class DecisionThreads:
             finally:
                 self._places.release()
 
+        # Shielded: a request that is given up stays in the queue until its turn.
+        # Without a name: a refusal, whose traceback has this frame, would have itself.
+        return await asyncio.shield(self._begin(decide))
+
+    def _begin(self, decide: Callable[[], T]) -> asyncio.Future[T]:
         try:
-            decided = _begin(decide, self.executor)
+            return _begin(decide, self.executor)
         except BaseException:
             # Nobody will decide, and nobody would give the place back.
             self._places.release()
             raise
-        # Shielded: a request that is given up stays in the queue until its turn.
-        return await asyncio.shield(decided)
 
 
 async def in_thread(decide: Callable[[], T], executor: Executor) -> T:
