@@ -68,6 +68,26 @@ def test_what_a_token_does_not_show_is_not_judged(pair: Pair, issued: Issued) ->
     plain = claims_of(pair, cnf={"jkt": pair.key.thumbprint()})
     trials = list(issuance._check_claims(plain, issued.key, pair))
     assert by_status(trials)["skipped"] == {"reference to the key"}
+    assert {trial.party for trial in trials} == {"as"}
+    assert [trial.seen for trial in trials[:3]] == [
+        "cnf has ['jkt']",
+        f"aud {pair.resource!r}",
+        "the token has no key in the clear",
+    ]
+
+
+def test_what_was_seen_of_a_token_does_not_show_its_key(
+    pair: Pair, issued: Issued
+) -> None:
+    odd = claims_of(pair, aud="x", shown=KEY.hex())
+    odd["cnf"]["dsk"] = {"r": "r", "v": "7"}
+    trials = list(issuance._check_claims(odd, issued.key, pair))
+    assert [trial.seen for trial in trials] == [
+        "cnf has ['jkt', 'dsk']",
+        "aud 'x'",
+        "the token has the key",
+        "v '7', r of 1 characters",
+    ]
 
 
 # --- the response
@@ -80,6 +100,18 @@ HEADER_TRIALS = {
     "zip": "compression of the JWE",
     "dsk": "token hash in the JWE",
     "kid": "kid of the JWE",
+}
+
+
+#: With another value.
+SEEN = {
+    "typ": "typ 'DEF', cty 'jwk+json'",
+    "cty": "typ 'dpop-sym+jwe', cty 'DEF'",
+    "alg": "'DEF', 'A256GCM'",
+    "enc": "'ECDH-ES', 'DEF'",
+    "zip": "zip",
+    "dsk": "None",
+    "kid": "'DEF'",
 }
 
 
@@ -103,6 +135,11 @@ def test_each_member_of_the_header_is_judged(name: str | None, odd: object) -> N
     failed = {HEADER_TRIALS[name]} if name is not None else set()
     assert by_status(trials).get("failed", set()) == failed
     assert len(trials) == 5
+    seen = [trial.seen for trial in trials if trial.status == "failed"]
+    if odd == "DEF":
+        assert seen == ([] if name is None else [SEEN[name]])
+    if name is None:
+        assert (trials[2].seen, trials[3].seen) == ("none", "of this token")
 
 
 @dataclass
@@ -143,6 +180,18 @@ class Issuer:
         body = {**response, "cnf": {"jwe": encrypted}, **self.members}
         fields = [("Cache-Control", self.cache)]
         return Answer(self.status, fields, json.dumps(body).encode())
+
+
+def test_two_tokens_with_one_random_value_are_seen(
+    server: ScriptedServer, pair: Pair
+) -> None:
+    for values, seen in (
+        ((bytes(32), bytes([1] * 32)), "another r"),
+        ((bytes(32), bytes(32)), "the same r"),
+    ):
+        server.script = Issuer(pair, values=values).answer
+        *_, last = issuance.check_issuance(pair, [])
+        assert (last.name, last.seen) == ("second token", seen)
 
 
 def issue(

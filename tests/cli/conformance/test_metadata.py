@@ -59,6 +59,14 @@ def test_the_metadata_of_an_issuer_is_what_it_must_be(
     assert len(trials) == 3
     assert {trial.party for trial in trials} == {"as"}
     assert by_status(trials).get("failed", set()) == ({failed} if failed else set())
+    if not changes:
+        assert [trial.seen for trial in trials] == [
+            f"200, issuer {pair.issuer!r}",
+            "all there",
+            "made",
+        ]
+    target = "/.well-known/oauth-authorization-server"
+    assert [sent.target for sent in server.received] == [target]
     # Where this is not the issuer, nothing is sent to its endpoint.
     assert pair.token_endpoint == ("" if failed == "issuer metadata" else endpoint)
     for name in changes:
@@ -91,4 +99,15 @@ def test_the_metadata_of_a_resource_is_what_it_must_be(
     assert {trial.party for trial in trials} == {"rs"}
     assert by_status(trials).get("failed", set()) == ({failed} if failed else set())
     assert pair.resource_metadata == document | changes
+    for name in changes:
+        if failed == "symmetric members of the resource":
+            assert trials[1].seen == f"missing: {name}"
+        if failed == "claim of the resource":
+            assert trials[2].seen == f"{CLAIM} is {changes[CLAIM]!r}"
+    if not changes:
+        assert [trial.seen for trial in trials] == [
+            f"200, resource {pair.resource!r}",
+            "all there",
+            "made",
+        ]
     assert server.received[0].target.endswith("/oauth-protected-resource/api")

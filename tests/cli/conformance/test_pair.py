@@ -9,6 +9,9 @@ from dataclasses import replace
 import pytest
 
 from dpop_ext.cli.conformance_checks.pair import Pair
+from dpop_ext.cli.limited_answer import MAX_STRUCTURAL
+from dpop_ext.errors import ServerAnswerError
+from dpop_ext.symmetric.response import MAX_ANSWER
 from tests.cli.conformance.reading import (
     OK,
 )
@@ -140,3 +143,15 @@ def test_values_are_found_by_a_name_in_any_case(
 ) -> None:
     server.play(Answer(fields=[("X-One", "1"), ("x-one", "2"), ("X-Two", "3")]))
     assert pair.document(server.url, "x").values("X-ONE") == ["1", "2"]
+
+
+def test_a_document_of_a_mebibyte_with_many_members_is_read(
+    server: ScriptedServer, pair: Pair
+) -> None:
+    document = {"many": [0] * (MAX_STRUCTURAL - 10)}
+    text = json.dumps(document).encode().ljust(MAX_ANSWER)
+    server.play(Answer(body=text))
+    assert pair.document(server.url, "x").body == document
+    server.play(Answer(body=text + b" "))
+    with pytest.raises(ServerAnswerError):
+        pair.document(server.url, "x")

@@ -156,8 +156,12 @@ def test_a_server_that_takes_no_good_proof_is_tried_no_further(
     server: ScriptedServer, pair: Pair, issued: Issued
 ) -> None:
     server.play(Answer(300))
-    (trial,) = check_proofs(pair, issued)
+    checked = check_proofs(pair, issued)
+    trial = next(checked)
     assert (trial.name, trial.status) == ("a symmetric proof", "failed")
+    with pytest.raises(StopIteration) as end:
+        next(checked)
+    assert end.value.value is False
     server.play(OK, Answer(300))
     found = by_status(check_proofs(pair, issued))
     assert "an asymmetric proof with the same token" in found["failed"]

@@ -61,6 +61,8 @@ def test_a_symmetric_proof_at_the_token_endpoint_is_refused_as_a_proof(
         server.play(Answer(status, body=json.dumps({"error": error}).encode()))
         trial = refusals.check_symmetric_proof(pair, "a.b.c")
         assert (trial.status, trial.party) == (expected, "as")
+        assert trial.requirements == ("R1005",)
+        assert server.received[-1].dpop == "a.b.c"
 
 
 def test_keys_that_are_asked_for_are_bad_in_one_way_each(
