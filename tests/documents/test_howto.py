@@ -113,6 +113,10 @@ def test_each_adapter_protects_as_the_page_has_it(
     else:
         client = TestClient(names["asgi_app" if adapter == "asgi" else "api"])
     names["test_the_accounts_are_protected"](client, dpop_issuer, dpop_key, dpop_clock)
+    if adapter == "fastapi":
+        found = client.get("/.well-known/oauth-protected-resource").json()
+        assert found["resource"] == dpop_issuer.audience
+        assert found["authorization_servers"] == [dpop_issuer.identifier]
     if adapter == "flask":
         bearer = f"Bearer {dpop_issuer.access_token(None, scope='accounts')}"
         request = {"path": "/accounts", "headers": {"Authorization": bearer}}
