@@ -25,7 +25,7 @@ from dpop_ext.authorization_server.http_request import (
     read_proof,
 )
 from dpop_ext.authorization_server.metadata import KEY_DERIVATIONS
-from dpop_ext.authorization_server.refusal import log, log_fault
+from dpop_ext.authorization_server.refusal import PARSER_ERRORS, log, log_fault
 from dpop_ext.authorization_server.server_methods import extend_server
 from dpop_ext.authorization_server.symmetric_key import SymmetricKeys
 from dpop_ext.authorization_server.token_request import TokenRequest
@@ -195,6 +195,8 @@ class DPoP(KeyBinding, AudienceSelection):
             raise
         except DPoPError:
             raise
+        except _ApplicationError as error:
+            raise error.fault from None
         except Exception as error:
             log_fault(error)
             raise MalformedProofError from error
@@ -210,18 +212,26 @@ class DPoP(KeyBinding, AudienceSelection):
                 method=method,
                 url=url,
                 policy=verifier.policy,
-                get_times=partial(self.get_policy, request),
+                get_times=partial(self._get_times, request),
                 nonces=verifier.nonces,
                 clock=verifier.clock,
             )
             if usual is not None:
                 return tuple.__new__(ReceivedProof, usual)
         opened = verifier.open(proof, method=method, url=url)
-        verified = verifier.verify(opened, policy=self.get_policy(request))
+        verified = verifier.verify(opened, policy=self._get_times(request))
         # Without an access token there are no symmetric proofs: the private key stays
         # the root of every grant.
         signed: Any = opened.proof
         return ReceivedProof(verified, signed.jwk)
+
+    def _get_times(self, request: Any) -> ProofPolicy:
+        try:
+            return self.get_policy(request)
+        except (DPoPError, *PARSER_ERRORS):
+            raise
+        except Exception as error:
+            raise _ApplicationError(error) from error
 
     def check_lifetime(self, token: dict[str, Any]) -> None:
         """Warn of long-lived tokens without nonces (:rfc:`9449#section-11.2`)."""
@@ -249,6 +259,17 @@ class DPoP(KeyBinding, AudienceSelection):
         if message not in self._warned:
             self._warned.add(message)
             log.warning(message)
+
+
+class _ApplicationError(Exception):
+    """What a method of the application raised, and no parser for what a client sent.
+
+    :param fault: its exception.
+    """
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
 
 
 def _check_authlib_version(version: str) -> None:

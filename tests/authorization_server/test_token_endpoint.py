@@ -738,3 +738,33 @@ def test_what_is_stored_says_which_key_it_is_bound_to(
     assert sim.token(sim.grant(kind)).get_json()["token_type"] == "Bearer"
     sim.server._save_token = save
     assert sim.token(sim.grant(kind), prove()).get_json()["token_type"] == "DPoP"
+
+
+@pytest.mark.parametrize("fault", [OSError, RuntimeError])
+def test_a_policy_that_cannot_be_found_is_no_fault_of_the_proof(
+    make_sim: Any, prove: Any, fault: type[Exception], caplog: Any
+) -> None:
+    """Such as when a database is down: the client may try again."""
+
+    class Failing(DPoP):
+        def get_policy(self, request: Any) -> Any:
+            raise fault("down")
+
+    sim = make_sim(dpop_class=Failing)
+    sim.app.testing = True
+    form = sim.grant("authorization_code")
+    for _ in range(2):  # by the usual way, too
+        with pytest.raises(fault, match="down"):
+            sim.token(form, prove())
+    assert sim.is_unused(form)
+    assert "malformed" not in caplog.text
+
+
+def test_a_policy_may_refuse_a_request(make_sim: Any, prove: Any) -> None:
+    class Refusing(DPoP):
+        def get_policy(self, request: Any) -> Any:
+            raise StoreError
+
+    for _ in range(2):
+        response = make_sim(dpop_class=Refusing).token(CLIENT_CREDENTIALS, prove())
+        assert error_of(response) == (503, "temporarily_unavailable")
