@@ -117,6 +117,14 @@ def test_each_adapter_protects_as_the_page_has_it(
         found = client.get("/.well-known/oauth-protected-resource").json()
         assert found["resource"] == dpop_issuer.audience
         assert found["authorization_servers"] == [dpop_issuer.identifier]
+        origin = {"Origin": "https://app.example"}
+        preflight = origin | {"Access-Control-Request-Method": "GET"}
+        script = TestClient(names["open_api"])
+        allowed = script.options("/accounts", headers=preflight).headers
+        assert "DPoP" in allowed["Access-Control-Allow-Headers"]
+        refused = script.get("/accounts", headers=origin)
+        assert refused.status_code == 401
+        assert "DPoP-Nonce" in refused.headers["Access-Control-Expose-Headers"]
     if adapter == "flask":
         bearer = f"Bearer {dpop_issuer.access_token(None, scope='accounts')}"
         request = {"path": "/accounts", "headers": {"Authorization": bearer}}
