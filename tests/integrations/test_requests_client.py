@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -493,6 +495,28 @@ def test_the_refusal_is_in_the_history_and_its_connection_used_again(
     ]
     one, other = server.received
     assert one.port == other.port
+
+
+@pytest.mark.parametrize("before", [[], [demand("n1")], [redirect("/other")]])
+def test_what_was_sent_is_let_go_of_with_the_answer(
+    server: ScriptedServer,
+    session: requests.Session,
+    auth: DPoPAuth,
+    before: list[Answer],
+) -> None:
+    """Until the garbage collector comes by, uploads would take a lot of memory."""
+    server.play(*before, OK)
+    file = io.BytesIO(b"content")
+    kept = weakref.ref(file)
+    gc.collect()
+    gc.disable()
+    try:
+        response = session.post(server.url, data=file, auth=auth)
+        assert (response.status_code, len(response.history)) == (200, len(before))
+        del file, response
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_cookies_of_a_refusal_are_kept_and_sent(

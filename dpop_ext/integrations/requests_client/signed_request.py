@@ -172,6 +172,7 @@ class Exchange:
             self._attempt = None
             if response.is_redirect:
                 self._hand_over(response, fields)
+            self._original = None
             if self._finish is not None and end.value is not None:
                 self._finish(end.value)
             if end.value is not None:
