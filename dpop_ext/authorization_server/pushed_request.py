@@ -138,7 +138,10 @@ class PushedAuthorizationEndpoint(Endpoint):
         """Validate what was pushed as the authorization endpoint would."""
         request.payload = PushedPayload(parameters)
         request.is_being_pushed = True
-        grant = self.server.get_authorization_grant(request)
+        # Authlib repeats an unknown response type in its error, which refuses quotes.
+        grant = run_grant_validation(
+            lambda: self.server.get_authorization_grant(request)
+        )
         self._extension.dpop.extend_grant(grant)
         run_grant_validation(lambda: _check_redirect_uri(request))
         run_grant_validation(grant.validate_authorization_request)

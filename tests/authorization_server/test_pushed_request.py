@@ -505,3 +505,14 @@ def test_client_metadata_is_checked(value: Any, good: bool) -> None:
     claims = ClientMetadataClaims({"require_pushed_authorization_requests": value}, {})
     with nullcontext() if good else pytest.raises(InvalidClaimError):
         claims.validate()
+
+
+@pytest.mark.parametrize("way", ["extension", "grant", "both"])
+@pytest.mark.parametrize("response_type", ['"', "\xe9", "no\\such", "token"])
+def test_an_unknown_response_type_is_a_documented_error(
+    make_pushing: Callable[..., Pushing], way: str, response_type: str
+) -> None:
+    """Also where DPoP is registered with each grant, and not with the server."""
+    answer = make_pushing(way=way).push(response_type=response_type)
+    error = error_of(answer, 400)
+    assert error in ("unsupported_response_type", "invalid_request")
