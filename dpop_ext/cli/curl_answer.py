@@ -79,4 +79,3 @@ def _write(response: Response, file: IO[bytes], *, include: bool) -> None:
         file.write("".join(f"{printable(line)}\n" for line in [*lines, ""]).encode())
     for piece in response.iter_content(_PIECE):
         file.write(piece)
-    file.flush()

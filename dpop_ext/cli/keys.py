@@ -16,7 +16,6 @@ from dpop_ext.client.keyfile import load_key, save_key
 from dpop_ext.core.akp import AnyKey, any_thumbprint
 from dpop_ext.core.key import ALGORITHMS
 from dpop_ext.core.ml_dsa import ML_DSA
-from dpop_ext.errors import DPoPError
 
 key_option = click.option(
     "--key",
@@ -65,7 +64,7 @@ def keygen(path: Path, *, algorithm: str, force: bool, as_json: bool) -> None:
     try:
         key = generate_key(algorithm)
         save_key(path, key)
-    except (OSError, DPoPError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise Refusal(f"{path}: {_reason(error)}") from error
     _print(key, as_json=as_json)
 

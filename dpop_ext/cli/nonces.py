@@ -60,7 +60,9 @@ def rotate(file: Path, *, delay: int, as_json: bool) -> None:
             advice = "dpop-ext nonces create makes one"
             raise Refusal(f"{file}: there is no such file; {advice}") from error
         if isinstance(error, OSError):
-            raise Refusal(f"the file cannot be written: {error.strerror}") from error
+            # A lock that somebody holds is no error of the system.
+            reason = error.strerror or str(error)
+            raise Refusal(f"the file cannot be written: {reason}") from error
         if isinstance(cause, OSError):
             raise Refusal(f"{file}: {cause.strerror or cause}") from error
         advice = "dpop-ext nonces create makes one under another name"

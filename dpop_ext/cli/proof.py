@@ -63,10 +63,7 @@ def proof(
             advice = "without it, the usual one is taken"
             raise Refusal(f"--algorithm: not one for this key; {advice}") from error
         raise Refusal(str(error)) from error
-    try:
-        made = maker.asymmetric(
-            method=method, url=url, access_token=read_token(access_token), nonce=nonce
-        )
-    except ValueError as error:
-        raise Refusal(str(error)) from error
+    made = maker.asymmetric(
+        method=method, url=url, access_token=read_token(access_token), nonce=nonce
+    )
     click.echo(made)

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -268,6 +270,23 @@ def test_a_file_that_takes_no_answer_is_an_error(
     result = curl(key_path, resource.url, "-o", "/dev/full")
     expected = "dpop-ext: /dev/full: No space left on device\n"
     assert (result.exit_code, result.stderr) == (1, expected)
+
+
+def test_a_standard_output_that_takes_no_answer_is_an_error(
+    key_path: Path, resource: ScriptedServer
+) -> None:
+    given = {"DPOP_EXT_KEY": str(key_path), "DPOP_EXT_ACCESS_TOKEN": TOKEN}
+    with Path("/dev/full").open("w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "dpop_ext", "curl", resource.url],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | given,
+        )
+    assert shown.returncode == 1
+    assert shown.stderr == "dpop-ext: it did not work: No space left on device\n"
 
 
 def test_nothing_is_sent_whose_answer_cannot_be_written(

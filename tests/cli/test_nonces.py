@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from dpop_ext.stores import nonce_file
 from dpop_ext.stores.nonce_file import FileNonces
+from dpop_ext.stores.private_file import locked
 from tests.cli.conftest import run
 
 
@@ -54,6 +57,18 @@ def test_programs_read_when_the_secret_is_used(tmp_path: Path) -> None:
     rotated = json.loads(run("nonces", "rotate", str(path), "--json").stdout)
     _, new = json.loads(path.read_bytes())
     assert rotated == {"file": str(path), "begins_at": new["begins_at"]}
+
+
+def test_a_file_that_somebody_else_changes_is_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr(nonce_file, "locked", partial(locked, timeout=0))
+    with locked(path):
+        shown = run("nonces", "rotate", str(path))
+    expected = "dpop-ext: the file cannot be written: the directory stays locked\n"
+    assert (shown.exit_code, shown.output) == (1, expected)
+    assert path.read_bytes() == before
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
