@@ -60,6 +60,11 @@ def test_the_claim_is_read() -> None:
     )
 
 
+def test_a_request_does_not_show_a_key_that_nobody_has_checked() -> None:
+    request = parse(jwk={"kty": "OKP", "crv": "X25519", "d": "hidden"}, n=N)
+    assert repr(request) == "<KeyRequest ('HS256',)>"
+
+
 def test_what_is_left_out_means_the_mandatory_algorithms() -> None:
     request = parse()
     assert request.encryption_jwk is None
