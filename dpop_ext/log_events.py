@@ -67,12 +67,17 @@ def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> N
     """Log what a proof was made for: once so that it is seen, then for who looks.
 
     Most servers that refuse every client have a wrong ``public_url``. Everyone can send
-    such a proof, so there is one warning for each logger.
+    such a proof, so there is one warning for each logger, and none for a method: that
+    is never the fault of the server, and would use the warning up.
     """
-    level = logging.DEBUG if logger.name in mismatch_warned else logging.WARNING
+    is_url = "://" in error.expected
+    level = logging.WARNING
+    if not is_url or logger.name in mismatch_warned:
+        level = logging.DEBUG
     if not logger.isEnabledFor(level):
         return
-    mismatch_warned.add(logger.name)
+    if is_url:
+        mismatch_warned.add(logger.name)
     expected, found = (
         # ascii() leaves no character that could forge a line of the log.
         ascii(text.partition("?")[0][:_LOGGED])
@@ -82,10 +87,10 @@ def log_target_mismatch(logger: logging.Logger, error: TargetMismatchError) -> N
         logger,
         level,
         "target_mismatch",
-        "the proof is for %s, the request for %s; what clients call this server is its "
-        "public_url",
+        "the proof is for %s, the request for %s%s",
         found,
         expected,
+        "; what clients call this server is its public_url" if is_url else "",
         expected=expected,
         found=found,
     )

@@ -83,6 +83,28 @@ def test_the_log_names_the_claim_for_which_a_token_is_refused(
     assert vars(record)["fields"]["cause"] == cause
 
 
+@adapters
+def test_a_proof_for_another_method_is_not_explained_by_the_public_url(
+    world: World, adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does it use up the one warning that is about it."""
+    caplog.set_level(logging.DEBUG, "dpop_ext")
+    mismatch_warned.clear()
+    token = world.token()
+    for claims in ({"htm": "PUT"}, {"htu": f"{AUDIENCE}/v1"}):
+        proof = signed_proof(world, token, **claims)
+        headers = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+        assert (
+            send(world.app(adapter), Request(headers=headers).environ()).status == 401
+        )
+    first, second = (
+        r for r in caplog.records if vars(r).get("event") == "target_mismatch"
+    )
+    assert (first.levelname, second.levelname) == ("DEBUG", "WARNING")
+    assert first.getMessage() == "the proof is for 'PUT', the request for 'GET'"
+    assert "public_url" in second.getMessage()
+
+
 @pytest.mark.requirement("U-3")
 @adapters
 def test_a_proof_for_another_url_is_explained_to_who_looks_for_it(
