@@ -25,6 +25,7 @@ from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.core.target import request_url
 from dpop_ext.integrations import httpx2_client, httpx_client
 from tests.conftest import Clock
+from tests.integrations.hostile_site import Site, http
 from tests.integrations.scripted_server import (
     Answer,
     Received,
@@ -576,6 +577,19 @@ def test_an_unseekable_part_of_a_form_is_not_sent_again(
     files = {"f": ("name", Pipe(b"body"))}
     assert library.post(server.url, files=files, auth=auth).status_code == 401
     assert len(server.received) == 1
+
+
+def test_a_refusal_that_breaks_off_is_one_all_the_same(
+    site: Site, library: Library, auth: Any
+) -> None:
+    """Its fields say what to do: a server that ends an upload early may end itself."""
+    fields = (": ".join(NONCE_DEMAND), "DPoP-Nonce: n1")
+    refusal = http(b"x" * 100, *fields, status="401 Unauthorized")
+    site.answers(refusal[:-50], http(b"{}"))
+    response = library.get(site.issuer, auth=auth)
+    assert response.status_code == 200
+    assert [answer.content for answer in response.history] == [b"x" * 50]
+    assert len(site.asked) == 2
 
 
 def test_cookies_of_a_refusal_are_sent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
@@ -50,10 +51,13 @@ class _Limited(_Stream):
 
 
 class _Refusal(_Stream):
-    """Ends at a time, without an error.
+    """Ends at a time, or where the connection does, without an error.
 
     :param is_wanted: a piece is handed on. If none is, a decoder has nothing to do.
     """
+
+    #: Of the library: a connection that ends before the content does, among others.
+    broken: type[Exception]
 
     def __init__(self, inner: Any, *, is_short: bool, is_wanted: bool) -> None:
         super().__init__(inner)
@@ -62,19 +66,21 @@ class _Refusal(_Stream):
 
     def __iter__(self) -> Iterator[bytes]:
         deadline = time.monotonic() + REFUSAL_TIMEOUT
-        for piece in self._inner if self._is_short else ():
-            if time.monotonic() > deadline:
-                break
-            yield piece if self._is_wanted else b""
+        with suppress(self.broken):
+            for piece in self._inner if self._is_short else ():
+                if time.monotonic() > deadline:
+                    break
+                yield piece if self._is_wanted else b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if not self._is_short:
             return
         deadline = time.monotonic() + REFUSAL_TIMEOUT
-        async for piece in self._inner:
-            if time.monotonic() > deadline:
-                break
-            yield piece if self._is_wanted else b""
+        with suppress(self.broken):
+            async for piece in self._inner:
+                if time.monotonic() > deadline:
+                    break
+                yield piece if self._is_wanted else b""
 
 
 def limit(response: Any) -> None:
@@ -103,7 +109,7 @@ def drain(response: Any) -> None:
     """Let the library read a refusal to its end if that is near, and no further.
 
     Before it sends a request again it reads the answer, so that the connection is of
-    use. Content that is longer or compressed is lost.
+    use. Content that is longer, compressed or broken off is lost.
     """
     length = response.headers.get("Content-Length", "")
     response.stream = _stream_type(response, _Refusal)(
@@ -123,5 +129,7 @@ def _stream_type_of(library: str, kind: Any) -> Any:
     """Return the class of content that *library* takes for its own."""
     module = import_module(library)
     return type(
-        kind.__name__, (kind, module.SyncByteStream, module.AsyncByteStream), {}
+        kind.__name__,
+        (kind, module.SyncByteStream, module.AsyncByteStream),
+        {"broken": module.TransportError},
     )
