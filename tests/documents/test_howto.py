@@ -21,6 +21,7 @@ from joserfc.jwk import ECKey, KeySet
 from requests.adapters import HTTPAdapter
 from sqlalchemy import create_engine
 from starlette.testclient import TestClient
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
 from dpop_ext import ProofVerifier
@@ -196,7 +197,19 @@ def test_the_authorization_server_of_the_page_runs() -> None:
         names["find_token"] = lambda token: None
         for block in blocks("howto/authorization-server.md"):
             exec(block, names)
+        names["app"].post("/token")(names["server"].create_token_response)
         client = names["app"].test_client()
+
+        def error_behind_a_proxy() -> Any:
+            forwarded = {"X-Forwarded-Proto": "https"}
+            answer = client.post(
+                "/token", base_url="http://as.example", headers=forwarded
+            )
+            return answer.get_json()["error"]
+
+        assert error_behind_a_proxy() == "insecure_transport"
+        names["app"].wsgi_app = ProxyFix(names["app"].wsgi_app, x_proto=1)
+        assert error_behind_a_proxy() == "unsupported_grant_type"
         metadata = client.get("/.well-known/oauth-authorization-server").get_json()
         assert "ES256" in metadata["dpop_signing_alg_values_supported"]
         assert names["strict"].policy.required
