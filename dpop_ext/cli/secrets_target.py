@@ -106,7 +106,9 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
             "--issuer", metavar="URL", help="Default: the only one in the database."
         ),
         click.option(
-            "--audience", metavar="URL", help="Default: all, or the only one."
+            "--audience",
+            metavar="URL",
+            help="Default: all, to list, rotate or publish; else the only one.",
         ),
     )
     for decorator in reversed(decorators):

@@ -3,8 +3,10 @@
 Its own tables, of used proofs, pushed requests, derivation secrets, ticket keys and
 log-outs, are a branch of their own with the label ``dpop_ext``. In ``alembic.ini``::
 
+    path_separator = space
     version_locations = %(here)s/versions dpop_ext:migrations/versions
 
+(without the first line Alembic finds nothing in the second place and does not say so),
 and in ``env.py``, so that ``--autogenerate`` leaves the tables alone::
 
     define_tables(target_metadata)
