@@ -71,6 +71,16 @@ def test_the_options_say_where_and_what_for(
     assert "the-secret" not in shown
 
 
+def test_a_symmetric_proof_at_the_token_endpoint_is_good_but_for_its_place(
+    servers: ScriptedServer,
+) -> None:
+    _, sent = examined(servers)
+    tried = [one.proof for one in sent if one.target == "/token"]
+    (symmetric,) = [proof for proof in tried if proof.is_symmetric]
+    assert symmetric.claims["htm"] == "POST"
+    assert symmetric.claims["htu"] == f"{servers.url}/token"
+
+
 def test_a_token_that_is_not_served_ends_what_is_tried(servers: ScriptedServer) -> None:
     answer = servers.script
     servers.script = lambda request: (
