@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from joserfc import jwe
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.confirmation import AccessToken, Confirmation, DerivedKeyReference
@@ -18,6 +18,7 @@ from dpop_ext.symmetric.keyring import encrypt_keyring, open_keyring
 from dpop_ext.symmetric.keyring_claims import (
     MAX_SECRETS,
     Keyring,
+    content_digest,
     fit_in_keyring,
     keyring_claims,
 )
@@ -486,3 +487,30 @@ def test_too_many_live_versions_make_no_keyring() -> None:
     many = [entry(1), *(entry(v, "pending") for v in range(2, 18))]
     with pytest.raises(ValueError, match="too many"):
         claims(ring(*many))
+
+
+@pytest.mark.requirement("R1701")
+def test_a_version_that_has_ended_is_not_sent_though_its_secret_is_there() -> None:
+    said = claims(ring(entry(7), entry(8, "pending"), entry(9, "pending")))
+    assert [key["v"] for key in said["keys"]] == [7, 8, 9]
+    assert (said["min_live"], said["revoked"]) == (7, [])
+    secrets = (entry(7, "verify_only"), entry(8), entry(9, "pending"))
+    said = claims(ring(*secrets, min_live=8, revoked=[9, 10]))
+    assert [key["v"] for key in said["keys"]] == [8]
+    assert (said["min_live"], said["revoked"]) == (8, [9, 10])
+
+
+def test_where_nothing_is_live_every_version_so_far_has_ended() -> None:
+    said = claims(ring(entry(5, "retired"), entry(6, "revoked")))
+    assert (said["keys"], said["min_live"], said["revoked"]) == ([], 7, [])
+
+
+def test_what_a_keyring_says_is_the_same_in_any_order() -> None:
+    said = claims()
+    assert content_digest(said) == content_digest(dict(reversed(said.items())))
+    assert content_digest(said) != content_digest(said | {"min_live": 8})
+
+
+def test_a_keyring_is_encrypted_for_a_key_that_is_for_it() -> None:
+    with pytest.raises(ValueError, match="cannot be used"):
+        encrypt_keyring("a.b.c", recipient=OctKey.generate_key(256))
