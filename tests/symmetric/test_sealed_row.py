@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from dpop_ext.errors import StoreError
 from dpop_ext.symmetric.sealed_row import (
@@ -166,3 +168,15 @@ def test_a_key_has_32_bytes() -> None:
         sealed(key=short)
     with pytest.raises(ValueError, match="32 bytes"):
         audience_row_key(short, issuer=ISSUER, audience=AUDIENCE)
+
+
+@pytest.mark.requirement("R2051")
+def test_what_an_earlier_release_sealed_is_opened() -> None:
+    names = b"\0\x12https://as.example\0\x13https://api.example"
+    expand = HKDFExpand(SHA256(), 32, b"dpop-sym/1 row key\0" + names)
+    key = audience_row_key(KEY, issuer=ISSUER, audience=AUDIENCE)
+    assert key.reveal() == expand.derive(KEY.reveal())
+    root = seal_root(SECRET, issuer=ISSUER, root_id=b"id", key=KEY)
+    context = b"dpop-sym/1 root\0\0\x12https://as.example\0\x02id"
+    opened = AESGCM(KEY.reveal()).decrypt(root[:12], root[12:], context)
+    assert opened == SECRET.reveal()
