@@ -51,14 +51,14 @@ class Renewals:
 
         :raises Exception: what the job raises, to all that wait for it.
         """
-        task = self._shared
-        if task is not None and task is asyncio.current_task():
+        # No name for it: the traceback of its error, which it keeps, has this frame.
+        if self._shared is not None and self._shared is asyncio.current_task():
             await job()
             return
         loop = asyncio.get_running_loop()
-        if task is None or task.done() or task.get_loop() is not loop:
-            task = self._shared = self._begin(job)
-        await asyncio.shield(task)
+        if self._shared is None or self._shared.get_loop() is not loop:
+            self._shared = self._begin(job)
+        await asyncio.shield(self._shared)
 
     async def end(self) -> None:
         """Give up the jobs whose time has not come, and wait for those under way."""
@@ -81,6 +81,8 @@ class Renewals:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if self._shared is task:
+            self._shared = None
         if not task.cancelled():
             # It may be that nobody waits any more: the next request tries it again.
             task.exception()
