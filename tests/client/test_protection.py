@@ -213,6 +213,23 @@ def test_an_unproved_refusal_of_an_asymmetric_proof_says_nothing_of_the_key(
     assert signer.has_symmetric_key("access")
 
 
+@pytest.mark.parametrize("refusal", [STALE_KEY, EXPIRED_KEY])
+def test_a_proved_refusal_that_ends_the_key_says_that_another_is_due(
+    signer: ProofSigner, fetch: Fetch, clock: Clock, refusal: Reply
+) -> None:
+    fetch()
+    flow = start(signer, ANSWERS)
+    fields = next(flow).headers()
+    # Nothing more is sent: there is no key to verify an answer with.
+    with pytest.raises(ResponseProofError) as caught:
+        flow.send(proved(fields, refusal, now=clock.now))
+    assert caught.value.refresh_due
+    # Where there was none to begin with, no other is due.
+    with pytest.raises(ResponseProofError) as caught:
+        next(start(signer, ANSWERS))
+    assert not caught.value.refresh_due
+
+
 def test_an_answer_that_nobody_asked_to_prove_is_not_looked_at(
     signer: ProofSigner, fetch: Fetch
 ) -> None:

@@ -314,6 +314,9 @@ def test_a_new_key_of_the_stale_version_is_not_used_and_reported(
     with caplog.at_level(logging.WARNING, "dpop_ext.client"):
         fetch("second", version=7)
     assert "version 7 is stale" in caplog.text
+    (record,) = caplog.records
+    assert vars(record)["event"] == "symmetric_key_stale"
+    assert vars(record)["fields"] == {"version": 7}
     driven = drive(start(signer, access_token="second"), OK)
     assert (driven.kinds, driven.outcome) == ("a", Outcome())
     fetch("third", version=8)
