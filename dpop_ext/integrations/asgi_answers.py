@@ -6,10 +6,8 @@ that changes them: middleware that compresses goes inside.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from dpop_ext.integrations.asgi_types import (
@@ -92,8 +90,6 @@ class _Held:
         if not self._messages:
             await self._send(message)
             return
-        if message["type"] == "http.response.pathsend" and self._has_content():
-            message = await self._opened(message)
         self._messages.append(message)
         self._size += len(message.get("body", b""))
         is_body = message["type"] == "http.response.body"
@@ -101,19 +97,6 @@ class _Held:
         is_stream = self._has_content() and _length(self._messages[0]) is None
         if complete or is_stream or not is_body or self._size > MAX_ANSWER:
             await self._release(complete=complete)
-
-    async def _opened(self, message: Message) -> Message:
-        """Return the content of a file that the server was to read.
-
-        Or *message*, if that is not as long as the answer has said.
-        """
-        length = _length(self._messages[0])
-        if length is None:
-            return message
-        content = await asyncio.to_thread(_read, message["path"], length + 1)
-        if len(content) != length:
-            return message
-        return {"type": "http.response.body", "body": content}
 
     def _has_content(self) -> bool:
         status = self._messages[0]["status"]
@@ -141,11 +124,6 @@ class _Held:
         await self._send(start)
         for message in messages[1:]:
             await self._send(message)
-
-
-def _read(path: str, size: int) -> bytes:
-    with Path(path).open("rb") as file:
-        return file.read(size)
 
 
 def _length(start: Message) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,7 +13,7 @@ from flask import Flask
 from dpop_ext.core.base64url import b64url_encode
 from dpop_ext.core.request_digest import content_digest, query_digest
 from dpop_ext.errors import ResponseProofError
-from dpop_ext.integrations import asgi, asgi_answers
+from dpop_ext.integrations import asgi_answers
 from dpop_ext.integrations.wsgi import DPoPMiddleware
 from dpop_ext.integrations.wsgi_answers import SignedAnswers
 from dpop_ext.resource_server.route_policy import RoutePolicy
@@ -585,44 +584,6 @@ def test_what_is_changed_between_two_layers_is_covered(world: World) -> None:
             b'{"KIND"'
         )
         verify(world, request, answer)
-
-
-@pytest.mark.parametrize(
-    ("claims", "said", "signed"),
-    [(ASKING, 7, True), (ASKING, 8, False), (ASKING, 6, False), ({}, 7, False)],
-)
-def test_a_file_that_the_server_would_read_is_signed_if_it_is_asked_for(
-    world: World, tmp_path: Path, claims: dict[str, Any], said: int, *, signed: bool
-) -> None:
-    """Starlette lets servers read files that can do so, as granian does."""
-    file = tmp_path / "file"
-    file.write_bytes(b"content")
-    kinds: list[str] = []
-
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        fields = [(b"content-length", str(said).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.pathsend", "path": str(file)})
-
-    protected = asgi.DPoPMiddleware(
-        answer, verifier=world.verifier, find_token=world.validator, public_url=AUDIENCE
-    )
-
-    async def server(scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            kinds.append(message["type"].rpartition(".")[2])
-            if kinds[-1] == "pathsend":
-                message = {"type": "http.response.body", "body": file.read_bytes()}
-            await send(message)
-
-        await protected(scope, receive, sending)
-
-    request = asking(world, claims=claims)
-    answered = send(under_wsgi(server), request.environ())
-    assert answered.body == b"content"
-    assert kinds == ["start", "body" if signed else "pathsend"]
-    if signed:
-        verify(world, request, answered)
 
 
 @pytest.mark.requirement("R2162")
