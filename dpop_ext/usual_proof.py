@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from dpop_ext.core.base64url import b64url_decode, b64url_encode, is_b64url
+from dpop_ext.core.base64url import b64url_decode, b64url_encode
 from dpop_ext.core.confirmation import AccessToken
 from dpop_ext.core.jws_signature import check_signature
 from dpop_ext.core.nonce import Nonces, check_nonce
@@ -114,7 +114,7 @@ class UsualProofs:
             return None
         check_signature(header.check, message, signature)
         if claims["htm"] != method or claims["htu"] != target:
-            check_request(claims, method=method, url=url, ath=None)
+            check_request(claims, method=method, url=url, ath=None, target=target)
         times, now = get_times(), int(clock())
         next_nonce: str | None = None
         if nonces is not None:
@@ -167,7 +167,6 @@ class UsualProofs:
             or confirmation.certificate is not None
             or len(proof) > policy.max_length
             or len(proof) > MAX_PROOF_LENGTH
-            or not proof.isascii()
         ):
             return None
         signing_input, _, last = proof.rpartition(".")
@@ -192,8 +191,7 @@ class UsualProofs:
                 or (htu != url and normalize_target(url) != url)
             ):
                 return None
-            message = signing_input.encode("ascii")
-            signature = b64url_decode(last) if isinstance(found, ProofHeader) else b""
+            message, signature = signing_input.encode("ascii"), b64url_decode(last)
         except Exception:  # noqa: BLE001 - who decides next meets it again, and says so
             return None
         key_kind: KeyKind | None = None
@@ -201,11 +199,9 @@ class UsualProofs:
             check_signature(found.check, message, signature)
             ath = b64url_encode(token_name)
         else:
-            # As text: a MAC has one, and to make it takes less than to decode another.
-            tag = b64url_encode(found.mac_key.tag(message))
-            if not hmac.compare_digest(tag, last):
+            if not hmac.compare_digest(found.mac_key.tag(message), signature):
                 # With an opaque token it is not what is looked at first.
-                if not self._opens_tokens or not is_b64url(last):
+                if not self._opens_tokens:
                     return None
                 raise BadSignatureError
             ath, key_kind = found.ath, "derived"
@@ -218,7 +214,7 @@ class UsualProofs:
             claims["nonce"] = nonce
         if htm != method or htu != url or not hmac.compare_digest(claimed_ath, ath):
             # It may be for the same URL, written otherwise.
-            check_request(claims, method=method, url=url, ath=ath)
+            check_request(claims, method=method, url=url, ath=ath, target=url)
         next_nonce = (
             check_nonce(nonces, nonce, "rs", now) if nonces is not None else None
         )

@@ -48,12 +48,3 @@ def b64url_decode(text: str) -> bytes:
         )
     except ValueError as error:
         raise MalformedJOSEError("not base64url") from error
-
-
-def is_b64url(text: str) -> bool:
-    """Tell whether :func:`b64url_decode` takes *text*."""
-    try:
-        b64url_decode(text)
-    except MalformedJOSEError:
-        return False
-    return True

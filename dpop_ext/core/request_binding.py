@@ -18,7 +18,12 @@ def access_token_hash(token: str) -> str:
 
 
 def check_request(
-    claims: Mapping[str, Any], *, method: str, url: str, ath: str | None
+    claims: Mapping[str, Any],
+    *,
+    method: str,
+    url: str,
+    ath: str | None,
+    target: str | None = None,
 ) -> None:
     """Check that a proof was made for this request.
 
@@ -26,13 +31,14 @@ def check_request(
     :param method: of the request, as received.
     :param url: absolute URL of the request; query and fragment are ignored.
     :param ath: hash of the access token of the request; None ignores the claim.
+    :param target: *url* as it is normalised; None if that is still to be done.
     :raises TargetMismatchError: ``htm`` or ``htu`` names another request.
     :raises TokenMismatchError: ``ath`` is missing, mistyped, or of another token.
     """
     # Methods are case-sensitive, and HEAD is not GET.
     if claims["htm"] != method:
         raise TargetMismatchError(expected=method, found=claims["htm"])
-    check_target(claims["htu"], url)
+    check_target(claims["htu"], url, target)
     if ath is not None:
         check_hash(claims.get("ath"), ath)
 
@@ -51,13 +57,14 @@ def check_hash(ath: object, expected: str) -> None:
         raise TokenMismatchError
 
 
-def check_target(htu: str, url: str) -> None:
+def check_target(htu: str, url: str, target: str | None = None) -> None:
     """Compare ``htu`` with the URL of the request, both normalised.
 
+    :param target: *url* as it is normalised; None if that is still to be done.
     :raises TargetMismatchError: they differ, or one is not an absolute http(s) URI.
     """
     try:
-        target = normalize_target(url)
+        target = normalize_target(url) if target is None else target
         # What is normalised stays as it is.
         same = htu == target or normalize_target(htu) == target
     except ValueError as error:
